@@ -1,0 +1,1 @@
+"""Stripe-like ids over plain integer keys."""

@@ -1,0 +1,1 @@
+"""Captures every change of the watched models and replays it into another database."""
