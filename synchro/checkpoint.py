@@ -1,0 +1,81 @@
+"""``options.last_check``: the checkpoint time that people see and may set."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import dbsettings
+from django.conf import settings
+from django.dispatch import Signal
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Sent with ``moment`` (aware, UTC) when a person, not a run, set the checkpoint time.
+checkpoint_set = Signal()
+
+_by_a_run: ContextVar[bool] = ContextVar("synchro_checkpoint_by_a_run", default=False)
+
+
+@contextmanager
+def moved_by_a_run() -> Iterator[None]:
+    """What is set inside is the replayer's own doing, not a person's wish."""
+    token = _by_a_run.set(True)
+    try:
+        yield
+    finally:
+        _by_a_run.reset(token)
+
+
+class CheckpointValue(dbsettings.DateTimeValue):  # type: ignore[misc]
+    """
+    A moment with its microseconds, read from the database each time.
+
+    The value of dbsettings that this one replaces loses the fraction of the second, and is cached per process.
+    """
+
+    def __get__(self, instance: Any = None, cls: type | None = None) -> datetime | None:
+        if instance is None:
+            raise AttributeError(f"{self.attribute_name} is read from an instance of {cls}.")
+        from dbsettings.models import Setting
+
+        module, klass, name = self.key
+        stored = Setting.objects.filter(module_name=module, class_name=klass, attribute_name=name)
+        value = stored.values_list("value", flat=True).first()
+        return self.to_python(value if value is not None else self.default)
+
+    def __set__(self, instance: Any, value: datetime | str) -> None:
+        from dbsettings.loading import set_setting_value
+
+        set_setting_value(*self.key, value)
+        if not _by_a_run.get():
+            moment = self.to_python(value)
+            if moment is not None:
+                checkpoint_set.send(sender=type(self), moment=aware(moment).astimezone(UTC))
+
+    def get_db_prep_save(self, value: datetime | str, oldvalue: Any = None) -> str:
+        moment = self.to_python(value)
+        return "" if moment is None else aware(moment).astimezone(UTC).isoformat(timespec="microseconds")
+
+    def to_python(self, value: datetime | str | None) -> datetime | None:
+        """Aware (UTC) where ``USE_TZ`` is on, else naive in the project's time zone."""
+        if not value:
+            return None
+        moment = value if isinstance(value, datetime) else self._parse(value)
+        if moment is None:
+            return None
+        return aware(moment).astimezone(UTC) if settings.USE_TZ else timezone.make_naive(aware(moment))
+
+    def _parse(self, text: str) -> datetime | None:
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            return self._parse_format(text)  # type: ignore[no-any-return]
+
+
+def aware(moment: datetime) -> datetime:
+    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment

@@ -1,0 +1,34 @@
+"""What differs between the database engines: one module each, behind the interface of `base.Engine`."""
+
+from __future__ import annotations
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from synchro.engines.base import Engine
+from synchro.engines.mysql import MariaDB, MySQL
+from synchro.engines.postgresql import PostgreSQL
+from synchro.engines.sqlite import SQLite
+from synchro.exceptions import NotReady
+
+__all__ = ["Engine", "engine_for"]
+
+_sqlite, _postgresql, _mysql, _mariadb = SQLite(), PostgreSQL(), MySQL(), MariaDB()
+
+
+def engine_for(connection: BaseDatabaseWrapper) -> Engine:
+    """
+    The engine behind `connection`.
+
+    Raises `NotReady` for one that synchro does not know.
+    """
+    match connection.vendor:
+        case "sqlite":
+            return _sqlite
+        case "postgresql":
+            return _postgresql
+        case "mysql":
+            return _mariadb if connection.mysql_is_mariadb else _mysql  # type: ignore[attr-defined]
+    raise NotReady(
+        f"The database {connection.alias!r} is {connection.display_name}; "
+        "django-synchro knows PostgreSQL, MySQL, MariaDB and SQLite."
+    )

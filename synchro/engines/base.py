@@ -1,0 +1,158 @@
+"""
+The interface of an engine.
+
+Everything here takes Django's connection. SQL is put together from quoted names and bound values only. Rows are
+sequences of values as the driver takes them, in the order of the columns named with them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
+from itertools import chain
+from typing import Any, TypeAlias
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+Row: TypeAlias = Sequence[Any]
+
+
+def chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+class Engine(ABC):
+    #: Whether the foreign keys that Django makes are checked only at the end of the transaction.
+    defers_foreign_keys: bool
+    #: Whether `reserve_keys` can hand out keys before the rows are written.
+    reserves_keys: bool
+    #: What makes a SELECT keep its rows from changing until the end of the transaction.
+    lock_clause: str = ""
+    #: How many values one statement may bind.
+    max_values: int = 30_000
+
+    # -- rows ---------------------------------------------------------------------------------------------------
+
+    def select(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        keys: Sequence[Row],
+        lock: bool = False,
+    ) -> Iterator[tuple[Any, ...]]:
+        """The `columns` of the rows whose `key` columns are among `keys`; with `lock`, kept from changing."""
+        names = ", ".join(map(connection.ops.quote_name, columns))
+        start = f"SELECT {names} FROM {connection.ops.quote_name(table)} WHERE "
+        for part in chunks(keys, self.key_chunk(len(key))):
+            condition, values = self.key_condition(connection, key, part)
+            with connection.cursor() as cursor:
+                cursor.execute(start + condition + (self.lock_clause if lock else ""), values)
+                yield from iter(cursor)
+
+    def key_condition(
+        self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
+    ) -> tuple[str, Sequence[Any]]:
+        """SQL, and the values to bind, that picks the rows with these keys."""
+        names = ", ".join(map(connection.ops.quote_name, key))
+        if len(key) == 1:
+            return f"{names} IN ({', '.join(['%s'] * len(keys))})", [value for (value,) in keys]
+        one = f"({', '.join(['%s'] * len(key))})"
+        return f"({names}) IN ({', '.join([one] * len(keys))})", list(chain.from_iterable(keys))
+
+    def key_chunk(self, width: int) -> int:
+        """How many keys of `width` columns one statement names."""
+        return max(1, self.max_values // width)
+
+    def insert(self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Insert `rows`. A key or a unique value that is taken already raises Django's `IntegrityError`."""
+        with connection.cursor() as cursor:
+            for part in chunks(rows, max(1, self.max_values // len(columns))):
+                cursor.execute(*self.insert_sql(connection, table, columns, part))
+
+    def insert_sql(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
+    ) -> tuple[str, list[Any]]:
+        quote = connection.ops.quote_name
+        one = f"({', '.join(['%s'] * len(columns))})"
+        sql = f"INSERT INTO {quote(table)} ({', '.join(map(quote, columns))}) VALUES {', '.join([one] * len(rows))}"
+        return sql, list(chain.from_iterable(rows))
+
+    @abstractmethod
+    def insert_returning(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row], key: str
+    ) -> list[int]:
+        """Insert `rows`, which lack the automatic `key`, and return the keys that they were given, in order."""
+
+    @abstractmethod
+    def update(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        rows: Sequence[Row],
+    ) -> None:
+        """In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`."""
+
+    def delete(self, connection: BaseDatabaseWrapper, table: str, key: Sequence[str], keys: Sequence[Row]) -> int:
+        """Delete the rows with these keys and return how many there were."""
+        count = 0
+        with connection.cursor() as cursor:
+            for part in chunks(keys, self.key_chunk(len(key))):
+                condition, values = self.key_condition(connection, key, part)
+                cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)} WHERE {condition}", values)
+                count += cursor.rowcount
+        return count
+
+    def reserve_keys(
+        self, connection: BaseDatabaseWrapper, table: str, column: str, count: int, above: int
+    ) -> list[int]:
+        """
+        `count` new values of an automatic key, greater than `above`, which nobody else will be given.
+
+        Only where `reserves_keys`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} hands out keys as it inserts.")
+
+    def pass_sequence(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> None:  # noqa: B027
+        """After explicit keys up to `highest` were written: hand out greater ones from now on."""
+
+    @contextmanager
+    def without_foreign_key_checks(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Inside, a row may be written before the row that it points at, where that is not so anyway."""
+        yield
+
+    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027
+        """First thing in a transaction that will write: take what could not be taken later on."""
+
+    # -- the life of the database -------------------------------------------------------------------------------
+
+    @abstractmethod
+    def now(self, connection: BaseDatabaseWrapper) -> datetime:
+        """The database's clock, aware, in UTC."""
+
+    @abstractmethod
+    def lock(self, connection: BaseDatabaseWrapper, name: str) -> AbstractContextManager[bool]:
+        """
+        Try to be the only one, in any process, that holds the lock `name`; never wait.
+
+        Gives whether it was taken. It is released at the end of the block, or with the process.
+        """
+
+    @abstractmethod
+    def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
+        """
+        Names of the other open transactions that may have taken an id of `table` and not shown it yet.
+
+        A name is never used again while it matters. None where the engine, or the account, cannot tell.
+        """
+
+    @contextmanager
+    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Inside, what this connection writes is not captured by triggers; nobody else's writes are affected."""
+        yield

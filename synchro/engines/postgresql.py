@@ -1,0 +1,124 @@
+"""PostgreSQL, through psycopg 3: rows go in by COPY."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from synchro.engines.base import Engine, Row
+
+INCOMING = "synchro_incoming"
+
+
+class PostgreSQL(Engine):
+    defers_foreign_keys = True
+    reserves_keys = True
+    # Leaves those alone who only insert rows that point at ours.
+    lock_clause = " FOR NO KEY UPDATE"
+
+    def key_condition(
+        self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
+    ) -> tuple[str, Sequence[Any]]:
+        if len(key) > 1:
+            return super().key_condition(connection, key, keys)
+        return f"{connection.ops.quote_name(key[0])} = ANY(%s)", [[value for (value,) in keys]]
+
+    def insert(self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        quote = connection.ops.quote_name
+        sql = f"COPY {quote(table)} ({', '.join(map(quote, columns))}) FROM STDIN"
+        with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(sql) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def insert_returning(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row], key: str
+    ) -> list[int]:
+        keys = self.reserve_keys(connection, table, key, len(rows), above=0)
+        self.insert(connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)])
+        return keys
+
+    def update(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        rows: Sequence[Row],
+    ) -> None:
+        quote = connection.ops.quote_name
+        values = [column for column in columns if column not in key]
+        if not values:
+            return
+        incoming, target = quote(INCOMING), quote(table)
+        names = ", ".join(map(quote, columns))
+        new = ", ".join(f"{incoming}.{quote(column)}" for column in values)
+        old = ", ".join(f"{target}.{quote(column)}" for column in values)
+        with connection.cursor() as cursor:
+            # Of the target's types, without its constraints.
+            cursor.execute(
+                f"CREATE TEMPORARY TABLE {incoming} ON COMMIT DROP AS SELECT {names} FROM {target} WITH NO DATA"
+            )
+        self.insert(connection, INCOMING, columns, rows)
+        with connection.cursor() as cursor:
+            # The comparison is that of record images: it sees every difference and works for every type.
+            cursor.execute(
+                f"UPDATE {target} SET {', '.join(f'{quote(c)} = {incoming}.{quote(c)}' for c in values)} "
+                f"FROM {incoming} WHERE {' AND '.join(f'{target}.{quote(c)} = {incoming}.{quote(c)}' for c in key)} "
+                f"AND ROW({new}) *<> ROW({old})"
+            )
+            cursor.execute(f"DROP TABLE {incoming}")
+
+    def reserve_keys(
+        self, connection: BaseDatabaseWrapper, table: str, column: str, count: int, above: int
+    ) -> list[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT nextval(pg_get_serial_sequence(%s, %s)) FROM generate_series(1, %s)",
+                [connection.ops.quote_name(table), column, count],
+            )
+            return [key for (key,) in cursor.fetchall()]
+
+    def pass_sequence(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", [connection.ops.quote_name(table), column])
+            sequence = cursor.fetchone()[0]
+            if sequence is not None:  # as PostgreSQL itself quotes it
+                cursor.execute(
+                    f"SELECT setval(%s, %s) FROM {sequence} WHERE last_value < %s OR NOT is_called",
+                    [sequence, highest, highest],
+                )
+
+    def now(self, connection: BaseDatabaseWrapper) -> datetime:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
+            return datetime.fromtimestamp(float(cursor.fetchone()[0]), UTC)
+
+    @contextmanager
+    def lock(self, connection: BaseDatabaseWrapper, name: str) -> Iterator[bool]:
+        number = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
+            taken: bool = cursor.fetchone()[0]
+        try:
+            yield taken
+        finally:
+            if taken and connection.is_usable():
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
+
+    def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
+        # Whoever inserts locks the table before it takes an id, and until it ends; every role may look.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT virtualtransaction FROM pg_locks "
+                "WHERE locktype = 'relation' AND relation = %s::regclass AND mode = 'RowExclusiveLock' "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+                "AND pid IS DISTINCT FROM pg_backend_pid()",
+                [connection.ops.quote_name(table)],
+            )
+            return frozenset(name for (name,) in cursor.fetchall())

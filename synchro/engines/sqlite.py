@@ -1,0 +1,113 @@
+"""SQLite: one writer at a time, no server."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from hashlib import blake2b
+from itertools import chain
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from synchro.engines.base import Engine, Row
+
+_memory_locks: dict[str, threading.Lock] = {}
+
+
+class SQLite(Engine):
+    defers_foreign_keys = True
+    reserves_keys = True
+
+    def key_condition(
+        self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
+    ) -> tuple[str, Sequence[Any]]:
+        if len(key) == 1:
+            return super().key_condition(connection, key, keys)
+        names = ", ".join(map(connection.ops.quote_name, key))
+        one = f"({', '.join(['%s'] * len(key))})"
+        return f"({names}) IN (VALUES {', '.join([one] * len(keys))})", list(chain.from_iterable(keys))
+
+    def insert(self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        sql, _ = self.insert_sql(connection, table, columns, [[None] * len(columns)])
+        with connection.cursor() as cursor:
+            cursor.executemany(sql, rows)
+
+    def insert_returning(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row], key: str
+    ) -> list[int]:
+        keys = self.reserve_keys(connection, table, key, len(rows), above=0)
+        self.insert(connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)])
+        return keys
+
+    def update(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        rows: Sequence[Row],
+    ) -> None:
+        quote = connection.ops.quote_name
+        places = [place for place, column in enumerate(columns) if column not in key]
+        order = [*places, *(columns.index(column) for column in key)]
+        if not places:
+            return
+        assignments = ", ".join(f"{quote(columns[place])} = %s" for place in places)
+        condition = " AND ".join(f"{quote(column)} = %s" for column in key)
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                f"UPDATE {quote(table)} SET {assignments} WHERE {condition}",
+                [[row[place] for place in order] for row in rows],
+            )
+
+    def reserve_keys(
+        self, connection: BaseDatabaseWrapper, table: str, column: str, count: int, above: int
+    ) -> list[int]:
+        # The transaction holds the only write lock, so nobody else can take these.
+        quote = connection.ops.quote_name
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT COALESCE(MAX({quote(column)}), 0) FROM {quote(table)}")
+            last = max(above, cursor.fetchone()[0])
+            cursor.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'")
+            if cursor.fetchone():
+                cursor.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = %s", [table])
+                last = max(last, cursor.fetchone()[0])
+        return list(range(last + 1, last + 1 + count))
+
+    def now(self, connection: BaseDatabaseWrapper) -> datetime:
+        return datetime.now(UTC)
+
+    @contextmanager
+    def lock(self, connection: BaseDatabaseWrapper, name: str) -> Iterator[bool]:
+        path = str(connection.settings_dict["NAME"])
+        digest = blake2b(name.encode(), digest_size=8).hexdigest()
+        if connection.is_in_memory_db():  # type: ignore[attr-defined]
+            lock = _memory_locks.setdefault(f"{path}-{digest}", threading.Lock())
+            taken = lock.acquire(blocking=False)
+            try:
+                yield taken
+            finally:
+                if taken:
+                    lock.release()
+            return
+        # A database file beside the data, which stays empty: SQLite's own locks end with the process on any system.
+        with closing(sqlite3.connect(f"{path}-synchro-{digest}", timeout=0, isolation_level=None)) as guard:
+            yield _exclusive(guard)
+
+    def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
+        # Ids come and go with the one write lock: what is not visible was rolled back.
+        return frozenset()
+
+
+def _exclusive(guard: sqlite3.Connection) -> bool:
+    try:
+        guard.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True

@@ -1,0 +1,148 @@
+"""
+The key of an object, as a value and as text.
+
+A key is the value of the primary key as the database's driver and Django's backend give it (an int for every
+integer column, whatever the field makes of it), or a tuple of such values for a composite key and for the pair that
+identifies a row of an automatic many-to-many table. Its text is the same for signals and triggers on every engine.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Field, Model
+from django.utils import timezone
+
+Key: TypeAlias = Any
+
+INTEGERS = frozenset(
+    f"{prefix}{name}"
+    for prefix in ("", "Small", "Big", "Positive", "PositiveSmall", "PositiveBig")
+    for name in ("IntegerField", "AutoField")
+)
+
+
+@lru_cache(maxsize=None)
+def key_fields(model: type[Model]) -> tuple[Field[Any, Any], ...]:
+    """The fields that identify a row: the primary key's, or both foreign keys of an automatic m2m table."""
+    if model._meta.auto_created:
+        return tuple(field for field in model._meta.local_fields if field.remote_field is not None)
+    return tuple(model._meta.pk_fields)
+
+
+@lru_cache(maxsize=None)
+def column_field(field: Field[Any, Any]) -> Field[Any, Any]:
+    """The field that decides the type of a column: a foreign key's is that of its target, and so on."""
+    while field.remote_field is not None:
+        field = field.target_field
+    return field
+
+
+def is_integer(field: Field[Any, Any]) -> bool:
+    return column_field(field).get_internal_type() in INTEGERS
+
+
+def is_automatic(field: Field[Any, Any]) -> bool:
+    """
+    Whether the database hands out the values of this key field.
+
+    A field with a default (a UUID, a spicy id with ``randomize``) makes its own.
+    """
+    return isinstance(field, models.AutoField) and not field.has_default()
+
+
+def key_of(instance: Model, model: type[Model] | None = None) -> Key:
+    """The key of `instance` in the table of `model` (its own, or one it inherits from)."""
+    fields = key_fields(model or type(instance))
+    values = tuple(normalize(field, getattr(instance, field.attname)) for field in fields)
+    return values[0] if len(values) == 1 else values
+
+
+def normalize(field: Field[Any, Any], value: Any) -> Any:
+    """`value`, as a person or a model instance holds it, as the value that a key has."""
+    target = column_field(field)
+    if value is None:
+        return None
+    kind = target.get_internal_type()
+    if kind in INTEGERS:
+        return int(target.get_prep_value(value))
+    if kind == "BinaryField":
+        return bytes(value)
+    if kind == "DecimalField":
+        scale = Decimal(1).scaleb(-(target.decimal_places or 0))  # type: ignore[attr-defined]
+        return Decimal(str(value)).quantize(scale)
+    return target.to_python(value)
+
+
+def to_text(model: type[Model], key: Key) -> str:
+    """The one spelling in which entries and references name the object."""
+    fields = key_fields(model)
+    if len(fields) == 1:
+        return value_to_text(key)
+    parts = [value if isinstance(value, int) else value_to_text(value) for value in key]
+    return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_text(model: type[Model], text: str) -> Key:
+    """
+    The key that `text` spells.
+
+    Raises `ValueError` or Django's `ValidationError` where it spells none.
+    """
+    fields = key_fields(model)
+    if len(fields) == 1:
+        return value_from_text(fields[0], text)
+    parts = json.loads(text)
+    if not isinstance(parts, list) or len(parts) != len(fields):
+        raise ValueError(f"{text!r} is no key of {model._meta.label}")
+    return tuple(value_from_text(field, str(part)) for field, part in zip(fields, parts, strict=True))
+
+
+def value_to_text(value: Any) -> str:
+    match value:
+        case bool():
+            return "1" if value else "0"
+        case datetime():
+            moment = value.astimezone(UTC) if timezone.is_aware(value) else value
+            return moment.replace(tzinfo=None).isoformat(timespec="microseconds")
+        case time():
+            return value.isoformat(timespec="microseconds")
+        case date():
+            return value.isoformat()
+        case timedelta():
+            return str(value // timedelta(microseconds=1))
+        case Decimal():
+            return format(value, "f")
+        case float():
+            return repr(value)
+        case bytes() | memoryview():
+            return bytes(value).hex()
+        case UUID():
+            return str(value)
+    return str(value)
+
+
+def value_from_text(field: Field[Any, Any], text: str) -> Any:
+    target = column_field(field)
+    match target.get_internal_type():
+        case kind if kind in INTEGERS:
+            return int(text)
+        case "BooleanField":
+            return text == "1"
+        case "BinaryField":
+            return bytes.fromhex(text)
+        case "DurationField":
+            return timedelta(microseconds=int(text))
+        case "DateTimeField":
+            moment = datetime.fromisoformat(text)
+            return moment.replace(tzinfo=UTC) if settings.USE_TZ else moment
+        case "CharField" | "TextField" | "SlugField" | "FileField" | "FilePathField":
+            return text
+    return normalize(target, text)

@@ -1,0 +1,266 @@
+"""The tables of synchro: what was captured, what was exchanged, and with whom."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import dbsettings
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from synchro.checkpoint import CheckpointValue
+from synchro.fields import DatabaseNow, NamesField, UTCDateTimeField
+
+__all__ = [
+    "ADDITION",
+    "CHANGE",
+    "DELETION",
+    "M2M_CHANGE",
+    "Baseline",
+    "Batch",
+    "ChangeLog",
+    "Checkpoint",
+    "Conflict",
+    "Node",
+    "Peer",
+    "Receipt",
+    "Reference",
+    "options",
+]
+
+M2M_CHANGE = 4
+
+ACTIONS = (
+    (ADDITION, _("Addition")),
+    (CHANGE, _("Change")),
+    (DELETION, _("Deletion")),
+    (M2M_CHANGE, _("Change of related objects")),
+)
+
+
+class SynchroSettings(dbsettings.Group):  # type: ignore[misc]
+    last_check = CheckpointValue(_("Last synchronization"), required=False)
+
+
+options = SynchroSettings()
+
+
+def content_type_key(**kwargs: Any) -> models.ForeignKey[Any, Any]:
+    """
+    A reference to a content type without index and constraint.
+
+    Every index and constraint on the log is paid by every writer of a watched table (docs/design.md, "The log").
+    """
+    return models.ForeignKey(
+        ContentType,
+        models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("content type"),
+        **kwargs,
+    )
+
+
+class ChangeLog(models.Model):
+    """An entry: this object was added, changed, deleted, or its m2m set changed."""
+
+    id = models.BigAutoField(primary_key=True)
+    content_type = content_type_key()
+    #: The key in the one spelling of `synchro.keys.to_text`.
+    object_id = models.TextField(_("object id"))
+    object = GenericForeignKey()
+    date = UTCDateTimeField(_("date"), default=DatabaseNow)
+    action = models.PositiveSmallIntegerField(_("action"), choices=ACTIONS)
+    #: Which fields changed; None where that is not known. An m2m field is named by its own name in an entry of the
+    #: object that declares it, and by its label ("app.Model.field") in an entry of an object on the other side.
+    fields = NamesField(_("fields"), null=True, blank=True)
+    #: Of a deletion: the natural key's values, as a JSON list; None where the model has none.
+    natural_key = models.TextField(_("natural key"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("entry")
+        verbose_name_plural = _("entries")
+        default_permissions = ("view",)
+        permissions = (
+            ("synchronize", _("Can synchronize databases")),
+            ("reset", _("Can reset synchronization")),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()}: {self.content_type} {self.object_id}"
+
+
+class Node(models.Model):
+    """This database: its name, and how far its log has been cut into batches. There is one row, with key 1."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    uuid = models.UUIDField(_("node"), default=uuid.uuid4)
+    #: The highest id of the log that has been put into a batch.
+    highest = models.BigIntegerField(default=0)
+    #: Ids below `highest` that have not been seen yet, as JSON (see `synchro.replay.holes`).
+    holes = models.TextField(default="[]")
+    #: The number of the newest batch.
+    batch = models.BigIntegerField(default=0)
+    #: Batches up to this one are not to be replayed any more: a person moved the checkpoint forward.
+    forgotten = models.BigIntegerField(default=0)
+    #: Batches up to this one have been pruned, with their entries.
+    pruned = models.BigIntegerField(default=0)
+
+    class Meta:
+        verbose_name = _("node")
+        verbose_name_plural = _("nodes")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return str(self.uuid)
+
+
+class Baseline(models.Model):
+    """
+    How far this database is known to be a copy of another node: rows of the model with automatic keys up to
+    `highest` have the same keys there. Written when `reset_synchro` gives a copy a name of its own.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    node = models.UUIDField(_("node"))
+    content_type = content_type_key()
+    highest = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = _("baseline")
+        verbose_name_plural = _("baselines")
+        default_permissions = ("view",)
+        constraints = (models.UniqueConstraint(fields=("node", "content_type"), name="synchro_baseline_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.node} {self.content_type} {self.highest}"
+
+
+class Batch(models.Model):
+    """A numbered set of entries, written down once: the unit of replay."""
+
+    number = models.BigIntegerField(primary_key=True)
+    #: Ids of entries, as text: "1-100,105,110-2000".
+    ranges = models.TextField()
+    size = models.PositiveIntegerField()
+    formed = UTCDateTimeField(default=DatabaseNow)
+
+    class Meta:
+        verbose_name = _("batch")
+        verbose_name_plural = _("batches")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return str(self.number)
+
+
+class Peer(models.Model):
+    """Another node that this one has met, as REMOTE or as the node that replays into this one."""
+
+    uuid = models.UUIDField(_("node"), unique=True)
+    alias = models.CharField(_("alias"), max_length=255, blank=True)
+
+    class Meta:
+        verbose_name = _("peer")
+        verbose_name_plural = _("peers")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.alias or str(self.uuid)
+
+
+class Checkpoint(models.Model):
+    """LOCAL's position towards a REMOTE: the last batch that is known to have arrived."""
+
+    peer = models.OneToOneField(Peer, models.CASCADE, primary_key=True)
+    batch = models.BigIntegerField(default=0)
+    date = UTCDateTimeField(null=True)
+
+    class Meta:
+        verbose_name = _("checkpoint")
+        verbose_name_plural = _("checkpoints")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.peer}: {self.batch}"
+
+
+class Receipt(models.Model):
+    """What REMOTE keeps about the last batch it took from a node, written in that batch's own transaction."""
+
+    peer = models.OneToOneField(Peer, models.CASCADE, primary_key=True)
+    batch = models.BigIntegerField(default=0)
+    date = UTCDateTimeField(default=DatabaseNow)
+
+    class Meta:
+        verbose_name = _("receipt")
+        verbose_name_plural = _("receipts")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.peer}: {self.batch}"
+
+
+class Reference(models.Model):
+    """A remembered identity: this database's row and the peer's. Each side keeps its own view of the pair."""
+
+    id = models.BigAutoField(primary_key=True)
+    #: None only for references of django-synchro 0.7, until the first run meets the REMOTE that they are about.
+    peer = models.ForeignKey(
+        Peer, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+", verbose_name=_("peer")
+    )
+    content_type = content_type_key()
+    local_object_id = models.CharField(_("local object id"), max_length=255)
+    remote_object_id = models.CharField(_("remote object id"), max_length=255)
+    #: The batch, of the node that replayed, with which the pair came to be.
+    batch = models.BigIntegerField(_("batch"), default=0)
+
+    class Meta:
+        verbose_name = _("reference")
+        verbose_name_plural = _("references")
+        default_permissions = ("view",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("peer", "content_type", "local_object_id"), name="synchro_reference_unique"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.content_type} {self.local_object_id} = {self.peer} {self.remote_object_id}"
+
+
+class Conflict(models.Model):
+    """An object that both sides had changed, and what was decided."""
+
+    LOCAL = "local"
+    REMOTE = "remote"
+    MERGED = "merged"
+    DECISIONS = ((LOCAL, _("local")), (REMOTE, _("remote")), (MERGED, _("merged")))
+
+    id = models.BigAutoField(primary_key=True)
+    peer = models.ForeignKey(Peer, models.CASCADE, related_name="+", verbose_name=_("peer"))
+    batch = models.BigIntegerField(_("batch"))
+    content_type = content_type_key()
+    object_id = models.TextField(_("object id"))
+    #: None for the whole row.
+    fields = NamesField(_("fields"), null=True)
+    #: Both rows' values of these fields as JSON objects; None for a row that was deleted.
+    local_values = models.TextField(_("local values"), null=True)
+    remote_values = models.TextField(_("remote values"), null=True)
+    local_date = UTCDateTimeField(_("local date"))
+    remote_date = UTCDateTimeField(_("remote date"))
+    decision = models.CharField(_("decision"), max_length=6, choices=DECISIONS)
+    date = UTCDateTimeField(_("date"), default=DatabaseNow)
+
+    class Meta:
+        verbose_name = _("conflict")
+        verbose_name_plural = _("conflicts")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.content_type} {self.object_id}: {self.decision}"

@@ -1,0 +1,130 @@
+"""Natural keys: managers and a base model that find a row by the fields that people know it by."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, ClassVar, Self
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models.base import ModelBase
+from django.db.models.manager import BaseManager
+
+
+class NaturalManager(models.Manager[Any]):
+    """
+    A manager that finds rows by the fields it was made with: ``NaturalManager('code', 'day')``.
+
+    ``manager=`` names the manager class to extend (Django's by default), ``allow_many=True`` takes the first row
+    where the fields find several. What the call gives is an instance of a class of its own, one for each set of
+    arguments, because Django copies managers and makes related ones by calling their class without arguments.
+
+    A class that names its ``fields`` is a natural manager without any argument.
+    """
+
+    fields: ClassVar[tuple[str, ...]] = ()
+    allow_many: ClassVar[bool] = False
+
+    def __new__(cls, *fields: str, manager: type[models.Manager[Any]] = models.Manager, allow_many: bool = False) -> Self:
+        if cls.fields:
+            return super().__new__(cls)
+        _check_arguments(cls, fields, manager)
+        return super().__new__(_made(cls, fields, manager, allow_many))
+
+    def __init__(self, *fields: str, manager: type[models.Manager[Any]] = models.Manager, allow_many: bool = False) -> None:
+        super().__init__()
+        # Django copies a manager by its constructor's arguments, and these have become the class.
+        self._constructor_args = ((), {})
+
+    def get_by_natural_key(self, *key: Any) -> Any:
+        """
+        The object with these values of the natural key's fields.
+
+        Raises the model's ``DoesNotExist`` and, unless ``allow_many``, ``MultipleObjectsReturned``.
+        """
+        if len(key) != len(self.fields):
+            raise ValueError(f"{self.model._meta.label}: a natural key has {len(self.fields)} values, not {len(key)}.")
+        lookup = dict(zip(self.fields, key, strict=True))
+        if not self.allow_many:
+            return self.get(**lookup)
+        found = self.filter(**lookup).order_by("pk").first()
+        if found is None:
+            raise self.model.DoesNotExist(f"{self.model._meta.object_name} matching query does not exist.")
+        return found
+
+    def deconstruct(self) -> Any:
+        """As a migration writes it: by the call that makes it. `use_in_migrations` decides whether it does."""
+        made = type(self)
+        if NaturalManager not in made.__bases__[:1] or made.__module__ != NaturalManager.__module__:
+            return super().deconstruct()
+        kwargs: dict[str, Any] = {}
+        if len(made.__bases__) > 1:
+            kwargs["manager"] = made.__bases__[1]
+        if self.allow_many:
+            kwargs["allow_many"] = True
+        return False, "synchro.core.NaturalManager", None, self.fields, kwargs
+
+
+@lru_cache(maxsize=None)
+def _made(
+    cls: type[NaturalManager], fields: tuple[str, ...], manager: type[models.Manager[Any]], allow_many: bool
+) -> type[NaturalManager]:
+    """The class for these arguments: always the same one, since migrations compare managers by class."""
+    bases = (cls,) if issubclass(cls, manager) else (cls, manager)
+    name = f"{cls.__name__}For{'And'.join(part.title() for part in fields)}"
+    return type(name, bases, {"fields": fields, "allow_many": allow_many, "__module__": cls.__module__})
+
+
+def _check_arguments(cls: type, fields: tuple[Any, ...], manager: Any) -> None:
+    if not fields:
+        raise ValidationError(f"{cls.__name__} needs the names of the natural key's fields.")
+    for field in fields:
+        if not isinstance(field, str):
+            raise ValidationError(f"{cls.__name__}: {field!r} is not the name of a field.")
+    if not (isinstance(manager, type) and issubclass(manager, BaseManager)):
+        name = getattr(manager, "__name__", repr(manager))
+        raise ValidationError(f"{name} is not a subclass of django.db.models.Manager.")
+
+
+class NaturalKeyModelBase(ModelBase):
+    def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any], **kwargs: Any) -> Any:
+        if not any(isinstance(base, NaturalKeyModelBase) for base in bases):
+            return super().__new__(cls, name, bases, attrs, **kwargs)
+        fields = attrs.get("_natural_key")
+        if fields:
+            attrs["objects"] = _natural_manager(fields, attrs)
+        return super().__new__(cls, name, bases, attrs, **kwargs)
+
+
+def _natural_manager(fields: Any, attrs: dict[str, Any]) -> NaturalManager:
+    if isinstance(fields, str):
+        raise ValidationError(f"_natural_key is a tuple of field names; write ({fields!r},).")
+    kwargs = dict(attrs.get("_natural_manager_kwargs", {}))
+    if "objects" in attrs:
+        kwargs.setdefault("manager", type(attrs["objects"]))
+    return NaturalManager(*fields, **kwargs)
+
+
+class NaturalKeyModel(models.Model, metaclass=NaturalKeyModelBase):
+    """
+    Base of a model whose rows are known by the fields in ``_natural_key``.
+
+    Its ``objects`` becomes a `NaturalManager` (extending the one that the class defines), with
+    ``_natural_manager_kwargs`` as arguments.
+    """
+
+    _natural_key: ClassVar[tuple[str, ...]] = ()
+    _natural_manager_kwargs: ClassVar[dict[str, Any]] = {}
+
+    class Meta:
+        abstract = True
+
+    def natural_key(self) -> tuple[Any, ...]:
+        """The values of the natural key's fields, in their order."""
+        return tuple(_follow(self, name) for name in self._natural_key)
+
+
+def _follow(instance: Any, path: str) -> Any:
+    for name in path.split("__"):
+        instance = getattr(instance, name)
+    return instance

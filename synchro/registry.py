@@ -1,0 +1,149 @@
+"""Which models and tables are watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Field, ManyToManyField, Model
+
+from synchro.conf import conf
+from synchro.keys import key_fields
+
+
+@dataclass(frozen=True)
+class Table:
+    """One watched table. Of multi-table inheritance each model's table stands alone, with its own columns."""
+
+    model: type[Model]
+
+    @property
+    def name(self) -> str:
+        return self.model._meta.db_table
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether this is the table of a many-to-many field that Django made by itself."""
+        return bool(self.model._meta.auto_created)
+
+    @property
+    def key_fields(self) -> tuple[Field[Any, Any], ...]:
+        return key_fields(self.model)
+
+    @property
+    def fields(self) -> tuple[Field[Any, Any], ...]:
+        """The synchronized columns, key included: neither skipped nor computed by the database."""
+        return _synchronized(self.model)
+
+    @property
+    def skipped(self) -> tuple[Field[Any, Any], ...]:
+        names = skipped_names(self.model)
+        return tuple(f for f in self.model._meta.local_concrete_fields if f.name in names and not f.generated)
+
+
+def skipped_names(model: type[Model]) -> frozenset[str]:
+    return frozenset(getattr(model, "SYNCHRO_SKIP", ()))
+
+
+@lru_cache(maxsize=None)
+def _synchronized(model: type[Model]) -> tuple[Field[Any, Any], ...]:
+    keys = key_fields(model)
+    if model._meta.auto_created:
+        return keys
+    skipped = skipped_names(model)
+    return tuple(
+        field
+        for field in model._meta.local_concrete_fields
+        if field in keys or (field.name not in skipped and not field.generated)
+    )
+
+
+def watched_models() -> tuple[type[Model], ...]:
+    """
+    The concrete models named by ``SYNCHRO_MODELS``, those they inherit from, and the through models of their
+    many-to-many fields.
+
+    Raises `ImproperlyConfigured` for an app or a model that does not exist.
+    """
+    return _watched(_hashable(conf.models))
+
+
+def watched_tables() -> tuple[Table, ...]:
+    return tuple(Table(model) for model in watched_models())
+
+
+def is_watched(model: type[Model]) -> bool:
+    return model._meta.concrete_model in _watched_set(_hashable(conf.models))
+
+
+def m2m_fields(model: type[Model]) -> Iterator[ManyToManyField[Any, Any]]:
+    """The many-to-many fields that `model` itself declares."""
+    yield from model._meta.local_many_to_many
+
+
+@lru_cache(maxsize=8)
+def _watched(setting: tuple[Any, ...]) -> tuple[type[Model], ...]:
+    found: dict[type[Model], None] = {}
+    for entry in setting:
+        for model in _models_of(entry):
+            _add(model, found)
+    return tuple(found)
+
+
+@lru_cache(maxsize=8)
+def _watched_set(setting: tuple[Any, ...]) -> frozenset[type[Model]]:
+    return frozenset(_watched(setting))
+
+
+def forget_cached() -> None:
+    """To be called where the set of installed models itself has changed."""
+    _watched.cache_clear()
+    _watched_set.cache_clear()
+    _synchronized.cache_clear()
+
+
+def _add(model: type[Model], found: dict[type[Model], None]) -> None:
+    concrete = model._meta.concrete_model
+    if concrete is None or concrete in found:
+        return
+    if concrete._meta.app_label == "synchro":
+        raise ImproperlyConfigured("SYNCHRO_MODELS names synchro itself, whose tables are never synchronized.")
+    for parent in concrete._meta.parents:
+        _add(parent, found)
+    found[concrete] = None
+    for field in m2m_fields(concrete):
+        _add(field.remote_field.through, found)
+
+
+def _models_of(entry: Any) -> Iterable[type[Model]]:
+    if isinstance(entry, str):
+        return _app(entry).get_models()
+    app, *names = entry
+    config = _app(app)
+    return [_model(config, name) for name in names] if names else config.get_models()
+
+
+def _app(name: str) -> AppConfig:
+    for config in apps.get_app_configs():
+        if name.lower() in (config.label.lower(), config.name.lower()):
+            return config
+    raise ImproperlyConfigured(
+        f"SYNCHRO_MODELS names the app {name!r}, which is neither the label nor the path of an installed app."
+    )
+
+
+def _model(config: AppConfig, name: str) -> type[Model]:
+    try:
+        return config.get_model(name)
+    except LookupError:
+        raise ImproperlyConfigured(
+            f"SYNCHRO_MODELS names the model {name!r}, which the app {config.label!r} does not have."
+        ) from None
+
+
+def _hashable(setting: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(entry if isinstance(entry, str) else tuple(entry) for entry in setting)

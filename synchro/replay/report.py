@@ -1,0 +1,36 @@
+"""What a run did, in numbers and in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """What was written to REMOTE of one model. `kept` are objects that REMOTE had changed later itself."""
+
+    model: str
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+    kept: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a run; ``str()`` gives the message for people, in their language."""
+
+    remote: str
+    entries: int = 0
+    batches: int = 0
+    models: tuple[ModelReport, ...] = ()
+    conflicts: int = 0
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        if self.entries:
+            return _("Synchronization performed successfully.")
+        return _("No changes since last synchronization.")

@@ -1,0 +1,51 @@
+"""Forgetting what was logged, and giving this database a name of its own."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from synchro.checkpoint import moved_by_a_run
+from synchro.conf import LOCAL
+from synchro.keys import is_automatic, key_fields
+from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, options
+from synchro.registry import watched_models
+
+
+def reset_synchro() -> None:
+    """
+    Forget all changes logged on LOCAL so far, and give the database a new node id.
+
+    To be called right after LOCAL was loaded from a copy of another database: it also notes how far the keys of
+    both are the same. References stay, since they say which rows correspond, and that has not changed.
+    """
+    with transaction.atomic(using=LOCAL):
+        node = Node.objects.using(LOCAL).select_for_update().filter(pk=1).first()
+        if node is not None:
+            _note_baselines(node.uuid)
+        ChangeLog.objects.using(LOCAL).all().delete()
+        Batch.objects.using(LOCAL).all().delete()
+        Checkpoint.objects.using(LOCAL).all().delete()
+        Node.objects.using(LOCAL).update_or_create(
+            pk=1,
+            defaults={"uuid": uuid.uuid4(), "highest": 0, "holes": "[]", "batch": 0, "forgotten": 0, "pruned": 0},
+        )
+        with moved_by_a_run():
+            options.last_check = timezone.now()
+
+
+def _note_baselines(node: uuid.UUID) -> None:
+    for model in watched_models():
+        (key, *more) = key_fields(model)
+        if more or not is_automatic(key):
+            continue
+        highest = model._base_manager.using(LOCAL).aggregate(highest=Max(key.attname))["highest"]
+        Baseline.objects.using(LOCAL).update_or_create(
+            node=node,
+            content_type=ContentType.objects.db_manager(LOCAL).get_for_model(model),
+            defaults={"highest": int(key.get_prep_value(highest) or 0)},
+        )

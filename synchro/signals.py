@@ -1,0 +1,164 @@
+"""
+Capture by Django's signals: one INSERT for a change, on the connection and in the transaction that makes it.
+
+Only LOCAL's changes are captured. What `QuerySet.update`, `bulk_create` and raw SQL do sends no signal and is not
+seen here; `SYNCHRO_CAPTURE = 'triggers'` is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import ManyToManyField, Model, Q
+from django.db.models.signals import m2m_changed, post_delete, post_save
+
+from synchro.conf import LOCAL, conf
+from synchro.keys import key_of, to_text
+from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
+from synchro.registry import is_watched, skipped_names
+from synchro.switch import is_capture_off
+
+
+def connect() -> None:
+    post_save.connect(on_save, dispatch_uid="synchro_save")
+    post_delete.connect(on_delete, dispatch_uid="synchro_delete")
+    m2m_changed.connect(on_m2m_changed, dispatch_uid="synchro_m2m")
+
+
+def on_save(
+    sender: type[Model], instance: Model, created: bool, using: str, update_fields: Iterable[str] | None, **kwargs: Any
+) -> None:
+    if not _captures(using):
+        return
+    for model in _watched_line(sender):
+        fields = None if created or update_fields is None else _synchronized(model, update_fields)
+        if fields != ():
+            _log(model, instance, ADDITION if created else CHANGE, fields)
+
+
+def on_delete(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
+    model = sender._meta.concrete_model
+    if model is not None and _captures(using) and is_watched(model):
+        _log(model, instance, DELETION, None, _natural_key(instance))
+
+
+def on_m2m_changed(
+    sender: type[Model], instance: Model, action: str, reverse: bool, using: str, pk_set: set[Any] | None, **kwargs: Any
+) -> None:
+    if not _captures(using) or not is_watched(sender):
+        return
+    if sender._meta.auto_created:
+        if action in ("post_add", "post_remove", "post_clear") and pk_set != set():
+            _log_m2m(sender, instance, reverse)
+    else:
+        _log_through(sender, instance, action, reverse, using, pk_set)
+
+
+def _captures(using: str) -> bool:
+    return using == LOCAL and conf.capture == "signals" and not is_capture_off()
+
+
+def _watched_line(sender: type[Model]) -> list[type[Model]]:
+    """
+    The watched models whose rows a save of `sender` writes, less those that another of them stands for.
+
+    An entry of a child stands for its parents' rows too, of which Django sends no signal.
+    """
+    model = sender._meta.concrete_model
+    if model is None:
+        return []
+    if is_watched(model):
+        return [model]
+    return [found for parent in model._meta.parents for found in _watched_line(parent)]
+
+
+def _synchronized(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
+    """Field names among `names` (which may be column attributes, such as ``owner_id``) that are synchronized."""
+    skipped = skipped_names(model)
+    fields = {name: field.name for field in model._meta.concrete_fields for name in (field.name, field.attname)}
+    return tuple(sorted({fields[name] for name in names if name in fields} - skipped))
+
+
+def _log(
+    model: type[Model],
+    instance: Model,
+    action: int,
+    fields: tuple[str, ...] | None = None,
+    natural_key: str | None = None,
+) -> None:
+    ChangeLog.objects.using(LOCAL).create(
+        content_type=_content_type(model),
+        object_id=to_text(model, key_of(instance, model)),
+        action=action,
+        fields=fields,
+        natural_key=natural_key,
+    )
+
+
+def _content_type(model: type[Model]) -> ContentType:
+    return ContentType.objects.db_manager(LOCAL).get_for_model(model, for_concrete_model=True)
+
+
+def _natural_key(instance: Model) -> str | None:
+    if not hasattr(instance, "natural_key"):
+        return None
+    return json.dumps(instance.natural_key(), cls=DjangoJSONEncoder)
+
+
+def _log_m2m(through: type[Model], instance: Model, reverse: bool) -> None:
+    """The set of an automatic many-to-many field changed: an entry of the object whose manager was used."""
+    field = _field_of(through)
+    model = field.related_model if reverse else field.model
+    name = f"{field.model._meta.label}.{field.name}" if reverse else field.name
+    _log(model._meta.concrete_model, instance, M2M_CHANGE, (name,))
+
+
+def _field_of(through: type[Model]) -> ManyToManyField[Any, Any]:
+    source = through._meta.auto_created
+    assert isinstance(source, type)
+    return next(f for f in source._meta.local_many_to_many if f.remote_field.through is through)  # type: ignore[attr-defined]
+
+
+def _log_through(
+    through: type[Model], instance: Model, action: str, reverse: bool, using: str, pk_set: set[Any] | None
+) -> None:
+    """
+    Rows of a through model of the project's own were added by `bulk_create`, without a signal of their own.
+
+    (Their removal sends `post_delete` for each.)
+    """
+    if action != "post_add" or not pk_set:
+        return
+    rows = through._base_manager.using(using).filter(_added(through, instance, reverse, pk_set))
+    content_type = _content_type(through)
+    entries = (
+        ChangeLog(content_type=content_type, object_id=to_text(through, key_of(row)), action=ADDITION)
+        for row in rows.iterator()
+    )
+    ChangeLog.objects.using(LOCAL).bulk_create(entries, batch_size=1000)
+
+
+def _added(through: type[Model], instance: Model, reverse: bool, pk_set: set[Any]) -> Q:
+    field = _field_through(through, type(instance), reverse)
+    near, far = field.m2m_field_name(), field.m2m_reverse_field_name()
+    if reverse:
+        near, far = far, near
+    added = Q(**{near: instance, f"{far}__in": pk_set})
+    if field.remote_field.symmetrical:
+        added |= Q(**{far: instance, f"{near}__in": pk_set})
+    return added
+
+
+def _field_through(through: type[Model], model: type[Model], reverse: bool) -> ManyToManyField[Any, Any]:
+    for line in (model, *model._meta.all_parents):
+        for field in line._meta.local_many_to_many:
+            if not reverse and field.remote_field.through is through:
+                return field
+        for relation in line._meta.related_objects:
+            if reverse and relation.many_to_many and relation.through is through:  # type: ignore[attr-defined]
+                return relation.remote_field  # type: ignore[return-value]
+    raise LookupError(f"{through._meta.label} belongs to no many-to-many field of {model._meta.label}.")

@@ -1,0 +1,71 @@
+"""Switching capture off, for the current thread or task only."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from contextvars import ContextVar
+from functools import wraps
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import connections
+
+from synchro.conf import LOCAL, conf
+from synchro.engines import engine_for
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_depth: ContextVar[int] = ContextVar("synchro_capture_off", default=0)
+
+
+def is_capture_off() -> bool:
+    return _depth.get() > 0
+
+
+class DisableSynchroLog(AbstractContextManager["DisableSynchroLog"]):
+    """
+    Inside, changes are not captured: ``with DisableSynchroLog(): ...``.
+
+    It holds for the current thread or async task, and with trigger capture for its connection to LOCAL. It can be
+    nested and used again, and an exception ends it like any other way out.
+    """
+
+    def __init__(self) -> None:
+        self._stacks: list[ExitStack] = []
+
+    def __enter__(self) -> DisableSynchroLog:
+        stack = ExitStack()
+        if conf.capture == "triggers":
+            connection = connections[LOCAL]
+            stack.enter_context(engine_for(connection).capture_off(connection))
+        _depth.set(_depth.get() + 1)
+        stack.callback(lambda: _depth.set(_depth.get() - 1))
+        self._stacks.append(stack)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stacks.pop().__exit__(kind, error, traceback)
+
+
+def disable_synchro_log(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator: `function`, plain or async, runs inside `DisableSynchroLog`."""
+    if inspect.iscoroutinefunction(function):
+
+        @wraps(function)
+        async def run_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+            with DisableSynchroLog():
+                return await function(*args, **kwargs)
+
+        return run_async  # type: ignore[return-value]
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        with DisableSynchroLog():
+            return function(*args, **kwargs)
+
+    return run
