@@ -74,6 +74,8 @@ def launch(server: Server) -> None:
     """Start the process of `server` and wait until it answers. Raises `BackendError` if it does not."""
     log = Path(server.log)
     pidfile = Path(server.pidfile)
+    for lockfile in (f"{server.socket}.lock", f"{server.datadir}/postmaster.pid"):
+        processes.forget(Path(lockfile))
     processes.launch(server.command, pidfile, log)
     processes.wait_until(
         lambda: answers(server) or not processes.is_running(pidfile),

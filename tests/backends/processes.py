@@ -84,9 +84,45 @@ def stop(pidfile: Path, signals: Sequence[int], seconds: float = 20) -> None:
             os.kill(pid, number)
         with contextlib.suppress(BackendError):
             wait_until(lambda: not is_running(pidfile), seconds, lambda: "")
+    _kill_children(pidfile.parent)
     if is_running(pidfile):
         names = ", ".join(signal.Signals(number).name for number in signals)
         raise BackendError(f"process {_pid(pidfile)} is still there after {names}")
+
+
+def forget(lockfile: Path) -> None:
+    """
+    Remove a server's `lockfile` if it names a process that has ended but is still listed.
+
+    In a container the first process may not ask for the exit codes of orphans. They stay in the list of processes
+    then, and a server that finds its own old pid there refuses to start.
+    """
+    pid = _pid(lockfile)
+    if pid is not None and Path(f"/proc/{pid}").exists() and not Path(f"/proc/{pid}/cmdline").read_bytes():
+        lockfile.unlink()
+
+
+def _kill_children(folder: Path) -> None:
+    """PostgreSQL's processes live on for a moment after their parent was killed, and still write to its files."""
+
+    def all_gone() -> bool:
+        pids = _working_in(folder)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not pids
+
+    wait_until(all_gone, 10, lambda: f"processes that work in {folder} do not end")
+
+
+def _working_in(folder: Path) -> list[int]:
+    """The pids of our processes whose current directory is below `folder`."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").readlink().is_relative_to(folder):
+                found.append(int(entry.name))
+    return found
 
 
 def end_of_log(log: Path) -> str:
@@ -96,8 +132,8 @@ def end_of_log(log: Path) -> str:
 
 def _pid(pidfile: Path) -> int | None:
     try:
-        return int(pidfile.read_text())
-    except (OSError, ValueError):
+        return int(pidfile.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
         return None
 
 
