@@ -7,22 +7,25 @@ The database servers of the suite, from the command line.
     pytest ...
     python -m tests.backends stop
 
-``run -- COMMAND`` starts them, runs the command with these variables, and stops them whatever happens.
+``run -- COMMAND`` starts them, runs the command with these variables, and stops them whatever happens. With
+``--pair mysql-postgresql`` only the servers of that pair are started, and the tests use them::
+
+    python -m tests.backends run --pair mysql-postgresql -- pytest -k natural
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from tests.backends import lifecycle, state
+from tests.backends import lifecycle, pairs, state
 from tests.backends.errors import BackendError
+from tests.backends.pairs import Pair
 from tests.backends.server import KINDS
 from tests.backends.state import State
 
@@ -79,26 +82,21 @@ def stop() -> int:
     return 0
 
 
-def run(names: Sequence[str], command: Sequence[str]) -> int:
-    """Run `command` with servers of its own; its exit code."""
-    with running(names) as current:
+def run(names: Sequence[str], pair: Pair | None, command: Sequence[str]) -> int:
+    """
+    Run `command` with servers of its own, and with the databases of `pair` if there is one; its exit code.
+
+    Raises `BackendError` if a server that the pair needs is not to be had.
+    """
+    with lifecycle.running(names, report) as current:
         if code := _exit_code(current):
             return code
         environment = {**os.environ, **lifecycle.exports(current)}
+        if pair:
+            for name in sorted(pair.servers & set(current.skipped)):
+                raise BackendError(f"{pair.label} needs {name}: {current.skipped[name]}")
+            environment |= pairs.environment(pair, current)
         return subprocess.run(command, env=environment, check=False).returncode
-
-
-@contextlib.contextmanager
-def running(names: Sequence[str]) -> Iterator[State]:
-    """Servers that are there within the block and never after it, however it ends."""
-    current = State(state.folder() / f"run-{os.getpid()}.json", owner=os.getpid())
-    with state.locked():
-        lifecycle.clean_up_after_the_killed()
-    try:
-        lifecycle.start(current, names, report)
-        yield current
-    finally:
-        lifecycle.stop(current)
 
 
 def _exit_code(current: State) -> int:
@@ -106,11 +104,6 @@ def _exit_code(current: State) -> int:
     if lacking:
         report(f"in CI every backend must start, and these did not: {', '.join(lacking)}")
     return 1 if lacking else 0
-
-
-def end_on_signal(number: int, _frame: object) -> None:
-    """Turn a signal into an exception, so that servers are stopped on the way out."""
-    raise SystemExit(128 + number)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -121,19 +114,24 @@ def main(arguments: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("action", choices=["start", "stop", "run"])
-    parser.add_argument("--only", default=",".join(KINDS), help="backends, separated by commas (default: all)")
+    parser.add_argument(
+        "--only", default=",".join(KINDS), help="backends, separated by commas (default: all)"
+    )
+    parser.add_argument(
+        "--pair", help="for run: the pair of databases that the tests use, such as mysql-postgresql"
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER, help="for run: the command, after --")
     options = parser.parse_args(arguments)
-    command = [part for part in options.command if part != "--"]
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if (options.action == "run") != bool(command):
         parser.error("run, and only run, takes a command: run -- pytest tests")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end_on_signal)
+    lifecycle.end_on_signals()
     try:
-        names = chosen(options.only)
+        pair = pairs.find(options.pair) if options.pair else None
+        names = sorted(pair.servers) if pair else chosen(options.only)
         if options.action == "start":
             return start(names)
-        return stop() if options.action == "stop" else run(names, command)
+        return stop() if options.action == "stop" else run(names, pair, command)
     except BackendError as error:
         report(f"error: {error}")
         return 1

@@ -14,7 +14,9 @@ from tests.backends.commands import run
 from tests.backends.errors import BackendError
 
 POLICY = Path("/usr/sbin/policy-rc.d")
-FORBID_STARTING = "#!/bin/sh\n# Written by the test suite of django-synchro while it installs packages.\nexit 101\n"
+FORBID_STARTING = (
+    "#!/bin/sh\n# Written by the test suite of django-synchro while it installs packages.\nexit 101\n"
+)
 SOURCES = Path("/etc/apt")
 # A mirror that is a frozen copy keeps an index whose date has passed.
 APT = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Check-Valid-Until=false")
@@ -48,7 +50,9 @@ def install(packages: Sequence[str]) -> None:
         if shutil.which("apt-get") is None:
             raise BackendError(f"this needs {', '.join(wanted)}, and only Debian packages can be installed")
         if os.geteuid() != 0:
-            raise BackendError(f"not installed, and this is not root: run 'apt-get install {' '.join(wanted)}'")
+            raise BackendError(
+                f"not installed, and this is not root: run 'apt-get install {' '.join(wanted)}'"
+            )
         with _services_held_back():
             _install_with_fresh_lists(wanted)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -66,7 +68,9 @@ def _use_named(current: State, name: str, report: Report) -> bool:
         return False
     try:
         server = from_url(name, url)
-        processes.wait_until(lambda: answers(server), NAMED_SECONDS, lambda: f"{variable(name)} does not answer")
+        processes.wait_until(
+            lambda: answers(server), NAMED_SECONDS, lambda: f"{variable(name)} does not answer"
+        )
     except BackendError as error:
         _give_up(current, name, str(error), report)
     else:
@@ -127,3 +131,26 @@ def clean_up_after_the_killed() -> None:
 def all_alive(current: State) -> bool:
     """Whether every server of `current` answers."""
     return all(answers(server) for server in current.servers.values())
+
+
+@contextlib.contextmanager
+def running(names: Iterable[str], report: Report) -> Iterator[State]:
+    """Servers that are there within the block and never after it, however it ends."""
+    current = State(state.folder() / f"run-{os.getpid()}.json", owner=os.getpid())
+    with state.locked():
+        clean_up_after_the_killed()
+    try:
+        start(current, names, report)
+        yield current
+    finally:
+        stop(current)
+
+
+def end_on_signals() -> None:
+    """Let the signals that ask a process to end raise an exception, so that servers are stopped on the way out."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, end)

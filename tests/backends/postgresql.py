@@ -96,12 +96,11 @@ def version(installation: Installation) -> str:
 
 
 def client(installation: Installation) -> list[str]:
-    """The start of a psql command."""
-    return installation.command(program(installation, "psql"))
+    """The start of a psql command. On this machine it runs as oneself, to read one's files."""
+    psql = program(installation, "psql")
+    return [psql] if installation.root == Path("/") else installation.command(psql)
 
 
 def socket(folder: Path, port: int) -> Path:
     """Its socket. (As a host, libpq wants the folder.)"""
     return folder / f".s.PGSQL.{port}"
-
-
