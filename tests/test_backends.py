@@ -129,7 +129,7 @@ class TestState:
 
     def test_without_started_servers_the_reason_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(state.VARIABLE, raising=False)
-        with pytest.raises(BackendError, match="no server was started by tests.backends"):
+        with pytest.raises(BackendError, match="no server was started"):
             find("mysql")
 
 

@@ -20,7 +20,7 @@ def kind_of(alias: str) -> str:
 
 
 @pytest.mark.django_db(databases=ALIASES)
-@pytest.mark.parametrize(("alias", "name"), zip(ALIASES, PAIR.split("-"), strict=True))
+@pytest.mark.parametrize(("alias", "name"), list(zip(ALIASES, PAIR.split("-"), strict=True)))
 def test_connection_leads_to_the_kind_of_server_that_the_pair_names(alias: str, name: str) -> None:
     assert kind_of(alias) == name.removesuffix("_old")
 

@@ -1,8 +1,8 @@
 """
 The database servers of the suite.
 
-``python -m tests.backends`` starts and stops them; see CONTRIBUTING.md. A test uses the names below: what is known
-of a server, and ways to make it fail.
+``python -m tests.backends`` starts and stops them; see CONTRIBUTING.md. A test uses the names below: what is
+known of a server, and ways to make it fail.
 """
 
 from __future__ import annotations

@@ -58,7 +58,7 @@ def install(packages: Sequence[str]) -> None:
 
 
 def _install_with_fresh_lists(packages: list[str]) -> None:
-    """Asking for new package lists takes long, so that is only done where the lists at hand are not enough."""
+    """Fetching package lists takes long, so that is only done where the lists at hand are not enough."""
     command = [*APT, "install", "--no-install-recommends", *packages]
     try:
         run(command, environment=QUIET)
@@ -95,7 +95,7 @@ def mirror() -> str:
 
 def mirror_in(sources: str) -> str | None:
     """The first mirror of Debian itself in the text of a file of sources, of either format."""
-    listed = re.findall(r"^deb\s+(?:\[[^]]*\]\s+)?(\S+)", sources, re.MULTILINE)
+    listed: list[str] = re.findall(r"^deb\s+(?:\[[^]]*\]\s+)?(\S+)", sources, re.MULTILINE)
     listed += re.findall(r"^URIs:\s*(\S+)", sources, re.MULTILINE)
     for address in listed:
         if address.rstrip("/").endswith("/debian"):

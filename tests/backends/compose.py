@@ -23,8 +23,8 @@ def start(names: Iterable[str], made: Callable[[str], None]) -> dict[str, Server
     """
     Start those of the backends `names` whose images are here or can be had.
 
-    `made` is told the name of the compose project before it exists. Raises `BackendError` if there is no engine,
-    no image at all, or a container does not become healthy.
+    `made` is told the name of the compose project before it exists. Raises `BackendError` if there is no
+    engine, no image at all, or a container does not become healthy.
     """
     engine = _engine()
     project = f"synchro-tests-{uuid.uuid4().hex[:8]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from pathlib import Path
@@ -17,8 +18,8 @@ def find(name: str) -> Server:
     """
     The server of the backend `name`, such as "mysql".
 
-    Raises `BackendError` if it was not started by `tests.backends`: such a server belongs to someone, and a test
-    that wants to restart it is to be skipped.
+    Raises `BackendError` if it was not started by `tests.backends`: such a server belongs to someone, and a
+    test that wants to restart it is to be skipped.
     """
     return _find(name)[1]
 
@@ -80,7 +81,7 @@ def client_command(server: Server, database: str) -> list[str]:
     if not server.client:
         raise BackendError(f"the client program of {server.kind} is not installed")
     if server.kind == "postgresql":
-        login = f"postgresql://{server.user}:{server.password}@{server.host}:{server.port}/{database}"
-        return [*server.client, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={login}"]
+        url = dataclasses.replace(server, database=database).url
+        return [*server.client, "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={url}"]
     login = [f"--host={server.host}", f"--port={server.port}", "--protocol=TCP", f"--user={server.user}"]
     return [*server.client, *login, f"--password={server.password}", f"--database={database}"]

@@ -62,7 +62,7 @@ def start(current: State, names: Iterable[str], report: Report) -> None:
 
 
 def _use_named(current: State, name: str, report: Report) -> bool:
-    """Whether the environment names a server for the backend `name`. One that does not answer is not replaced."""
+    """Whether the environment names a server for `name`. One that does not answer is not replaced."""
     url = os.environ.get(variable(name))
     if not url:
         return False
@@ -111,7 +111,7 @@ def _give_up(current: State, name: str, reason: str, report: Report) -> None:
 
 
 def stop(current: State) -> None:
-    """Stop and remove all that was started, and the state file last. Raises `BackendError` if something stays."""
+    """Stop and remove all that was started, the state file last. Raises `BackendError` if something stays."""
     started = [server for server in current.servers.values() if server.origin == "native"]
     with ThreadPoolExecutor(max_workers=max(1, len(started))) as pool:
         list(pool.map(native.remove, started))
@@ -147,7 +147,7 @@ def running(names: Iterable[str], report: Report) -> Iterator[State]:
 
 
 def end_on_signals() -> None:
-    """Let the signals that ask a process to end raise an exception, so that servers are stopped on the way out."""
+    """Let signals that ask this process to end raise an exception, so that servers are stopped first."""
 
     def end(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)

@@ -22,7 +22,8 @@ INSTALLATIONS: dict[str, Callable[[], Installation]] = {
     "mysql": mysql.newest,
     "mariadb": mariadb.of_this_release,
 }
-# Nobody needs the data afterwards: what ends the server fastest without leaving children or shared memory behind.
+# Nobody needs the data afterwards: what ends the server fastest without leaving children or shared memory
+# behind.
 LAST_SIGNALS = {
     "postgresql": (signal.SIGQUIT, signal.SIGKILL),
     "mysql": (signal.SIGKILL,),

@@ -87,8 +87,8 @@ def _url(pair: Pair, name: str, current: State) -> str:
     """
     The URL of one side.
 
-    The database's name is the pair's and the clone's own, since pairs run at the same time, and so do clones with
-    one set of servers.
+    The database's name is the pair's and the clone's own, since pairs run at the same time, and so do clones
+    with one set of servers.
     """
     if name == SQLITE:
         DATABASES.mkdir(parents=True, exist_ok=True)

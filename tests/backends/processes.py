@@ -1,4 +1,4 @@
-"""Processes that outlive the one that starts them, known by a pid file; waiting for a condition; free ports."""
+"""Processes that outlive their starter, known by a pid file; waiting for a condition; free ports."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from tests.backends.commands import tail
 from tests.backends.errors import BackendError
 
-# Below the range from which the system takes ports for outgoing connections: a server that is stopped and started
-# again must find its port free.
+# Below the range from which the system takes ports for outgoing connections: a server that is stopped and
+# started again must find its port free.
 PORTS = range(20_000, 32_000)
 # Writes its own pid, which stays the same through every exec, and becomes the command.
 _LAUNCHER = 'echo $$ > "$1"; shift; exec "$@"'
@@ -64,8 +64,8 @@ def is_running(pidfile: Path) -> bool:
     """
     Whether the process that was launched with `pidfile` is alive.
 
-    Pids are used again, so its command line is looked at too: the name of the pid file's folder is unique, and
-    occurs in the command of each of our servers.
+    Pids are used again, so its command line is looked at too: the name of the pid file's folder is unique,
+    and occurs in the command of each of our servers.
     """
     return _running_pid(pidfile) is not None
 
@@ -94,8 +94,8 @@ def forget(lockfile: Path) -> None:
     """
     Remove a server's `lockfile` if it names a process that has ended but is still listed.
 
-    In a container the first process may not ask for the exit codes of orphans. They stay in the list of processes
-    then, and a server that finds its own old pid there refuses to start.
+    In a container the first process may not ask for the exit codes of orphans. They stay in the list of
+    processes then, and a server that finds its own old pid there refuses to start.
     """
     pid = _pid(lockfile)
     if pid is not None and Path(f"/proc/{pid}").exists() and not Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -103,7 +103,7 @@ def forget(lockfile: Path) -> None:
 
 
 def _kill_children(folder: Path) -> None:
-    """PostgreSQL's processes live on for a moment after their parent was killed, and still write to its files."""
+    """PostgreSQL's processes live on for a moment after their parent was killed, and still write."""
 
     def all_gone() -> bool:
         pids = _working_in(folder)

@@ -30,7 +30,7 @@ def _greets_as_postgresql(connection: socket.socket, server: Server) -> bool:
 
 
 def _greets_as_mysql(connection: socket.socket) -> bool:
-    """MySQL and MariaDB speak first: a header of four bytes, then their protocol's version, or 255 for an error."""
+    """They speak first: a header of four bytes, then the version of their protocol, or 255 for an error."""
     greeting = b""
     while len(greeting) <= FIRST_BYTES:
         received = connection.recv(64)

@@ -1,8 +1,9 @@
 """
 A small Debian unstable in the cache folder: the newest PostgreSQL and the real MySQL, on any Debian machine.
 
-Debian's stable releases carry MariaDB in MySQL's place. The unstable one has both, so its servers are started from
-there by chroot. It is made once, in under two minutes, and shared by all clones and all runs of one user.
+Debian's stable releases carry MariaDB in MySQL's place. The unstable one has both, so its servers are started
+from there by chroot. It is made once, in under two minutes, and shared by all clones and all runs of one
+user.
 """
 
 from __future__ import annotations
@@ -79,8 +80,8 @@ def _unpack_packages(folder: Path) -> None:
     """
     Unpack the servers without running the scripts of their packages.
 
-    The servers need no more than their files. The scripts would make a cluster and a service that nobody wants,
-    and some of them insist on a mounted /proc, which a container may not be allowed to have.
+    The servers need no more than their files. The scripts would make a cluster and a service that nobody
+    wants, and some of them insist on a mounted /proc, which a container may not be allowed to have.
     """
     inside = ["chroot", str(folder)]
     run([*inside, *apt.APT, "update"])

@@ -1,1 +1,1 @@
-"""What ``make test`` does: linters, then the tests on every pair of backends. Needs the standard library only."""
+"""What ``make test`` does: linters, and tests on every pair of backends. Standard library only."""

@@ -55,32 +55,28 @@ class Suite:
         """The outcome of every part. Each is told as soon as it is known."""
         ready = [pair for pair in self.chosen if not pair.servers & set(servers.skipped)]
         yield from self._required_but_missing(servers)
-        first = list(self._at_once(ready, servers))
-        yield from (outcome for pair, outcome in first if pair is None)
-        tested = {pair: outcome for pair, outcome in first if pair is not None}
-        if self._has_exclusive_tests():
-            for pair in ready:
-                tested[pair] = self._exclusive(pair, servers, tested[pair])
-        yield from (self._judged(outcome) for outcome in tested.values())
-        if not sum(outcome.passed + outcome.failed for outcome in tested.values()):
+        with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
+            try:
+                tests = {pair: pool.submit(self._test, pair, f"not {EXCLUSIVE}", servers) for pair in ready}
+                checks = [pool.submit(self._lint, label) for label in self._checks()]
+                for part in as_completed([*tests.values(), *checks]):
+                    tell(str(part.result()))
+            except BaseException:
+                # the pool waits for its threads, so what they wait for must end first
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.programs.end()
+                raise
+        yield from (check.result() for check in checks)
+        tested = [self._exclusive(pair, servers, tests[pair].result()) for pair in ready]
+        yield from (self._judged(outcome) for outcome in tested)
+        if not any(outcome.passed or outcome.failed for outcome in tested):
             yield Outcome("all pairs", failed=1, remark="no test was run")
 
-    def _at_once(self, ready: Sequence[Pair], servers: State) -> Iterator[tuple[Pair | None, Outcome]]:
-        """Linters (without a pair), and the tests that do not mind each other."""
-        with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
-            parts = {pool.submit(self._test, pair, f"not {EXCLUSIVE}", servers): pair for pair in ready}
-            labels = lint.CHECKS if self.lints else ()
-            main = self.environments["main"]
-            parts |= {pool.submit(lint.check, label, self.programs, main): None for label in labels}
-            try:
-                for part in as_completed(parts):
-                    tell(str(part.result()))
-                    yield parts[part], part.result()
-            except BaseException:
-                # the pool waits for its threads, so what they wait for must end
-                pool.shutdown(wait=False, cancel_futures=True)
-                self.programs.__exit__()
-                raise
+    def _checks(self) -> Sequence[str]:
+        return list(lint.CHECKS) if self.lints else []
+
+    def _lint(self, label: str) -> Outcome:
+        return lint.check(label, self.programs, self.environments["main"])
 
     def _test(self, pair: Pair, marker: str, servers: State) -> Outcome:
         name = f"django{pair.django.replace('.', '')}" if pair.django else "main"
@@ -94,7 +90,9 @@ class Suite:
         return any(mark in path.read_text() for path in (PROJECT / "tests").rglob("test_*.py"))
 
     def _exclusive(self, pair: Pair, servers: State, before: Outcome) -> Outcome:
-        """The sum of what was `before` and the outcome of the tests that must run alone."""
+        """The sum of what was `before` and the outcome of the tests that must run alone, if there are any."""
+        if not self._has_exclusive_tests():
+            return before
         alone = self._test(pair, EXCLUSIVE, servers)
         if alone.passed + alone.failed + alone.skipped == 0:
             return before

@@ -27,6 +27,10 @@ class Programs:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End all that run, and start no more."""
         with self._change:
             self._closed = True
             left = list(self._running)
@@ -39,7 +43,7 @@ class Programs:
                 process.kill()
 
     def run(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> tuple[int, float]:
-        """Run `command` from the project's folder, and append what it prints to `log`; its exit code and seconds."""
+        """Run `command` in the project's folder, with its output added to `log`; its exit code and seconds."""
         log.parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         with log.open("ab") as output:
