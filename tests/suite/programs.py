@@ -43,7 +43,7 @@ class Programs:
                 process.kill()
 
     def run(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> tuple[int, float]:
-        """Run `command` in the project's folder, with its output added to `log`; its exit code and seconds."""
+        """Run `command` with its output added to `log`; its exit code and how many seconds it took."""
         log.parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         with log.open("ab") as output:
