@@ -113,7 +113,7 @@ class TestState:
         data.mkdir()
         left = server(folder=str(data), pidfile=str(data / "pid"))
         # the name of its folder is in the command line, as with every server of ours
-        processes.launch(["sh", "-c", "sleep 60; true", str(data)], data / "pid", data / "log")
+        processes.launch(["tail", "-f", str(data / "log")], data / "pid", data / "log")
         state.State(folder / "run-0.json", owner=2**22 + 1, servers={"mysql": left}).save()
         lifecycle.clean_up_after_the_killed()
         assert not data.exists()
@@ -156,7 +156,7 @@ class TestStart:
 class TestProcesses:
     def test_process_is_launched_known_and_stopped(self, tmp_path: Path) -> None:
         pidfile = tmp_path / "pid"
-        processes.launch(["sh", "-c", "sleep 60; true", str(tmp_path)], pidfile, tmp_path / "log")
+        processes.launch(["tail", "-f", str(tmp_path / "log")], pidfile, tmp_path / "log")
         assert processes.is_running(pidfile)
         processes.stop(pidfile, [signal.SIGTERM, signal.SIGKILL])
         assert not processes.is_running(pidfile)
