@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from tests.backends import lifecycle, pairs
+from tests.backends.commands import succeeds
 from tests.backends.errors import BackendError
 from tests.backends.pairs import Pair
 from tests.backends.server import KINDS
@@ -43,13 +44,23 @@ class Suite:
 
     def run(self) -> int:
         """Do it all; the exit code."""
-        names = [name for name in KINDS if any(name in pair.servers for pair in self.chosen)]
+        unusable = self._without_driver()
+        wanted = {name for pair in self.chosen for name in pair.servers}
+        names = [name for name in KINDS if name in wanted and name not in unusable]
         with lifecycle.running(names, tell) as servers, self.programs:
+            servers.skipped |= {name: unusable[name] for name in wanted & set(unusable)}
             outcomes = list(self._run_on(servers))
         tell_failures(outcomes)
         missing = {name: why for name, why in servers.skipped.items() if not lifecycle.is_required(name)}
         print(closing_lines(outcomes, missing), flush=True)
         return 1 if any(outcome.failed for outcome in outcomes) else 0
+
+    def _without_driver(self) -> dict[str, str]:
+        """The backends to which no Python driver leads, each with the reason."""
+        if succeeds([self.environments["main"].python, "-c", "import MySQLdb"]):
+            return {}
+        reason = f"mysqlclient could not be compiled, which takes the packages {', '.join(venv.COMPILER)}"
+        return {name: reason for name, kind in KINDS.items() if kind != "postgresql"}
 
     def _run_on(self, servers: State) -> Iterator[Outcome]:
         """The outcome of every part. Each is told as soon as it is known."""

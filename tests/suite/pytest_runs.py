@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tests.backends.lifecycle import exports
 from tests.backends.pairs import DATABASES, Pair, environment
 from tests.backends.state import PROJECT, State
 from tests.suite.outcomes import Counts, Outcome, read_junit
@@ -37,7 +38,7 @@ def run(
         *("-o", f"cache_dir={PROJECT / '.cache' / 'pytest' / pair.label}"),
         *arguments,
     ]
-    code, seconds = programs.run(command, log, environment(pair, servers))
+    code, seconds = programs.run(command, log, {**exports(servers), **environment(pair, servers)})
     counts = read_junit(report) or Counts()
     if code not in {0, NO_TESTS_RAN} and not counts.failed:
         counts += Counts(failed=1)
