@@ -10,7 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends import BackendError, apt, client_command, find, lifecycle, pairs, processes, state
+from tests.backends import (
+    BackendError,
+    apt,
+    client_command,
+    compose,
+    find,
+    lifecycle,
+    pairs,
+    processes,
+    state,
+)
 from tests.backends.__main__ import chosen
 from tests.backends.commands import run
 from tests.backends.readiness import answers
@@ -195,6 +205,53 @@ class TestProcesses:
                 listener.accept()[0].close()
             listener.close()
             assert not answers(server(name, port=port))
+
+
+class TestContainers:
+    """With a container engine that only pretends."""
+
+    @pytest.fixture
+    def engine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The engine's program: it notes its arguments and obeys the rules that a test appends to it."""
+        program = tmp_path / "docker"
+        program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        monkeypatch.setattr(compose, "ENGINES", ("docker",))
+        return program
+
+    def rule(self, engine: Path, pattern: str, action: str) -> None:
+        """Let the engine do `action` when its arguments match the shell's `pattern`."""
+        with engine.open("a") as script:
+            script.write(f'case "$*" in {pattern}) {action};; esac\n')
+
+    def test_engine_that_does_not_run_is_told(self, engine: Path) -> None:
+        self.rule(engine, "info", "exit 1")
+        with pytest.raises(BackendError, match="no container engine runs here"):
+            compose.start(["mysql"], print)
+
+    def test_engine_without_images_starts_nothing(self, engine: Path) -> None:
+        self.rule(engine, '*"config --images"*', "echo mysql:9")
+        self.rule(engine, '"image inspect"*', "exit 1")
+        self.rule(engine, "pull*", "exit 1")
+        with pytest.raises(BackendError, match="none of the images is here"):
+            compose.start(["mysql", "mariadb"], print)
+        assert " up " not in engine.with_name("calls").read_text()
+
+    def test_only_backends_with_an_image_are_started_and_all_are_removed(self, engine: Path) -> None:
+        self.rule(engine, '*"config --images mysql"', "echo mysql:9")
+        self.rule(engine, '*"config --images mariadb"', "echo mariadb:11")
+        self.rule(engine, '"image inspect mariadb:11"', "exit 1")
+        self.rule(engine, "pull*", "exit 1")
+        projects: list[str] = []
+        found = compose.start(["mysql", "mariadb"], projects.append)
+        assert [(server.name, server.origin) for server in found.values()] == [("mysql", "compose")]
+        compose.remove(projects[0])
+        *_others, up, down = engine.with_name("calls").read_text().splitlines()
+        name = projects[0].removeprefix("docker:")
+        assert up.startswith(f"compose --project-name {name} ")
+        assert up.endswith("up --detach --wait mysql")
+        assert down.endswith("down --volumes --timeout 0")
 
 
 class TestApt:

@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.backends import processes
 from tests.backends.commands import run, succeeds
@@ -31,7 +32,10 @@ def start(names: Iterable[str], made: Callable[[str], None]) -> dict[str, Server
     ports = {name: processes.free_port() for name in names}
     environment = {f"SYNCHRO_{name.upper()}_PORT": str(port) for name, port in ports.items()}
     compose = [*_compose(engine), "--project-name", project, "--file", str(FILE)]
-    available = [name for name in ports if _has_image(engine, compose, name)]
+    # all at once: where the registry does not answer, the time to find out is spent once
+    with ThreadPoolExecutor(max_workers=len(ports)) as pool:
+        found = pool.map(lambda name: _has_image(engine, compose, name), ports)
+        available = [name for name, here in zip(ports, found, strict=True) if here]
     if not available:
         raise BackendError(f"{engine} runs, but none of the images is here and none can be pulled")
     made(f"{engine}:{project}")

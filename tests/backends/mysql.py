@@ -23,8 +23,8 @@ OPTIONS = (
     "--character-set-server=utf8mb4",
     "--local-infile=1",
     "--innodb-buffer-pool-size=256M",
-    # The data need not outlive the machine. It must outlive a server that a test kills, so every commit is still
-    # written (0 would lose the last second), only not waited for on the disk.
+    # The data need not outlive the machine. It must outlive a server that a test kills, so every commit is
+    # still written (0 would lose the last second), only not waited for on the disk.
     "--innodb-flush-log-at-trx-commit=2",
     "--sync-binlog=0",
 )
