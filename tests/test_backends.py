@@ -21,7 +21,7 @@ from tests.backends import (
     processes,
     state,
 )
-from tests.backends.__main__ import chosen
+from tests.backends.__main__ import chosen, main, split
 from tests.backends.commands import run
 from tests.backends.readiness import answers
 from tests.backends.server import KINDS, Server, from_url, variable
@@ -105,6 +105,34 @@ class TestNames:
         known = state.State(Path("unused"), servers={name: server(name) for name in KINDS})
         urls = [pairs.environment(pair, known)["SYNCHRO_TEST_LOCAL"] for pair in pairs.PAIRS]
         assert len(set(urls)) == len(urls)
+
+
+class TestCommandLine:
+    def test_command_keeps_its_own_options(self) -> None:
+        options, command = split(["run", "--pair", "mysql", "--", "pytest", "--", "-x"])
+        assert (options, command) == (["run", "--pair", "mysql"], ["pytest", "--", "-x"])
+
+    def test_command_gets_the_databases_of_the_pair(
+        self, folder: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        show = "import os; print(os.environ['SYNCHRO_TEST_PAIR'], os.environ['SYNCHRO_TEST_LOCAL'])"
+        assert main(["run", "--pair", "sqlite", "--", sys.executable, "-c", show]) == 0
+        assert capfd.readouterr().out.startswith("sqlite-sqlite sqlite:////")
+
+    def test_exit_code_is_the_one_of_the_command(self, folder: Path) -> None:
+        assert main(["run", "--pair", "sqlite", "--", "sh", "-c", "exit 7"]) == 7
+
+    def test_missing_command_is_named(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["run", "--pair", "sqlite", "--", "no-such-program"]) == 1
+        assert "error: cannot run no-such-program: No such file" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("arguments", [["run"], ["start", "--", "ls"]])
+    def test_run_and_only_run_takes_a_command(
+        self, arguments: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert "run, and only run, takes a command" in capsys.readouterr().err
 
 
 class TestState:

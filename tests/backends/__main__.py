@@ -96,7 +96,10 @@ def run(names: Sequence[str], pair: Pair | None, command: Sequence[str]) -> int:
             for name in sorted(pair.servers & set(current.skipped)):
                 raise BackendError(f"{pair.label} needs {name}: {current.skipped[name]}")
             environment |= pairs.environment(pair, current)
-        return subprocess.run(command, env=environment, check=False).returncode
+        try:
+            return subprocess.run(command, env=environment, check=False).returncode
+        except OSError as error:
+            raise BackendError(f"cannot run {command[0]}: {error.strerror}") from None
 
 
 def _exit_code(current: State) -> int:
@@ -104,6 +107,12 @@ def _exit_code(current: State) -> int:
     if lacking:
         report(f"in CI every backend must start, and these did not: {', '.join(lacking)}")
     return 1 if lacking else 0
+
+
+def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before the first ``--``, and the command behind it."""
+    dashes = arguments.index("--") if "--" in arguments else len(arguments)
+    return list(arguments[:dashes]), list(arguments[dashes + 1 :])
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -120,12 +129,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--pair", help="for run: the pair of databases that the tests use, such as mysql-postgresql"
     )
-    parser.add_argument("command", nargs=argparse.REMAINDER, help="for run: the command, after --")
-    options = parser.parse_args(arguments)
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    before, command = split(arguments)
+    options = parser.parse_args(before)
     if (options.action == "run") != bool(command):
         parser.error("run, and only run, takes a command: run -- pytest tests")
-    lifecycle.end_on_signals()
     try:
         pair = pairs.find(options.pair) if options.pair else None
         names = sorted(pair.servers) if pair else chosen(options.only)
@@ -140,4 +147,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    lifecycle.end_on_signals()
     sys.exit(main(sys.argv[1:]))
