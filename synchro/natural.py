@@ -72,7 +72,7 @@ class NaturalManager(models.Manager[Any]):
         return False, path, None, self.fields, kwargs
 
 
-@lru_cache(maxsize=None)
+@cache
 def _made(
     cls: type[NaturalManager], fields: tuple[str, ...], manager: type[models.Manager[Any]], allow_many: bool
 ) -> type[NaturalManager]:
