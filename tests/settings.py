@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "synchro",
     "tests.shop",
     "tests.spicy",
+    "tests.unwatched",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
