@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 from django.contrib.contenttypes.models import ContentType
@@ -12,7 +13,7 @@ from django.db import connections
 from django.db.models import Model
 
 from synchro.core import DisableSynchroLog
-from synchro.models import Node
+from synchro.models import ChangeLog, Node
 
 LOCAL, REMOTE = "default", "remote"
 
@@ -59,8 +60,8 @@ def create_on_remote(model: type[M], **values: object) -> M:
 
 def make_local_a_copy_of_remote(*model_classes: type[Model]) -> None:
     """
-    LOCAL becomes what it is after REMOTE's dump was loaded into it: the same rows under the same keys, and REMOTE's
-    node id. The rows of LOCAL are written to REMOTE for that, since only the outcome counts.
+    LOCAL becomes what it is after REMOTE's dump was loaded into it: the same rows under the same keys, and
+    REMOTE's node id. The rows of LOCAL are written to REMOTE for that, since only the outcome counts.
     """
     for model in model_classes:
         rows = list(model._base_manager.using(LOCAL).all())
@@ -81,3 +82,11 @@ def pass_sequences(*model_classes: type[Model]) -> None:
 def save_unlogged(instance: Model) -> None:
     with DisableSynchroLog():
         instance.save()
+
+
+def let_time_pass(seconds: float = 10) -> None:
+    """All that was logged so far, on both sides, becomes older by so much."""
+    for alias in (LOCAL, REMOTE):
+        for entry in ChangeLog.objects.using(alias).all():
+            older = entry.date - timedelta(seconds=seconds)
+            ChangeLog.objects.using(alias).filter(pk=entry.pk).update(date=older)
