@@ -76,7 +76,7 @@ def test_change_of_another_row_of_remotes_own_is_no_conflict(customer: Customer)
     assert report.conflicts == 0
 
 
-def test_change_of_remotes_own_that_was_taken_into_account_before_is_not_asked_again(
+def test_change_of_remotes_own_that_was_weighed_before_is_not_weighed_again(
     customer: Customer,
 ) -> None:
     """Newer than one change, it is older than the next."""
