@@ -1,8 +1,8 @@
 """
 The one settings module of the suite.
 
-``SYNCHRO_TEST_LOCAL`` and ``SYNCHRO_TEST_REMOTE`` are database URLs (see `tests.databases`); without them both
-databases are SQLite files in a temporary folder.
+``SYNCHRO_TEST_LOCAL`` and ``SYNCHRO_TEST_REMOTE`` are database URLs (see `tests.databases`); without them
+both databases are SQLite files in a temporary folder.
 """
 
 from __future__ import annotations
