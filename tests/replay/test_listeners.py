@@ -143,9 +143,8 @@ def test_columns_that_django_fills_in_end_with_locals_values_though_somebody_lis
 
         invoice.text = "paid"
         invoice.save()
-        Invoice.objects.update(
-            changed=datetime(2002, 2, 2, tzinfo=UTC), issued=datetime(2001, 1, 1, tzinfo=UTC)
-        )
+        issued, changed = datetime(2001, 1, 1, tzinfo=UTC), datetime(2002, 2, 2, tzinfo=UTC)
+        Invoice.objects.update(issued=issued, changed=changed)
         call_synchronize()
 
     assert_same_rows(Invoice)
@@ -276,9 +275,10 @@ def charge_by_update(sender: type, instance: Delivery, using: str, **kwargs: Any
     Customer.objects.using(using).update(cash=F("cash") + 1)
 
 
-@pytest.mark.parametrize(
-    "receiver", [disable_synchro_log(charge), charge_by_update], ids=["switch", "update"]
-)
+NOT_CAPTURED = {"switch": disable_synchro_log(charge), "update": charge_by_update}
+
+
+@pytest.mark.parametrize("receiver", NOT_CAPTURED.values(), ids=NOT_CAPTURED)
 def test_what_receivers_do_on_both_sides_is_not_overwritten_where_it_is_not_captured(
     receiver: Callable[..., Any],
 ) -> None:

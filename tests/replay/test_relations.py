@@ -333,9 +333,7 @@ def test_key_that_is_a_reference_is_translated() -> None:
 
 
 def test_row_of_several_tables_arrives_whole() -> None:
-    pizzeria = Pizzeria.objects.create(
-        name="Mario", seats=20, ovens=2, owner=Customer.objects.create(name="Vimes")
-    )
+    Pizzeria.objects.create(name="Mario", seats=20, ovens=2, owner=Customer.objects.create(name="Vimes"))
     call_synchronize()
 
     found = remote(Pizzeria)
