@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "tests.people",
     "tests.shop",
     "tests.spicy",
+    "tests.unwatched",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
