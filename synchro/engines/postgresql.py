@@ -69,7 +69,7 @@ class PostgreSQL(Engine):
             cursor.execute(
                 f"UPDATE {target} SET {', '.join(f'{quote(c)} = {incoming}.{quote(c)}' for c in values)} "
                 f"FROM {incoming} WHERE {' AND '.join(f'{target}.{quote(c)} = {incoming}.{quote(c)}' for c in key)} "
-                f"AND ROW({new}) *<> ROW({old})"
+                f"AND ROW({new})::record *<> ROW({old})::record"
             )
             cursor.execute(f"DROP TABLE {incoming}")
 
