@@ -30,6 +30,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "dbsettings",
+    "django_spicy_id",
     "synchro",
     "tests.shop",
     "tests.spicy",
