@@ -19,8 +19,8 @@ def spicy_fields(registry: Apps) -> Iterator[SpicyField]:
     """
     Yield each spicy field once, from the model that has its column.
 
-    Proxies and children of multi-table inheritance have none of their own. Of several models of one table (all but
-    one are not managed) the managed one counts.
+    Proxies and children of multi-table inheritance have none of their own. Where several models share one
+    table, the managed one counts.
     """
     from django_spicy_id.fields import SpicyField
 
@@ -28,7 +28,7 @@ def spicy_fields(registry: Apps) -> Iterator[SpicyField]:
     for model in registry.get_models(include_auto_created=True):
         for field in model._meta.local_fields:
             if isinstance(field, SpicyField):
-                place = model._meta.db_table, field.column
+                place = model._meta.db_table, str(field.column)
                 if place not in seen or (model._meta.managed and not seen[place].model._meta.managed):
                     seen[place] = field
     yield from seen.values()
@@ -43,8 +43,8 @@ def check_preamble(field: SpicyField) -> list[CheckMessage]:
         if (other.prefix, other.sep) == (field.prefix, field.sep):
             messages.append(
                 Warning(
-                    f"{_label(field)} and {_label(other)} share the prefix {field.prefix!r} and the separator "
-                    f"{field.sep!r}.",
+                    f"{_label(field)} and {_label(other)} share the prefix {field.prefix!r} "
+                    f"and the separator {field.sep!r}.",
                     hint="Give each field a prefix of its own: an id then tells which model it belongs to.",
                     obj=field,
                     id="spicy_id.W001",
@@ -53,8 +53,9 @@ def check_preamble(field: SpicyField) -> list[CheckMessage]:
         elif example := common_id(field.codec, other.codec):
             messages.append(
                 Error(
-                    f"An id of {_label(field)} can be mistaken for one of {_label(other)}: {example!r} is both.",
-                    hint="Choose another prefix, or a separator with a character that no id has, such as '_'.",
+                    f"An id of {_label(field)} can be mistaken for one of {_label(other)}: "
+                    f"{example!r} is both.",
+                    hint="Choose another prefix, or a separator that is not a digit, such as '_'.",
                     obj=field,
                     id="spicy_id.E001",
                 )

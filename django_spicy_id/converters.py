@@ -13,8 +13,8 @@ def get_url_converter(model: type[models.Model], field_name: str) -> type[Any]:
     """
     Return the path converter for the ids of a field, to be given to `django.urls.register_converter`.
 
-    The view gets the id as it stands in the path; anything else there is no match, so a 404. `reverse` takes ids
-    and integers, and finds no url for anything else.
+    The view gets the id as it stands in the path; anything else there is no match, so a 404. `reverse` takes
+    ids and integers, and finds no url for anything else.
     """
     field = spicy_field(model, field_name)
 

@@ -1,15 +1,15 @@
 """
 Integers to ids and back: the spelling alone, without any field or database.
 
-An id is the preamble (prefix and separator) and the integer in the digits of an alphabet. Each integer from 0 to
-the maximum has exactly one spelling, and `Codec.decode` refuses every other string.
+An id is the preamble (prefix and separator) and the integer in the digits of an alphabet. Each integer from 0
+to the maximum has exactly one spelling, and `Codec.decode` refuses every other string.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any, Final
 
 from django_spicy_id.errors import MalformedSpicyIdError
@@ -18,8 +18,8 @@ ENCODING_BASE_62: Final = "b62"
 ENCODING_BASE_58: Final = "b58"
 ENCODING_HEX: Final = "hex"
 
-#: The digits of each encoding, in the order of their code points: so the order of two ids of one length, as text,
-#: is the order of their integers, and `_range_pattern` can speak of ranges of characters.
+#: The digits of each encoding, in the order of their code points: so ids of one length have, as text, the
+#: order of their integers, and `_range_pattern` can speak of ranges of characters.
 ALPHABETS: Final = {
     ENCODING_BASE_62: "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
     ENCODING_BASE_58: "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",
@@ -41,7 +41,7 @@ def spell(number: int, alphabet: str) -> str:
             return digits
 
 
-@lru_cache(maxsize=None)
+@cache
 def _pairs(alphabet: str) -> list[str]:
     """Return the two digits of every number below the square of the base."""
     return [high + low for high in alphabet for low in alphabet]
@@ -51,8 +51,8 @@ class Codec:
     """
     The spelling of one field.
 
-    `encode(number)` and `decode(text)` are closures over tables and not methods: they are on the path of every
-    row that is read. `read` is `encode` with the signature of `Field.from_db_value`.
+    `encode(number)` and `decode(text)` are closures over tables and not methods: they are on the path of
+    every row that is read. `read` is `encode` with the signature of `Field.from_db_value`.
     """
 
     __slots__ = ("alphabet", "decode", "encode", "encoding", "maximum", "pad", "preamble", "read", "width")
@@ -90,8 +90,8 @@ def _read_oddity(codec: Codec, value: Any) -> str | None:
     """
     Return the text for a value that is not an integer of the range, as a query can yield.
 
-    NULL is None. A sum of ids can be a Decimal (PostgreSQL) or too large, and a row written by other means can
-    have a negative key: these are shown so that they can be found, but `decode` accepts none of them.
+    NULL is None. A sum of ids can be a Decimal (PostgreSQL) or too large, and a row written by other means
+    can have a negative key: these are shown so that they can be found, but `decode` accepts none of them.
     """
     if value is None:
         return None
@@ -107,7 +107,7 @@ def _hexadecimal_reader(codec: Codec) -> Reader:
     preamble, maximum = codec.preamble, codec.maximum
     form = f"0{codec.width}x" if codec.pad else "x"
 
-    def read(value: Any, expression: object = None, connection: object = None) -> str | None:
+    def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
         if value.__class__ is int and 0 <= value <= maximum:
             return f"{preamble}{value:{form}}"
         return _read_oddity(codec, value)
@@ -119,7 +119,7 @@ def _padded_reader(codec: Codec) -> Reader:
     preamble, width, zero, maximum = codec.preamble, codec.width, codec.alphabet[0], codec.maximum
     digits = Codec("", codec.encoding, maximum, pad=False).encode
 
-    def read(value: Any, expression: object = None, connection: object = None) -> str | None:
+    def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
         if value.__class__ is int and 0 <= value <= maximum:
             return preamble + digits(value).rjust(width, zero)
         return _read_oddity(codec, value)
@@ -131,32 +131,37 @@ def _table_reader(codec: Codec) -> Reader:
     """
     Two digits a look-up, and the leading ones with the preamble already in front.
 
-    Numbers above four digits are cut into parts of four digits first, since arithmetic on integers below 2**30
-    is faster than on larger ones.
+    Numbers above four digits are cut into parts of four digits first, since arithmetic on integers below
+    2**30 is faster than on larger ones. Tables of three digits were tried, and are slower: their look-ups
+    miss the processor's caches.
     """
     alphabet, preamble, maximum = codec.alphabet, codec.preamble, codec.maximum
     base = len(alphabet)
     pairs = _pairs(alphabet)
     # The first row of the table of pairs is that of the leading zeros, which an id does not show.
-    heads = [preamble + digit for digit in alphabet] + [preamble + pair for pair in pairs[base:]]
+    heads: list[str] = [preamble + digit for digit in alphabet] + [preamble + pair for pair in pairs[base:]]
     two, four = base**2, base**4
 
-    def read(value: Any, expression: object = None, connection: object = None) -> str | None:
-        if value.__class__ is not int or value < 0:
-            return _read_oddity(codec, value)
-        if value < two:
-            return heads[value]
-        if value < four:
-            return heads[value // two] + pairs[value % two]
-        if value > maximum:
-            return _read_oddity(codec, value)
-        high, low = divmod(value, four)
-        if high < four:
-            head = heads[high] if high < two else heads[high // two] + pairs[high % two]
-            return f"{head}{pairs[low // two]}{pairs[low % two]}"
-        top, high = divmod(high, four)
-        head = heads[top] if top < two else heads[top // two] + pairs[top % two]
-        return f"{head}{pairs[high // two]}{pairs[high % two]}{pairs[low // two]}{pairs[low % two]}"
+    def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
+        try:
+            if value < four:
+                if value >= two:
+                    return heads[value // two] + pairs[value % two]
+                if value >= 0:
+                    return heads[value]
+            elif value <= maximum:
+                high = value // four
+                low = value % four
+                if high < four:
+                    head = heads[high] if high < two else heads[high // two] + pairs[high % two]
+                    return f"{head}{pairs[low // two]}{pairs[low % two]}"
+                top = high // four
+                high %= four
+                head = heads[top] if top < two else heads[top // two] + pairs[top % two]
+                return f"{head}{pairs[high // two]}{pairs[high % two]}{pairs[low // two]}{pairs[low % two]}"
+        except TypeError:
+            pass  # None cannot be compared, and a Decimal cannot be an index
+        return _read_oddity(codec, value)
 
     return read
 

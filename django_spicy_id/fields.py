@@ -15,10 +15,10 @@ from django.db.models.query_utils import DeferredAttribute
 from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext_lazy as _
 
-from django_spicy_id import references
+from django_spicy_id import lookups, references
 from django_spicy_id.checks import check_preamble
 from django_spicy_id.encoding import ALPHABETS, ENCODING_BASE_58, ENCODING_BASE_62, ENCODING_HEX, Codec
-from django_spicy_id.errors import MalformedSpicyIdError, SpicyIdQueryError
+from django_spicy_id.errors import MalformedSpicyIdError, SpicyIdQueryError, shown
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
@@ -40,9 +40,6 @@ __all__ = [
 
 LEGAL_PREFIX = re.compile(r"[A-Za-z][0-9A-Za-z]*")
 
-#: How much of a refused value an error message shows.
-SHOWN_LENGTH = 60
-
 
 def random_id(codec: Codec) -> str:
     """Return the id of a random integer from 1 to the maximum, both included."""
@@ -62,14 +59,14 @@ class SpicyField(Field):
     """
     What the three fields have in common; use one of these.
 
-    `prefix` and `sep` stand in front of the digits, `encoding` names their alphabet, `pad` fills them up to one
-    length, and `randomize` gives new instances a random id instead of leaving the key to the database. All other
-    arguments are those of Django's field. A wrong declaration raises ImproperlyConfigured.
+    `prefix` and `sep` stand in front of the digits, `encoding` names their alphabet, `pad` fills them up to
+    one length, and `randomize` gives new instances a random id instead of leaving the key to the database.
+    All other arguments are those of Django's field. A wrong declaration raises ImproperlyConfigured.
     """
 
     BITS: ClassVar[int]
 
-    default_error_messages = {"invalid": _("“%(value)s” is not a valid id.")}
+    default_error_messages = {"invalid": _("%(value)s is not a valid id.")}
     descriptor_class = SpicyAttribute
     # These change how a key is shown and not how it is stored: a change of them alone leaves the table alone.
     non_db_attrs = (*models.Field.non_db_attrs, "prefix", "sep", "encoding", "randomize", "pad")
@@ -126,6 +123,8 @@ class SpicyField(Field):
 
     def key(self, value: str | int) -> int:
         """Return the integer of an id or of an integer; raise MalformedSpicyIdError for anything else."""
+        if value.__class__ is str:
+            return self.codec.decode(value)
         if isinstance(value, int) and not isinstance(value, bool):
             if not 0 <= value <= self.codec.maximum:
                 raise MalformedSpicyIdError(f"it is not in the range from 0 to {self.codec.maximum}")
@@ -136,21 +135,18 @@ class SpicyField(Field):
 
     def get_prep_value(self, value: Any) -> int | None:
         """Return the integer for the database; raise SpicyIdQueryError for what is no id of this field."""
-        if isinstance(value, Promise):
-            value = value._proxy____cast()  # type: ignore[attr-defined]
         if value is None:
             return None
+        if isinstance(value, Promise):
+            value = models.Field.get_prep_value(self, value)
         try:
             return self.key(value)
         except MalformedSpicyIdError as error:
             self._refuse(value, error)
 
     def _refuse(self, value: Any, error: MalformedSpicyIdError) -> NoReturn:
-        shown = repr(value)
-        if len(shown) > SHOWN_LENGTH:
-            shown = f"{shown[:SHOWN_LENGTH]}…"
         where = f"{self.model._meta.label}.{self.name}" if hasattr(self, "model") else type(self).__name__
-        raise SpicyIdQueryError(f"{shown} is not an id of {where}: {error}") from error
+        raise SpicyIdQueryError(f"{shown(value)} is not an id of {where}: {error}") from error
 
     def to_python(self, value: Any) -> str | None:
         """Return the id for an id or an integer, None for None; raise ValidationError for anything else."""
@@ -159,14 +155,15 @@ class SpicyField(Field):
         try:
             return self.codec.encode(self.key(value))
         except MalformedSpicyIdError as error:
-            raise ValidationError(
-                self.error_messages["invalid"], code="invalid", params={"value": value}
+            message = self.error_messages["invalid"]
+            raise ValidationError(  # type: ignore[arg-type]
+                message, code="invalid", params={"value": shown(value)}
             ) from error
 
     @cached_property
     def validators(self) -> list[Callable[[Any], None]]:  # type: ignore[override]
         # Not those of IntegerField, which compare with integers: `to_python` has checked the range.
-        return [*self.default_validators, *self._validators]  # type: ignore[attr-defined]
+        return [*self.default_validators, *self._validators]
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return [*super().check(**kwargs), *check_preamble(self)]
@@ -234,4 +231,5 @@ class SpicySmallAutoField(SpicyField, models.SmallAutoField):  # type: ignore[ty
     BITS = 16
 
 
+lookups.register(SpicyField)
 references.connect(SpicyField)

@@ -16,8 +16,8 @@ def spicy_field(model: type[models.Model], field_name: str = "pk") -> SpicyField
     """
     Return the spicy field that `field_name` of `model` is, or that it refers to.
 
-    'pk' is the primary key; foreign keys and parent links are followed to the key that they hold. Any other kind
-    of field raises ImproperlyConfigured, an unknown name FieldDoesNotExist.
+    'pk' is the primary key; foreign keys and parent links are followed to the key that they hold. Any other
+    kind of field raises ImproperlyConfigured, an unknown name FieldDoesNotExist.
     """
     from django_spicy_id.fields import SpicyField
 
@@ -27,5 +27,7 @@ def spicy_field(model: type[models.Model], field_name: str = "pk") -> SpicyField
             break
         field = field.target_field
     if not isinstance(field, SpicyField):
-        raise ImproperlyConfigured(f"{model._meta.label}.{field_name} is neither a spicy id nor a reference to one")
+        raise ImproperlyConfigured(
+            f"{model._meta.label}.{field_name} is neither a spicy id nor a reference to one"
+        )
     return field

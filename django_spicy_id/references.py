@@ -1,8 +1,8 @@
 """
 Foreign keys to spicy keys: an integer set on `author_id` becomes its id, as on the key itself.
 
-Django gives the attribute of a foreign key its own descriptor and asks nobody, so it is exchanged here once the
-target is known. That works for every model, prepared before or after this module was imported.
+Django gives the attribute of a foreign key its own descriptor and asks nobody, so it is exchanged here once
+the target is known. That works for every model, prepared before or after this module was imported.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class SpicyReference(ForeignKeyDeferredAttribute):
 
 
 def connect(spicy_field: type[models.Field[Any, Any]]) -> None:
-    """Watch over the foreign keys of all models, those to come and those that are there, for `spicy_field`."""
+    """Watch over the foreign keys of all models, those there and those to come, for `spicy_field`."""
 
-    def watch(sender: type[models.Model], **kwargs: Any) -> None:
+    def watch(sender: type[models.Model], **_kwargs: Any) -> None:
         for field in sender._meta.local_fields:
             if isinstance(field, ForeignKey) and field.remote_field.model is not None:
                 _follow(field, sender, field)
@@ -40,13 +40,14 @@ def connect(spicy_field: type[models.Field[Any, Any]]) -> None:
     def _follow(field: Any, holder: type[models.Model], link: Any) -> None:
         """Go from `link`, held by `holder`, to its target, and on while that is itself a foreign key."""
 
-        def reached(holder: type[models.Model], related: type[models.Model]) -> None:
+        def reached(_holder: type[models.Model], _related: type[models.Model]) -> None:
             target = link.target_field
             if isinstance(target, ForeignKey):
                 _follow(field, target.model, target)
-            elif isinstance(target, spicy_field) and type(
-                field.model.__dict__.get(field.attname)
-            ) is ForeignKeyDeferredAttribute:
+            elif (
+                isinstance(target, spicy_field)
+                and type(field.model.__dict__.get(field.attname)) is ForeignKeyDeferredAttribute
+            ):
                 setattr(field.model, field.attname, SpicyReference(field, target))
 
         lazy_related_operation(reached, holder, link.remote_field.model)

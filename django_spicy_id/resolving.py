@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.apps import apps
 from django.db import models
 
 from django_spicy_id.checks import spicy_fields
-from django_spicy_id.errors import AmbiguousSpicyIdError, MalformedSpicyIdError, UnknownSpicyIdError
+from django_spicy_id.errors import AmbiguousSpicyIdError, MalformedSpicyIdError, UnknownSpicyIdError, shown
 from django_spicy_id.fields import SpicyField
 
 
@@ -33,8 +33,8 @@ def resolve(text: str) -> ResolvedId:
     """
     Return the model and the integer key of an id of this project.
 
-    Raises UnknownSpicyIdError where no model's ids begin like `text`, MalformedSpicyIdError where one's do but
-    `text` is not the spelling of any key, AmbiguousSpicyIdError where it is an id of several models.
+    Raises UnknownSpicyIdError where no model's ids begin like `text`, MalformedSpicyIdError where one's do
+    but `text` is not the spelling of any key, AmbiguousSpicyIdError where it is an id of several models.
     """
     if not isinstance(text, str):
         raise MalformedSpicyIdError(f"an id is a string, not {type(text).__name__}")
@@ -50,12 +50,7 @@ def resolve(text: str) -> ResolvedId:
         return found[0]
     if found:
         names = " and ".join(one.model._meta.label for one in found)
-        raise AmbiguousSpicyIdError(f"{text!r} is an id of {names}")
+        raise AmbiguousSpicyIdError(f"{shown(text)} is an id of {names}")
     if reasons:
-        raise MalformedSpicyIdError(f"{_shown(text)} is not an id: {'; '.join(reasons)}")
-    raise UnknownSpicyIdError(f"no model has ids that begin like {_shown(text)}")
-
-
-def _shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:60]}…"
+        raise MalformedSpicyIdError(f"{shown(text)} is not an id: {'; '.join(reasons)}")
+    raise UnknownSpicyIdError(f"no model has ids that begin like {shown(text)}")
