@@ -26,10 +26,10 @@ class TextLookup(lookups.Exact):
         try:
             return super().get_prep_lookup()
         except MalformedSpicyIdError:
-            return None
+            return ""  # not an integer, which tells `as_sql`
 
     def as_sql(self, compiler: SQLCompiler, connection: Any) -> Any:
-        if self.rhs is None:
+        if isinstance(self.rhs, str):
             raise EmptyResultSet
         return super().as_sql(compiler, connection)
 
