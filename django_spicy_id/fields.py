@@ -22,6 +22,7 @@ from django_spicy_id.errors import MalformedSpicyIdError, SpicyIdQueryError, sho
 
 if TYPE_CHECKING:
     from django.core.checks import CheckMessage
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.expressions import Combinable
 
     Field = models.Field[str | int | Combinable, str]
@@ -121,7 +122,7 @@ class SpicyField(Field):
             return self.codec.encode(int(value))
         return value
 
-    def key(self, value: str | int) -> int:
+    def key(self, value: Any) -> int:
         """Return the integer of an id or of an integer; raise MalformedSpicyIdError for anything else."""
         if value.__class__ is str:
             return self.codec.decode(value)
@@ -156,14 +157,17 @@ class SpicyField(Field):
             return self.codec.encode(self.key(value))
         except MalformedSpicyIdError as error:
             message = self.error_messages["invalid"]
-            raise ValidationError(  # type: ignore[arg-type]
-                message, code="invalid", params={"value": shown(value)}
-            ) from error
+            raise ValidationError(message, code="invalid", params={"value": shown(value)}) from error
 
     @cached_property
-    def validators(self) -> list[Callable[[Any], None]]:  # type: ignore[override]
+    def validators(self) -> list[Callable[[Any], None]]:
         # Not those of IntegerField, which compare with integers: `to_python` has checked the range.
-        return [*self.default_validators, *self._validators]
+        return [*self.default_validators, *self._validators]  # type: ignore[attr-defined]
+
+    def db_type_suffix(self, connection: BaseDatabaseWrapper) -> str | None:
+        if connection.vendor == "sqlite" and not self.primary_key:
+            return None  # there, only a primary key can be AUTOINCREMENT
+        return super().db_type_suffix(connection)
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return [*super().check(**kwargs), *check_preamble(self)]

@@ -28,10 +28,11 @@ class TextLookup(lookups.Exact):
         except MalformedSpicyIdError:
             return ""  # not an integer, which tells `as_sql`
 
-    def as_sql(self, compiler: SQLCompiler, connection: Any) -> Any:
+    def as_sql(self, compiler: SQLCompiler, _connection: Any) -> Any:
         if isinstance(self.rhs, str):
             raise EmptyResultSet
-        return super().as_sql(compiler, connection)
+        # A lookup that has the name of a text lookup would have its column cast to text on PostgreSQL.
+        return compiler.compile(lookups.Exact(self.lhs, self.rhs))
 
 
 def register(field_class: type[Field[Any, Any]]) -> None:

@@ -86,7 +86,8 @@ class Note(models.Model):
     """A generic foreign key; the column holds the id as text."""
 
     id = SpicyBigAutoField(primary_key=True, prefix="note")
-    target_type = models.ForeignKey(ContentType, models.CASCADE)
+    # Tables of apps without migrations are made before all others: a constraint would point to nothing yet.
+    target_type = models.ForeignKey(ContentType, models.CASCADE, db_constraint=False)
     target_id = models.CharField(max_length=40)
     target = GenericForeignKey("target_type", "target_id")
     text = models.CharField(max_length=100)

@@ -148,7 +148,13 @@ def test_a_migration_of_1_0_stands_for_the_field_as_declared_today() -> None:
     # What that version wrote down: each option, and nothing of the default.
     old = state_of(
         SpicyBigAutoField(
-            encoding="b62", pad=False, prefix="usr", primary_key=True, randomize=True, sep="_", serialize=False
+            encoding="b62",
+            pad=False,
+            prefix="usr",
+            primary_key=True,
+            randomize=True,
+            sep="_",
+            serialize=False,
         )
     )
     new = state_of(SpicyBigAutoField(primary_key=True, prefix="usr", randomize=True, serialize=False))
@@ -170,7 +176,9 @@ def test_a_field_that_is_not_the_primary_key_is_deconstructed_as_declared() -> N
     assert field.clone().unique
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda field: pickle.loads(pickle.dumps(field))])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda field: pickle.loads(pickle.dumps(field))]
+)
 @pytest.mark.parametrize(
     "field",
     [

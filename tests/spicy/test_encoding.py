@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+from contextlib import suppress
 
 import pytest
 from hypothesis import assume, example, given
@@ -130,10 +131,8 @@ def test_an_id_with_one_character_changed_is_refused_or_another_key(
     assume(character != text[position])
     changed = text[:position] + character + text[position + 1 :]
     check_canonical_or_refused(field, changed)
-    try:
+    with suppress(MalformedSpicyIdError):
         assert field.codec.decode(changed) != key
-    except MalformedSpicyIdError:
-        pass
 
 
 @pytest.mark.parametrize("pad", [False, True])
@@ -239,7 +238,9 @@ def test_what_no_id_can_stand_for_is_shown_but_not_accepted(encoding: str, pad: 
             codec.decode(text)
 
 
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda codec: pickle.loads(pickle.dumps(codec))])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda codec: pickle.loads(pickle.dumps(codec))]
+)
 def test_a_codec_can_be_copied(copied: object) -> None:
     codec = copied(BIG[ENCODING_BASE_58, True].codec)  # type: ignore[operator]
     assert codec.decode(codec.encode(123456789)) == 123456789

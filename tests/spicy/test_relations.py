@@ -10,7 +10,7 @@ from django.db.utils import ProgrammingError
 
 from tests.spicy.models import Device, Invoice, Menu, Note, Place, Restaurant, Tag, User, UserProxy
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("chosen_keys")]
 
 
 @pytest.fixture
@@ -60,10 +60,10 @@ def test_prefetching_for_an_instance_made_with_an_integer(ada: User) -> None:
 @pytest.mark.parametrize("condition", ["customer", "customer_id", "customer__id", "customer__pk"])
 @pytest.mark.parametrize("given", [123456789, "usr_8M0kX"])
 def test_filters_through_a_foreign_key(ada: User, invoice: Invoice, condition: str, given: int | str) -> None:
-    Invoice.objects.create(customer=User.objects.create(name="Grace"))
+    Invoice.objects.create(customer=User.objects.create(id=5, name="Grace"))
     assert Invoice.objects.get(**{condition: given}) == invoice
     assert Invoice.objects.get(**{f"{condition}__in": [given]}) == invoice
-    assert Invoice.objects.filter(**{f"{condition}__gte": given}).count() == 2 - (given == "never")
+    assert Invoice.objects.get(**{f"{condition}__gte": given}) == invoice
     with pytest.raises(ProgrammingError):
         Invoice.objects.get(**{condition: "inv-00000005"})
 
@@ -246,5 +246,9 @@ def test_columns_of_references_have_the_type_of_the_plain_reference() -> None:
         (Tag.invoices.through, "invoice", models.IntegerField()),
     ]:
         assert model._meta.get_field(name).db_type(connection) == plain.db_type(connection)
-    for model, auto in [(User, models.BigAutoField()), (Invoice, models.AutoField()), (Tag, models.SmallAutoField())]:
+    for model, auto in [
+        (User, models.BigAutoField()),
+        (Invoice, models.AutoField()),
+        (Tag, models.SmallAutoField()),
+    ]:
         assert model._meta.pk.db_type(connection) == auto.db_type(connection)
