@@ -29,6 +29,8 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.messages",
     "django.contrib.sessions",
+    "django_filters",
+    "rest_framework",
     "dbsettings",
     "django_spicy_id",
     "synchro",

@@ -24,7 +24,7 @@ class User(models.Model):
 
     id = SpicyBigAutoField(primary_key=True, prefix="usr")
     name = models.CharField(max_length=100)
-    email = models.CharField(max_length=100, null=True, unique=True)
+    email = models.CharField(max_length=100, null=True, blank=True, unique=True)
 
     def __str__(self) -> str:
         return self.name
@@ -57,7 +57,7 @@ class Device(models.Model):
     """A random key: made where the row is made."""
 
     id = SpicyBigAutoField(primary_key=True, prefix="dev", randomize=True)
-    owner = models.OneToOneField(User, models.CASCADE, null=True)
+    owner = models.OneToOneField(User, models.CASCADE, null=True, blank=True)
     serial = models.CharField(max_length=50, blank=True)
     notes = GenericRelation("Note", content_type_field="target_type", object_id_field="target_id")
 
