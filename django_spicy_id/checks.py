@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -37,9 +38,10 @@ def spicy_fields(registry: Apps) -> Iterator[SpicyField]:
 def check_preamble(field: SpicyField) -> list[CheckMessage]:
     """Return what there is to say about `field` and those that come before it: each pair is named once."""
     messages: list[CheckMessage] = []
-    for other in spicy_fields(field.model._meta.apps):
-        if other is field:
-            break
+    fields = list(spicy_fields(field.model._meta.apps))
+    if not any(other is field for other in fields):
+        return messages  # another field stands for its column
+    for other in itertools.takewhile(lambda other: other is not field, fields):
         if (other.prefix, other.sep) == (field.prefix, field.sep):
             messages.append(
                 Warning(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import django_filters
-from django_filters.filterset import FILTER_FOR_DBFIELD_DEFAULTS
 
 from django_spicy_id.fields import SpicyAutoField, SpicyBigAutoField, SpicySmallAutoField
 from django_spicy_id.forms import SpicyIdField
@@ -17,8 +16,11 @@ class SpicyIdFilter(django_filters.Filter):  # type: ignore[misc]
 
 def register() -> None:
     """Make filter sets use `SpicyIdFilter` for spicy fields. Calling it again changes nothing."""
-    for field_class in (SpicyAutoField, SpicyBigAutoField, SpicySmallAutoField):
-        FILTER_FOR_DBFIELD_DEFAULTS[field_class] = {
-            "filter_class": SpicyIdFilter,
-            "extra": lambda field: {"model_field": field},
-        }
+    # REST framework's filter sets have a table of their own, where there is REST framework.
+    filter_set = getattr(django_filters, "rest_framework", django_filters).FilterSet
+    for table in (django_filters.FilterSet.FILTER_DEFAULTS, filter_set.FILTER_DEFAULTS):
+        for field_class in (SpicyAutoField, SpicyBigAutoField, SpicySmallAutoField):
+            table[field_class] = {
+                "filter_class": SpicyIdFilter,
+                "extra": lambda field: {"model_field": field},
+            }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from argparse import ArgumentParser
 from typing import Any
 
@@ -8,9 +9,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, models
 
-from django_spicy_id.errors import MalformedSpicyIdError, SpicyIdError
+from django_spicy_id.errors import MalformedSpicyIdError, SpicyIdError, shown
 from django_spicy_id.lookup import spicy_field
 from django_spicy_id.resolving import ResolvedId, resolve
+
+#: No column has more digits, and Python does not convert any number of them.
+INTEGER = re.compile("[0-9]{1,30}")
 
 
 class Command(BaseCommand):
@@ -46,8 +50,8 @@ def _by_id(text: str) -> ResolvedId:
 
 
 def _by_key(model_name: str, digits: str) -> ResolvedId:
-    if not (digits.isascii() and digits.isdigit()):
-        raise CommandError(f"{digits!r} is not an integer key")
+    if not INTEGER.fullmatch(digits):
+        raise CommandError(f"{shown(digits)} is not an integer key")
     try:
         field = spicy_field(_model(model_name))
         return ResolvedId(field.model, field.key(int(digits)))
