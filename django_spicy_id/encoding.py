@@ -47,6 +47,11 @@ def _pairs(alphabet: str) -> list[str]:
     return [high + low for high in alphabet for low in alphabet]
 
 
+@cache
+def _pair_values(alphabet: str) -> dict[str, int]:
+    return {pair: value for value, pair in enumerate(_pairs(alphabet))}
+
+
 class Codec:
     """
     The spelling of one field.
@@ -66,10 +71,10 @@ class Codec:
         self.width = len(spell(maximum, self.alphabet))
         self.read: Reader = _reader(self)
         self.encode: Callable[[int], str] = self.read
-        self.decode: Callable[[str], int] = _decoder(self)
+        self.decode: Callable[[str], int] = _table_decoder(self) if _has_tables(self) else _decoder(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Codec, (self.preamble, self.encoding, self.maximum, self.pad)
+        return codec_for, (self.preamble, self.encoding, self.maximum, self.pad)
 
     @property
     def pattern(self) -> str:
@@ -77,13 +82,28 @@ class Codec:
         return re.escape(self.preamble) + _range_pattern(self.alphabet, self.maximum, self.pad)
 
 
+@cache
+def codec_for(preamble: str, encoding: str, maximum: int, pad: bool) -> Codec:
+    """Return the one codec of a declaration: migrations clone fields often, and tables take room."""
+    return Codec(preamble, encoding, maximum, pad)
+
+
 def _reader(codec: Codec) -> Reader:
     """Return the function from a column's value to its id; it takes and ignores two more arguments."""
     if codec.encoding == ENCODING_HEX:
         return _hexadecimal_reader(codec)
-    if codec.pad:
-        return _padded_reader(codec)
-    return _table_reader(codec)
+    return _table_reader(codec) if _has_tables(codec) else _padded_reader(codec)
+
+
+def _has_tables(codec: Codec) -> bool:
+    return codec.encoding != ENCODING_HEX and not codec.pad
+
+
+def _heads(codec: Codec) -> list[str]:
+    """Return the beginning of an id for its first two digits, or its only one."""
+    # The first row of the table of pairs is that of the leading zeros, which an id does not show.
+    digits = [*codec.alphabet, *_pairs(codec.alphabet)[len(codec.alphabet) :]]
+    return [codec.preamble + digit for digit in digits]
 
 
 def _read_oddity(codec: Codec, value: Any) -> str | None:
@@ -135,11 +155,9 @@ def _table_reader(codec: Codec) -> Reader:
     2**30 is faster than on larger ones. Tables of three digits were tried, and are slower: their look-ups
     miss the processor's caches.
     """
-    alphabet, preamble, maximum = codec.alphabet, codec.preamble, codec.maximum
-    base = len(alphabet)
-    pairs = _pairs(alphabet)
-    # The first row of the table of pairs is that of the leading zeros, which an id does not show.
-    heads: list[str] = [preamble + digit for digit in alphabet] + [preamble + pair for pair in pairs[base:]]
+    maximum, base = codec.maximum, len(codec.alphabet)
+    pairs = _pairs(codec.alphabet)
+    heads = _heads(codec)
     two, four = base**2, base**4
 
     def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
@@ -176,7 +194,7 @@ def _decoder(codec: Codec) -> Callable[[str], int]:
     shortest = longest if pad else start + 1
 
     def decode(text: str) -> int:
-        if not isinstance(text, str):
+        if text.__class__ is not str and not isinstance(text, str):
             raise MalformedSpicyIdError(f"an id is a string, not {type(text).__name__}")
         if not text.startswith(preamble):
             raise MalformedSpicyIdError(f"it does not start with {preamble!r}")
@@ -194,6 +212,41 @@ def _decoder(codec: Codec) -> Callable[[str], int]:
         if number > maximum:
             raise MalformedSpicyIdError(f"it is above the largest id, {codec.encode(maximum)!r}")
         return number
+
+    return decode
+
+
+def _table_decoder(codec: Codec) -> Callable[[str], int]:
+    """
+    The same as `_decoder`, and twice as fast for short ids.
+
+    One look-up takes the preamble and the first digits together, and so checks both. Whatever is not found
+    goes the long way, which says why.
+    """
+    explain = _decoder(codec)
+    heads = {head: value for value, head in enumerate(_heads(codec))}
+    pairs = _pair_values(codec.alphabet)
+    values = {digit: value for value, digit in enumerate(codec.alphabet)}
+    base, two = len(codec.alphabet), len(codec.alphabet) ** 2
+    start, width, maximum = len(codec.preamble), codec.width, codec.maximum
+
+    def decode(text: str) -> int:
+        try:
+            digits = len(text) - start
+            if digits <= 2:
+                return heads[text]
+            if digits <= 4:
+                number = heads[text[:-2]] * two + pairs[text[-2:]]
+            elif digits <= width:
+                number = heads[text[: start + 2]]
+                for digit in text[start + 2 :]:
+                    number = number * base + values[digit]
+            else:
+                return explain(text)
+        except (KeyError, TypeError):
+            return explain(text)
+        # Below two digits' worth it was padded: the head of three or four digits was a zero.
+        return number if two <= number <= maximum else explain(text)
 
     return decode
 

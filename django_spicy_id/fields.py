@@ -17,7 +17,14 @@ from django.utils.translation import gettext_lazy as _
 
 from django_spicy_id import lookups, references
 from django_spicy_id.checks import check_preamble
-from django_spicy_id.encoding import ALPHABETS, ENCODING_BASE_58, ENCODING_BASE_62, ENCODING_HEX, Codec
+from django_spicy_id.encoding import (
+    ALPHABETS,
+    ENCODING_BASE_58,
+    ENCODING_BASE_62,
+    ENCODING_HEX,
+    Codec,
+    codec_for,
+)
 from django_spicy_id.errors import MalformedSpicyIdError, SpicyIdQueryError, shown
 
 if TYPE_CHECKING:
@@ -91,9 +98,9 @@ class SpicyField(Field):
         self.prefix = prefix
         self.sep = sep
         self.encoding = encoding
-        self.randomize = randomize
-        self.pad = pad
-        self.codec = Codec(prefix + sep, encoding, 2 ** (self.BITS - 1) - 1, pad)
+        self.randomize = bool(randomize)
+        self.pad = bool(pad)
+        self.codec = codec_for(prefix + sep, encoding, 2 ** (self.BITS - 1) - 1, self.pad)
         self.from_db_value = self.codec.read
         if randomize:
             for option in ("default", "db_default"):
@@ -124,8 +131,6 @@ class SpicyField(Field):
 
     def key(self, value: Any) -> int:
         """Return the integer of an id or of an integer; raise MalformedSpicyIdError for anything else."""
-        if value.__class__ is str:
-            return self.codec.decode(value)
         if isinstance(value, int) and not isinstance(value, bool):
             if not 0 <= value <= self.codec.maximum:
                 raise MalformedSpicyIdError(f"it is not in the range from 0 to {self.codec.maximum}")
@@ -136,11 +141,13 @@ class SpicyField(Field):
 
     def get_prep_value(self, value: Any) -> int | None:
         """Return the integer for the database; raise SpicyIdQueryError for what is no id of this field."""
-        if value is None:
-            return None
-        if isinstance(value, Promise):
-            value = models.Field.get_prep_value(self, value)
         try:
+            if value.__class__ is str:  # first, since it is on the path of every query
+                return self.codec.decode(value)
+            if value is None:
+                return None
+            if isinstance(value, Promise):
+                value = models.Field.get_prep_value(self, value)
             return self.key(value)
         except MalformedSpicyIdError as error:
             self._refuse(value, error)

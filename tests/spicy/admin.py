@@ -25,7 +25,7 @@ class InvoiceAdmin(admin.ModelAdmin):
     list_display = ("id", "customer", "total")
     list_editable = ("total",)
     list_filter = ("customer", "total")
-    search_fields = ("id__exact", "=customer__id", "^payer__id")
+    search_fields = ("=id", "=customer__id", "^payer__id")
     autocomplete_fields = ("customer",)
     raw_id_fields = ("payer",)
 
