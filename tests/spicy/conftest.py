@@ -6,6 +6,8 @@ import pytest
 from django.apps.registry import Apps
 from django.db import connection, models
 
+from tests.spicy.models import Invoice, User
+
 
 @pytest.fixture
 def registry() -> Apps:
@@ -37,3 +39,13 @@ def chosen_keys(db: None) -> None:
         with connection.cursor() as cursor:
             for table in ("spicy_user", "spicy_invoice"):
                 cursor.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), 1000000)", [table])
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return User.objects.create(id=123456789, name="Ada")
+
+
+@pytest.fixture
+def invoice(ada: User) -> Invoice:
+    return Invoice.objects.create(id=0x7000005, customer=ada, total=3)

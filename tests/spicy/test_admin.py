@@ -39,16 +39,6 @@ def client(db: None) -> Client:
     return client
 
 
-@pytest.fixture
-def ada() -> User:
-    return User.objects.create(id=123456789, name="Ada")
-
-
-@pytest.fixture
-def invoice(ada: User) -> Invoice:
-    return Invoice.objects.create(id=0x7000005, customer=ada, total=3)
-
-
 def page(model: type, name: str, *ids: str) -> str:
     return reverse(f"admin:spicy_{model.__name__.lower()}_{name}", args=[quote(one) for one in ids])
 

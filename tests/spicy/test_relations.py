@@ -14,11 +14,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("chosen_keys")]
 
 
 @pytest.fixture
-def ada() -> User:
-    return User.objects.create(id=123456789, name="Ada")
-
-
-@pytest.fixture
 def invoice(ada: User) -> Invoice:
     return Invoice.objects.create(id=5, customer=ada)
 

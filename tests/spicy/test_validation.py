@@ -18,16 +18,6 @@ BAD_VALUES = ["acct_5", "garbage", "", "5", "usr_05", "usr_5 ", "usr_5\n", "usr_
 BAD_OBJECTS = [-1, 2**63, 10**5000, True, False, 5.0, b"usr_5", object(), [], {}]
 
 
-@pytest.fixture
-def ada() -> User:
-    return User.objects.create(id=123456789, name="Ada")
-
-
-@pytest.fixture
-def invoice(ada: User) -> Invoice:
-    return Invoice.objects.create(id=0x7000005, customer=ada)
-
-
 @pytest.mark.parametrize("value", [*BAD_VALUES, *BAD_OBJECTS], ids=range(len(BAD_VALUES + BAD_OBJECTS)))
 def test_to_python_and_clean_refuse_what_is_no_id(value: Any) -> None:
     for field in (User._meta.get_field("id"), Invoice._meta.get_field("customer")):
