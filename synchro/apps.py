@@ -10,8 +10,9 @@ class SynchroConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from synchro import conf, registry, signals
+        from synchro import checks, conf, registry, signals
 
         conf.check_at_start()
         registry.watched_models()
         signals.connect()
+        checks.connect()
