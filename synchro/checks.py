@@ -162,7 +162,9 @@ def _skipped(model: type[Model], field: Any) -> Iterator[CheckMessage]:
 
 def _default_on_creation(model: type[Model], field: Field[Any, Any]) -> Iterator[CheckMessage]:
     """A skipped field of a new row gets its default on REMOTE, so there has to be one that fits."""
-    if field.null or field.generated or callable(field.default) or field.db_default is not NOT_PROVIDED:
+    if field.null or field.generated or field.db_default is not NOT_PROVIDED:
+        return
+    if field.has_default() and callable(field.default):
         return
     if field.get_default() is None:
         yield Warning(
