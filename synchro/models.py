@@ -89,6 +89,8 @@ class ChangeLog(models.Model):
     fields = NamesField(_("fields"), null=True, blank=True)
     #: Of a deletion: the natural key's values, as a JSON list; None where the model has none.
     natural_key = models.TextField(_("natural key"), null=True, blank=True)
+    #: Of a change of an m2m set: the keys of the objects that came or went, as a JSON list; None for any.
+    members = models.TextField(_("members"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("entry")
@@ -170,7 +172,8 @@ class Batch(models.Model):
 class Peer(models.Model):
     """Another node that this one has met, as REMOTE or as the node that replays into this one."""
 
-    uuid = models.UUIDField(_("node"), unique=True)
+    #: None for a REMOTE without synchro tables, which has no name.
+    uuid = models.UUIDField(_("node"), unique=True, null=True)
     alias = models.CharField(_("alias"), max_length=255, blank=True)
 
     class Meta:
@@ -187,6 +190,8 @@ class Checkpoint(models.Model):
 
     peer = models.OneToOneField(Peer, models.CASCADE, primary_key=True)
     batch = models.BigIntegerField(default=0)
+    #: How far REMOTE's log had been looked at: conflicts with older changes are on record already.
+    seen = models.BigIntegerField(default=0)
     date = UTCDateTimeField(null=True)
 
     class Meta:

@@ -1,8 +1,8 @@
 """
 The one settings module of the suite.
 
-``SYNCHRO_TEST_LOCAL`` and ``SYNCHRO_TEST_REMOTE`` are database URLs (see `tests.databases`); without them both
-databases are SQLite files in a temporary folder.
+``SYNCHRO_TEST_LOCAL`` and ``SYNCHRO_TEST_REMOTE`` are database URLs (see `tests.databases`); without them
+both databases are SQLite files in a temporary folder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ INSTALLED_APPS = [
     "tests.people",
     "tests.shop",
     "tests.spicy",
+    "tests.unwatched",
 ]
+MIGRATION_MODULES = {
+    label: f"tests.initial.{label}" for label in ("capture", "people", "shop", "spicy", "unwatched")
+}
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

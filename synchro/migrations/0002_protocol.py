@@ -158,6 +158,11 @@ class Migration(migrations.Migration):
             name='natural_key',
             field=models.TextField(blank=True, null=True, verbose_name='natural key'),
         ),
+        migrations.AddField(
+            model_name='changelog',
+            name='members',
+            field=models.TextField(blank=True, null=True, verbose_name='members'),
+        ),
         migrations.RunPython(keep_natural_keys, migrations.RunPython.noop),
         migrations.RemoveField(
             model_name='deletekey',
@@ -200,7 +205,7 @@ class Migration(migrations.Migration):
             name='Peer',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uuid', models.UUIDField(unique=True, verbose_name='node')),
+                ('uuid', models.UUIDField(null=True, unique=True, verbose_name='node')),
                 ('alias', models.CharField(blank=True, max_length=255, verbose_name='alias')),
             ],
             options={
@@ -313,6 +318,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('peer', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, serialize=False, to='synchro.peer')),
                 ('batch', models.BigIntegerField(default=0)),
+                ('seen', models.BigIntegerField(default=0)),
                 ('date', synchro.fields.UTCDateTimeField(null=True)),
             ],
             options={
