@@ -6,4 +6,5 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("spicy/", include("tests.spicy.urls")),
+    path("synchro/", include("synchro.urls")),
 ]
