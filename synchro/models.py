@@ -162,7 +162,8 @@ class Batch(models.Model):
 class Peer(models.Model):
     """Another node that this one has met, as REMOTE or as the node that replays into this one."""
 
-    uuid = models.UUIDField(_("node"), unique=True)
+    #: None for a REMOTE without synchro tables, which has no name.
+    uuid = models.UUIDField(_("node"), unique=True, null=True)
     alias = models.CharField(_("alias"), max_length=255, blank=True)
 
     class Meta:
@@ -179,6 +180,8 @@ class Checkpoint(models.Model):
 
     peer = models.OneToOneField(Peer, models.CASCADE, primary_key=True)
     batch = models.BigIntegerField(default=0)
+    #: How far REMOTE's log had been looked at: conflicts with older changes are on record already.
+    seen = models.BigIntegerField(default=0)
     date = UTCDateTimeField(null=True)
 
     class Meta:

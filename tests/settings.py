@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "dbsettings",
     "synchro",
+    "tests.people",
     "tests.shop",
     "tests.spicy",
     "tests.unwatched",

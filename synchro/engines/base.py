@@ -130,6 +130,13 @@ class Engine(ABC):
     def begin_writing(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027
         """First thing in a transaction that will write: take what could not be taken later on."""
 
+    def before_read_committed(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027
+        """Make the transaction that begins next see what others commit while it runs, whatever the default is."""
+
+    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether each statement of the present transaction sees what others have committed up to then."""
+        return True
+
     # -- the life of the database -------------------------------------------------------------------------------
 
     @abstractmethod

@@ -68,6 +68,20 @@ class MySQL(Engine):
             if changed:
                 connection.enable_constraint_checking()
 
+    def before_read_committed(self, connection: BaseDatabaseWrapper) -> None:
+        if not connection.in_atomic_block:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+        if not connection.savepoint_ids:  # the outermost block asked for it
+            return True
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT @@{self.isolation_variable}")
+            return bool(cursor.fetchone()[0] == "READ-COMMITTED")
+
+    isolation_variable = "transaction_isolation"
+
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:
             cursor.execute("SELECT UTC_TIMESTAMP(6)")
@@ -118,6 +132,7 @@ class MySQL(Engine):
 
 class MariaDB(MySQL):
     alias = ""
+    isolation_variable = "tx_isolation"  # transaction_isolation is a variable from MariaDB 11.1 on
 
     def new_value(self, column: str) -> str:
         return f"VALUES({column})"

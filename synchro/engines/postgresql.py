@@ -93,6 +93,18 @@ class PostgreSQL(Engine):
                     [sequence, highest, highest],
                 )
 
+    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
+        if not connection.savepoint_ids:  # the outermost block: nothing has been asked yet
+            with connection.cursor() as cursor:
+                cursor.execute("SHOW transaction_isolation")
+                if cursor.fetchone()[0] != "read committed":
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_isolation")
+            return bool(cursor.fetchone()[0] == "read committed")
+
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:
             cursor.execute("SELECT extract(epoch FROM clock_timestamp())")

@@ -1,0 +1,49 @@
+"""Ready: what can be known before writing is said before anything is written."""
+
+from __future__ import annotations
+
+from django.db import DatabaseError, transaction
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from synchro.exceptions import NotReady
+from synchro.registry import Table, watched_models
+from synchro.replay.link import Link, Side
+
+
+def check_tables(link: Link) -> None:
+    """Raise `NotReady` where LOCAL or REMOTE lacks a table or a column that a watched model needs."""
+    for side in (link.local, link.remote):
+        for model in watched_models():
+            if not _can_select(side, model):
+                raise NotReady(_complaint(side, model))
+
+
+def _can_select(side: Side, model: type[Model]) -> bool:
+    quote = side.connection.ops.quote_name
+    columns = ", ".join(quote(field.column) for field in Table(model).fields)
+    try:
+        with transaction.atomic(using=side.alias), side.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {columns} FROM {quote(model._meta.db_table)} WHERE 1 = 0")
+    except DatabaseError:
+        return False
+    return True
+
+
+def _complaint(side: Side, model: type[Model]) -> str:
+    names = {"alias": side.alias, "table": model._meta.db_table, "model": model._meta.label}
+    with side.connection.cursor() as cursor:
+        if model._meta.db_table not in side.connection.introspection.table_names(cursor):
+            return (
+                _("The database “%(alias)s” has no table %(table)s, of %(model)s: run “migrate --database %(alias)s”.")
+                % names
+            )
+        described = side.connection.introspection.get_table_description(cursor, model._meta.db_table)
+    present = {column.name for column in described}
+    lacking = [field.column for field in Table(model).fields if field.column not in present]
+    if lacking:
+        return _(
+            "The table %(table)s, of %(model)s, in the database “%(alias)s” lacks %(columns)s: "
+            "run “migrate --database %(alias)s”."
+        ) % {**names, "columns": ", ".join(lacking)}
+    return _("The table %(table)s, of %(model)s, in the database “%(alias)s” cannot be read by this account.") % names
