@@ -1,8 +1,8 @@
 """
 Settings of processes that the tests start.
 
-``SYNCHRO_TEST_LOCAL`` and ``SYNCHRO_TEST_REMOTE`` are the very databases, ``SYNCHRO_TEST_SETTINGS`` is a JSON object
-of settings that differ from those of the suite.
+``SYNCHRO_TEST_LOCAL`` and ``SYNCHRO_TEST_REMOTE`` are the very databases, ``SYNCHRO_TEST_SETTINGS`` is a JSON
+object of settings that differ from those of the suite.
 """
 
 from __future__ import annotations

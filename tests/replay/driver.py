@@ -1,8 +1,8 @@
 """
 A process of its own that runs ``synchronize``, and something happens to it on the way.
 
-    python -m tests.replay.driver kill written 3     it ends by SIGKILL at that step of batch 3
-    python -m tests.replay.driver pause written 3    there it writes a line, and goes on after it was given one
+    python -m tests.replay.driver kill written 3    it ends by SIGKILL at that step of batch 3
+    python -m tests.replay.driver pause written 3   it writes a line there, and goes on after it was given one
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ def main(what: str, wanted_step: str, wanted_batch: str) -> int:
     django.setup()
 
     from django.core.management import CommandError, call_command
+
     from synchro.replay.signals import step as step_signal
 
     def happen(step: str, batch: int, **kwargs: Any) -> None:

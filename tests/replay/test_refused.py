@@ -1,4 +1,4 @@
-"""A change that REMOTE refuses stops the run: the message names it, its batch is rolled back, the rest waits."""
+"""A change that REMOTE refuses stops the run: it is named, its batch is rolled back, the rest waits."""
 
 from __future__ import annotations
 
