@@ -81,6 +81,8 @@ class ChangeLog(models.Model):
     fields = NamesField(_("fields"), null=True, blank=True)
     #: Of a deletion: the natural key's values, as a JSON list; None where the model has none.
     natural_key = models.TextField(_("natural key"), null=True, blank=True)
+    #: Of a change of an m2m set: the keys of the objects that came or went, as a JSON list; None for any.
+    members = models.TextField(_("members"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("entry")

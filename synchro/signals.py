@@ -19,7 +19,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.utils.timezone import is_aware
 
 from synchro.conf import LOCAL, conf
-from synchro.keys import key_of, to_text, value_to_text
+from synchro.keys import key_fields, key_of, normalize, to_text, value_to_text
 from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
 from synchro.registry import is_watched, skipped_names
 from synchro.switch import is_capture_off
@@ -66,7 +66,7 @@ def on_m2m_changed(
         return
     if sender._meta.auto_created:
         if action in ("post_add", "post_remove", "post_clear") and pk_set != set():
-            _log_m2m(sender, instance, reverse)
+            _log_m2m(sender, instance, reverse, pk_set)
     else:
         _log_through(sender, instance, action, reverse, using, pk_set)
 
@@ -109,6 +109,7 @@ def _log(
     action: int,
     fields: tuple[str, ...] | None = None,
     natural_key: str | None = None,
+    members: str | None = None,
 ) -> None:
     ChangeLog.objects.using(LOCAL).create(
         content_type=_content_type(model),
@@ -116,6 +117,7 @@ def _log(
         action=action,
         fields=fields,
         natural_key=natural_key,
+        members=members,
     )
 
 
@@ -151,12 +153,14 @@ def _as_json(value: Any) -> Any:
     return value_to_text(value)
 
 
-def _log_m2m(through: type[Model], instance: Model, reverse: bool) -> None:
+def _log_m2m(through: type[Model], instance: Model, reverse: bool, pk_set: set[Any] | None) -> None:
     """The set of an automatic many-to-many field changed: an entry of the object whose manager was used."""
     field = _field_of(through)
     model = field.related_model if reverse else field.model
     name = f"{field.model._meta.label}.{field.name}" if reverse else field.name
-    _log(model._meta.concrete_model, instance, M2M_CHANGE, (name,))
+    far = key_fields(through)[0 if reverse else 1]
+    members = None if pk_set is None else json.dumps(sorted(value_to_text(normalize(far, pk)) for pk in pk_set))
+    _log(model._meta.concrete_model, instance, M2M_CHANGE, (name,), members=members)
 
 
 def _field_of(through: type[Model]) -> ManyToManyField[Any, Any]:

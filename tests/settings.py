@@ -36,6 +36,9 @@ INSTALLED_APPS = [
     "tests.spicy",
     "tests.unwatched",
 ]
+MIGRATION_MODULES = {
+    label: f"tests.initial.{label}" for label in ("capture", "people", "shop", "spicy", "unwatched")
+}
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

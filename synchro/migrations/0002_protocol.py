@@ -155,6 +155,11 @@ class Migration(migrations.Migration):
             name='natural_key',
             field=models.TextField(blank=True, null=True, verbose_name='natural key'),
         ),
+        migrations.AddField(
+            model_name='changelog',
+            name='members',
+            field=models.TextField(blank=True, null=True, verbose_name='members'),
+        ),
         migrations.RunPython(keep_natural_keys, migrations.RunPython.noop),
         migrations.RemoveField(
             model_name='deletekey',

@@ -33,8 +33,8 @@ def hold_receipt(link: Link, expected: int) -> None:
     if link.peer_there is None:
         return
     receipts = Receipt.objects.using(link.remote.alias)
-    receipts.get_or_create(peer=link.peer_there)
-    receipt = receipts.select_for_update().get(peer=link.peer_there)
+    receipts.get_or_create(peer_id=link.peer_there.pk)
+    receipt = receipts.select_for_update().get(peer_id=link.peer_there.pk)
     if receipt.batch > expected:
         raise UnknownState(
             _("Another run has taken batch %(number)d to the database “%(alias)s” meanwhile.")
@@ -53,7 +53,7 @@ def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan) -> None:
     for model, found in pairs.items():
         _remember(link.remote, link.peer_there.pk, model, {there: here for here, there in found.items()}, batch)
     Receipt.objects.using(link.remote.alias).update_or_create(
-        peer=link.peer_there, defaults={"batch": batch.number, "date": Receipt._meta.get_field("date").get_default()}
+        peer_id=link.peer_there.pk, defaults={"batch": batch.number, "date": Receipt._meta.get_field("date").get_default()}
     )
 
 
@@ -70,7 +70,7 @@ def acknowledge(
             _remember(link.local, link.peer.pk, model, found, batch)
         Conflict.objects.using(link.local.alias).bulk_create(conflicts, batch_size=500)
         values: dict[str, Any] = {"batch": batch.number, "date": last} if last else {"batch": batch.number}
-        Checkpoint.objects.using(link.local.alias).filter(peer=link.peer).update(**values, seen=seen)
+        Checkpoint.objects.using(link.local.alias).filter(peer_id=link.peer.pk).update(**values, seen=seen)
 
 
 def new_pairs(plan: Plan, identities: Identities) -> dict[type[Model], dict[Key, Key]]:
@@ -113,7 +113,7 @@ def describe(link: Link, batch: Batch, decisions: Iterable[Decision], rows: Rows
         there = _row_there(link, decision)
         found.append(
             Conflict(
-                peer=link.peer,
+                peer_id=link.peer.pk,
                 batch=batch.number,
                 content_type_id=link.local.content_type_id(decision.model),
                 object_id=to_text(decision.model, decision.key),

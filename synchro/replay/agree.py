@@ -33,6 +33,7 @@ def agree(link: Link) -> int:
     """
     local = own_node(LOCAL)
     link.node = local.uuid
+    link.begun = link.local.engine.now(link.local.connection)
     link.offset = _clock_offset(link.local, link.remote)
     if not _has_tables(link.remote):
         return _agree_alone(link, local)
@@ -47,9 +48,9 @@ def agree(link: Link) -> int:
         )
     link.peer = _peer(link.remote.alias, remote.uuid)
     link.peer_there, _created = Peer.objects.using(link.remote.alias).get_or_create(uuid=local.uuid)
-    link.baselines = _baselines(remote.uuid)
+    link.baselines = _baselines(link, local.uuid, remote.uuid)
     checkpoint = _checkpoint(link)
-    receipt = Receipt.objects.using(link.remote.alias).filter(peer=link.peer_there).first()
+    receipt = Receipt.objects.using(link.remote.alias).filter(peer_id=link.peer_there.pk).first()
     arrived = receipt.batch if receipt else 0
     _compare(link, local, checkpoint, arrived)
     if arrived > checkpoint.batch:
@@ -93,12 +94,12 @@ def _peer(alias: str, uuid: UUID) -> Peer:
     if (known.uuid, known.alias) != (uuid, alias):
         known.uuid, known.alias = uuid, alias
         known.save(using=LOCAL)
-        Reference.objects.using(LOCAL).filter(peer=None).update(peer=known)  # those of 0.7, which knew one REMOTE
+        Reference.objects.using(LOCAL).filter(peer=None).update(peer_id=known.pk)  # those of 0.7, which knew one REMOTE
     return known
 
 
 def _checkpoint(link: Link) -> Checkpoint:
-    checkpoint, _created = Checkpoint.objects.using(LOCAL).get_or_create(peer=link.peer)
+    checkpoint, _created = Checkpoint.objects.using(LOCAL).get_or_create(peer_id=link.peer.pk)
     return checkpoint
 
 
@@ -137,7 +138,7 @@ def _adopt(link: Link, checkpoint: Checkpoint, arrived: int) -> None:
     models = {}
     with transaction.atomic(using=LOCAL):
         views = Reference.objects.using(link.remote.alias).filter(
-            peer=link.peer_there, batch__gt=checkpoint.batch, batch__lte=arrived
+            peer_id=link.peer_there.pk, batch__gt=checkpoint.batch, batch__lte=arrived
         )
         for there in views.iterator():
             if there.content_type_id not in models:
@@ -145,7 +146,7 @@ def _adopt(link: Link, checkpoint: Checkpoint, arrived: int) -> None:
             model = models[there.content_type_id]
             if model is not None:
                 Reference.objects.using(LOCAL).update_or_create(
-                    peer=link.peer,
+                    peer_id=link.peer.pk,
                     content_type_id=link.local.content_type_id(model),
                     local_object_id=there.remote_object_id,
                     defaults={"remote_object_id": there.local_object_id, "batch": there.batch},
@@ -154,10 +155,17 @@ def _adopt(link: Link, checkpoint: Checkpoint, arrived: int) -> None:
         checkpoint.save(using=LOCAL, update_fields=["batch"])
 
 
-def _baselines(remote: UUID) -> dict[type[Model], int]:
-    rows = Baseline.objects.using(LOCAL).filter(node=remote).select_related("content_type")
-    found = ((row.content_type.model_class(), row.highest) for row in rows)
-    return {model: highest for model, highest in found if model is not None}
+def _baselines(link: Link, local: UUID, remote: UUID) -> dict[type[Model], int]:
+    """How far one is a copy of the other: whichever is the copy has noted it."""
+    found: dict[type[Model], int] = {}
+    for side, other in ((link.local, remote), (link.remote, local)):
+        for type_id, highest in Baseline.objects.using(side.alias).filter(node=other).values_list(
+            "content_type_id", "highest"
+        ):
+            model = side.model_of(type_id)
+            if model is not None:
+                found[model] = max(highest, found.get(model, 0))
+    return found
 
 
 def _clock_offset(local: Side, remote: Side) -> timedelta:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.models import Field, Model
 from django.utils.translation import gettext as _
 
@@ -21,33 +21,39 @@ from synchro.replay.columns import Codec
 from synchro.replay.link import Link, Side
 
 
-def blame(
-    link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], error: Exception
-) -> Exception:
+def blame(link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], error: Exception) -> Exception:
     """
     The error to raise in place of `error`, which REMOTE gave when `rows` of `model` (by LOCAL's keys, in the order
     of the table's fields) were written.
 
-    Lost connections and errors of the project's own code are given back as they are.
+    Lost connections, and what nobody but the developers of synchro can mend, are given back as they are.
     """
-    if isinstance(error, SynchroError) or not isinstance(error, DatabaseError | ValueError):
+    if isinstance(error, SynchroError) or _is_about_the_server(error):
         return error
-    if isinstance(error, InterfaceError) or not _is_about_rows(error):
-        return error
-    side = link.remote
-    for key, row in rows.items():
-        for fields, cause in _Table(side, model).faults(row):
-            return Refused(_message(model, key, fields, cause))
-    return Refused(
-        _("%(model)s: REMOTE refuses a row (%(cause)s). The batch was rolled back.")
-        % {"model": model._meta.label, "cause": type(error).__name__}
-    )
+    if isinstance(error, DatabaseError | ValueError):
+        table = _Table(link.remote, model)
+        for key, row in rows.items():
+            for fields, cause in table.faults(row):
+                return Refused(_message(model, key, fields, cause))
+    cause = type(error).__name__ if isinstance(error, DatabaseError) else f"{type(error).__name__}: {error}"
+    if len(rows) == 1:
+        (key,) = rows
+        return Refused(
+            _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
+            % {"model": model._meta.label, "key": to_text(model, key), "cause": cause}
+        )
+    if isinstance(error, DatabaseError | ValueError):
+        return Refused(
+            _("REMOTE refuses a row of %(model)s (%(cause)s). The batch was rolled back.")
+            % {"model": model._meta.label, "cause": cause}
+        )
+    return error
 
 
-def _is_about_rows(error: Exception) -> bool:
-    if isinstance(error, OperationalError):  # MySQL gives some refusals this class
-        return bool(error.args) and error.args[0] in (1364, 3819, 4025, 1265, 1366, 1406, 1264)
-    return isinstance(error, IntegrityError | DataError | ValueError)
+def _is_about_the_server(error: Exception) -> bool:
+    if isinstance(error, OperationalError):  # MySQL gives some refusals of rows this class
+        return not (error.args and error.args[0] in (1264, 1265, 1364, 1366, 1406, 3819, 4025))
+    return isinstance(error, InterfaceError)
 
 
 def _message(model: type[Model], key: Key, fields: Sequence[str], cause: str) -> str:

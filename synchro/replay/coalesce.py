@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,7 @@ from django.db.models import Model, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Refused
-from synchro.keys import Key, from_text
+from synchro.keys import Key, from_text, key_fields, value_from_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
 from synchro.registry import is_watched
 from synchro.replay.link import Side
@@ -29,6 +30,7 @@ class Entry(NamedTuple):
     date: datetime
     fields: tuple[str, ...] | None
     natural_key: str | None
+    members: str | None = None
 
 
 @dataclass
@@ -83,14 +85,41 @@ class M2M(NamedTuple):
 
 
 @dataclass
+class SetChange:
+    """What a set of entries says of such a set."""
+
+    #: The latest entry that does not name the members: any may have changed then.
+    whole: datetime | None = None
+    #: When the members that are named were last added or removed.
+    members: dict[Key, datetime] = field(default_factory=dict)
+
+    def add(self, date: datetime, members: Iterable[Key] | None) -> None:
+        if members is None:
+            self.whole = max(self.whole or date, date)
+        else:
+            for key in members:
+                self.members[key] = max(self.members.get(key, date), date)
+
+    def changed_at(self, member: Key) -> datetime | None:
+        known = self.members.get(member)
+        return known if self.whole is None else self.whole if known is None else max(known, self.whole)
+
+
+@dataclass
 class Changes:
     """All that a batch is about."""
 
     rows: dict[tuple[type[Model], Key], Change] = field(default_factory=dict)
-    sets: dict[M2M, datetime] = field(default_factory=dict)
+    sets: dict[M2M, SetChange] = field(default_factory=dict)
     entries: int = 0
     #: The date of the newest entry.
     last: datetime | None = None
+
+    def take_along(self, objects: Iterable[tuple[type[Model], Key]]) -> None:
+        """Make these rows part of the batch too, as they are."""
+        for model, key in objects:
+            if (model, key) not in self.rows and self.last is not None:
+                self.rows[model, key] = Change(model, key, self.last, whole=self.last)
 
     def by_model(self) -> dict[type[Model], list[Key]]:
         found: dict[type[Model], list[Key]] = {}
@@ -107,7 +136,7 @@ def coalesce(entries: Iterable[Entry]) -> Changes:
         changes.last = entry.date if changes.last is None else max(changes.last, entry.date)
         if entry.action == M2M_CHANGE:
             for m2m in sets_of(entry):
-                changes.sets[m2m] = max(changes.sets.get(m2m, entry.date), entry.date)
+                changes.sets.setdefault(m2m, SetChange()).add(entry.date, members_of(m2m, entry))
             continue
         for model, fields in tables_of(entry):
             change = changes.rows.get((model, entry.key))
@@ -153,6 +182,14 @@ def sets_of(entry: Entry) -> Iterator[M2M]:
                     yield M2M(m2m.remote_field.through, reverse, entry.key)
 
 
+def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
+    """The keys of the objects that came or went; None where any may have."""
+    if entry.members is None:
+        return None
+    far = key_fields(m2m.through)[0 if m2m.reverse else 1]
+    return [value_from_text(far, text) for text in json.loads(entry.members)]
+
+
 def _related(model: type[Model], label: str) -> Iterator[type[Model]]:
     app, name, _own = label.split(".")
     try:
@@ -188,5 +225,5 @@ def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:
                 _("Entry %(id)d of the log names an object of %(model)s by a key that cannot be read.")
                 % {"id": row["id"], "model": model._meta.label}
             ) from error
-        yield Entry(row["id"], model, key, row["action"], row["date"], row["fields"], row["natural_key"])
+        yield Entry(row["id"], model, key, row["action"], row["date"], row["fields"], row["natural_key"], row["members"])
 

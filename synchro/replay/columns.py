@@ -74,6 +74,8 @@ def decoder(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Convert 
         return bytes
     expression = Col("", target)
     converters = list(connection.ops.get_db_converters(expression))
+    if target.get_internal_type() == "DurationField" and not connection.features.has_native_duration_field:
+        converters.append(connection.ops.convert_durationfield_value)  # which Django leaves to the field
     if not is_plain(field):
         converters += target.get_db_converters(connection)
     if not converters:

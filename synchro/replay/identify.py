@@ -128,7 +128,7 @@ class Identities:
     def _by_reference(self, model: type[Model], keys: list[Key]) -> dict[Key, Key]:
         texts = {to_text(model, key): key for key in keys}
         references = Reference.objects.using(self._link.local.alias).filter(
-            peer=self._link.peer, content_type_id=self._link.local.content_type_id(model)
+            peer_id=self._link.peer.pk, content_type_id=self._link.local.content_type_id(model)
         )
         found = {}
         for part in _parts(list(texts)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
@@ -55,6 +55,8 @@ class Link:
     peer_there: Peer | None = None
     #: What to add to a time of LOCAL's clock to compare it with REMOTE's.
     offset: timedelta = timedelta(0)
+    #: LOCAL's time when the run began.
+    begun: datetime = datetime.min
     #: Up to which automatic key of a model LOCAL is a copy of REMOTE.
     baselines: dict[type[Model], int] = field(default_factory=dict)
     #: What the person who runs this should know.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from django.db.models import Model
-from django.db.models.signals import ModelSignal, post_delete, post_save, pre_delete, pre_save
+from django.db.models.signals import ModelSignal, m2m_changed, post_delete, post_save, pre_delete, pre_save
 
 from synchro import signals as ours
+
+
+OURS = (ours.on_save, ours.on_delete, ours.on_m2m_changed)
 
 
 def hears_saves(model: type[Model]) -> bool:
@@ -23,8 +26,17 @@ def hears_deletes(model: type[Model]) -> bool:
     return model.delete is not Model.delete or _has_receivers(pre_delete, model) or _has_receivers(post_delete, model)
 
 
+def hears_sets(through: type[Model]) -> bool:
+    """Whether somebody listens to changes of the sets that this automatic table holds."""
+    return bool(through._meta.auto_created) and _live(m2m_changed, through)
+
+
 def _has_receivers(signal: ModelSignal, model: type[Model]) -> bool:
     if model._meta.auto_created:  # Django sends none for them
         return False
-    sync, asynchronous = signal._live_receivers(model)  # type: ignore[attr-defined]
-    return any(receiver not in (ours.on_save, ours.on_delete) for receiver in (*sync, *asynchronous))
+    return _live(signal, model)
+
+
+def _live(signal: ModelSignal, sender: type[Model]) -> bool:
+    sync, asynchronous = signal._live_receivers(sender)  # type: ignore[attr-defined]
+    return any(receiver not in OURS for receiver in (*sync, *asynchronous))

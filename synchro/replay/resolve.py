@@ -49,6 +49,11 @@ class Plan:
     kept: dict[type[Model], int] = field(default_factory=dict)
     conflicts: list[Decision] = field(default_factory=list)
 
+    def asked(self, model: type[Model]) -> set[Key]:
+        """LOCAL's keys of all objects of the model that the batch is about, whatever becomes of them."""
+        going = {local for local in self.removals.get(model, {}).values() if local is not None}
+        return {*self.puts.get(model, {}), *self.forgotten.get(model, ()), *going}
+
     def put(self, model: type[Model], key: Key, fields: frozenset[str] | None = None) -> None:
         self.puts.setdefault(model, {})[key] = fields
 
@@ -121,7 +126,7 @@ class Log:
 
     @cached_property
     def _received(self) -> list[Range]:
-        receipt = Receipt.objects.filter(peer=self._link.peer).using(self._link.local.alias).first()
+        receipt = Receipt.objects.filter(peer_id=self._link.peer.pk).using(self._link.local.alias).first()
         if receipt is None:
             return []
         node = Node.objects.using(self._link.remote.alias).get(pk=1)
@@ -138,7 +143,7 @@ class Log:
     @cached_property
     def seen(self) -> int:
         """How far the log had been looked at by earlier runs."""
-        checkpoint = Checkpoint.objects.using(self._link.local.alias).filter(peer=self._link.peer).first()
+        checkpoint = Checkpoint.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk).first()
         return checkpoint.seen if checkpoint else 0
 
 

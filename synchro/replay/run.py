@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,13 +12,15 @@ from django.db import DatabaseError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import moved_by_a_run
+from synchro.checkpoint import aware, moved_by_a_run
 from synchro.exceptions import Busy, NotConfigured, NotReady, Refused
+from synchro.keys import Key
 from synchro.models import Batch, options
 from synchro.replay import signals
 from synchro.replay.acknowledge import acknowledge, describe, hold_receipt, new_pairs, sign_receipt
 from synchro.replay.agree import agree
 from synchro.replay.coalesce import Changes, coalesce, entries_of
+from synchro.replay.entangled import Entangled
 from synchro.replay.form import next_batch
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
@@ -47,14 +49,11 @@ class Totals:
     changed: dict[type[Model], int] = field(default_factory=dict)
     deleted: dict[type[Model], int] = field(default_factory=dict)
     kept: dict[type[Model], int] = field(default_factory=dict)
-    last: datetime | None = None
 
     def add(self, changes: Changes, plan: Plan, tally: Tally) -> None:
         self.entries += changes.entries
         self.batches += 1
         self.conflicts += len(plan.conflicts)
-        if changes.last is not None:
-            self.last = changes.last if self.last is None else max(self.last, changes.last)
         for ours, more in (
             (self.added, tally.added),
             (self.changed, tally.changed),
@@ -99,7 +98,7 @@ def synchronize(alias: str) -> Report:
                 replay(link, log, batch, totals)
                 batch = next_batch(batch.number)
             prune()
-    _show(totals.last)
+    _show(link.begun)
     return Report(
         remote=alias,
         entries=totals.entries,
@@ -114,17 +113,25 @@ def synchronize(alias: str) -> Report:
 def replay(link: Link, log: Log, batch: Batch, totals: Totals) -> None:
     """Bring REMOTE's rows to LOCAL's current values for every object named in the batch."""
     _announce("formed", batch)
-    for attempt in range(1, ATTEMPTS + 1):
+    also: set[tuple[type[Model], Key]] = set()
+    vanished = 0
+    while True:
         try:
-            return _replay(link, log, batch, totals)
+            return _replay(link, log, batch, totals, also)
         except Vanished as error:
             # A row that LOCAL lost while its children were being read has an entry of its own by now.
-            if attempt == ATTEMPTS:
+            vanished += 1
+            if vanished == ATTEMPTS:
                 raise Refused(str(error)) from error
+        except Entangled as error:  # with each round more objects are in the batch, so there is an end
+            also |= {(error.model, key) for key in error.keys}
 
 
-def _replay(link: Link, log: Log, batch: Batch, totals: Totals) -> None:
+def _replay(
+    link: Link, log: Log, batch: Batch, totals: Totals, also: Collection[tuple[type[Model], Key]]
+) -> None:
     changes = coalesce(entries_of(link.local, from_text(batch.ranges)))
+    changes.take_along(also)
     rows = Rows(link.local)
     for model, keys in changes.by_model().items():
         rows.load(model, keys)
@@ -193,11 +200,12 @@ def alone(link: Link) -> Iterator[None]:
         yield
 
 
-def _show(last: datetime | None) -> None:
-    """Move the checkpoint time that people see forward."""
-    if last is not None and (options.last_check is None or last > options.last_check):
+def _show(begun: datetime) -> None:
+    """Move the checkpoint time that people see forward: what was logged before this run began has been looked at."""
+    shown = options.last_check
+    if shown is None or begun > aware(shown):
         with moved_by_a_run():
-            options.last_check = last
+            options.last_check = begun
 
 
 def synchronize_all(aliases: tuple[str, ...]) -> list[Report]:
@@ -207,7 +215,7 @@ def synchronize_all(aliases: tuple[str, ...]) -> list[Report]:
     Raises the first error, after all have had their turn.
     """
     if not aliases:
-        raise NotConfigured(_("No REMOTE database specified in settings."))
+        raise NotConfigured(_("No REMOTE database specified in settings: name one in SYNCHRO_REMOTE."))
     reports: list[Report] = []
     errors: list[Exception] = []
     for alias in aliases:

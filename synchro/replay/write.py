@@ -23,9 +23,11 @@ from synchro.replay.blame import blame
 from synchro.replay.coalesce import same_key_parents
 from synchro.replay.columns import Codec, default_of, to_attribute
 from synchro.replay.delete import delete_objects, delete_rows, is_done_by_the_database
+from synchro.replay.entangled import Entangled, holders
 from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
-from synchro.replay.listeners import hears_saves
+from synchro.replay.listeners import hears_saves, hears_sets
+from synchro.replay.members import change_members
 from synchro.replay.order import parents_first
 from synchro.replay.parents import generic_keys, generic_places, generic_targets, generic_value
 from synchro.replay.read import Rows, as_key
@@ -111,7 +113,9 @@ class Writer:
 
     def _put(self, model: type[Model]) -> Group:
         group = self._group(model)
-        if hears_saves(model):
+        if hears_sets(model):
+            change_members(self._link, model, [as_key(group.rows[key]) for key in group.new], "add")
+        elif hears_saves(model):
             parts, own = self._split(group)
             self._write_group(parts)
             self._save_objects(own)
@@ -215,6 +219,7 @@ class Writer:
         """
         going = [self._identities.of(group.model, key).remote for key in group.old]
         going += self._plan.removals.get(group.model, {})
+        self._take_along(group, going)
         if not going or _is_cascaded_by_the_database(group.model):
             raise blame(self._link, group.model, group.rows, error) from error
         try:
@@ -226,6 +231,12 @@ class Writer:
                 self._engine.insert(self._connection, group.model._meta.db_table, columns, kept)
         except IntegrityError as second:
             raise blame(self._link, group.model, group.rows, second) from second
+
+    def _take_along(self, group: Group, going: Iterable[Key]) -> None:
+        """Have the batch begin again with the objects that hold the values these rows are to get."""
+        others = holders(self._link, group.model, group.rows, going) - self._plan.asked(group.model)
+        if others:
+            raise Entangled(group.model, others)
 
     def _whole_rows(self, group: Group) -> list[list[Any]]:
         """The rows that REMOTE has, all of their columns, with what is to be written in place."""
@@ -337,6 +348,18 @@ class Writer:
     # -- by objects ---------------------------------------------------------------------------------------------
 
     def _save_objects(self, group: Group) -> None:
+        try:
+            with transaction.atomic(using=self._alias):
+                self._save_each(group)
+        except Refused as error:
+            if not isinstance(error.__cause__, IntegrityError) or not group.old:
+                raise
+            # Perhaps they only stand in each other's way: put what is there in order first, then tell the listeners.
+            changed = group.only(group.old)
+            self._write_carefully(changed, error.__cause__)
+            self._save_each(group)
+
+    def _save_each(self, group: Group) -> None:
         for key in [*group.old, *group.new]:
             try:
                 with transaction.atomic(using=self._alias), self._unchecked(group):
@@ -390,6 +413,10 @@ class Writer:
     def _remove(self) -> None:
         for model in reversed(parents_first(self._plan.removals)):
             keys = list(self._plan.removals[model])
+            if hears_sets(model):
+                change_members(self._link, model, keys, "remove")
+                self._count(self.tally.deleted, model, len(keys))
+                continue
             try:
                 with transaction.atomic(using=self._alias):
                     count = delete_objects(self._link, model, keys, self._with_parents(model))
