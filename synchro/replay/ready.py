@@ -21,10 +21,12 @@ def check_tables(link: Link) -> None:
 
 def _can_select(side: Side, model: type[Model]) -> bool:
     quote = side.connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in Table(model).fields)
+    table = quote(model._meta.db_table)
+    # With the table's name, since SQLite takes an unknown name alone, quoted, for a text.
+    columns = ", ".join(f"{table}.{quote(field.column)}" for field in Table(model).fields)
     try:
         with transaction.atomic(using=side.alias), side.connection.cursor() as cursor:
-            cursor.execute(f"SELECT {columns} FROM {quote(model._meta.db_table)} WHERE 1 = 0")
+            cursor.execute(f"SELECT {columns} FROM {table} WHERE 1 = 0")
     except DatabaseError:
         return False
     return True
