@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Model
 from django.db.models.signals import post_save
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from synchro.core import call_synchronize
@@ -180,7 +181,7 @@ ONE_SIDE_ONLY = {}
 
 
 def one_side_only(function: Callable[[int, int], Any]) -> Callable[[int, int], Any]:
-    """Values that must be unique: two sides may each give the same one to rows of their own, and nobody is right."""
+    """Values that must be unique: two sides may each give the same one to a row of their own."""
     ONE_SIDE_ONLY[function.__name__] = function
     return function
 
@@ -241,10 +242,19 @@ def steps(names: list[str]) -> st.SearchStrategy[list[Step]]:
     return st.lists(st.tuples(st.sampled_from(names), number, number), min_size=1, max_size=30)
 
 
+#: Finding the shortest history that fails takes minutes, so that is for whoever asks: SYNCHRO_TEST_SHRINK=1.
+_ASKED = "SYNCHRO_TEST_SHRINK" in os.environ
+PHASES = [phase for phase in Phase if _ASKED or phase not in (Phase.shrink, Phase.explain)]
+    phase
+    for phase in Phase
+    if phase not in (Phase.shrink, Phase.explain) or "SYNCHRO_TEST_SHRINK" in os.environ
+]
+
 modest = settings(
     database=None,
     deadline=None,
     max_examples=40,
+    phases=PHASES,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 

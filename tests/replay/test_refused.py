@@ -16,7 +16,7 @@ from synchro.exceptions import NotReady, Refused, SynchroError
 from synchro.models import Receipt
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, remote_count
-from tests.shop.models import Coin, Customer, Measurement, Seat
+from tests.shop.models import Coin, Comment, Customer, Measurement, Seat
 
 
 @contextmanager
@@ -156,17 +156,16 @@ def test_text_that_is_too_long_for_remote_is_named() -> None:
 
 @pytest.mark.django_db(transaction=True, databases=["default", "remote"])
 def test_column_that_remote_lacks_is_said_before_anything_is_written() -> None:
-    Customer.objects.create(name="Vimes")
-    Coin.objects.create(value="0.1", minted="2000-01-01", weight=1)
+    Comment.objects.create(target=Customer.objects.create(name="Vimes"), text="hello")
     with connections[REMOTE].schema_editor() as editor:
-        editor.remove_field(Coin, Coin._meta.get_field("weight"))
+        editor.remove_field(Comment, Comment._meta.get_field("text"))
     try:
-        with pytest.raises(NotReady, match=r"(?s)shop.Coin.*weight|shop_coin.*weight|weight.*shop_coin"):
+        with pytest.raises(NotReady, match=r"(?s)shop.Comment.*text|shop_comment.*text|text.*shop_comment"):
             call_synchronize()
         count = remote_count(Customer)
     finally:
         with connections[REMOTE].schema_editor() as editor:
-            editor.add_field(Coin, Coin._meta.get_field("weight"))
+            editor.add_field(Comment, Comment._meta.get_field("text"))
 
     assert count == 0
     call_synchronize()
