@@ -31,8 +31,10 @@ def _can_select(side: Side, models: Sequence[type[Model]]) -> bool:
     quote = side.connection.ops.quote_name
     selects = []
     for model in models:
-        columns = " OR ".join(f"{quote(field.column)} IS NULL" for field in Table(model).fields)
-        selects.append(f"SELECT 1 FROM {quote(model._meta.db_table)} WHERE 1 = 0 AND ({columns})")
+        table = quote(model._meta.db_table)
+        # With the table's name, since SQLite takes an unknown name alone, quoted, for a text.
+        columns = " OR ".join(f"{table}.{quote(field.column)} IS NULL" for field in Table(model).fields)
+        selects.append(f"SELECT 1 FROM {table} WHERE 1 = 0 AND ({columns})")
     try:
         with transaction.atomic(using=side.alias), side.connection.cursor() as cursor:
             cursor.execute(" UNION ALL ".join(selects))
