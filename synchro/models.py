@@ -66,6 +66,14 @@ def content_type_key(**kwargs: Any) -> models.ForeignKey[Any, Any]:
     )
 
 
+def content_type_name(pk: int) -> str:
+    """From Django's cache: no query for each row of a list, and no failure where the content type is gone."""
+    try:
+        return str(ContentType.objects.get_for_id(pk))
+    except ContentType.DoesNotExist:
+        return f"({pk})"
+
+
 class ChangeLog(models.Model):
     """An entry: this object was added, changed, deleted, or its m2m set changed."""
 
@@ -94,7 +102,7 @@ class ChangeLog(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.get_action_display()}: {self.content_type} {self.object_id}"
+        return f"{self.get_action_display()}: {content_type_name(self.content_type_id)} {self.object_id}"
 
 
 class Node(models.Model):
@@ -140,7 +148,7 @@ class Baseline(models.Model):
         constraints = (models.UniqueConstraint(fields=("node", "content_type"), name="synchro_baseline_unique"),)
 
     def __str__(self) -> str:
-        return f"{self.node} {self.content_type} {self.highest}"
+        return f"{self.node} {content_type_name(self.content_type_id)} {self.highest}"
 
 
 class Batch(models.Model):
@@ -236,7 +244,7 @@ class Reference(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.content_type} {self.local_object_id} = {self.peer} {self.remote_object_id}"
+        return f"{content_type_name(self.content_type_id)} {self.local_object_id} = {self.peer} {self.remote_object_id}"
 
 
 class Conflict(models.Model):
@@ -268,4 +276,4 @@ class Conflict(models.Model):
         default_permissions = ("view",)
 
     def __str__(self) -> str:
-        return f"{self.content_type} {self.object_id}: {self.decision}"
+        return f"{content_type_name(self.content_type_id)} {self.object_id}: {self.decision}"

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from synchro.core import DisableSynchroLog, disable_synchro_log
 from synchro.models import ChangeLog
@@ -124,6 +126,7 @@ def test_async_function_logs_nothing_through_the_async_orm() -> None:
     async def run() -> None:
         await quiet()
         await Club.objects.acreate(name="rowing")
+        await sync_to_async(connections.close_all)()
 
     asyncio.run(run())
     assert ChangeLog.objects.count() == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.engines.base import Engine, Row
+from synchro.engines.base import Engine, Row, quoted
 
 INCOMING = "synchro_incoming"
 
@@ -26,7 +26,7 @@ class PostgreSQL(Engine):
     ) -> tuple[str, Sequence[Any]]:
         if len(key) > 1:
             return super().key_condition(connection, key, keys)
-        return f"{connection.ops.quote_name(key[0])} = ANY(%s)", [[value for (value,) in keys]]
+        return f"{quoted(connection, key[0])} = ANY(%s)", [[value for (value,) in keys]]
 
     def insert(self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         quote = connection.ops.quote_name
@@ -69,7 +69,7 @@ class PostgreSQL(Engine):
             cursor.execute(
                 f"UPDATE {target} SET {', '.join(f'{quote(c)} = {incoming}.{quote(c)}' for c in values)} "
                 f"FROM {incoming} WHERE {' AND '.join(f'{target}.{quote(c)} = {incoming}.{quote(c)}' for c in key)} "
-                f"AND ROW({new}) *<> ROW({old})"
+                f"AND ROW({new})::record *<> ROW({old})::record"
             )
             cursor.execute(f"DROP TABLE {incoming}")
 

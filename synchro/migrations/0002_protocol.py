@@ -10,7 +10,6 @@ import json
 import re
 import uuid
 from datetime import UTC, datetime
-from functools import partial
 
 import django.conf
 import django.db.models.deletion
@@ -99,7 +98,7 @@ def moment(stored):
 
     It was UTC after a run and local time after a reset, where ``USE_TZ`` is on: of both, the one that keeps more.
     """
-    for read in (datetime.fromisoformat, *(partial(datetime.strptime, format=f) for f in formats())):
+    for read in (datetime.fromisoformat, *map(reader, formats())):
         try:
             last = read(stored)
         except ValueError:
@@ -109,6 +108,10 @@ def moment(stored):
         return last
     print(f"\n  The checkpoint {stored!r} is not readable: all entries stay pending.")
     return None
+
+
+def reader(form):
+    return lambda text: datetime.strptime(text, form)
 
 
 def formats():
@@ -167,6 +170,17 @@ class Migration(migrations.Migration):
         ),
         migrations.DeleteModel(
             name='DeleteKey',
+        ),
+        # First of all, since on SQLite it builds the table anew, whoever made its unique constraint and how.
+        migrations.AlterField(
+            model_name='reference',
+            name='id',
+            field=models.BigAutoField(primary_key=True, serialize=False),
+        ),
+        # Before the foreign key is let go: MySQL makes an index for it here, which goes with the key.
+        migrations.AlterUniqueTogether(
+            name='reference',
+            unique_together=set(),
         ),
         migrations.AlterField(
             model_name='reference',
@@ -245,10 +259,6 @@ class Migration(migrations.Migration):
             name='reference',
             options={'default_permissions': ('view',), 'verbose_name': 'reference', 'verbose_name_plural': 'references'},
         ),
-        migrations.AlterUniqueTogether(
-            name='reference',
-            unique_together=set(),
-        ),
         migrations.AddField(
             model_name='changelog',
             name='fields',
@@ -278,11 +288,6 @@ class Migration(migrations.Migration):
             model_name='changelog',
             name='object_id',
             field=models.TextField(verbose_name='object id'),
-        ),
-        migrations.AlterField(
-            model_name='reference',
-            name='id',
-            field=models.BigAutoField(primary_key=True, serialize=False),
         ),
         migrations.AlterField(
             model_name='reference',

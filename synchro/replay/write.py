@@ -157,7 +157,7 @@ class Writer:
             if column.remote_field is not None:
                 self._translate(column, place, rows, unsettled)
         for generic in generic_keys(model):
-            self._translate_generic(model, generic, here, rows)
+            self._translate_generic(model, generic, here, rows, unsettled)
         self._set_own_keys(model, fields, rows)
         return rows, unsettled
 
@@ -174,7 +174,12 @@ class Writer:
                 row[place] = None if column.null else 0
 
     def _translate_generic(
-        self, model: type[Model], generic: Any, here: Mapping[Key, list[Any]], rows: Mapping[Key, list[Any]]
+        self,
+        model: type[Model],
+        generic: Any,
+        here: Mapping[Key, list[Any]],
+        rows: Mapping[Key, list[Any]],
+        unsettled: set[Key],
     ) -> None:
         places = generic_places(model, generic)
         if places is None:
@@ -189,6 +194,8 @@ class Writer:
             identity = self._identities.find(target, [wanted])[wanted]
             if identity.remote is not None:
                 rows[key][places[1]] = generic_value(column, identity.remote)
+            elif identity.exists or wanted in self._plan.puts.get(target, {}):
+                unsettled.add(key)
 
     def _set_own_keys(self, model: type[Model], fields: Sequence[Field[Any, Any]], rows: dict[Key, list[Any]]) -> None:
         own = key_fields(model)
