@@ -245,10 +245,6 @@ def steps(names: list[str]) -> st.SearchStrategy[list[Step]]:
 #: Finding the shortest history that fails takes minutes, so that is for whoever asks: SYNCHRO_TEST_SHRINK=1.
 _ASKED = "SYNCHRO_TEST_SHRINK" in os.environ
 PHASES = [phase for phase in Phase if _ASKED or phase not in (Phase.shrink, Phase.explain)]
-    phase
-    for phase in Phase
-    if phase not in (Phase.shrink, Phase.explain) or "SYNCHRO_TEST_SHRINK" in os.environ
-]
 
 modest = settings(
     database=None,
