@@ -51,8 +51,13 @@ class CheckpointValue(dbsettings.DateTimeValue):  # type: ignore[misc]
         return self.to_python(value if value is not None else self.default)
 
     def __set__(self, instance: Any, value: datetime | str | None) -> None:
+        moment = self.to_python(value)
+        if value and moment is None:
+            raise ValueError(
+                f"{value!r} is no moment; give a datetime, or a text such as '2020-01-31 12:00:00'."
+            )
         self._store(self.get_db_prep_save(value))
-        setting_changed.send(sender=self, value=self.to_python(value))
+        setting_changed.send(sender=self, value=moment)
 
     def _store(self, text: str) -> None:
         """

@@ -34,7 +34,7 @@ def connect() -> None:
     register(check_deployment, Tags.compatibility, deploy=True)
 
 
-# -- settings -------------------------------------------------------------------------------------------------
+# -- settings ------------------------------------------------------------------------------------------------
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
@@ -101,7 +101,7 @@ def _place(alias: str) -> tuple[str, ...]:
     return tuple(str(entry.get(key) or "") for key in ("ENGINE", "NAME", "HOST", "PORT"))
 
 
-# -- models ---------------------------------------------------------------------------------------------------
+# -- models --------------------------------------------------------------------------------------------------
 
 
 def check_models(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
@@ -120,7 +120,9 @@ def check_models(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> lis
 
 def _skip(model: type[Model]) -> Iterator[CheckMessage]:
     names = getattr(model, "SYNCHRO_SKIP", ())
-    if not isinstance(names, list | tuple | set | frozenset) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list | tuple | set | frozenset) or not all(
+        isinstance(name, str) for name in names
+    ):
         yield Error(
             f"SYNCHRO_SKIP is {names!r}.",
             hint=f"Use a tuple of names of fields, such as ({names!r},).",
@@ -128,7 +130,9 @@ def _skip(model: type[Model]) -> Iterator[CheckMessage]:
             id="synchro.E003",
         )
         return
-    fields = {field.name: field for field in model._meta.get_fields() if not field.auto_created or field.concrete}
+    fields = {
+        field.name: field for field in model._meta.get_fields() if not field.auto_created or field.concrete
+    }
     for name in names:
         if name not in fields:
             yield Error(
@@ -201,7 +205,9 @@ def _model_conflict(model: type[Model]) -> Iterator[CheckMessage]:
 
 def _natural_key(model: type[Model]) -> Iterator[CheckMessage]:
     managers = (model._default_manager, getattr(model, "objects", None))
-    if hasattr(model, "natural_key") and not any(hasattr(manager, "get_by_natural_key") for manager in managers):
+    if hasattr(model, "natural_key") and not any(
+        hasattr(manager, "get_by_natural_key") for manager in managers
+    ):
         yield Error(
             "It has natural_key(), but its manager has no get_by_natural_key().",
             hint="Use synchro.core.NaturalManager, or NaturalKeyModel.",
@@ -265,7 +271,7 @@ def _leads_to_a_field(model: Any, path: str) -> bool:
     return True
 
 
-# -- databases ------------------------------------------------------------------------------------------------
+# -- databases -----------------------------------------------------------------------------------------------
 
 
 def check_tables(
@@ -289,7 +295,7 @@ def check_tables(
     ]
 
 
-# -- deployment -----------------------------------------------------------------------------------------------
+# -- deployment ----------------------------------------------------------------------------------------------
 
 
 def check_deployment(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:

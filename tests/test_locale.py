@@ -21,7 +21,10 @@ from tests.messages import LANGUAGES, PACKAGES, ROOT
 pytestmark = pytest.mark.once
 
 CATALOGUES = [
-    (package, language) for package in PACKAGES if (ROOT / package / "locale").is_dir() for language in LANGUAGES
+    (package, language)
+    for package in PACKAGES
+    if (ROOT / package / "locale").is_dir()
+    for language in LANGUAGES
 ]
 FUNCTIONS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
 PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%[a-z]|\{\w*\}")
@@ -34,14 +37,17 @@ def texts_of(package: str) -> set[str]:
         found.update(_marked(path.read_text(encoding="utf-8")))
     for path in (ROOT / package).rglob("*.html"):
         source = template.templatize(path.read_text(encoding="utf-8"), origin=str(path))
-        found.update(ast.literal_eval(text) for text in re.findall(r"gettext\((u?'''?.*?'''?|u?\"\"\".*?\"\"\"|u?'.*?')\)", source))
+        found.update(
+            ast.literal_eval(text)
+            for text in re.findall(r"gettext\((u?'''?.*?'''?|u?\"\"\".*?\"\"\"|u?'.*?')\)", source)
+        )
     return found
 
 
 def _marked(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS:
-            for argument in node.args[: 2 if "n" == node.func.id[0] else 1]:
+            for argument in node.args[: 2 if node.func.id[0] == "n" else 1]:
                 if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
                     yield argument.value
 
@@ -77,7 +83,9 @@ def test_catalogue_has_exactly_the_texts_of_the_package(package: str, language: 
 
 @pytest.mark.parametrize(("package", "language"), CATALOGUES)
 def test_everything_is_translated_and_nothing_is_a_guess(package: str, language: str) -> None:
-    assert [text for text, values in entries_of(package, language).items() if not all(values) or not values] == []
+    assert [
+        text for text, values in entries_of(package, language).items() if not all(values) or not values
+    ] == []
     assert "fuzzy" not in (_folder(package, language) / "django.po").read_text(encoding="utf-8")
 
 
