@@ -1,7 +1,7 @@
 """
 System checks: what a project should know before it goes into production. All are listed in docs/messages.md.
 
-What keeps the project from starting at all (an unknown app, an unknown alias) is an `ImproperlyConfigured` instead.
+What keeps the project from starting at all (an unknown app or alias) is an `ImproperlyConfigured` instead.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def connect() -> None:
 # -- settings ------------------------------------------------------------------------------------------------
 
 
-def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
+def check_settings(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     size = conf.batch_size
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
@@ -79,7 +79,7 @@ def _conflict(whose: str, value: Any, obj: Any) -> Iterator[CheckMessage]:
         usable = False
     if not usable:
         yield Error(
-            f"{whose} SYNCHRO_CONFLICT is {value!r}, which is no way to decide and nothing that can be called.",
+            f"{whose} SYNCHRO_CONFLICT is {value!r}, which is nothing that can decide.",
             hint=CONFLICTS_HINT,
             obj=obj,
             id="synchro.E006",
@@ -172,7 +172,7 @@ def _default_on_creation(model: type[Model], field: Field[Any, Any]) -> Iterator
         return
     if field.get_default() is None:
         yield Warning(
-            f"SYNCHRO_SKIP names {field.name!r}, which has no default and cannot be null: REMOTE will refuse new rows.",
+            f"SYNCHRO_SKIP names {field.name!r}, without default or null: REMOTE will refuse new rows.",
             hint="Give the field a default.",
             obj=model,
             id="synchro.W006",
@@ -220,7 +220,7 @@ def _unmanaged(model: type[Model]) -> Iterator[CheckMessage]:
     if not model._meta.managed:
         yield Warning(
             "It is watched, but migrations do not manage its table.",
-            hint="Make sure that REMOTE has the same table, and that it is no view; or do not watch the model.",
+            hint="See that REMOTE has the same table, and that it is no view; or do not watch the model.",
             obj=model,
             id="synchro.W001",
         )
@@ -229,7 +229,7 @@ def _unmanaged(model: type[Model]) -> Iterator[CheckMessage]:
 def _of_dbsettings(model: type[Model]) -> Iterator[CheckMessage]:
     if model._meta.app_label == "dbsettings":
         yield Warning(
-            "It is watched, so the settings of this database, options.last_check among them, overwrite REMOTE's.",
+            "It is watched, so this database's settings, options.last_check among them, overwrite REMOTE's.",
             hint="Take it out of SYNCHRO_MODELS.",
             obj=model,
             id="synchro.W005",
@@ -298,14 +298,14 @@ def check_tables(
 # -- deployment ----------------------------------------------------------------------------------------------
 
 
-def check_deployment(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
+def check_deployment(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
     if conf.capture != "signals" or not watched_models() or settings.DATABASES[LOCAL].get("ATOMIC_REQUESTS"):
         return []
     return [
         Info(
-            "A change that is saved outside a transaction is committed before its entry is written: a process that "
-            "dies in between leaves a change that nobody synchronizes.",
-            hint=f"Set ATOMIC_REQUESTS in DATABASES[{LOCAL!r}], save inside transaction.atomic(), or capture by triggers.",
+            "A change saved outside a transaction is committed before its entry is written: a process "
+            "that dies in between leaves a change that nobody synchronizes.",
+            hint=f"Set ATOMIC_REQUESTS in DATABASES[{LOCAL!r}], use transaction.atomic(), or triggers.",
             id="synchro.I001",
         )
     ]

@@ -90,7 +90,7 @@ def _watched_line(sender: type[Model]) -> list[type[Model]]:
 
 
 def _synchronized(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
-    """Field names among `names` (which may be column attributes, such as ``owner_id``) that are synchronized."""
+    """Names among `names` (which may be column attributes, such as ``owner_id``) that are synchronized."""
     wanted = set(names)
     return tuple(
         sorted(
@@ -129,8 +129,8 @@ def _natural_key(instance: Model) -> str | None:
     """
     The natural key's values as a JSON list.
 
-    None for an object that has none, or none any more since an object that it names is missing: the deletion itself
-    must not fail for that.
+    None for an object that has none, or none any more since an object that it names is missing: the deletion
+    itself must not fail for that.
     """
     if not hasattr(instance, "natural_key"):
         return None
@@ -159,7 +159,9 @@ def _log_m2m(through: type[Model], instance: Model, reverse: bool, pk_set: set[A
     model = field.related_model if reverse else field.model
     name = f"{field.model._meta.label}.{field.name}" if reverse else field.name
     far = key_fields(through)[0 if reverse else 1]
-    members = None if pk_set is None else json.dumps(sorted(value_to_text(normalize(far, pk)) for pk in pk_set))
+    members = (
+        None if pk_set is None else json.dumps(sorted(value_to_text(normalize(far, pk)) for pk in pk_set))
+    )
     _log(model._meta.concrete_model, instance, M2M_CHANGE, (name,), members=members)
 
 

@@ -166,6 +166,23 @@ def test_synchronize_runs_once_and_comes_back_by_get_with_the_report(runs: list[
     ]
 
 
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+def test_synchronize_brings_the_change_to_remote() -> None:
+    log_a_change()
+    client = staff("synchronize")
+    assert messages(client.post(PAGE, follow=True))[0] == (
+        "success",
+        "Synchronization performed successfully.",
+    )
+    assert Club.objects.using("remote").get().name == "chess"
+    (found,) = status.remotes()
+    assert (found.pending, found.date is None) == (0, False)
+    assert messages(client.post(PAGE, follow=True))[0] == (
+        "success",
+        "No changes since last synchronization.",
+    )
+
+
 def test_reset_asks_first_and_then_forgets(runs: list[Any]) -> None:
     log_a_change()
     client = staff("reset")

@@ -1,4 +1,4 @@
-"""NaturalManager and NaturalKeyModel: all the forms of a declaration, and the places that managers are copied to."""
+"""NaturalManager and NaturalKeyModel: all forms of a declaration, and the places managers are copied to."""
 
 from __future__ import annotations
 
