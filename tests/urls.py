@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
-    path("synchro/", include("synchro.urls")),
     path("admin/", admin.site.urls),
+    path("spicy/", include("tests.spicy.urls")),
+    path("synchro/", include("synchro.urls")),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import DatabaseError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
@@ -10,21 +12,34 @@ from synchro.exceptions import NotReady
 from synchro.registry import Table, watched_models
 from synchro.replay.link import Link, Side
 
+#: How many tables one statement asks for.
+AT_ONCE = 100
+
 
 def check_tables(link: Link) -> None:
     """Raise `NotReady` where LOCAL or REMOTE lacks a table or a column that a watched model needs."""
     for side in (link.local, link.remote):
-        for model in watched_models():
-            if not _can_select(side, model):
-                raise NotReady(_complaint(side, model))
+        models = watched_models()
+        for start in range(0, len(models), AT_ONCE):
+            part = models[start : start + AT_ONCE]
+            if not _can_select(side, part):
+                raise NotReady(
+                    _complaint(side, next((m for m in part if not _can_select(side, [m])), part[0]))
+                )
 
 
-def _can_select(side: Side, model: type[Model]) -> bool:
+def _can_select(side: Side, models: Sequence[type[Model]]) -> bool:
+    """Whether all tables and columns can be named in a statement, which reads no row."""
     quote = side.connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in Table(model).fields)
+    selects = []
+    for model in models:
+        table = quote(model._meta.db_table)
+        # With the table's name, since SQLite takes an unknown name alone, quoted, for a text.
+        columns = " OR ".join(f"{table}.{quote(field.column)} IS NULL" for field in Table(model).fields)
+        selects.append(f"SELECT 1 FROM {table} WHERE 1 = 0 AND ({columns})")
     try:
         with transaction.atomic(using=side.alias), side.connection.cursor() as cursor:
-            cursor.execute(f"SELECT {columns} FROM {quote(model._meta.db_table)} WHERE 1 = 0")
+            cursor.execute(" UNION ALL ".join(selects))
     except DatabaseError:
         return False
     return True
@@ -35,7 +50,9 @@ def _complaint(side: Side, model: type[Model]) -> str:
     with side.connection.cursor() as cursor:
         if model._meta.db_table not in side.connection.introspection.table_names(cursor):
             return (
-                _("The database “%(alias)s” has no table %(table)s, of %(model)s: run “migrate --database %(alias)s”.")
+                _(
+                    "The database “%(alias)s” has no table %(table)s, of %(model)s: run “migrate --database %(alias)s”."
+                )
                 % names
             )
         described = side.connection.introspection.get_table_description(cursor, model._meta.db_table)
@@ -46,4 +63,7 @@ def _complaint(side: Side, model: type[Model]) -> str:
             "The table %(table)s, of %(model)s, in the database “%(alias)s” lacks %(columns)s: "
             "run “migrate --database %(alias)s”."
         ) % {**names, "columns": ", ".join(lacking)}
-    return _("The table %(table)s, of %(model)s, in the database “%(alias)s” cannot be read by this account.") % names
+    return (
+        _("The table %(table)s, of %(model)s, in the database “%(alias)s” cannot be read by this account.")
+        % names
+    )

@@ -194,9 +194,14 @@ def reachable(link: Link) -> Iterator[None]:
 @contextmanager
 def alone(link: Link) -> Iterator[None]:
     """One replayer at a time for LOCAL and this REMOTE."""
-    with link.local.engine.lock(link.local.connection, f"synchro {link.remote.alias}") as taken:
+    # Some servers share lock names between their databases.
+    name = f"{link.local.connection.settings_dict['NAME']} to {link.remote.alias}"
+    with link.local.engine.lock(link.local.connection, name) as taken:
         if not taken:
-            raise Busy(_("Another process is synchronizing to the database “%(alias)s”.") % {"alias": link.remote.alias})
+            raise Busy(
+                _("Another process is synchronizing to the database “%(alias)s”.")
+                % {"alias": link.remote.alias}
+            )
         yield
 
 
@@ -226,5 +231,3 @@ def synchronize_all(aliases: tuple[str, ...]) -> list[Report]:
     if errors:
         raise errors[0]
     return reports
-
-

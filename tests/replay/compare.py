@@ -1,8 +1,8 @@
 """
 Whether LOCAL and REMOTE hold the same rows.
 
-Every row of LOCAL's watched tables is found on REMOTE by what says that two rows are one (the key, a reference,
-the natural key), and then compared column by column.
+Every row of LOCAL's watched tables is found on REMOTE by what says that two rows are one (the key, a
+reference, the natural key), and then compared column by column.
 
 It asks the databases only through Django, and shares no code with the replayer.
 """

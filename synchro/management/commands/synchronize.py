@@ -6,7 +6,9 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
+from synchro.conf import LOCAL
 from synchro.exceptions import SynchroError
 from synchro.replay import Report, call_synchronize
 
@@ -19,9 +21,16 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--remote", metavar="ALIAS", help="only this one of the databases in SYNCHRO_REMOTE")
+        parser.add_argument(
+            "--remote", metavar="ALIAS", help="only this one of the databases in SYNCHRO_REMOTE"
+        )
+
+    # Django's own way asks every database, so that a REMOTE which is away would end in a traceback.
+    requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not options.get("skip_checks"):
+            self._check_local()
         try:
             report = call_synchronize(remote=options["remote"])
         except SynchroError as error:
@@ -30,6 +39,12 @@ class Command(BaseCommand):
             self.stderr.write(self.style.WARNING(warning))
         if options["verbosity"] > 0:
             self._print(report, options["verbosity"])
+
+    def _check_local(self) -> None:
+        try:
+            self.check(databases=[LOCAL])
+        except DatabaseError as error:
+            raise CommandError(f"The database {LOCAL!r} cannot be used: {error}") from error
 
     def _print(self, report: Report, verbosity: int) -> None:
         self.stdout.write(str(report))
