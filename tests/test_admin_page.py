@@ -167,7 +167,8 @@ def test_synchronize_runs_once_and_comes_back_by_get_with_the_report(runs: list[
 
 
 @pytest.mark.django_db(databases=["default", "remote"], transaction=True)
-def test_synchronize_brings_the_change_to_remote() -> None:
+def test_synchronize_brings_the_change_to_remote(settings: Any) -> None:
+    settings.SYNCHRO_MODELS = [("people", "Club")]
     log_a_change()
     client = staff("synchronize")
     assert messages(client.post(PAGE, follow=True))[0] == (

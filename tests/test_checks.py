@@ -203,6 +203,7 @@ def synchro_app() -> Any:
 
 
 @pytest.mark.once
+@pytest.mark.django_db(databases=["default", "remote"])
 def test_checks_are_run_by_django_and_say_what_to_do() -> None:
     with override_settings(SYNCHRO_BATCH_SIZE=0):
         (message,) = (found for found in run_checks() if found.id == "synchro.E007")
@@ -210,6 +211,7 @@ def test_checks_are_run_by_django_and_say_what_to_do() -> None:
 
 
 @pytest.mark.once
+@pytest.mark.django_db(databases=["default", "remote"])
 @pytest.mark.parametrize(
     ("settings", "told"),
     [({}, True), ({"SYNCHRO_CAPTURE": "triggers"}, False), ({"SYNCHRO_MODELS": []}, False)],
@@ -222,6 +224,7 @@ def test_deployment_is_told_about_saves_outside_transactions(settings: dict[str,
 
 
 @pytest.mark.once
+@pytest.mark.django_db(databases=["default", "remote"])
 def test_deployment_with_a_transaction_for_each_request_is_told_nothing(
     settings: Any, monkeypatch: Any
 ) -> None:
@@ -229,7 +232,7 @@ def test_deployment_with_a_transaction_for_each_request_is_told_nothing(
     assert "synchro.I001" not in {message.id for message in run_checks(include_deployment_checks=True)}
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
 def test_missing_tables_of_local_are_named_but_do_not_stop_migrate() -> None:
     def found() -> set[str | None]:
         return {message.id for message in run_checks(databases=["default"])}
