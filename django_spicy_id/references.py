@@ -41,6 +41,8 @@ def connect(spicy_field: type[models.Field[Any, Any]]) -> None:
         """Go from `link`, held by `holder`, to its target, and on while that is itself a foreign key."""
 
         def reached(_holder: type[models.Model], _related: type[models.Model]) -> None:
+            if isinstance(link.remote_field.model, str):  # of a migration, whose models are not all made yet
+                return
             target = link.target_field
             if isinstance(target, ForeignKey):
                 _follow(field, target.model, target)
