@@ -145,7 +145,9 @@ class Baseline(models.Model):
         verbose_name = _("baseline")
         verbose_name_plural = _("baselines")
         default_permissions = ("view",)
-        constraints = (models.UniqueConstraint(fields=("node", "content_type"), name="synchro_baseline_unique"),)
+        constraints = (
+            models.UniqueConstraint(fields=("node", "content_type"), name="synchro_baseline_unique"),
+        )
 
     def __str__(self) -> str:
         return f"{self.node} {content_type_name(self.content_type_id)} {self.highest}"
@@ -225,7 +227,13 @@ class Reference(models.Model):
     id = models.BigAutoField(primary_key=True)
     #: None only for references of django-synchro 0.7, until the first run meets the REMOTE that they are about.
     peer = models.ForeignKey(
-        Peer, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+", verbose_name=_("peer")
+        Peer,
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("peer"),
     )
     content_type = content_type_key()
     local_object_id = models.CharField(_("local object id"), max_length=255)

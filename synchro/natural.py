@@ -63,7 +63,9 @@ class NaturalManager(models.Manager[Any]):
         if "made_from" not in vars(type(self)):
             return super().deconstruct()
         cls, manager = self.made_from
-        path = "synchro.core.NaturalManager" if cls is NaturalManager else f"{cls.__module__}.{cls.__qualname__}"
+        path = (
+            "synchro.core.NaturalManager" if cls is NaturalManager else f"{cls.__module__}.{cls.__qualname__}"
+        )
         kwargs: dict[str, Any] = {}
         if manager is not models.Manager:
             kwargs["manager"] = manager
@@ -116,7 +118,9 @@ def _own_or_inherited(name: str, bases: tuple[type, ...], attrs: dict[str, Any],
     return attrs.get(name) or next((found for base in bases if (found := getattr(base, name, None))), default)
 
 
-def _natural_manager(fields: Any, options: dict[str, Any], defined: models.Manager[Any] | None) -> NaturalManager:
+def _natural_manager(
+    fields: Any, options: dict[str, Any], defined: models.Manager[Any] | None
+) -> NaturalManager:
     if isinstance(fields, str):
         raise ValidationError(f"_natural_key is a tuple of field names; write ({fields!r},).")
     if defined is not None:

@@ -159,7 +159,9 @@ def _log_m2m(through: type[Model], instance: Model, reverse: bool, pk_set: set[A
     model = field.related_model if reverse else field.model
     name = f"{field.model._meta.label}.{field.name}" if reverse else field.name
     far = key_fields(through)[0 if reverse else 1]
-    members = None if pk_set is None else json.dumps(sorted(value_to_text(normalize(far, pk)) for pk in pk_set))
+    members = (
+        None if pk_set is None else json.dumps(sorted(value_to_text(normalize(far, pk)) for pk in pk_set))
+    )
     _log(model._meta.concrete_model, instance, M2M_CHANGE, (name,), members=members)
 
 

@@ -73,7 +73,9 @@ class Engine(ABC):
         """How many keys of `width` columns one statement names."""
         return max(1, self.max_values // width)
 
-    def insert(self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    def insert(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
         """Insert `rows`. A key or a unique value that is taken already raises Django's `IntegrityError`."""
         with connection.cursor() as cursor:
             for part in chunks(rows, max(1, self.max_values // len(columns))):
@@ -89,7 +91,12 @@ class Engine(ABC):
 
     @abstractmethod
     def insert_returning(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row], key: str
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        key: str,
     ) -> list[int]:
         """Insert `rows`, which lack the automatic `key`, and return the keys that they were given, in order."""
 
@@ -104,7 +111,9 @@ class Engine(ABC):
     ) -> None:
         """In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`."""
 
-    def delete(self, connection: BaseDatabaseWrapper, table: str, key: Sequence[str], keys: Sequence[Row]) -> int:
+    def delete(
+        self, connection: BaseDatabaseWrapper, table: str, key: Sequence[str], keys: Sequence[Row]
+    ) -> int:
         """Delete the rows with these keys and return how many there were."""
         count = 0
         with connection.cursor() as cursor:

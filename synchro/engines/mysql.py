@@ -23,7 +23,12 @@ class MySQL(Engine):
     lock_clause = " FOR UPDATE"
 
     def insert_returning(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row], key: str
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        key: str,
     ) -> list[int]:
         keys: list[int] = []
         with connection.cursor() as cursor:

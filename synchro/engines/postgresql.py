@@ -28,7 +28,9 @@ class PostgreSQL(Engine):
             return super().key_condition(connection, key, keys)
         return f"{quoted(connection, key[0])} = ANY(%s)", [[value for (value,) in keys]]
 
-    def insert(self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    def insert(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
         quote = connection.ops.quote_name
         sql = f"COPY {quote(table)} ({', '.join(map(quote, columns))}) FROM STDIN"
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(sql) as copy:
@@ -36,10 +38,17 @@ class PostgreSQL(Engine):
                 copy.write_row(row)
 
     def insert_returning(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row], key: str
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        key: str,
     ) -> list[int]:
         keys = self.reserve_keys(connection, table, key, len(rows), above=0)
-        self.insert(connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)])
+        self.insert(
+            connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)]
+        )
         return keys
 
     def update(
@@ -85,7 +94,9 @@ class PostgreSQL(Engine):
 
     def pass_sequence(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> None:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", [connection.ops.quote_name(table), column])
+            cursor.execute(
+                "SELECT pg_get_serial_sequence(%s, %s)", [connection.ops.quote_name(table), column]
+            )
             sequence = cursor.fetchone()[0]
             if sequence is not None:  # as PostgreSQL itself quotes it
                 cursor.execute(

@@ -32,16 +32,25 @@ class SQLite(Engine):
         one = f"({', '.join(['%s'] * len(key))})"
         return f"({names}) IN (VALUES {', '.join([one] * len(keys))})", list(chain.from_iterable(keys))
 
-    def insert(self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    def insert(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
         sql, _ = self.insert_sql(connection, table, columns, [[None] * len(columns)])
         with connection.cursor() as cursor:
             cursor.executemany(sql, rows)
 
     def insert_returning(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row], key: str
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        key: str,
     ) -> list[int]:
         keys = self.reserve_keys(connection, table, key, len(rows), above=0)
-        self.insert(connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)])
+        self.insert(
+            connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)]
+        )
         return keys
 
     def update(

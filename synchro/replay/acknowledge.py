@@ -48,17 +48,28 @@ def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan) -> None:
         return
     for model, keys in plan.forgotten.items():
         if keeps_references(model):
-            remote_keys = [remote for remote, local in plan.removals.get(model, {}).items() if local is not None]
+            remote_keys = [
+                remote for remote, local in plan.removals.get(model, {}).items() if local is not None
+            ]
             _forget(link.remote, link.peer_there.pk, model, remote_keys)
     for model, found in pairs.items():
-        _remember(link.remote, link.peer_there.pk, model, {there: here for here, there in found.items()}, batch)
+        _remember(
+            link.remote, link.peer_there.pk, model, {there: here for here, there in found.items()}, batch
+        )
     Receipt.objects.using(link.remote.alias).update_or_create(
-        peer_id=link.peer_there.pk, defaults={"batch": batch.number, "date": Receipt._meta.get_field("date").get_default()}
+        peer_id=link.peer_there.pk,
+        defaults={"batch": batch.number, "date": Receipt._meta.get_field("date").get_default()},
     )
 
 
 def acknowledge(
-    link: Link, batch: Batch, pairs: Pairs, plan: Plan, seen: int, conflicts: Iterable[Conflict], last: datetime | None
+    link: Link,
+    batch: Batch,
+    pairs: Pairs,
+    plan: Plan,
+    seen: int,
+    conflicts: Iterable[Conflict],
+    last: datetime | None,
 ) -> None:
     """LOCAL's transaction afterwards: the same pairs from its side, the conflicts, and the checkpoint."""
     with transaction.atomic(using=link.local.alias):
@@ -82,7 +93,10 @@ def new_pairs(plan: Plan, identities: Identities) -> dict[type[Model], dict[Key,
             pairs = {
                 key: identity.remote
                 for key, identity in identities.known(model).items()
-                if identity.exists and not identity.is_remembered and key not in gone and identity.remote is not None
+                if identity.exists
+                and not identity.is_remembered
+                and key not in gone
+                and identity.remote is not None
             }
             if pairs:
                 found[model] = pairs
@@ -94,7 +108,10 @@ def _remember(side: Side, peer: int, model: type[Model], pairs: Mapping[Key, Key
     _forget(side, peer, model, list(pairs))
     type_id = side.content_type_id(model)
     columns = ["peer_id", "content_type_id", "local_object_id", "remote_object_id", "batch"]
-    rows = [[peer, type_id, to_text(model, own), to_text(model, other), batch.number] for own, other in pairs.items()]
+    rows = [
+        [peer, type_id, to_text(model, own), to_text(model, other), batch.number]
+        for own, other in pairs.items()
+    ]
     side.engine.insert(side.connection, Reference._meta.db_table, columns, rows)
 
 

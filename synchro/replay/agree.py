@@ -80,7 +80,9 @@ def _has_tables(side: Side) -> bool:
         present = ours & set(side.connection.introspection.table_names(cursor))
     if present and present != ours:
         raise NotReady(
-            _("The database “%(alias)s” has only some of synchro's tables: run “migrate synchro --database %(alias)s”.")
+            _(
+                "The database “%(alias)s” has only some of synchro's tables: run “migrate synchro --database %(alias)s”."
+            )
             % {"alias": side.alias}
         )
     return present == ours
@@ -94,7 +96,9 @@ def _peer(alias: str, uuid: UUID) -> Peer:
     if (known.uuid, known.alias) != (uuid, alias):
         known.uuid, known.alias = uuid, alias
         known.save(using=LOCAL)
-        Reference.objects.using(LOCAL).filter(peer=None).update(peer_id=known.pk)  # those of 0.7, which knew one REMOTE
+        Reference.objects.using(LOCAL).filter(peer=None).update(
+            peer_id=known.pk
+        )  # those of 0.7, which knew one REMOTE
     return known
 
 
@@ -159,8 +163,8 @@ def _baselines(link: Link, local: UUID, remote: UUID) -> dict[type[Model], int]:
     """How far one is a copy of the other: whichever is the copy has noted it."""
     found: dict[type[Model], int] = {}
     for side, other in ((link.local, remote), (link.remote, local)):
-        for type_id, highest in Baseline.objects.using(side.alias).filter(node=other).values_list(
-            "content_type_id", "highest"
+        for type_id, highest in (
+            Baseline.objects.using(side.alias).filter(node=other).values_list("content_type_id", "highest")
         ):
             model = side.model_of(type_id)
             if model is not None:
@@ -174,4 +178,3 @@ def _clock_offset(local: Side, remote: Side) -> timedelta:
     after = local.engine.now(local.connection)
     offset = there - (before + (after - before) / 2)
     return offset if abs(offset) > max(CLOCK_NOISE, after - before) else timedelta(0)
-

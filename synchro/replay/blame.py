@@ -105,11 +105,17 @@ class _Table:
                 yield names, _("another row of REMOTE has this value, which must be unique")
 
     def _is_taken(
-        self, own: Sequence[str], columns: Sequence[str], row: Mapping[str, Any], by_column: Mapping[str, Field[Any, Any]]
+        self,
+        own: Sequence[str],
+        columns: Sequence[str],
+        row: Mapping[str, Any],
+        by_column: Mapping[str, Field[Any, Any]],
     ) -> bool:
         fields = [by_column[column] for column in columns]
         values = Codec(fields, self._side.connection).encode([row[column] for column in columns])
-        mine = Codec([by_column[column] for column in own], self._side.connection).encode([row[c] for c in own])
+        mine = Codec([by_column[column] for column in own], self._side.connection).encode(
+            [row[c] for c in own]
+        )
         table = self._model._meta.db_table
         found = self._side.engine.select(self._side.connection, table, own, columns, [values])
         return any(list(other) != list(mine) for other in found)

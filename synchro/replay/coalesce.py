@@ -20,6 +20,7 @@ from synchro.registry import is_watched
 from synchro.replay.link import Side
 from synchro.replay.ranges import Range
 
+
 class Entry(NamedTuple):
     """A row of the log, with its names resolved."""
 
@@ -176,7 +177,9 @@ def sets_of(entry: Entry) -> Iterator[M2M]:
     for name in entry.fields or ():
         reverse = "." in name
         own = name.rpartition(".")[2]
-        for model in (entry.model, *entry.model._meta.all_parents) if not reverse else _related(entry.model, name):
+        for model in (
+            (entry.model, *entry.model._meta.all_parents) if not reverse else _related(entry.model, name)
+        ):
             for m2m in model._meta.local_many_to_many:
                 if m2m.name == own and m2m.remote_field.through._meta.auto_created:
                     yield M2M(m2m.remote_field.through, reverse, entry.key)
@@ -225,5 +228,13 @@ def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:
                 _("Entry %(id)d of the log names an object of %(model)s by a key that cannot be read.")
                 % {"id": row["id"], "model": model._meta.label}
             ) from error
-        yield Entry(row["id"], model, key, row["action"], row["date"], row["fields"], row["natural_key"], row["members"])
-
+        yield Entry(
+            row["id"],
+            model,
+            key,
+            row["action"],
+            row["date"],
+            row["fields"],
+            row["natural_key"],
+            row["members"],
+        )

@@ -23,19 +23,23 @@ from synchro.keys import INTEGERS, column_field
 Convert: TypeAlias = Callable[[Any], Any]
 
 TEXTS = frozenset(("CharField", "TextField", "SlugField", "FileField", "FilePathField"))
-KNOWN = INTEGERS | TEXTS | {
-    "BinaryField",
-    "BooleanField",
-    "DateField",
-    "DateTimeField",
-    "DecimalField",
-    "DurationField",
-    "FloatField",
-    "GenericIPAddressField",
-    "JSONField",
-    "TimeField",
-    "UUIDField",
-}
+KNOWN = (
+    INTEGERS
+    | TEXTS
+    | {
+        "BinaryField",
+        "BooleanField",
+        "DateField",
+        "DateTimeField",
+        "DecimalField",
+        "DurationField",
+        "FloatField",
+        "GenericIPAddressField",
+        "JSONField",
+        "TimeField",
+        "UUIDField",
+    }
+)
 
 
 class Codec:
@@ -64,7 +68,9 @@ def is_plain(field: Field[Any, Any]) -> bool:
     """Whether the column is one of Django's own types, whatever the field makes of its values."""
     target = column_field(field)
     kind = target.get_internal_type()
-    own = getattr(type(target), "db_type", None) is Field.db_type or type(target).__module__.startswith("django.db")
+    own = getattr(type(target), "db_type", None) is Field.db_type or type(target).__module__.startswith(
+        "django.db"
+    )
     return kind in KNOWN and own
 
 

@@ -90,7 +90,8 @@ def _attributes(link: Link, model: type[Model], keys: Sequence[Key]) -> list[Any
     if len(fields) == 1:
         return [to_attribute(fields[0], key, link.remote.connection) for key in keys]
     return [
-        tuple(to_attribute(f, part, link.remote.connection) for f, part in zip(fields, key, strict=True)) for key in keys
+        tuple(to_attribute(f, part, link.remote.connection) for f, part in zip(fields, key, strict=True))
+        for key in keys
     ]
 
 

@@ -67,4 +67,6 @@ def _here(link: Link, model: type[Model], keys: set[Key]) -> frozenset[Key]:
         remote_object_id__in=[to_text(model, key) for key in keys],
     )
     copied = {key for key in keys if key <= link.baselines.get(model, 0)}
-    return frozenset(copied | {from_text(model, text) for text in texts.values_list("local_object_id", flat=True)})
+    return frozenset(
+        copied | {from_text(model, text) for text in texts.values_list("local_object_id", flat=True)}
+    )

@@ -52,7 +52,9 @@ def _form() -> Batch | None:
         if not _is_whole(node):
             # Somebody emptied the log, and may have made its ids start again: look at all that is there.
             node.highest, node.holes = 0, "[]"
-        new = list(_log().filter(id__gt=node.highest).order_by("id").values_list("id", flat=True)[: conf.batch_size])
+        new = list(
+            _log().filter(id__gt=node.highest).order_by("id").values_list("id", flat=True)[: conf.batch_size]
+        )
         filled = _look_into_holes(node, gaps(new, node.highest))
         if new:
             node.highest = new[-1]
@@ -94,7 +96,9 @@ def _look_into_holes(node: Node, new: Sequence[Range]) -> list[int]:
         return []
     connection = connections[LOCAL]
     engine = engine_for(connection)
-    writers = engine.writers(connection, ChangeLog._meta.db_table) if engine.sees_commits(connection) else None
+    writers = (
+        engine.writers(connection, ChangeLog._meta.db_table) if engine.sees_commits(connection) else None
+    )
     holes = [*old, *(Hole(ids, writers) for ids in new)]
     filled = _visible([hole.ids for hole in holes])
     node.holes = _dump(_left(holes, filled, writers))

@@ -51,7 +51,9 @@ def uses_same_key(model: type[Model]) -> bool:
 def keeps_references(model: type[Model]) -> bool:
     """Whether rows of `model` may have another key on REMOTE, so that it has to be remembered."""
     fields = key_fields(model)
-    return len(fields) == 1 and is_automatic(fields[0]) and not uses_same_key(model) and model is not ContentType
+    return (
+        len(fields) == 1 and is_automatic(fields[0]) and not uses_same_key(model) and model is not ContentType
+    )
 
 
 class Identities:
@@ -97,7 +99,9 @@ class Identities:
             candidates = {key: key for key in keys}
         there = existing(self._link, model, [c for c in candidates.values() if c is not None], lock)
         found = {
-            key: Identity(candidate, candidate in there, is_remembered=key in remembered and candidate in there)
+            key: Identity(
+                candidate, candidate in there, is_remembered=key in remembered and candidate in there
+            )
             for key, candidate in candidates.items()
         }
         if is_automatic(key_fields(model)[0]) and not uses_same_key(model):
@@ -113,7 +117,10 @@ class Identities:
             columns.append(self.translate(field, parts, lock))
         candidates: dict[Key, Key | None] = {}
         for key in keys:
-            values = [column[part] for column, part in zip(columns, (key,) if len(fields) == 1 else key, strict=True)]
+            values = [
+                column[part]
+                for column, part in zip(columns, (key,) if len(fields) == 1 else key, strict=True)
+            ]
             candidates[key] = None if None in values else as_key(values)
         return candidates
 
@@ -132,7 +139,9 @@ class Identities:
         )
         found = {}
         for part in _parts(list(texts)):
-            pairs = references.filter(local_object_id__in=part).values_list("local_object_id", "remote_object_id")
+            pairs = references.filter(local_object_id__in=part).values_list(
+                "local_object_id", "remote_object_id"
+            )
             found.update({texts[here]: from_text(model, there) for here, there in pairs})
         return found
 
@@ -181,7 +190,9 @@ class Identities:
         self, model: type[Model], fields: tuple[Field[Any, Any], ...], keys: list[Key], lock: bool
     ) -> dict[Key, tuple[Any, ...]]:
         """The natural keys of these objects as REMOTE would have them, from their rows or their deletions' entries."""
-        places = [Table(model).fields.index(field) if field in Table(model).fields else None for field in fields]
+        places = [
+            Table(model).fields.index(field) if field in Table(model).fields else None for field in fields
+        ]
         here: dict[Key, tuple[Any, ...]] = {}
         rows = self._rows.load(model, keys)
         for key in keys:
@@ -201,7 +212,9 @@ class Identities:
                 }
         return here
 
-    def _one_by_one(self, model: type[Model], fields: tuple[Field[Any, Any], ...], values: tuple[Any, ...]) -> list[Key]:
+    def _one_by_one(
+        self, model: type[Model], fields: tuple[Field[Any, Any], ...], values: tuple[Any, ...]
+    ) -> list[Key]:
         """By REMOTE's own comparison."""
         connection = self._link.remote.connection
         lookup = {

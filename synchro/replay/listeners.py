@@ -23,7 +23,11 @@ def hears_saves(model: type[Model]) -> bool:
 
 def hears_deletes(model: type[Model]) -> bool:
     """The same for a deletion."""
-    return model.delete is not Model.delete or _has_receivers(pre_delete, model) or _has_receivers(post_delete, model)
+    return (
+        model.delete is not Model.delete
+        or _has_receivers(pre_delete, model)
+        or _has_receivers(post_delete, model)
+    )
 
 
 def hears_sets(through: type[Model]) -> bool:

@@ -39,7 +39,9 @@ def _names(model: type[Model]) -> Sequence[str]:
         return ("app_label", "model")
     if isinstance(model._default_manager, BaseUserManager) and hasattr(model, "USERNAME_FIELD"):
         return (model.USERNAME_FIELD,)
-    return {"auth.Group": ("name",), "auth.Permission": ("content_type", "codename")}.get(model._meta.label, ())
+    return {"auth.Group": ("name",), "auth.Permission": ("content_type", "codename")}.get(
+        model._meta.label, ()
+    )
 
 
 def allows_many(model: type[Model]) -> bool:

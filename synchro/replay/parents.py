@@ -21,7 +21,9 @@ class Vanished(Exception):
     """A row points at one that LOCAL does not have (any more)."""
 
     def __init__(self, model: type[Model], field: Field[Any, Any]) -> None:
-        super().__init__(f"A row of {model._meta.label} points by {field.name} at a row that LOCAL does not have.")
+        super().__init__(
+            f"A row of {model._meta.label} points by {field.name} at a row that LOCAL does not have."
+        )
 
 
 def add_parents(link: Link, plan: Plan, rows: Rows, identities: Identities) -> None:
@@ -60,7 +62,9 @@ def _targets(
     for place, field in enumerate(table.fields):
         if field.remote_field is None:
             continue
-        values = {row[place] for key, row in loaded.items() if planned[key] is None or field.name in planned[key]}
+        values = {
+            row[place] for key, row in loaded.items() if planned[key] is None or field.name in planned[key]
+        }
         values.discard(None)
         if values:
             yield *_targets_of(link, field, values), field
@@ -102,7 +106,9 @@ def generic_targets(
             try:
                 found.setdefault(target, {})[value] = normalize(model_key[0], value)
             except (ValidationError, ValueError, TypeError):
-                link.warn(f"{model._meta.label}.{generic.name} names a key that {target._meta.label} cannot have.")
+                link.warn(
+                    f"{model._meta.label}.{generic.name} names a key that {target._meta.label} cannot have."
+                )
     return found
 
 

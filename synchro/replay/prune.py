@@ -31,5 +31,3 @@ def prune() -> None:
                 ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(id=node.highest).delete()
             batch.delete(using=LOCAL)
             Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(pruned=batch.number)
-
-

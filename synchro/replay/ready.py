@@ -23,7 +23,9 @@ def check_tables(link: Link) -> None:
         for start in range(0, len(models), AT_ONCE):
             part = models[start : start + AT_ONCE]
             if not _can_select(side, part):
-                raise NotReady(_complaint(side, next((m for m in part if not _can_select(side, [m])), part[0])))
+                raise NotReady(
+                    _complaint(side, next((m for m in part if not _can_select(side, [m])), part[0]))
+                )
 
 
 def _can_select(side: Side, models: Sequence[type[Model]]) -> bool:
@@ -48,7 +50,9 @@ def _complaint(side: Side, model: type[Model]) -> str:
     with side.connection.cursor() as cursor:
         if model._meta.db_table not in side.connection.introspection.table_names(cursor):
             return (
-                _("The database “%(alias)s” has no table %(table)s, of %(model)s: run “migrate --database %(alias)s”.")
+                _(
+                    "The database “%(alias)s” has no table %(table)s, of %(model)s: run “migrate --database %(alias)s”."
+                )
                 % names
             )
         described = side.connection.introspection.get_table_description(cursor, model._meta.db_table)
@@ -59,4 +63,7 @@ def _complaint(side: Side, model: type[Model]) -> str:
             "The table %(table)s, of %(model)s, in the database “%(alias)s” lacks %(columns)s: "
             "run “migrate --database %(alias)s”."
         ) % {**names, "columns": ", ".join(lacking)}
-    return _("The table %(table)s, of %(model)s, in the database “%(alias)s” cannot be read by this account.") % names
+    return (
+        _("The table %(table)s, of %(model)s, in the database “%(alias)s” cannot be read by this account.")
+        % names
+    )

@@ -112,7 +112,10 @@ class Log:
             return self._floor[1] if self._floor[1] < self.top else None
         back = 0
         while (candidate := self.top - back) > 0:
-            at, date = log.filter(id__gte=candidate).order_by("id").values_list("id", "date").first() or (0, since)
+            at, date = log.filter(id__gte=candidate).order_by("id").values_list("id", "date").first() or (
+                0,
+                since,
+            )
             if aware(date) < since:
                 self._floor = (since, at)
                 return at if at < self.top else None
@@ -133,7 +136,9 @@ class Log:
         batches = Batch.objects.using(self._link.remote.alias).filter(number__gt=node.forgotten)
         floor = self._floor[1] if self._floor else 0
         found: list[Range] = []
-        for text in batches.filter(number__lte=receipt.batch).order_by("-number").values_list("ranges", flat=True):
+        for text in (
+            batches.filter(number__lte=receipt.batch).order_by("-number").values_list("ranges", flat=True)
+        ):
             ranges = list(ranges_from_text(text))
             if ranges and max(ids.last for ids in ranges) <= floor:
                 break
@@ -143,7 +148,9 @@ class Log:
     @cached_property
     def seen(self) -> int:
         """How far the log had been looked at by earlier runs."""
-        checkpoint = Checkpoint.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk).first()
+        checkpoint = (
+            Checkpoint.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk).first()
+        )
         return checkpoint.seen if checkpoint else 0
 
 
@@ -231,7 +238,10 @@ class _Judge:
         """Whether LOCAL's change wins; the conflict is put on record."""
         link = self._link
         if self._policy == "newer":
-            won = (aware(ours) + link.offset, link.node.int) > (aware(theirs), (link.peer.uuid or link.node).int)
+            won = (aware(ours) + link.offset, link.node.int) > (
+                aware(theirs),
+                (link.peer.uuid or link.node).int,
+            )
         else:
             won = self._policy == "local"
         if change.entry > self._log.seen:
@@ -257,11 +267,12 @@ def policy_of(model: type[Model]) -> str:
     """
     policy = getattr(model, "SYNCHRO_CONFLICT", conf.conflict)
     if policy not in POLICIES:
-        raise ImproperlyConfigured(f"SYNCHRO_CONFLICT is {policy!r}; it can be {' or '.join(map(repr, POLICIES))}.")
+        raise ImproperlyConfigured(
+            f"SYNCHRO_CONFLICT is {policy!r}; it can be {' or '.join(map(repr, POLICIES))}."
+        )
     return str(policy)
 
 
 def _same_key_children(model: type[Model]) -> list[type[Model]]:
     """`model`, and the watched models that inherit from it and share its key: their entries stand for its rows."""
     return [model, *(child for child in watched_models() if model in same_key_parents(child))]
-

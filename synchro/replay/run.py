@@ -198,7 +198,10 @@ def alone(link: Link) -> Iterator[None]:
     name = f"{link.local.connection.settings_dict['NAME']} to {link.remote.alias}"
     with link.local.engine.lock(link.local.connection, name) as taken:
         if not taken:
-            raise Busy(_("Another process is synchronizing to the database “%(alias)s”.") % {"alias": link.remote.alias})
+            raise Busy(
+                _("Another process is synchronizing to the database “%(alias)s”.")
+                % {"alias": link.remote.alias}
+            )
         yield
 
 
@@ -228,5 +231,3 @@ def synchronize_all(aliases: tuple[str, ...]) -> list[Report]:
     if errors:
         raise errors[0]
     return reports
-
-

@@ -49,7 +49,8 @@ class View:
     def is_symmetrical(self) -> bool:
         source: Any = self.through._meta.auto_created
         return any(
-            f.remote_field.through is self.through and f.remote_field.symmetrical for f in source._meta.local_many_to_many
+            f.remote_field.through is self.through and f.remote_field.symmetrical
+            for f in source._meta.local_many_to_many
         )
 
     def pair(self, near: Key, far: Key) -> Pair:
@@ -124,7 +125,8 @@ def _named(view: View, sets: Mapping[Key, SetChange]) -> dict[Pair, datetime]:
 def _translate(view: View, pairs: Iterable[Pair], identities: Identities) -> dict[Pair, Pair]:
     several = list(pairs)
     first, second = (
-        identities.translate(field, {pair[place] for pair in several}) for place, field in enumerate(view.fields)
+        identities.translate(field, {pair[place] for pair in several})
+        for place, field in enumerate(view.fields)
     )
     return {pair: (first[pair[0]], second[pair[1]]) for pair in several}
 

@@ -100,8 +100,12 @@ class Writer:
         for model in models:
             if not is_automatic(key_fields(model)[0]):
                 continue
-            new = [i for key in self._plan.puts[model] if (i := self._identities.of(model, key)).remote is None]
-            explicit = [i.remote for key in self._plan.puts[model] if (i := self._identities.of(model, key)).remote]
+            new = [
+                i for key in self._plan.puts[model] if (i := self._identities.of(model, key)).remote is None
+            ]
+            explicit = [
+                i.remote for key in self._plan.puts[model] if (i := self._identities.of(model, key)).remote
+            ]
             if new:
                 table, column = model._meta.db_table, key_fields(model)[0].column
                 above = max(explicit, default=0)
@@ -197,7 +201,9 @@ class Writer:
             elif identity.exists or wanted in self._plan.puts.get(target, {}):
                 unsettled.add(key)
 
-    def _set_own_keys(self, model: type[Model], fields: Sequence[Field[Any, Any]], rows: dict[Key, list[Any]]) -> None:
+    def _set_own_keys(
+        self, model: type[Model], fields: Sequence[Field[Any, Any]], rows: dict[Key, list[Any]]
+    ) -> None:
         own = key_fields(model)
         places = [fields.index(f) for f in own]
         for key, row in rows.items():
@@ -230,7 +236,10 @@ class Writer:
         if not going or _is_cascaded_by_the_database(group.model):
             raise blame(self._link, group.model, group.rows, error) from error
         try:
-            with transaction.atomic(using=self._alias), self._engine.without_foreign_key_checks(self._connection):
+            with (
+                transaction.atomic(using=self._alias),
+                self._engine.without_foreign_key_checks(self._connection),
+            ):
                 kept = self._whole_rows(group)
                 delete_rows(self._link, group.model, going)
                 self._insert(group)
@@ -274,7 +283,9 @@ class Writer:
     def _insert(self, group: Group) -> None:
         if not group.new:
             return
-        given = [f for f in group.fields if f not in key_fields(group.model)] if self._hands_out(group) else None
+        given = (
+            [f for f in group.fields if f not in key_fields(group.model)] if self._hands_out(group) else None
+        )
         fields = list(group.fields) if given is None else given
         extra = [f for f in Table(group.model).skipped if not f.has_db_default()]
         columns = [f.column for f in (*fields, *extra)]
@@ -298,7 +309,10 @@ class Writer:
 
     def _hands_out(self, group: Group) -> bool:
         """Whether REMOTE has yet to give these rows their keys."""
-        return is_automatic(key_fields(group.model)[0]) and self._identities.of(group.model, group.new[0]).remote is None
+        return (
+            is_automatic(key_fields(group.model)[0])
+            and self._identities.of(group.model, group.new[0]).remote is None
+        )
 
     def _learn_keys(self, group: Group, keys: Sequence[Key]) -> None:
         place = group.fields.index(key_fields(group.model)[0])
@@ -410,7 +424,9 @@ class Writer:
             if link is None:
                 continue
             value = group.rows[key][group.fields.index(link)]
-            found = parent._base_manager.using(self._alias).get(pk=to_attribute(link, value, self._connection))
+            found = parent._base_manager.using(self._alias).get(
+                pk=to_attribute(link, value, self._connection)
+            )
             for f in parent._meta.concrete_fields:
                 setattr(instance, f.attname, getattr(found, f.attname))
         return instance
@@ -429,7 +445,9 @@ class Writer:
                     count = delete_objects(self._link, model, keys, self._with_parents(model))
             except (ProtectedError, RestrictedError) as error:
                 raise Refused(
-                    _("%(model)s: REMOTE has rows that protect one from being deleted. The batch was rolled back.")
+                    _(
+                        "%(model)s: REMOTE has rows that protect one from being deleted. The batch was rolled back."
+                    )
                     % {"model": model._meta.label}
                 ) from error
             self._count(self.tally.deleted, model, count)

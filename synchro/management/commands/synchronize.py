@@ -21,7 +21,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--remote", metavar="ALIAS", help="only this one of the databases in SYNCHRO_REMOTE")
+        parser.add_argument(
+            "--remote", metavar="ALIAS", help="only this one of the databases in SYNCHRO_REMOTE"
+        )
 
     # Django's own way asks every database, so that a REMOTE which is away would end in a traceback.
     requires_system_checks: list[str] = []
