@@ -100,7 +100,9 @@ def synchronize() -> None:
         counts = f"{model.added:8,}{model.changed:9,}{model.deleted:9,}{model.kept:6,}"
         print(f"  {model.model:24}{counts}")
     written = sum(model.added + model.changed + model.deleted for model in report.models)
-    print(f"  {written:,} rows in {report.seconds:.1f} s, {written / max(report.seconds, 0.001):,.0f} a second")
+    print(
+        f"  {written:,} rows in {report.seconds:.1f} s, {written / max(report.seconds, 0.001):,.0f} a second"
+    )
     if report.conflicts:
         print(f"  {report.conflicts} that both sides had changed: the newer change was kept")
     for warning in report.warnings:

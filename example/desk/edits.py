@@ -38,7 +38,9 @@ def work_on_the_main_server() -> None:
         branch.staff += 10
         branch.save()
     Branch.objects.get(name__startswith="Branch FR").delete()
-    branch = Branch.objects.create(name="Branch of the main server", place=Subdivision.objects.get(code="PL-14"))
+    branch = Branch.objects.create(
+        name="Branch of the main server", place=Subdivision.objects.get(code="PL-14")
+    )
     branch.languages.add(Language.objects.get(code="pol"))
     Note.objects.create(target=branch, text="Written on the main server")
     _rename("PL", "Poland, as the main server says")

@@ -36,5 +36,7 @@ def differences() -> tuple[int, list[str]]:
 def rows(model: type[Model], alias: str) -> Counter[tuple[Any, ...]]:
     if model is Note:
         notes = Note.objects.using(alias).prefetch_related("target")
-        return Counter((note.text, note.written, type(note.target).__name__, str(note.target)) for note in notes)
+        return Counter(
+            (note.text, note.written, type(note.target).__name__, str(note.target)) for note in notes
+        )
     return Counter(model._default_manager.using(alias).values_list(*COLUMNS[model]))

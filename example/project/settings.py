@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[1] / "databases"
+FOLDER = Path(os.environ.get("EXAMPLE_FOLDER") or Path(__file__).resolve().parents[1] / "databases")
 SIDES = ("office", "main")
 SIDE = os.environ.get("EXAMPLE_SIDE", "office")
 if SIDE not in SIDES:
