@@ -119,7 +119,7 @@ def prove() -> None:
 
 
 def on_the_main_server(step: str) -> None:
-    """A process of its own, whose default database is the main server's, and whose log has what it changes."""
+    """A process of its own, whose default database and log are the main server's."""
     sys.stdout.flush()
     command = [sys.executable, str(HERE / "demo.py"), step]
     subprocess.run(command, env=os.environ | {"EXAMPLE_SIDE": "main"}, check=True)

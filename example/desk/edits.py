@@ -7,7 +7,7 @@ from world.models import Country, Language, Subdivision
 
 
 def open_branches() -> None:
-    """Before the first synchronization, in the office: a branch in each region's first subdivision, and notes."""
+    """In the office, before the first synchronization: a branch in the first subdivision of each country."""
     english = Language.objects.get(code="eng")
     for country in Country.objects.order_by("code"):
         place = Subdivision.objects.filter(country=country).order_by("code").first()
