@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "synchro",
     "tests.shop",
     "tests.spicy",
+    "tests.capture",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.engines.base import Engine, Row, chunks
+from synchro.engines.capture import SessionSwitch
 
 
 class MySQL(Engine):
@@ -67,6 +68,11 @@ class MySQL(Engine):
         finally:
             if changed:
                 connection.enable_constraint_checking()
+
+    @contextmanager
+    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with SessionSwitch.off(connection):
+            yield
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

@@ -14,6 +14,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.engines.base import Engine, Row
+from synchro.engines.capture import StatementSwitch
 
 _memory_locks: dict[str, threading.Lock] = {}
 
@@ -77,6 +78,11 @@ class SQLite(Engine):
                 cursor.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = %s", [table])
                 last = max(last, cursor.fetchone()[0])
         return list(range(last + 1, last + 1 + count))
+
+    @contextmanager
+    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with StatementSwitch.off(connection):
+            yield
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         return datetime.now(UTC)

@@ -76,7 +76,7 @@ class Target:
     def stem(self) -> str:
         """What the names of its triggers begin with: readable, and distinct whatever the table's name."""
         digest = blake2b(self.table.encode(), digest_size=4).hexdigest()
-        readable = re.sub(r"[^a-z0-9]+", "_", self.table.lower()).strip("_")[:30]
+        readable = re.sub(r"[^a-z0-9]+", "_", self.table.lower())[:24].strip("_")
         return f"{PREFIX}{readable}_{digest}"
 
 

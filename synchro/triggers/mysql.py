@@ -79,7 +79,7 @@ class MySQL(Backend):
         table = escaped(real_name(target.table))
         version = version_of([table, event, body, str(target.content_type)])
         timing, verb = event.lower().split()
-        stem = f"{target.stem}_{verb}{'_before' if timing == 'before' else ''}"
+        stem = f"{target.stem}_{'cascade' if timing == 'before' else verb}"
         first, second = header(target, version)
         return Trigger(
             stem=stem,
@@ -144,14 +144,14 @@ class MySQL(Backend):
     def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
         with connection.cursor() as cursor:
             # The name holds for the whole server.
-            cursor.execute("SELECT GET_LOCK(CONCAT(%s, LEFT(MD5(DATABASE()), 16)), %s)", [LOCK, seconds])
+            cursor.execute("SELECT GET_LOCK(CONCAT(%s, LEFT(SHA2(DATABASE(), 256), 16)), %s)", [LOCK, seconds])
             if cursor.fetchone()[0] != 1:
                 raise NotReady(f"Another process is installing triggers in {connection.alias!r}; try again later.")
             try:
                 yield
             finally:
                 if connection.is_usable():
-                    cursor.execute("SELECT RELEASE_LOCK(CONCAT(%s, LEFT(MD5(DATABASE()), 16)))", [LOCK])
+                    cursor.execute("SELECT RELEASE_LOCK(CONCAT(%s, LEFT(SHA2(DATABASE(), 256), 16)))", [LOCK])
 
 
 @contextmanager

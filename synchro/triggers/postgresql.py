@@ -43,7 +43,7 @@ ENABLED = f"pg_catalog.current_setting('{SETTING}', true) IS DISTINCT FROM 'off'
 LOCK = 0x73796E6368726F
 
 #: Types of which two values that are equal are the same.
-PLAIN = ("smallint", "integer", "bigint", "boolean", "uuid", "date", "time", "timestamp", "bytea")
+PLAIN = ("smallint", "integer", "bigint", "boolean", "uuid", "date", "time", "timestamp", "bytea", "numeric(")
 TEXTUAL = ("varchar", "char", "text", "citext")
 
 STATEMENT = {
@@ -268,7 +268,7 @@ class Writer:
         if kind.startswith(PLAIN) and not kind.endswith("]"):
             return f"{one} IS DISTINCT FROM {other}"
         # The image of a record sees every difference, and there is one for types without equality, as json.
-        return f"ROW({one}) *<> ROW({other})"
+        return f"ROW({one})::record *<> ROW({other})::record"
 
     def fields(self, old: str, new: str) -> str:
         """Names of the changed fields, each after a comma."""
