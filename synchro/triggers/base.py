@@ -74,10 +74,7 @@ class Target:
 
     @property
     def stem(self) -> str:
-        """What the names of its triggers begin with: readable, and distinct whatever the table's name."""
-        digest = blake2b(self.table.encode(), digest_size=4).hexdigest()
-        readable = re.sub(r"[^a-z0-9]+", "_", self.table.lower())[:24].strip("_")
-        return f"{PREFIX}{readable}_{digest}"
+        return stem_for(self.table)
 
 
 @dataclass(frozen=True)
@@ -127,8 +124,8 @@ class Backend(ABC):
     # -- looking ------------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def columns(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str]:
-        """The table's columns in lower case; empty where there is no such table."""
+    def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
+        """The columns, in lower case, of each of these tables that exists."""
 
     @abstractmethod
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
@@ -192,6 +189,13 @@ def read_header(text: str) -> tuple[str, int | None]:
     """Version and content type that a trigger's text tells; an empty version where it tells none."""
     found = _VERSION.search(text)
     return (found[1], int(found[2]) or None) if found else ("", None)
+
+
+def stem_for(table: str) -> str:
+    """What the names of the triggers of `table` begin with: readable, and distinct whatever the table's name."""
+    digest = blake2b(table.encode(), digest_size=4).hexdigest()
+    readable = re.sub(r"[^a-z0-9]+", "_", table.lower())[:24].strip("_")
+    return f"{PREFIX}{readable}_{digest}"
 
 
 def stem_of(name: str) -> str | None:

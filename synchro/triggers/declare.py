@@ -42,12 +42,22 @@ class Declaration:
         self.connection = connection
         self.backend = backend
         self.create_content_types = create_content_types
+        self._columns = self._look()
         #: Tables that cannot have triggers, and why.
         self.impossible: dict[str, str] = {}
         #: Automatic many-to-many models that have no content type yet.
         self.unnamed: list[type[Model]] = []
 
-    def targets(self) -> list[Target]:
+    def targets(self, only: str | None = None) -> list[Target]:
+        """Those of all tables, or of the one whose triggers' names begin with the stem `only`."""
+        return [target for target in self._targets() if only in (None, target.stem)]
+
+    def _look(self) -> dict[str, frozenset[str]]:
+        names = {table.name for table in watched_tables()}
+        names |= {model._meta.db_table for edge in self._edges for model in (edge.parent, edge.child)}
+        return self.backend.columns(self.connection, sorted(names))
+
+    def _targets(self) -> list[Target]:
         found = [self.target(table) for table in watched_tables()]
         if not self.backend.has_cascades():
             return [target for target in found if target is not None]
@@ -59,7 +69,7 @@ class Declaration:
 
     def target(self, table: Table) -> Target | None:
         """None where the table, or its key, is not there (yet)."""
-        columns = self.backend.columns(self.connection, table.name)
+        columns = self._columns.get(table.name, frozenset())
         if not _has(columns, table.key_fields):
             return None
         content_type = self._content_type(table.model)
@@ -86,14 +96,19 @@ class Declaration:
 
         Models of automatic many-to-many tables have none before synchro asks for it.
         """
-        manager = ContentType.objects.db_manager(self.connection.alias)
-        name = {"app_label": model._meta.app_label, "model": model._meta.model_name}
-        if self.create_content_types:
-            return manager.get_or_create(**name)[0].pk
-        pk = manager.filter(**name).values_list("pk", flat=True).first()
+        meta = model._meta
+        pk = self._content_types.get((meta.app_label, str(meta.model_name)))
+        if pk is None and self.create_content_types:
+            manager = ContentType.objects.db_manager(self.connection.alias)
+            pk = manager.get_or_create(app_label=meta.app_label, model=meta.model_name)[0].pk
         if pk is None:
             self.unnamed.append(model)
         return pk
+
+    @cached_property
+    def _content_types(self) -> dict[tuple[str, str], int]:
+        manager = ContentType.objects.db_manager(self.connection.alias)
+        return {(app, model): pk for app, model, pk in manager.values_list("app_label", "model", "pk")}
 
     def _natural(self, model: type[Model]) -> tuple[Field[Any, Any], ...]:
         """The fields of the natural key, where all are columns of the table itself that JSON can hold."""
@@ -144,7 +159,7 @@ class Declaration:
     def _exists(self, parent: Target, child: Target, edge: Edge) -> bool:
         wanted = ((parent, edge.source.target_field), (child, edge.source))  # type: ignore[attr-defined]
         return all(
-            _has(self.backend.columns(self.connection, end.table), (*end.key, field)) for end, field in wanted
+            _has(self._columns.get(end.table, frozenset()), (*end.key, field)) for end, field in wanted
         )
 
 

@@ -60,14 +60,20 @@ class Survey:
         return [problem for finding in self.findings for problem in finding.problems]
 
 
-def survey(connection: BaseDatabaseWrapper, create_content_types: bool = False) -> Survey:
-    """What each table, watched or left over, has and needs. Nothing but content types is written, where asked for."""
+def survey(
+    connection: BaseDatabaseWrapper, create_content_types: bool = False, only: str | None = None
+) -> Survey:
+    """
+    What each table, watched or left over, has and needs; with `only` the one whose triggers have this stem.
+
+    Nothing but content types is written, where asked for.
+    """
     backend = backend_for(connection)
-    if not backend.columns(connection, LOG):
+    if not backend.columns(connection, [LOG]):
         return Survey((), {})
     declaration = Declaration(connection, backend, create_content_types)
-    targets = declaration.targets()
-    installed = backend.installed(connection)
+    targets = declaration.targets(only)
+    installed = [one for one in backend.installed(connection) if only is None or _belongs(one, only)]
     findings = [_compare(connection, target, installed) for target in targets]
     stems = {target.stem for target in targets}
     return Survey(
@@ -137,7 +143,7 @@ def install(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE)
     backend = backend_for(connection)
     try:
         with backend.alone(connection, seconds):
-            finding = next((f for f in survey(connection, True).findings if f.stem == stem), None)
+            finding = next(iter(survey(connection, True, stem).findings), None)
             if finding is not None and not finding.is_right:
                 backend.exchange(connection, finding.create, finding.drop, seconds)
             return finding

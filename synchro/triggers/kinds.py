@@ -81,6 +81,11 @@ def _known_zone(connection: BaseDatabaseWrapper) -> bool:
     return connection.features.supports_timezones or not settings.USE_TZ or connection.timezone_name == "UTC"
 
 
+def needs_zone(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> bool:
+    """Whether its values, read back by `to_python`, have to be aware."""
+    return settings.USE_TZ and kind_of(field, connection) is Kind.DATETIME
+
+
 def session_zone(connection: BaseDatabaseWrapper) -> str:
     """The time zone in which a moment of this project is spelled in a key."""
     return "UTC" if settings.USE_TZ else connection.timezone_name

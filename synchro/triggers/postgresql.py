@@ -10,7 +10,7 @@ takes no lock on the table at all. The version stands in the function's body.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,7 +34,7 @@ from synchro.triggers.base import (
     stem_of,
     version_of,
 )
-from synchro.triggers.kinds import Kind, kind_of, scale, session_zone
+from synchro.triggers.kinds import Kind, kind_of, needs_zone, scale, session_zone
 
 #: What `synchro.engines.postgresql` sets to 'off' for a transaction.
 SETTING = "synchro.capture"
@@ -67,13 +67,16 @@ class PostgreSQL(Backend):
         "what they write is not captured."
     )
 
-    def columns(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str]:
+    def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
+        names = list(tables)
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-                [connection.ops.quote_name(table)],
+                "SELECT t.name, array_agg(lower(attname)) FROM unnest(%s::text[], %s::text[]) AS t (name, quoted) "
+                "JOIN pg_attribute ON attrelid = to_regclass(t.quoted) AND attnum > 0 AND NOT attisdropped "
+                "GROUP BY t.name",
+                [names, [connection.ops.quote_name(name) for name in names]],
             )
-            return frozenset(name.lower() for (name,) in cursor.fetchall())
+            return {name: frozenset(columns) for name, columns in cursor.fetchall()}
 
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         # Ours are those that call a function of ours that stands beside the log. Clones on partitions are not listed.
@@ -230,10 +233,13 @@ class Writer:
                 return f"{value}::uuid::text"
         return f"{value}::text"
 
-    def json(self, row: str, field: Field[Any, Any]) -> str:
+    def json(self, row: str, field: Field[Any, Any], zone: bool = False) -> str:
+        text = self.text(row, field)
         if kind_of(field, self.connection) is Kind.INTEGER:
-            return self.text(row, field)
-        return f"to_json({self.text(row, field)})::text"
+            return text
+        if zone and needs_zone(field, self.connection):
+            text = f"{text} || '+00:00'"
+        return f"to_json({text})::text"
 
     def key(self, row: str) -> str:
         if len(self.target.key) == 1:
@@ -243,7 +249,7 @@ class Writer:
     def natural(self, row: str) -> str:
         if not self.target.natural:
             return "NULL"
-        parts = (f"COALESCE({self.json(row, field)}, 'null')" for field in self.target.natural)
+        parts = (f"COALESCE({self.json(row, field, zone=True)}, 'null')" for field in self.target.natural)
         return "'[' || " + " || ',' || ".join(parts) + " || ']'"
 
     def same_key(self, old: str, new: str) -> str:

@@ -7,7 +7,7 @@ one statement.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,7 +29,7 @@ from synchro.triggers.base import (
     stem_of,
     version_of,
 )
-from synchro.triggers.kinds import Kind, kind_of, scale
+from synchro.triggers.kinds import Kind, kind_of, needs_zone, scale
 
 SWITCH = "synchro_captureswitch"
 ENABLED = f'NOT EXISTS (SELECT 1 FROM "{SWITCH}")'
@@ -42,10 +42,13 @@ class SQLite(Backend):
         "unless PRAGMA recursive_triggers is on in that connection: such a removal is not captured."
     )
 
-    def columns(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str]:
+    def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
+        found = {}
         with connection.cursor() as cursor:
-            cursor.execute("SELECT name FROM pragma_table_xinfo(%s)", [real_name(table)])
-            return frozenset(name.lower() for (name,) in cursor.fetchall())
+            for table in tables:
+                cursor.execute("SELECT name FROM pragma_table_xinfo(%s)", [real_name(table)])
+                found[table] = frozenset(name.lower() for (name,) in cursor.fetchall())
+        return {table: columns for table, columns in found.items() if columns}
 
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         with connection.cursor() as cursor:
@@ -140,10 +143,13 @@ class Writer:
                 return f"lower(hex({value}))"
         return f"CAST({value} AS TEXT)"
 
-    def json(self, row: str, field: Field[Any, Any]) -> str:
+    def json(self, row: str, field: Field[Any, Any], zone: bool = False) -> str:
+        text = self.text(row, field)
         if kind_of(field, self.connection) is Kind.INTEGER:
-            return self.text(row, field)
-        return f"json_quote({self.text(row, field)})"
+            return text
+        if zone and needs_zone(field, self.connection):
+            text = f"{text} || '+00:00'"
+        return f"json_quote({text})"
 
     def key(self, row: str) -> str:
         if len(self.target.key) == 1:
@@ -153,7 +159,7 @@ class Writer:
     def natural(self, row: str) -> str:
         if not self.target.natural:
             return "NULL"
-        parts = (f"COALESCE({self.json(row, field)}, 'null')" for field in self.target.natural)
+        parts = (f"COALESCE({self.json(row, field, zone=True)}, 'null')" for field in self.target.natural)
         return "'[' || " + " || ',' || ".join(parts) + " || ']'"
 
     def differs(self, field: Field[Any, Any]) -> str:

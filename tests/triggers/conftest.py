@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core.management import call_command
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.test.utils import override_settings
 
 from synchro.engines import engine_for
@@ -52,7 +52,7 @@ def install(*arguments: str, **options: object) -> str:
 def empty() -> None:
     """No row in any table of the test app, nor in the log."""
     quote = connection.ops.quote_name
-    with engine_for(connection).capture_off(connection):
+    with transaction.atomic(), engine_for(connection).capture_off(connection):
         with connection.constraint_checks_disabled(), connection.cursor() as cursor:
             for model in apps.get_app_config("capture").get_models(include_auto_created=True):
                 cursor.execute(f"DELETE FROM {quote(model._meta.db_table)}", None)
@@ -71,11 +71,18 @@ def transactional_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[
         connection.close()
 
 
+@pytest.fixture(scope="package")
+def _uninstalled_at_the_end(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """For the tests of other folders, whose SYNCHRO_CAPTURE is 'signals'."""
+    yield
+    with django_db_blocker.unblock():
+        install("--uninstall")
+        connection.close()
+
+
 @pytest.fixture
-def triggers(transactional_db: None) -> Iterator[None]:
+def triggers(_uninstalled_at_the_end: None, transactional_db: None) -> Iterator[None]:
     with override_settings(SYNCHRO_CAPTURE="triggers", SYNCHRO_MODELS=["capture"]):
         install()
         empty()
         yield
-    # For the tests of other folders, whose SYNCHRO_CAPTURE is 'signals'.
-    install("--uninstall")

@@ -53,7 +53,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def survey(self, connection: BaseDatabaseWrapper, create: bool) -> Survey:
-        if not backend_for(connection).columns(connection, LOG):
+        if not backend_for(connection).columns(connection, [LOG]):
             raise CommandError(f"The database {connection.alias!r} has no table {LOG}; run migrate first.")
         return survey(connection, create_content_types=create)
 
@@ -67,7 +67,7 @@ class Command(BaseCommand):
         self, connection: BaseDatabaseWrapper, found: Survey, findings: Iterable[Finding], seconds: int
     ) -> None:
         for finding in findings:
-            done = install(connection, finding.stem, seconds)
+            done = finding if finding.is_right else install(connection, finding.stem, seconds)
             self.stdout.write(f"{finding.label}: {_done(done)}")
         if found.impossible:
             raise CommandError("\n".join(found.impossible.values()))
