@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "tests.shop",
     "tests.spicy",
     "tests.capture",
+    "tests.moving",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

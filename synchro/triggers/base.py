@@ -39,7 +39,7 @@ PREFIX = "synchro_"
 LOG = "synchro_changelog"
 HINT = "To remove it: manage.py synchro_install_triggers --uninstall"
 
-_STEM = re.compile(r"synchro_[a-z0-9_]*_[0-9a-f]{8}(?=_|$)")
+_STEM = re.compile(r"synchro_[a-z0-9_]*_[0-9a-f]{8}(?=[_:]|$)")
 _VERSION = re.compile(r"version ([0-9a-f]{10}), content type ([0-9]+)")
 
 
@@ -130,6 +130,25 @@ class Backend(ABC):
     @abstractmethod
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         """All triggers of ours in this database."""
+
+    @abstractmethod
+    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
+        """The name of `table` as `Installed.table` has it."""
+
+    def on(self, connection: BaseDatabaseWrapper, table: str) -> list[Installed]:
+        """The triggers of ours on `table`, whatever it was called when they were made, and their functions."""
+        name, installed = self.shown(connection, table), self.installed(connection)
+        stems = {stem_of(one.stem) for one in installed if one.table == name}
+        return [one for one in installed if one.table == name or (not one.table and one.stem in stems)]
+
+    def mentions(self, connection: BaseDatabaseWrapper, table: str, column: str) -> frozenset[str]:
+        """Names of our triggers on other tables that name this column of `table`."""
+        return frozenset()
+
+    @contextmanager
+    def suspended(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Inside, the log itself can be altered. Nobody else's changes are missed."""
+        yield
 
     def has_cascades(self) -> bool:
         """Whether deletions done by the database itself fire no trigger, so that the parent's has to see them."""

@@ -41,6 +41,11 @@ class Finding:
     drop: tuple[Installed, ...] = ()
     #: Whether it has any trigger of ours now.
     had_some: bool = False
+    #: Whether no watched table has this name.
+    is_left_over: bool = False
+    #: Of those: whether the triggers are on a watched table all the same, under whose former name they were made,
+    #: or on none at all.
+    is_superseded: bool = False
 
     @property
     def is_right(self) -> bool:
@@ -76,8 +81,9 @@ def survey(
     installed = [one for one in backend.installed(connection) if only is None or _belongs(one, only)]
     findings = [_compare(connection, target, installed) for target in targets]
     stems = {target.stem for target in targets}
+    tables = {backend.shown(connection, target.table) for target in targets} if only is None else set()
     return Survey(
-        (*findings, *_left_over(installed, stems)), declaration.impossible, tuple(dict.fromkeys(declaration.unnamed))
+        (*findings, *_left_over(installed, stems, tables)), declaration.impossible, tuple(dict.fromkeys(declaration.unnamed))
     )
 
 
@@ -116,7 +122,7 @@ def _problems(target: Target, wanted: dict[str, Trigger], found: list[Installed]
             yield Problem("left over", target.label, one.name)
 
 
-def _left_over(installed: Collection[Installed], stems: set[str]) -> Iterator[Finding]:
+def _left_over(installed: Collection[Installed], stems: set[str], tables: set[str]) -> Iterator[Finding]:
     others: dict[str, list[Installed]] = {}
     for one in installed:
         stem = next((stem for stem in stems if _belongs(one, stem)), None)
@@ -125,7 +131,8 @@ def _left_over(installed: Collection[Installed], stems: set[str]) -> Iterator[Fi
     for stem, found in others.items():
         label = next((one.table for one in found if one.table), stem)
         problems = tuple(Problem("left over", label, one.name) for one in found)
-        yield Finding(label, stem, problems, (), tuple(found), True)
+        superseded = all(not one.table or one.table in tables for one in found)
+        yield Finding(label, stem, problems, (), tuple(found), True, True, superseded)
 
 
 def _shortest(one: Installed) -> str:

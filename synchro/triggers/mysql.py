@@ -73,6 +73,20 @@ class MySQL(Backend):
                 )
         return found
 
+    def mentions(self, connection: BaseDatabaseWrapper, table: str, column: str) -> frozenset[str]:
+        names = [connection.ops.quote_name(name) for name in (table, column)]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE() "
+                "AND LOCATE('_cascade_', trigger_name) AND event_object_table <> %s "
+                "AND LOCATE(%s, action_statement) AND LOCATE(%s, action_statement)",
+                [real_name(table), *names],
+            )
+            return frozenset(name for (name,) in cursor.fetchall())
+
+    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
+        return escaped(real_name(table))
+
     def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
         writer = Writer(connection, target)
         return tuple(self._trigger(target, *parts) for parts in writer.triggers())

@@ -101,6 +101,11 @@ class PostgreSQL(Backend):
                 found.append(Installed(f"{stem}:{trigger}", trigger, "", content_type, table, enabled in ("O", "A")))
         return list(dict.fromkeys(found))
 
+    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT COALESCE(to_regclass(%s)::text, '')", [connection.ops.quote_name(table)])
+            return str(cursor.fetchone()[0])
+
     def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
         schema, partitioned = self._place(connection, target.table)
         log = f"{connection.ops.quote_name(schema)}.{connection.ops.quote_name(LOG)}"

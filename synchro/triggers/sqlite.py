@@ -65,6 +65,23 @@ class SQLite(Backend):
                 found.append(Installed(short, name, version, content_type, escaped(table)))
         return found
 
+    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
+        return escaped(real_name(table))
+
+    @contextmanager
+    def suspended(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        # SQLite does not rename a table, which is how Django alters one, while a trigger names what is not there.
+        # The write lock is held all the time.
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            names = [one.name for one in self.installed(connection)]
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            saved = [(name, sql) for name, sql in cursor.fetchall() if name in names]
+            for name, _ in saved:
+                cursor.execute(f'DROP TRIGGER "{name}"', None)
+            yield
+            for _, sql in saved:
+                cursor.execute(sql, None)
+
     def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
         writer = Writer(connection, target)
         return tuple(self._trigger(target, *parts) for parts in writer.triggers())

@@ -371,7 +371,8 @@ def test_operation_is_captured(case: Operation, tmp_path: Path) -> None:
 
 
 # What another process has committed stays, whatever this one does.
-HERE = [one for one in CASES if "client" not in str(one.id) and "LOAD" not in str(one.id)]
+# (PostgreSQL truncates no table for which it has constraints yet to check.)
+HERE = [one for one in CASES if not any(word in str(one.id) for word in ("client", "LOAD", "CASCADE"))]
 
 
 @pytest.mark.parametrize("case", HERE)
