@@ -16,7 +16,7 @@ def backend_for(connection: BaseDatabaseWrapper) -> Backend:
 
     Raises `NotReady` for an engine that has none.
     """
-    from synchro.triggers.mysql import MySQL
+    from synchro.triggers.mysql import MariaDB, MySQL
     from synchro.triggers.postgresql import PostgreSQL
     from synchro.triggers.sqlite import SQLite
 
@@ -26,4 +26,6 @@ def backend_for(connection: BaseDatabaseWrapper) -> Backend:
             f"The database {connection.alias!r} is {connection.display_name}, for which synchro has no triggers; "
             "use SYNCHRO_CAPTURE = 'signals'."
         )
+    if getattr(connection, "mysql_is_mariadb", False):
+        return MariaDB()
     return backends[connection.vendor]()
