@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection, connections, transaction
 
 from synchro.core import DisableSynchroLog
 from synchro.engines import engine_for
@@ -86,9 +86,9 @@ def test_nested() -> None:
 def test_a_savepoint_rolled_back_inside() -> None:
     with transaction.atomic():
         with DisableSynchroLog():
-            point = transaction.savepoint()
+            point = connection.savepoint()
             make("a")
-            transaction.savepoint_rollback(point)
+            connection.savepoint_rollback(point)
             make("b")
             with pytest.raises(IntegrityError), transaction.atomic():
                 make("b")
@@ -99,9 +99,9 @@ def test_a_savepoint_rolled_back_inside() -> None:
 
 def test_a_savepoint_from_before_rolled_back_inside() -> None:
     with transaction.atomic():
-        point = transaction.savepoint()
+        point = connection.savepoint()
         with DisableSynchroLog():
-            transaction.savepoint_rollback(point)
+            connection.savepoint_rollback(point)
             make("a")
         make("b")
     assert len(brief()) == 1
@@ -111,9 +111,9 @@ def test_a_savepoint_from_inside_rolled_back_after() -> None:
     with transaction.atomic():
         with DisableSynchroLog():
             make("a")
-            point = transaction.savepoint()
+            point = connection.savepoint()
             make("b")
-        transaction.savepoint_rollback(point)
+        connection.savepoint_rollback(point)
         make("c")
     assert len(brief()) == 1
     assert captured()
@@ -161,8 +161,8 @@ def test_a_session_that_goes_back_to_a_pool_in_the_middle_is_clean() -> None:
     if connection.vendor == "sqlite":
         return  # there is no session to hand on: the switch is on during a statement only
     kept: dict[str, Any] = {}
-    session_close = type(connection)._close
-    type(connection)._close = lambda self: kept.update(session=self.connection)  # type: ignore[method-assign]
+    session_close = type(connections["default"])._close
+    type(connections["default"])._close = lambda self: kept.update(session=self.connection)  # type: ignore[method-assign]
     try:
         with DisableSynchroLog():
             make("a")
@@ -171,7 +171,7 @@ def test_a_session_that_goes_back_to_a_pool_in_the_middle_is_clean() -> None:
             cursor.execute("INSERT INTO capture_unique (code, name) VALUES ('b', '')")
             kept["session"].commit() if not kept["session"].autocommit else None
     finally:
-        type(connection)._close = session_close  # type: ignore[method-assign]
+        type(connections["default"])._close = session_close  # type: ignore[method-assign]
         kept["session"].close()
     assert len(brief()) == 1
 
