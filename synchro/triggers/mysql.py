@@ -8,6 +8,7 @@ deletion of the parent logs them, however deep.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,7 +28,6 @@ from synchro.triggers.base import (
     Trigger,
     header,
     quoted,
-    read_header,
     stem_of,
     version_of,
 )
@@ -38,6 +38,10 @@ SWITCH = "@synchro_capture_off"
 LOCK = "synchro-triggers"
 #: Types of which two values that are equal are the same.
 PLAIN = ("bigint", "int", "smallint", "tinyint", "mediumint", "bool", "datetime", "date", "time", "numeric", "uuid")
+
+
+_NAME = re.compile(r"(.+)_([0-9a-f]{10})")
+_CONTENT_TYPE = re.compile(r"(?:VALUES \(|SELECT )([0-9]+), ")
 
 
 class MySQL(Backend):
@@ -66,11 +70,11 @@ class MySQL(Backend):
             rows = cursor.fetchall()
         found = []
         for name, body, table in rows:
-            version, content_type = read_header(body)
-            if stem_of(name) is not None and version:
-                found.append(
-                    Installed(name.removesuffix(f"_{version}"), name, version, content_type, escaped(table))
-                )
+            # Not from the comments: the command-line client sends none, unless it is told to.
+            ours, content_type = _NAME.fullmatch(name), _CONTENT_TYPE.search(body)
+            if ours is not None and stem_of(name) is not None:
+                number = int(content_type[1]) if content_type else None
+                found.append(Installed(ours[1], name, ours[2], number, escaped(table)))
         return found
 
     def mentions(self, connection: BaseDatabaseWrapper, table: str, column: str) -> frozenset[str]:
@@ -105,7 +109,6 @@ class MySQL(Backend):
             stem=stem,
             name=f"{stem}_{version}",
             version=version,
-            # Comments of this kind are kept by every client.
             sql=f"CREATE TRIGGER `{stem}_{version}` {event} ON {table} FOR EACH ROW\n"
             f"BEGIN\n    /* {first} */\n    /* {second} */\n{body}END",
         )
@@ -158,7 +161,7 @@ class MySQL(Backend):
 
     def script(self, statements: Sequence[str]) -> str:
         # The client would take a semicolon inside a trigger for its end.
-        return "DELIMITER ;;\n" + "".join(f"{statement} ;;\n" for statement in statements) + "DELIMITER ;\n"
+        return "-- Run it with: mysql --comments\nDELIMITER ;;\n" + "".join(f"{statement} ;;\n" for statement in statements) + "DELIMITER ;\n"
 
     @contextmanager
     def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:

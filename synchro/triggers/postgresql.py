@@ -172,9 +172,10 @@ class PostgreSQL(Backend):
             )
         if state == "42501":
             return NotReady(
-                f"The role {user!r} may not do this: {error}".strip() + ". Triggers are made by the owner of the table, "
-                "or by a role that has been granted TRIGGER on it and CREATE on the log's schema; "
-                "'manage.py synchro_install_triggers --sql' prints what to run."
+                f"The role {user!r} may not do this: {str(error).strip()}. Triggers are made by the owner of the table, "
+                f'or by a role that has these rights: GRANT CREATE ON SCHEMA ... TO "{user}" (the schema of the log); '
+                f'GRANT TRIGGER ON ... TO "{user}" (each watched table). Or let an administrator run what '
+                "'manage.py synchro_install_triggers --sql' prints."
             )
         return error
 

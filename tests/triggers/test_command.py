@@ -28,6 +28,7 @@ from tests.triggers.conftest import brief, entries, install
 
 pytestmark = pytest.mark.usefixtures("triggers")
 
+COMMENTS = ("--comments",) if engine() in ("mysql", "mariadb") else ()
 RIGHT = "All triggers are installed and up to date.\n"
 UNIQUE = stem_for("capture_unique")
 
@@ -133,7 +134,7 @@ def test_sql_touches_nothing_and_the_client_runs_it() -> None:
     assert install("--sql") == "-- Nothing to do.\n"
     removal = install("--uninstall", "--sql")
     assert install("--check") == RIGHT
-    client(removal)
+    client(removal, *COMMENTS)
     assert backend_for(connection).installed(connection) == []
     script = install("--sql")
     assert backend_for(connection).installed(connection) == []
