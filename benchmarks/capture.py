@@ -46,9 +46,20 @@ HAS_PGHISTORY = find_spec("pghistory") is not None
 
 
 def configure(engine: str, folder: str) -> None:
-    url = f"sqlite:///{folder}/capture" if engine == "SQLite" else os.environ[URLS[engine]].rpartition("/")[0] + "/capture"
+    url = (
+        f"sqlite:///{folder}/capture"
+        if engine == "SQLite"
+        else os.environ[URLS[engine]].rpartition("/")[0] + "/capture"
+    )
     database = database_from_url(url, "bench")
-    apps = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.admin", "dbsettings", "synchro", "benchmarks.rows"]
+    apps = [
+        "django.contrib.contenttypes",
+        "django.contrib.auth",
+        "django.contrib.admin",
+        "dbsettings",
+        "synchro",
+        "benchmarks.rows",
+    ]
     if engine.startswith("PostgreSQL") and HAS_PGHISTORY:
         apps += ["pgtrigger", "pghistory"]
     settings.configure(
@@ -168,7 +179,10 @@ def run(engine: str, rows: int, saves: int, rounds: int) -> None:
             begin()
             times[name].append(bench.measure())
             end()
-    medians = {name: [statistics.median(column) for column in zip(*found, strict=True)] for name, found in times.items()}
+    medians = {
+        name: [statistics.median(column) for column in zip(*found, strict=True)]
+        for name, found in times.items()
+    }
     for name, found in medians.items():
         if name != "none":
             report(engine, name, medians["none"], found, rows)
@@ -180,7 +194,9 @@ def bare() -> None:
 
     now = "strftime('%Y-%m-%d %H:%M:%f', 'now')" if connection.vendor == "sqlite" else "UTC_TIMESTAMP(6)"
     with connection.cursor() as cursor:
-        for action, (event, row) in enumerate((("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")), start=1):
+        for action, (event, row) in enumerate(
+            (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")), start=1
+        ):
             cursor.execute(
                 f"CREATE TRIGGER bare_{event} AFTER {event} ON rows_row FOR EACH ROW BEGIN "
                 "INSERT INTO synchro_changelog (content_type_id, object_id, date, action) "
@@ -208,15 +224,23 @@ def report(engine: str, name: str, without: list[float], found: list[float], row
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--saves", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--engine", choices=[*URLS, "SQLite"], help="Only this one.")
     options = parser.parse_args()
-    engines = [options.engine] if options.engine else [e for e in (*URLS, "SQLite") if os.environ.get(URLS.get(e, ""), e == "SQLite")]
+    engines = (
+        [options.engine]
+        if options.engine
+        else [e for e in (*URLS, "SQLite") if os.environ.get(URLS.get(e, ""), e == "SQLite")]
+    )
     if len(engines) > 1:
-        print(f"| engine | triggers | {' | '.join(WORK)} |\n| --- | --- | --- | --- | --- | --- |", flush=True)
+        print(
+            f"| engine | triggers | {' | '.join(WORK)} |\n| --- | --- | --- | --- | --- | --- |", flush=True
+        )
         for engine in engines:
             # Django is configured once a process.
             arguments = [sys.executable, __file__, "--engine", engine]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -29,7 +29,7 @@ INTEGERS = frozenset(
 )
 
 
-@lru_cache(maxsize=None)
+@cache
 def key_fields(model: type[Model]) -> tuple[Field[Any, Any], ...]:
     """The fields that identify a row: the primary key's, or both foreign keys of an automatic m2m table."""
     if model._meta.auto_created:
@@ -37,7 +37,7 @@ def key_fields(model: type[Model]) -> tuple[Field[Any, Any], ...]:
     return tuple(model._meta.pk_fields)
 
 
-@lru_cache(maxsize=None)
+@cache
 def column_field(field: Field[Any, Any]) -> Field[Any, Any]:
     """The field that decides the type of a column: a foreign key's is that of its target, and so on."""
     while field.remote_field is not None:

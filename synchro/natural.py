@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import ValidationError
@@ -65,7 +65,7 @@ class NaturalManager(models.Manager[Any]):
         return False, "synchro.core.NaturalManager", None, self.fields, kwargs
 
 
-@lru_cache(maxsize=None)
+@cache
 def _made(
     cls: type[NaturalManager], fields: tuple[str, ...], manager: type[models.Manager[Any]], allow_many: bool
 ) -> type[NaturalManager]:

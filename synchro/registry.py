@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -49,7 +49,7 @@ def skipped_names(model: type[Model]) -> frozenset[str]:
     return frozenset(getattr(model, "SYNCHRO_SKIP", ()))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _synchronized(model: type[Model]) -> tuple[Field[Any, Any], ...]:
     keys = key_fields(model)
     if model._meta.auto_created:

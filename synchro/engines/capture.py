@@ -60,7 +60,9 @@ class Switch:
     def leave(self) -> None:
         self.connection.execute_wrappers.remove(self)
 
-    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    def __call__(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
         raise NotImplementedError
 
 
@@ -97,7 +99,9 @@ class TransactionSwitch(Switch):
         with self.connection.wrap_database_errors, self.connection.connection.cursor() as cursor:
             cursor.execute("SELECT pg_catalog.set_config(%s, %s, true)", [self.NAME, value])
 
-    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    def __call__(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
         if self.status() != self.IDLE:
             result = execute(sql, params, many, context)
             if str(sql).startswith("ROLLBACK TO"):
@@ -166,7 +170,9 @@ class SessionSwitch(Switch):
         with self.connection.wrap_database_errors, self.connection.connection.cursor() as cursor:
             cursor.execute(sql)
 
-    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    def __call__(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
         self.set_off()
         return execute(sql, params, many, context)
 
@@ -181,7 +187,9 @@ class StatementSwitch(Switch):
 
     TABLE = "synchro_captureswitch"
 
-    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    def __call__(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
         if not writes(sql) or selects(sql):
             return execute(sql, params, many, context)
         if self.connection.in_atomic_block or not self.connection.get_autocommit():
@@ -191,7 +199,9 @@ class StatementSwitch(Switch):
             _detach_rows(context["cursor"].cursor)
             return result
 
-    def switched(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    def switched(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
         assert self.connection.connection is not None
         driver = self.connection.connection
         with self.connection.wrap_database_errors:
@@ -209,7 +219,8 @@ class StatementSwitch(Switch):
 
 _COMMENT = r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*"
 _READS = re.compile(
-    _COMMENT + "(?:PRAGMA|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|END|EXPLAIN|SET|SHOW|VACUUM|ANALYZE|ATTACH|DETACH"
+    _COMMENT
+    + "(?:PRAGMA|SAVEPOINT|RELEASE|ROLLBACK|BEGIN|COMMIT|END|EXPLAIN|SET|SHOW|VACUUM|ANALYZE|ATTACH|DETACH"
     "|CREATE|ALTER|DROP|REINDEX|CLUSTER|REFRESH|LISTEN|NOTIFY|FETCH|DECLARE|CLOSE|LOCK|RESET|DISCARD)\\b",
     re.IGNORECASE | re.DOTALL,
 )

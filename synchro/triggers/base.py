@@ -172,7 +172,11 @@ class Backend(ABC):
 
     @abstractmethod
     def exchange(
-        self, connection: BaseDatabaseWrapper, create: Sequence[Trigger], drop: Sequence[Installed], seconds: int
+        self,
+        connection: BaseDatabaseWrapper,
+        create: Sequence[Trigger],
+        drop: Sequence[Installed],
+        seconds: int,
     ) -> None:
         """
         All or nothing: create these and drop those, waiting no longer than `seconds` for a lock.
@@ -201,7 +205,10 @@ def version_of(parts: Iterable[str]) -> str:
 def header(target: Target, version: str) -> tuple[str, str]:
     """The two lines that each trigger begins with. `read_header` finds in them what it needs to know."""
     # A label is made of Python's names; the table's own name could end a comment.
-    return f"Made by django-synchro, version {version}, content type {target.content_type or 0}: {target.label}", HINT
+    return (
+        f"Made by django-synchro, version {version}, content type {target.content_type or 0}: {target.label}",
+        HINT,
+    )
 
 
 def read_header(text: str) -> tuple[str, int | None]:

@@ -34,7 +34,9 @@ class _Walk:
     def statements(self) -> Iterator[str]:
         for table in self.tables:
             child = self.targets[table]
-            if child.content_type is not None and any(c.deletes and c.child.table == table for c in self.root.cascades):
+            if child.content_type is not None and any(
+                c.deletes and c.child.table == table for c in self.root.cascades
+            ):
                 yield self.deletion(child)
         for cascade in self.root.cascades:
             if not cascade.deletes and cascade.child.content_type is not None and _is_synchronized(cascade):
@@ -76,7 +78,9 @@ class _Walk:
         for table in self.tables[1:]:
             target = self.targets[table]
             # NULL, of the key's type.
-            values += [f"(SELECT e.{self.quoted(f)} FROM {self.table(target)} AS e LIMIT 0)" for f in target.key]
+            values += [
+                f"(SELECT e.{self.quoted(f)} FROM {self.table(target)} AS e LIMIT 0)" for f in target.key
+            ]
         return f"SELECT 0, {', '.join(values)}"
 
     def next(self, cascade: Cascade) -> str:
@@ -101,7 +105,9 @@ class _Walk:
         return " AND ".join(f"{row}.{self.quoted(field)} = g.{name}" for field, name in pairs)
 
     def is_row(self, one: str, other: str, target: Target) -> str:
-        return " AND ".join(f"{one}.{self.quoted(field)} = {other}.{self.quoted(field)}" for field in target.key)
+        return " AND ".join(
+            f"{one}.{self.quoted(field)} = {other}.{self.quoted(field)}" for field in target.key
+        )
 
     def names(self, table: str) -> list[str]:
         number = self.tables.index(table)

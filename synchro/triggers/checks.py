@@ -51,7 +51,12 @@ def _messages() -> Iterator[checks.CheckMessage]:
         )
 
 
-IDS = {"missing": "synchro.W101", "outdated": "synchro.W102", "disabled": "synchro.W103", "left over": "synchro.W104"}
+IDS = {
+    "missing": "synchro.W101",
+    "outdated": "synchro.W102",
+    "disabled": "synchro.W103",
+    "left over": "synchro.W104",
+}
 
 
 def _message(problem: Problem) -> checks.CheckMessage:

@@ -116,7 +116,9 @@ class Declaration:
             if isinstance(manager, NaturalManager) and manager.fields:
                 local = {field.name: field for field in model._meta.local_concrete_fields}
                 found = tuple(local[name] for name in manager.fields if name in local)
-                return found if len(found) == len(manager.fields) and all(map(self._is_readable, found)) else ()
+                return (
+                    found if len(found) == len(manager.fields) and all(map(self._is_readable, found)) else ()
+                )
         return ()
 
     def _is_readable(self, field: Field[Any, Any]) -> bool:
@@ -138,9 +140,13 @@ class Declaration:
             return target
         cascades = []
         for edge in edges:
-            ends = [watched.get(model._meta.db_table) or self.bare(model) for model in (edge.parent, edge.child)]
+            ends = [
+                watched.get(model._meta.db_table) or self.bare(model) for model in (edge.parent, edge.child)
+            ]
             if self._exists(*ends, edge):
-                cascades.append(Cascade(ends[0], ends[1], edge.source, edge.source.target_field, edge.deletes))  # type: ignore[attr-defined]
+                cascades.append(
+                    Cascade(ends[0], ends[1], edge.source, edge.source.target_field, edge.deletes)
+                )  # type: ignore[attr-defined]
         return replace(target, cascades=tuple(cascades))
 
     def _reachable(self, table: str) -> Iterator[Edge]:

@@ -83,7 +83,9 @@ def survey(
     stems = {target.stem for target in targets}
     tables = {backend.shown(connection, target.table) for target in targets} if only is None else set()
     return Survey(
-        (*findings, *_left_over(installed, stems, tables)), declaration.impossible, tuple(dict.fromkeys(declaration.unnamed))
+        (*findings, *_left_over(installed, stems, tables)),
+        declaration.impossible,
+        tuple(dict.fromkeys(declaration.unnamed)),
     )
 
 
@@ -96,7 +98,9 @@ def _compare(connection: BaseDatabaseWrapper, target: Target, installed: Collect
     drop = tuple(
         one for one in found if one.stem not in wanted or not (_is_right(one, wanted) or backend.replaces)
     )
-    return Finding(target.label, target.stem, tuple(_problems(target, wanted, found)), create, drop, bool(found))
+    return Finding(
+        target.label, target.stem, tuple(_problems(target, wanted, found)), create, drop, bool(found)
+    )
 
 
 def _is_right(one: Installed, wanted: dict[str, Trigger]) -> bool:

@@ -62,7 +62,9 @@ def kind_of(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Kind:
         return Kind.UUID if target.db_type(connection) == "uuid" else Kind.UUID_TEXT
     kind = KINDS.get(internal)
     if kind is None:
-        kind = Kind.TEXT if (target.db_type(connection) or "").startswith(("varchar", "char", "text")) else None
+        kind = (
+            Kind.TEXT if (target.db_type(connection) or "").startswith(("varchar", "char", "text")) else None
+        )
     if kind is None:
         raise Uncapturable(
             f"{field.model._meta.label}.{field.name} is a {internal}, whose values have no spelling that is the same "

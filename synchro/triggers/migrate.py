@@ -38,7 +38,9 @@ from synchro.triggers.sqlite import SWITCH
 Key: TypeAlias = "Sequence[Field[Any, Any]]"
 
 
-def before_migrate(sender: Any, using: str, plan: Iterable[tuple[Migration, bool]] = (), **kwargs: Any) -> None:
+def before_migrate(
+    sender: Any, using: str, plan: Iterable[tuple[Migration, bool]] = (), **kwargs: Any
+) -> None:
     """Receives ``pre_migrate``, of synchro's own app, so once."""
     connection = connections[using]
     try:
@@ -223,7 +225,9 @@ class KeepsTriggers(Editor):
             self.keeper.name_key_only(model, [altered.get(field.column, field) for field in _key(model)])
 
     @contextmanager
-    def _keeping(self, model: type[Model], old: Field[Any, Any], new: Field[Any, Any] | None) -> Iterator[None]:
+    def _keeping(
+        self, model: type[Model], old: Field[Any, Any], new: Field[Any, Any] | None
+    ) -> Iterator[None]:
         keeper, table = self.keeper, model._meta.db_table
         if new is None or new.column != old.column:
             keeper.remove_mentions(table, str(old.column))
@@ -241,7 +245,11 @@ class KeepsTriggers(Editor):
         keeper.name_key_only(model, after)
 
     def _key_changes(self, old: Field[Any, Any], new: Field[Any, Any] | None) -> bool:
-        return new is None or old.column != new.column or old.db_type(self.connection) != new.db_type(self.connection)
+        return (
+            new is None
+            or old.column != new.column
+            or old.db_type(self.connection) != new.db_type(self.connection)
+        )
 
     def _refresh_related(self, model: type[Model]) -> None:
         """A key has another type now, and so have the foreign keys of which keys of other tables are made."""
@@ -255,4 +263,3 @@ class KeepsTriggers(Editor):
 def _key(model: type[Model]) -> tuple[Field[Any, Any], ...]:
     """Without the cache, which would keep the models of every migration alive."""
     return key_fields.__wrapped__(model)
-

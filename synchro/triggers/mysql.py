@@ -37,7 +37,19 @@ from synchro.triggers.kinds import Kind, kind_of, needs_zone, scale
 SWITCH = "@synchro_capture_off"
 LOCK = "synchro-triggers"
 #: Types of which two values that are equal are the same.
-PLAIN = ("bigint", "int", "smallint", "tinyint", "mediumint", "bool", "datetime", "date", "time", "numeric", "uuid")
+PLAIN = (
+    "bigint",
+    "int",
+    "smallint",
+    "tinyint",
+    "mediumint",
+    "bool",
+    "datetime",
+    "date",
+    "time",
+    "numeric",
+    "uuid",
+)
 
 
 _NAME = re.compile(r"(.+)_([0-9a-f]{10})")
@@ -117,7 +129,11 @@ class MySQL(Backend):
         return f"DROP TRIGGER IF EXISTS `{found.name}`"
 
     def exchange(
-        self, connection: BaseDatabaseWrapper, create: Sequence[Trigger], drop: Sequence[Installed], seconds: int
+        self,
+        connection: BaseDatabaseWrapper,
+        create: Sequence[Trigger],
+        drop: Sequence[Installed],
+        seconds: int,
     ) -> None:
         """
         Each statement commits by itself. The new triggers are made before the old ones go, so that nothing is missed
@@ -144,7 +160,9 @@ class MySQL(Backend):
         name, user = connection.settings_dict["NAME"], connection.settings_dict["USER"]
         grant = f"GRANT TRIGGER ON `{name}`.* TO '{user}'@'...';"
         if code == 1142:
-            return NotReady(f"The account {user!r} may not create triggers: {error.args[1]}. An administrator runs: {grant}")
+            return NotReady(
+                f"The account {user!r} may not create triggers: {error.args[1]}. An administrator runs: {grant}"
+            )
         if code == 1205:
             return NotReady(
                 "Another transaction that has used the table is open and did not end in time; nothing was changed. "
@@ -154,22 +172,31 @@ class MySQL(Backend):
         return NotReady(
             f"The server writes a binary log and lets only privileged accounts create triggers: {error.args[1]}. "
             "Either an administrator allows it to everybody who has the TRIGGER privilege, while the triggers are created: "
-            "SET GLOBAL log_bin_trust_function_creators = 1; or runs what "
+            "SET GLOBAL log_bin_trust_function_creators = 1; "
+            f"(and, where it lacks that: {grant}) or an administrator runs what "
             "'manage.py synchro_install_triggers --sql' prints, as an account that will not be dropped: "
             "triggers run with the rights of the account that created them."
         )
 
     def script(self, statements: Sequence[str]) -> str:
         # The client would take a semicolon inside a trigger for its end.
-        return "-- Run it with: mysql --comments\nDELIMITER ;;\n" + "".join(f"{statement} ;;\n" for statement in statements) + "DELIMITER ;\n"
+        return (
+            "-- Run it with: mysql --comments\nDELIMITER ;;\n"
+            + "".join(f"{statement} ;;\n" for statement in statements)
+            + "DELIMITER ;\n"
+        )
 
     @contextmanager
     def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
         with connection.cursor() as cursor:
             # The name holds for the whole server.
-            cursor.execute("SELECT GET_LOCK(CONCAT(%s, LEFT(SHA2(DATABASE(), 256), 16)), %s)", [LOCK, seconds])
+            cursor.execute(
+                "SELECT GET_LOCK(CONCAT(%s, LEFT(SHA2(DATABASE(), 256), 16)), %s)", [LOCK, seconds]
+            )
             if cursor.fetchone()[0] != 1:
-                raise NotReady(f"Another process is installing triggers in {connection.alias!r}; try again later.")
+                raise NotReady(
+                    f"Another process is installing triggers in {connection.alias!r}; try again later."
+                )
             try:
                 yield
             finally:
@@ -234,7 +261,9 @@ class Writer:
             case Kind.TEXT | Kind.ADDRESS:
                 return value
             case Kind.UUID_TEXT:
-                return f"LOWER(CONCAT_WS('-', {', '.join(f'SUBSTR({value}, {a}, {b})' for a, b in UUID_PARTS)}))"
+                return (
+                    f"LOWER(CONCAT_WS('-', {', '.join(f'SUBSTR({value}, {a}, {b})' for a, b in UUID_PARTS)}))"
+                )
             case Kind.DECIMAL:
                 return f"CAST(CAST({value} AS DECIMAL(65, {scale(field)})) AS CHAR)"
             case Kind.DATE:

@@ -98,7 +98,9 @@ class PostgreSQL(Backend):
             # A function is listed once for itself, and once for each trigger that calls it.
             found.append(Installed(stem, function, version, content_type, ""))
             if trigger is not None:
-                found.append(Installed(f"{stem}:{trigger}", trigger, "", content_type, table, enabled in ("O", "A")))
+                found.append(
+                    Installed(f"{stem}:{trigger}", trigger, "", content_type, table, enabled in ("O", "A"))
+                )
         return list(dict.fromkeys(found))
 
     def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
@@ -144,7 +146,9 @@ class PostgreSQL(Backend):
             raise Uncapturable(f"There is no table {table}, or none for the log; run migrate.")
         schema, kind = found
         if kind not in ("r", "p"):
-            raise Uncapturable(f"{table} is no table: PostgreSQL fires triggers after writes for tables only.")
+            raise Uncapturable(
+                f"{table} is no table: PostgreSQL fires triggers after writes for tables only."
+            )
         return schema, kind == "p"
 
     def drop_sql(self, found: Installed) -> str:
@@ -153,7 +157,11 @@ class PostgreSQL(Backend):
         return f"DROP FUNCTION IF EXISTS {found.name}() CASCADE"
 
     def exchange(
-        self, connection: BaseDatabaseWrapper, create: Sequence[Trigger], drop: Sequence[Installed], seconds: int
+        self,
+        connection: BaseDatabaseWrapper,
+        create: Sequence[Trigger],
+        drop: Sequence[Installed],
+        seconds: int,
     ) -> None:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds}s"])
@@ -297,9 +305,7 @@ class Writer:
         return f'INSERT INTO {self.log} ("content_type_id", "object_id", "date", "action"{more})'
 
     def added(self, source: str, row: str) -> str:
-        return (
-            f"{self.insert()}\n        SELECT {self.target.content_type}, {self.key(row)}, clock_timestamp(), 1 {source}"
-        )
+        return f"{self.insert()}\n        SELECT {self.target.content_type}, {self.key(row)}, clock_timestamp(), 1 {source}"
 
     def deleted(self, source: str, row: str) -> str:
         natural = bool(self.target.natural)
@@ -348,13 +354,22 @@ END
         first = quoted(self.connection, self.target.key[0])
         natural = bool(self.target.natural)
         if self.target.detail is Detail.KEY:
-            changed, unchanged = "NULL::text", f"n.{first} IS NOT NULL AND o.{first} IS NOT NULL AND NOT o *<> n"
+            changed, unchanged = (
+                "NULL::text",
+                f"n.{first} IS NOT NULL AND o.{first} IS NOT NULL AND NOT o *<> n",
+            )
         else:
             changed, unchanged = self.fields("o", "n") or "''", "c.synchro_fields = ''"
         action = f"CASE WHEN n.{first} IS NULL THEN 3 WHEN o.{first} IS NULL THEN 1 ELSE 2 END"
         condition = f"WHERE NOT ({unchanged})" if self.target.detail is Detail.KEY else ""
-        outside = "" if self.target.detail is Detail.KEY else f"\n        WHERE c.synchro_action <> 2 OR NOT {unchanged}"
-        more = f",\n                CASE WHEN n.{first} IS NULL THEN {self.natural('o')} END AS synchro_natural"
+        outside = (
+            ""
+            if self.target.detail is Detail.KEY
+            else f"\n        WHERE c.synchro_action <> 2 OR NOT {unchanged}"
+        )
+        more = (
+            f",\n                CASE WHEN n.{first} IS NULL THEN {self.natural('o')} END AS synchro_natural"
+        )
         names = "CASE WHEN c.synchro_action = 2 THEN substr(c.synchro_fields, 2) END"
         return f"""{self.insert(natural, with_fields=True)}
         SELECT {self.target.content_type}, c.synchro_key, clock_timestamp(), c.synchro_action,
@@ -376,7 +391,9 @@ END
             unchanged, changed = "NOT OLD *<> NEW", "NULL"
         else:
             changed = f"substr({self.fields('OLD', 'NEW')}, 2)" if self.target.columns else "''"
-            unchanged = " AND ".join(f"NOT ({self.differs('OLD', 'NEW', field)})" for field in self.target.columns)
+            unchanged = " AND ".join(
+                f"NOT ({self.differs('OLD', 'NEW', field)})" for field in self.target.columns
+            )
         return f"""IF NOT ({self.same_key("OLD", "NEW")}) THEN
             {self.deleted("", "OLD")};
             {self.added("", "NEW")};

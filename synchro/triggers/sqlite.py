@@ -53,7 +53,8 @@ class SQLite(Backend):
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT name, sql, tbl_name FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s", [f"{PREFIX}%"]
+                "SELECT name, sql, tbl_name FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s",
+                [f"{PREFIX}%"],
             )
             rows = cursor.fetchall()
         found = []
@@ -104,7 +105,11 @@ class SQLite(Backend):
         return f'DROP TRIGGER IF EXISTS "{found.name}"'
 
     def exchange(
-        self, connection: BaseDatabaseWrapper, create: Sequence[Trigger], drop: Sequence[Installed], seconds: int
+        self,
+        connection: BaseDatabaseWrapper,
+        create: Sequence[Trigger],
+        drop: Sequence[Installed],
+        seconds: int,
     ) -> None:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             for found in drop:

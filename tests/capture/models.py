@@ -161,7 +161,7 @@ assert len(LONG) == 63
 ODD_NAMES = {
     "Blank": "capture odd table",
     "Upper": "Capture_UPPER",
-    "Quote": {"mysql": "capture`` it's `` `` \" odd"}.get(ENGINE, 'capture"" it\'s \'\' ` odd'),
+    "Quote": {"mysql": "capture`` it's `` `` \" odd"}.get(ENGINE, "capture\"\" it's '' ` odd"),
     "Long": LONG,
     "LongToo": LONG[:-1] + "y",
     "Longest": {"postgresql": LONG[:-1] + "z"}.get(ENGINE, LONG + "z"),

@@ -26,8 +26,16 @@ def client(sql: str, *options: str, user: str = "", password: str = "") -> str:
     binary = _binary({"postgresql": "psql", "mysql": "mysql"}[connection.vendor])
     if connection.vendor == "postgresql":
         place = ["-h", settings["HOST"], "-p", settings["PORT"], "-U", user, "-d", settings["NAME"]]
-        return _run([*binary, "-X", "-At", "-v", "ON_ERROR_STOP=1", *place, *options, "-c", sql], {"PGPASSWORD": password})
-    place = [f"--host={settings['HOST']}", f"--port={settings['PORT']}", f"--user={user}", f"--password={password}"]
+        return _run(
+            [*binary, "-X", "-At", "-v", "ON_ERROR_STOP=1", *place, *options, "-c", sql],
+            {"PGPASSWORD": password},
+        )
+    place = [
+        f"--host={settings['HOST']}",
+        f"--port={settings['PORT']}",
+        f"--user={user}",
+        f"--password={password}",
+    ]
     return _run([*binary, "--protocol=tcp", *place, *options, "-N", "-e", sql, settings["NAME"]], {})
 
 

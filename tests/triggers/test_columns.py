@@ -55,7 +55,9 @@ def test_every_change_of_a_value_is_seen(name: str) -> None:
 def test_an_update_names_the_columns_that_changed_and_no_others() -> None:
     parent, article = Article.objects.create(), Article.objects.create(title="a", views=1)
     entries()
-    Article.objects.filter(pk=article.pk).update(title="b", number=3, price=None, parent=parent, data=[1], views=5)
+    Article.objects.filter(pk=article.pk).update(
+        title="b", number=3, price=None, parent=parent, data=[1], views=5
+    )
     assert brief() == [(str(article.pk), CHANGE, "title,number,data,parent")]
     article.refresh_from_db()
     article.save()
@@ -78,7 +80,15 @@ def test_nan_is_equal_to_itself() -> None:
 
 KEYS: dict[str, tuple[Any, ...]] = {
     "ByUUID": (TOKEN, uuid.UUID(int=1)),
-    "ByText": ("a", " ", "é\U0001f600", "it's \"%s\" \\ `x` $1 ;--", "tab\tline\n\x01\x1f\x7f", "x" * 255, "\u20ac" * 255),
+    "ByText": (
+        "a",
+        " ",
+        "é\U0001f600",
+        'it\'s "%s" \\ `x` $1 ;--',
+        "tab\tline\n\x01\x1f\x7f",
+        "x" * 255,
+        "\u20ac" * 255,
+    ),
     "ByDate": (dt.date(2026, 2, 28), dt.date(1000, 1, 1)),
     "ByMoment": (
         dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
@@ -113,10 +123,15 @@ def test_a_key_is_spelled_as_signals_spell_it(name: str) -> None:
 def test_a_key_that_is_a_foreign_key_is_spelled_like_its_target() -> None:
     parent = ByUUID.objects.create(id=TOKEN)
     capture.ByParent.objects.create(parent=parent)
-    assert [(one.model, one.object_id) for one in entries()] == [("byuuid", str(TOKEN)), ("byparent", str(TOKEN))]
+    assert [(one.model, one.object_id) for one in entries()] == [
+        ("byuuid", str(TOKEN)),
+        ("byparent", str(TOKEN)),
+    ]
 
 
-@pytest.mark.parametrize("code", ["a", 'q"uote', "back\\slash / 'x'", "\b\f\n\r\t\x01\x1f\x7fé\U0001f600 \u2028"])
+@pytest.mark.parametrize(
+    "code", ["a", 'q"uote', "back\\slash / 'x'", "\b\f\n\r\t\x01\x1f\x7fé\U0001f600 \u2028"]
+)
 def test_a_composite_key_is_spelled_as_json(code: str) -> None:
     row = ByThree.objects.create(tenant=7, code=code, token=TOKEN)
     text = to_text(ByThree, key_of(row))
@@ -146,7 +161,12 @@ def test_an_integer_key_moved_by_one_statement() -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE capture_tag SET id = id + 5")
     found = entries()
-    assert sorted((one.object_id, one.action) for one in found) == [("10", 3), ("15", 1), ("20", 3), ("25", 1)]
+    assert sorted((one.object_id, one.action) for one in found) == [
+        ("10", 3),
+        ("15", 1),
+        ("20", 3),
+        ("25", 1),
+    ]
     assert {one.natural_key for one in found if one.action == DELETION} == {'["a",null]', '["b",null]'}
 
 
@@ -175,14 +195,19 @@ def test_the_values_of_a_natural_key_are_read_back_by_their_fields() -> None:
     (entry,) = [one for one in entries(Moments) if one.action == DELETION]
     assert entry.natural_key is not None
     fields = [Moments._meta.get_field(name) for name in Moments.objects.fields]
-    read = tuple(field.to_python(value) for field, value in zip(fields, json.loads(entry.natural_key), strict=True))
+    read = tuple(
+        field.to_python(value) for field, value in zip(fields, json.loads(entry.natural_key), strict=True)
+    )
     assert read == key
 
 
 def test_each_table_of_inherited_models_logs_its_own_columns() -> None:
     row = Restaurant.objects.create(name="a", stars=1)
     key = str(row.pk)
-    assert [(one.model, one.object_id, one.action) for one in entries()] == [("place", key, 1), ("restaurant", key, 1)]
+    assert [(one.model, one.object_id, one.action) for one in entries()] == [
+        ("place", key, 1),
+        ("restaurant", key, 1),
+    ]
     row.name = "b"
     row.save()
     assert [(one.model, one.fields) for one in entries()] == [("place", ("name",))]

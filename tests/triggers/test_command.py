@@ -44,7 +44,11 @@ def names(table: str = "capture_unique") -> list[str]:
 
 
 def drop(name: str) -> None:
-    sql(f"DROP TRIGGER {name} ON capture_unique" if connection.vendor == "postgresql" else f"DROP TRIGGER {name}")
+    sql(
+        f"DROP TRIGGER {name} ON capture_unique"
+        if connection.vendor == "postgresql"
+        else f"DROP TRIGGER {name}"
+    )
 
 
 def problems(*arguments: str) -> str:
@@ -55,7 +59,9 @@ def problems(*arguments: str) -> str:
 
 
 def found_by_checks() -> list[tuple[str, str]]:
-    return [(str(one.id), one.msg) for one in check_triggers(databases=["default"]) if one.id != "synchro.W105"]
+    return [
+        (str(one.id), one.msg) for one in check_triggers(databases=["default"]) if one.id != "synchro.W105"
+    ]
 
 
 def test_repeating_it_changes_nothing() -> None:
@@ -151,6 +157,8 @@ def test_odd_names_get_triggers_of_their_own() -> None:
 
 
 def test_each_trigger_says_who_made_it_and_how_to_remove_it() -> None:
+    install("--uninstall")
+    install()
     tables = {
         "postgresql": "SELECT prosrc FROM pg_proc WHERE starts_with(proname, 'synchro_capture')",
         "mysql": "SELECT action_statement FROM information_schema.triggers WHERE trigger_schema = DATABASE()",
@@ -239,7 +247,9 @@ def test_two_processes_at_once() -> None:
 
 
 def test_moments_are_utc_by_the_databases_clock_whatever_the_zone_of_the_session() -> None:
-    zone = {"postgresql": "SET TIME ZONE 'Asia/Tokyo'", "mysql": "SET time_zone = '+09:00'"}.get(connection.vendor)
+    zone = {"postgresql": "SET TIME ZONE 'Asia/Tokyo'", "mysql": "SET time_zone = '+09:00'"}.get(
+        connection.vendor
+    )
     before = datetime.now(UTC) - timedelta(seconds=5)
     try:
         if zone:
@@ -265,8 +275,14 @@ def clerk(*rights: str) -> Iterator[str]:
     name = connection.settings_dict["NAME"]
     table = f"`{name}`.capture_unique" if mysql else "capture_unique"
     account = "'synchro_clerk'@'%'" if mysql else "synchro_clerk"
-    remove = [f"DROP USER IF EXISTS {account}"] if mysql else [f"DROP OWNED BY {account}", f"DROP ROLE {account}"]
-    make = f"CREATE USER {account} IDENTIFIED BY 'clerk'" if mysql else f"CREATE ROLE {account} LOGIN PASSWORD 'clerk'"
+    remove = (
+        [f"DROP USER IF EXISTS {account}"] if mysql else [f"DROP OWNED BY {account}", f"DROP ROLE {account}"]
+    )
+    make = (
+        f"CREATE USER {account} IDENTIFIED BY 'clerk'"
+        if mysql
+        else f"CREATE ROLE {account} LOGIN PASSWORD 'clerk'"
+    )
     sql(make, f"GRANT {', '.join(rights)} ON {table} TO {account}")
     if not mysql:
         sql(f"GRANT USAGE ON SEQUENCE capture_unique_id_seq TO {account}")
@@ -305,7 +321,7 @@ def test_an_account_that_may_not_create_triggers_is_told_what_to_run() -> None:
 
             target = next(iter(Declaration(connection, backend, True).targets(UNIQUE)))
             triggers = backend.compile(connection, target)
-            with pytest.raises(Exception) as caught:  # noqa: PT011
+            with pytest.raises(Exception) as caught:
                 backend.exchange(other, triggers, (), 5)
             told = backend.explained(caught.value, other)  # type: ignore[arg-type]
         finally:

@@ -52,7 +52,9 @@ def install_early() -> None:
     for model in state.apps.get_app_config("moving").get_models(include_auto_created=True):
         content_type, _ = ContentType.objects.get_or_create(app_label="moving", model=model._meta.model_name)
         key = key_fields(model)
-        columns = () if model._meta.auto_created else tuple(f for f in model._meta.concrete_fields if f not in key)
+        columns = (
+            () if model._meta.auto_created else tuple(f for f in model._meta.concrete_fields if f not in key)
+        )
         target = Target(model._meta.label, model._meta.db_table, content_type.pk, key, columns)
         backend.exchange(connection, backend.compile(connection, target), (), 10)
 

@@ -260,7 +260,10 @@ def _() -> Entries:
 
 @operation("`COPY`", ("postgresql",))
 def _() -> Entries:
-    with connection.cursor() as cursor, cursor.copy("COPY capture_unique (id, code, name) FROM STDIN") as copy:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy("COPY capture_unique (id, code, name) FROM STDIN") as copy,
+    ):
         copy.write_row((1, "a", "x"))
         copy.write_row((2, "b", "x"))
     return [("1", ADDITION, ""), ("2", ADDITION, "")]
@@ -286,7 +289,11 @@ def _(tmp_path: Path) -> Entries:
     with file.open("w") as out:
         csv.writer(out, delimiter="\t").writerows([[1, "a", "x"], [2, "b", "x"]])
     file.chmod(0o644)
-    client(f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE capture_unique (id, code, name)", "--local-infile=1", "-h127.0.0.1")
+    client(
+        f"LOAD DATA LOCAL INFILE '{file}' INTO TABLE capture_unique (id, code, name)",
+        "--local-infile=1",
+        "-h127.0.0.1",
+    )
     return [("1", ADDITION, ""), ("2", ADDITION, "")]
 
 
@@ -358,9 +365,7 @@ if hasattr(models, "DB_CASCADE"):
         return [("1", CHANGE, "file"), (str(file.pk), DELETION, "")]
 
 
-CASES = [
-    pytest.param(one, id=one.name.replace("`", "")) for one in OPERATIONS if engine() in one.engines
-]
+CASES = [pytest.param(one, id=one.name.replace("`", "")) for one in OPERATIONS if engine() in one.engines]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -38,7 +38,9 @@ def test_outside_a_transaction() -> None:
         Unique.objects.bulk_create([Unique(code=f"{n}") for n in range(500)])
         with connection.cursor() as cursor:
             cursor.execute("UPDATE capture_unique SET name = 'y'")
-            cursor.executemany("UPDATE capture_unique SET name = %s WHERE code = %s", [("z", "1"), ("z", "2")])
+            cursor.executemany(
+                "UPDATE capture_unique SET name = %s WHERE code = %s", [("z", "1"), ("z", "2")]
+            )
         Unique.objects.all().delete()
     assert brief() == []
     assert captured()

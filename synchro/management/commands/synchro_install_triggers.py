@@ -25,12 +25,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("models", nargs="*", metavar="app.Model", help="Only these models.")
-        parser.add_argument("--database", default=LOCAL, metavar="ALIAS", help="The database (default: %(default)s).")
         parser.add_argument(
-            "--lock-timeout", type=int, default=PATIENCE, metavar="SECONDS", help="How long to wait for a lock."
+            "--database", default=LOCAL, metavar="ALIAS", help="The database (default: %(default)s)."
+        )
+        parser.add_argument(
+            "--lock-timeout",
+            type=int,
+            default=PATIENCE,
+            metavar="SECONDS",
+            help="How long to wait for a lock.",
         )
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--check", action="store_true", help="Only tell what is wrong; exit status 1 if anything is.")
+        what.add_argument(
+            "--check", action="store_true", help="Only tell what is wrong; exit status 1 if anything is."
+        )
         what.add_argument("--uninstall", action="store_true", help="Remove the triggers.")
         parser.add_argument("--sql", action="store_true", help="Only print the SQL.")
 
@@ -39,7 +47,9 @@ class Command(BaseCommand):
             raise CommandError(f"There is no database {options['database']!r} in DATABASES.")
         connection = connections[options["database"]]
         try:
-            found = self.survey(connection, create=not (options["check"] or options["sql"] or options["uninstall"]))
+            found = self.survey(
+                connection, create=not (options["check"] or options["sql"] or options["uninstall"])
+            )
             findings = self.selected(found, options["models"])
             if options["check"]:
                 self.check_all(found, findings)
@@ -72,7 +82,9 @@ class Command(BaseCommand):
         if found.impossible:
             raise CommandError("\n".join(found.impossible.values()))
 
-    def uninstall_all(self, connection: BaseDatabaseWrapper, findings: Iterable[Finding], seconds: int) -> None:
+    def uninstall_all(
+        self, connection: BaseDatabaseWrapper, findings: Iterable[Finding], seconds: int
+    ) -> None:
         for finding in findings:
             removed = uninstall(connection, finding.stem, seconds)
             self.stdout.write(f"{finding.label}: {'removed' if removed else 'had none'}")
@@ -107,7 +119,9 @@ class Command(BaseCommand):
             )
         self.stdout.write(backend.script(statements) if statements else "-- Nothing to do.")
         if found.unnamed and not remove:
-            self.stderr.write("Run this first, and then --sql again, for the tables whose content type was missing.")
+            self.stderr.write(
+                "Run this first, and then --sql again, for the tables whose content type was missing."
+            )
 
 
 def _done(finding: Finding | None) -> str:
