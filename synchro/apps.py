@@ -11,12 +11,16 @@ class SynchroConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from synchro import conf, registry, signals
+        from synchro import checks, conf, registry, signals
+        from synchro.checkpoint import checkpoint_set
+        from synchro.replay.form import on_checkpoint_set
 
         conf.check_at_start()
         registry.watched_models()
         signals.connect()
         self._keep_triggers()
+        checks.connect()
+        checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _keep_triggers(self) -> None:
         from synchro.triggers import checks, migrate

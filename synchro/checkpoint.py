@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import dbsettings
+from dbsettings.signals import setting_changed
 from django.conf import settings
-from django.dispatch import Signal
+from django.core.cache import cache
+from django.dispatch import Signal, receiver
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class CheckpointValue(dbsettings.DateTimeValue):  # type: ignore[misc]
     """
     A moment with its microseconds, read from the database each time.
 
-    The value of dbsettings that this one replaces loses the fraction of the second, and is cached per process.
+    The value of dbsettings that this one replaces loses the fraction of the second, and is cached.
     """
 
     def __get__(self, instance: Any = None, cls: type | None = None) -> datetime | None:
@@ -48,16 +50,30 @@ class CheckpointValue(dbsettings.DateTimeValue):  # type: ignore[misc]
         value = stored.values_list("value", flat=True).first()
         return self.to_python(value if value is not None else self.default)
 
-    def __set__(self, instance: Any, value: datetime | str) -> None:
-        from dbsettings.loading import set_setting_value
+    def __set__(self, instance: Any, value: datetime | str | None) -> None:
+        moment = self.to_python(value)
+        if value and moment is None:
+            raise ValueError(
+                f"{value!r} is no moment; give a datetime, or a text such as '2020-01-31 12:00:00'."
+            )
+        self._store(self.get_db_prep_save(value))
+        setting_changed.send(sender=self, value=moment)
 
-        set_setting_value(*self.key, value)
-        if not _by_a_run.get():
-            moment = self.to_python(value)
-            if moment is not None:
-                checkpoint_set.send(sender=type(self), moment=aware(moment).astimezone(UTC))
+    def _store(self, text: str) -> None:
+        """
+        Write what `__get__` will read.
 
-    def get_db_prep_save(self, value: datetime | str, oldvalue: Any = None) -> str:
+        dbsettings looks in its cache for the row, and writes a second one where the cache is wrong.
+        """
+        from dbsettings.models import Setting
+
+        module, klass, name = self.key
+        row = {"module_name": module, "class_name": klass, "attribute_name": name}
+        if not Setting.objects.filter(**row).update(value=text):
+            Setting.objects.create(**row, value=text)
+        cache.delete(".".join(("dbsettings", *self.key)))
+
+    def get_db_prep_save(self, value: datetime | str | None, **_options: Any) -> str:
         moment = self.to_python(value)
         return "" if moment is None else aware(moment).astimezone(UTC).isoformat(timespec="microseconds")
 
@@ -75,6 +91,13 @@ class CheckpointValue(dbsettings.DateTimeValue):  # type: ignore[misc]
             return datetime.fromisoformat(text)
         except ValueError:
             return self._parse_format(text)  # type: ignore[no-any-return]
+
+
+@receiver(setting_changed, dispatch_uid="synchro_checkpoint")
+def on_setting_changed(sender: Any, value: datetime | None, **_kwargs: Any) -> None:
+    """However it was set: as an attribute, or by a person in the editor of dbsettings."""
+    if isinstance(sender, CheckpointValue) and value is not None and not _by_a_run.get():
+        checkpoint_set.send(sender=type(sender), moment=aware(value).astimezone(UTC))
 
 
 def aware(moment: datetime) -> datetime:

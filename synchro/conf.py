@@ -42,7 +42,9 @@ class Setting(Generic[T]):
             return self
         value: T = getattr(settings, self.name, self.default)
         if self.choices and value not in self.choices:
-            raise ImproperlyConfigured(f"{self.name} is {value!r}; it can be {' or '.join(map(repr, self.choices))}.")
+            raise ImproperlyConfigured(
+                f"{self.name} is {value!r}; it can be {' or '.join(map(repr, self.choices))}."
+            )
         return value
 
 
@@ -73,13 +75,17 @@ class Conf:
 
         Raises `ImproperlyConfigured` for an alias that is not in ``DATABASES``, or is LOCAL's.
         """
-        value: str | Sequence[str] | None = getattr(settings, "SYNCHRO_REMOTE", None)
-        aliases = () if value is None else (value,) if isinstance(value, str) else tuple(value)
+        value: Any = getattr(settings, "SYNCHRO_REMOTE", None)
+        aliases = () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)
         for alias in aliases:
+            if not isinstance(alias, str):
+                raise ImproperlyConfigured(f"SYNCHRO_REMOTE names {alias!r}, which is no database alias.")
             if alias not in settings.DATABASES:
                 raise ImproperlyConfigured(f"SYNCHRO_REMOTE names {alias!r}, which is not in DATABASES.")
             if alias == LOCAL:
-                raise ImproperlyConfigured(f"SYNCHRO_REMOTE names {LOCAL!r}, the database whose changes are captured.")
+                raise ImproperlyConfigured(
+                    f"SYNCHRO_REMOTE names {LOCAL!r}, the database whose changes are captured."
+                )
         if len(set(aliases)) != len(aliases):
             raise ImproperlyConfigured("SYNCHRO_REMOTE names a database twice.")
         return aliases
@@ -97,7 +103,6 @@ def check_at_start() -> None:
             RuntimeWarning,
             stacklevel=2,
         )
-    assert conf.remotes is not None
-    assert conf.capture
-    assert conf.identity
-    assert conf.on_error
+    # Each raises ImproperlyConfigured when it is read. No `assert`: python -O would not read them.
+    for name in ("remotes", "capture", "identity", "on_error"):
+        getattr(conf, name)

@@ -66,6 +66,14 @@ def content_type_key(**kwargs: Any) -> models.ForeignKey[Any, Any]:
     )
 
 
+def content_type_name(pk: int) -> str:
+    """From Django's cache: no query for each row of a list, and no failure where the content type is gone."""
+    try:
+        return str(ContentType.objects.get_for_id(pk))
+    except ContentType.DoesNotExist:
+        return f"({pk})"
+
+
 class ChangeLog(models.Model):
     """An entry: this object was added, changed, deleted, or its m2m set changed."""
 
@@ -81,6 +89,8 @@ class ChangeLog(models.Model):
     fields = NamesField(_("fields"), null=True, blank=True)
     #: Of a deletion: the natural key's values, as a JSON list; None where the model has none.
     natural_key = models.TextField(_("natural key"), null=True, blank=True)
+    #: Of a change of an m2m set: the keys of the objects that came or went, as a JSON list; None for any.
+    members = models.TextField(_("members"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("entry")
@@ -92,7 +102,7 @@ class ChangeLog(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.get_action_display()}: {self.content_type} {self.object_id}"
+        return f"{self.get_action_display()}: {content_type_name(self.content_type_id)} {self.object_id}"
 
 
 class Node(models.Model):
@@ -135,10 +145,12 @@ class Baseline(models.Model):
         verbose_name = _("baseline")
         verbose_name_plural = _("baselines")
         default_permissions = ("view",)
-        constraints = (models.UniqueConstraint(fields=("node", "content_type"), name="synchro_baseline_unique"),)
+        constraints = (
+            models.UniqueConstraint(fields=("node", "content_type"), name="synchro_baseline_unique"),
+        )
 
     def __str__(self) -> str:
-        return f"{self.node} {self.content_type} {self.highest}"
+        return f"{self.node} {content_type_name(self.content_type_id)} {self.highest}"
 
 
 class Batch(models.Model):
@@ -162,7 +174,8 @@ class Batch(models.Model):
 class Peer(models.Model):
     """Another node that this one has met, as REMOTE or as the node that replays into this one."""
 
-    uuid = models.UUIDField(_("node"), unique=True)
+    #: None for a REMOTE without synchro tables, which has no name.
+    uuid = models.UUIDField(_("node"), unique=True, null=True)
     alias = models.CharField(_("alias"), max_length=255, blank=True)
 
     class Meta:
@@ -179,6 +192,8 @@ class Checkpoint(models.Model):
 
     peer = models.OneToOneField(Peer, models.CASCADE, primary_key=True)
     batch = models.BigIntegerField(default=0)
+    #: How far REMOTE's log had been looked at: conflicts with older changes are on record already.
+    seen = models.BigIntegerField(default=0)
     date = UTCDateTimeField(null=True)
 
     class Meta:
@@ -212,7 +227,13 @@ class Reference(models.Model):
     id = models.BigAutoField(primary_key=True)
     #: None only for references of django-synchro 0.7, until the first run meets the REMOTE that they are about.
     peer = models.ForeignKey(
-        Peer, models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+", verbose_name=_("peer")
+        Peer,
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        verbose_name=_("peer"),
     )
     content_type = content_type_key()
     local_object_id = models.CharField(_("local object id"), max_length=255)
@@ -231,7 +252,7 @@ class Reference(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.content_type} {self.local_object_id} = {self.peer} {self.remote_object_id}"
+        return f"{content_type_name(self.content_type_id)} {self.local_object_id} = {self.peer} {self.remote_object_id}"
 
 
 class Conflict(models.Model):
@@ -263,7 +284,7 @@ class Conflict(models.Model):
         default_permissions = ("view",)
 
     def __str__(self) -> str:
-        return f"{self.content_type} {self.object_id}: {self.decision}"
+        return f"{content_type_name(self.content_type_id)} {self.object_id}: {self.decision}"
 
 
 class CaptureSwitch(models.Model):

@@ -24,17 +24,21 @@ class NaturalManager(models.Manager[Any]):
 
     fields: ClassVar[tuple[str, ...]] = ()
     allow_many: ClassVar[bool] = False
+    #: Of a class that a call made: the class that was called, and the manager it was told to extend.
+    made_from: ClassVar[tuple[type[NaturalManager], type[models.Manager[Any]]]]
 
-    def __new__(cls, *fields: str, manager: type[models.Manager[Any]] = models.Manager, allow_many: bool = False) -> Self:
+    def __new__(
+        cls, *fields: str, manager: type[models.Manager[Any]] = models.Manager, allow_many: bool = False
+    ) -> Self:
         if cls.fields:
             return super().__new__(cls)
         _check_arguments(cls, fields, manager)
-        return super().__new__(_made(cls, fields, manager, allow_many))
+        return super().__new__(_made(cls, fields, manager, allow_many))  # type: ignore[return-value,arg-type]
 
-    def __init__(self, *fields: str, manager: type[models.Manager[Any]] = models.Manager, allow_many: bool = False) -> None:
+    def __init__(self, *_fields: str, **_options: Any) -> None:
         super().__init__()
         # Django copies a manager by its constructor's arguments, and these have become the class.
-        self._constructor_args = ((), {})
+        self._constructor_args: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 
     def get_by_natural_key(self, *key: Any) -> Any:
         """
@@ -43,7 +47,9 @@ class NaturalManager(models.Manager[Any]):
         Raises the model's ``DoesNotExist`` and, unless ``allow_many``, ``MultipleObjectsReturned``.
         """
         if len(key) != len(self.fields):
-            raise ValueError(f"{self.model._meta.label}: a natural key has {len(self.fields)} values, not {len(key)}.")
+            raise ValueError(
+                f"{self.model._meta.label}: a natural key has {len(self.fields)} values, not {len(key)}."
+            )
         lookup = dict(zip(self.fields, key, strict=True))
         if not self.allow_many:
             return self.get(**lookup)
@@ -53,16 +59,18 @@ class NaturalManager(models.Manager[Any]):
         return found
 
     def deconstruct(self) -> Any:
-        """As a migration writes it: by the call that makes it. `use_in_migrations` decides whether it does."""
-        made = type(self)
-        if NaturalManager not in made.__bases__[:1] or made.__module__ != NaturalManager.__module__:
+        """As a migration writes it: by the call that makes it. `use_in_migrations` decides whether."""
+        if "made_from" not in vars(type(self)):
             return super().deconstruct()
+        cls, manager = self.made_from
+        module = "synchro.core" if cls is NaturalManager else cls.__module__
+        path = f"{module}.{cls.__qualname__}"
         kwargs: dict[str, Any] = {}
-        if len(made.__bases__) > 1:
-            kwargs["manager"] = made.__bases__[1]
+        if manager is not models.Manager:
+            kwargs["manager"] = manager
         if self.allow_many:
             kwargs["allow_many"] = True
-        return False, "synchro.core.NaturalManager", None, self.fields, kwargs
+        return False, path, None, self.fields, kwargs
 
 
 @cache
@@ -70,9 +78,15 @@ def _made(
     cls: type[NaturalManager], fields: tuple[str, ...], manager: type[models.Manager[Any]], allow_many: bool
 ) -> type[NaturalManager]:
     """The class for these arguments: always the same one, since migrations compare managers by class."""
-    bases = (cls,) if issubclass(cls, manager) else (cls, manager)
+    bases = (cls,) if issubclass(cls, manager) else (manager,) if issubclass(manager, cls) else (cls, manager)
     name = f"{cls.__name__}For{'And'.join(part.title() for part in fields)}"
-    return type(name, bases, {"fields": fields, "allow_many": allow_many, "__module__": cls.__module__})
+    namespace = {
+        "fields": fields,
+        "allow_many": allow_many,
+        "made_from": (cls, manager),
+        "__module__": cls.__module__,
+    }
+    return type(name, bases, namespace)
 
 
 def _check_arguments(cls: type, fields: tuple[Any, ...], manager: Any) -> None:
@@ -90,19 +104,27 @@ class NaturalKeyModelBase(ModelBase):
     def __new__(cls, name: str, bases: tuple[type, ...], attrs: dict[str, Any], **kwargs: Any) -> Any:
         if not any(isinstance(base, NaturalKeyModelBase) for base in bases):
             return super().__new__(cls, name, bases, attrs, **kwargs)
-        fields = attrs.get("_natural_key")
-        if fields:
-            attrs["objects"] = _natural_manager(fields, attrs)
+        fields = _own_or_inherited("_natural_key", bases, attrs, ())
+        if fields and not attrs.keys().isdisjoint(("_natural_key", "_natural_manager_kwargs", "objects")):
+            options = _own_or_inherited("_natural_manager_kwargs", bases, attrs, {})
+            attrs["objects"] = _natural_manager(fields, options, attrs.get("objects"))
+        elif not fields and not getattr(attrs.get("Meta"), "abstract", False):
+            raise ValidationError(f"{name} needs _natural_key, the names of the fields that it is known by.")
         return super().__new__(cls, name, bases, attrs, **kwargs)
 
 
-def _natural_manager(fields: Any, attrs: dict[str, Any]) -> NaturalManager:
+def _own_or_inherited(name: str, bases: tuple[type, ...], attrs: dict[str, Any], default: Any) -> Any:
+    return attrs.get(name) or next((found for base in bases if (found := getattr(base, name, None))), default)
+
+
+def _natural_manager(
+    fields: Any, options: dict[str, Any], defined: models.Manager[Any] | None
+) -> NaturalManager:
     if isinstance(fields, str):
         raise ValidationError(f"_natural_key is a tuple of field names; write ({fields!r},).")
-    kwargs = dict(attrs.get("_natural_manager_kwargs", {}))
-    if "objects" in attrs:
-        kwargs.setdefault("manager", type(attrs["objects"]))
-    return NaturalManager(*fields, **kwargs)
+    if defined is not None:
+        options = {"manager": type(defined), **options}
+    return NaturalManager(*fields, **options)
 
 
 class NaturalKeyModel(models.Model, metaclass=NaturalKeyModelBase):
@@ -125,6 +147,9 @@ class NaturalKeyModel(models.Model, metaclass=NaturalKeyModelBase):
 
 
 def _follow(instance: Any, path: str) -> Any:
+    """The value at the end of ``city__name``; None where there is no city."""
     for name in path.split("__"):
+        if instance is None:
+            return None
         instance = getattr(instance, name)
     return instance

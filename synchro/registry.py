@@ -46,7 +46,8 @@ class Table:
 
 
 def skipped_names(model: type[Model]) -> frozenset[str]:
-    return frozenset(getattr(model, "SYNCHRO_SKIP", ()))
+    names: str | Iterable[str] = getattr(model, "SYNCHRO_SKIP", ())
+    return frozenset((names,) if isinstance(names, str) else names)
 
 
 @cache
@@ -86,7 +87,7 @@ def m2m_fields(model: type[Model]) -> Iterator[ManyToManyField[Any, Any]]:
 
 
 @lru_cache(maxsize=8)
-def _watched(setting: tuple[Any, ...]) -> tuple[type[Model], ...]:
+def _watched(setting: tuple[tuple[str, ...], ...]) -> tuple[type[Model], ...]:
     found: dict[type[Model], None] = {}
     for entry in setting:
         for model in _models_of(entry):
@@ -95,7 +96,7 @@ def _watched(setting: tuple[Any, ...]) -> tuple[type[Model], ...]:
 
 
 @lru_cache(maxsize=8)
-def _watched_set(setting: tuple[Any, ...]) -> frozenset[type[Model]]:
+def _watched_set(setting: tuple[tuple[str, ...], ...]) -> frozenset[type[Model]]:
     return frozenset(_watched(setting))
 
 
@@ -106,29 +107,34 @@ def forget_cached() -> None:
     _synchronized.cache_clear()
 
 
-def _add(model: type[Model], found: dict[type[Model], None]) -> None:
-    concrete = model._meta.concrete_model
+def _add(model: type[Model] | None, found: dict[type[Model], None]) -> None:
+    concrete = model._meta.concrete_model if model else None
     if concrete is None or concrete in found:
         return
     if concrete._meta.app_label == "synchro":
-        raise ImproperlyConfigured("SYNCHRO_MODELS names synchro itself, whose tables are never synchronized.")
+        raise ImproperlyConfigured(
+            "SYNCHRO_MODELS names synchro itself, whose tables are never synchronized."
+        )
     for parent in concrete._meta.parents:
         _add(parent, found)
     found[concrete] = None
     for field in m2m_fields(concrete):
-        _add(field.remote_field.through, found)
+        if field.name not in skipped_names(concrete):
+            _add(field.remote_field.through, found)
 
 
-def _models_of(entry: Any) -> Iterable[type[Model]]:
-    if isinstance(entry, str):
-        return _app(entry).get_models()
+def _models_of(entry: tuple[str, ...]) -> Iterable[type[Model]]:
     app, *names = entry
     config = _app(app)
     return [_model(config, name) for name in names] if names else config.get_models()
 
 
 def _app(name: str) -> AppConfig:
-    for config in apps.get_app_configs():
+    configs = list(apps.get_app_configs())
+    for config in configs:
+        if name in (config.label, config.name):
+            return config
+    for config in configs:
         if name.lower() in (config.label.lower(), config.name.lower()):
             return config
     raise ImproperlyConfigured(
@@ -145,5 +151,19 @@ def _model(config: AppConfig, name: str) -> type[Model]:
         ) from None
 
 
-def _hashable(setting: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(entry if isinstance(entry, str) else tuple(entry) for entry in setting)
+def _hashable(setting: Any) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(setting, list | tuple | set | frozenset):
+        raise ImproperlyConfigured(
+            f"SYNCHRO_MODELS is {setting!r}; it must be a list, such as [{setting!r}]."
+        )
+    return tuple(map(_entry, setting))
+
+
+def _entry(entry: Any) -> tuple[str, ...]:
+    """An app, and the names of its models, if any."""
+    parts = (entry,) if isinstance(entry, str) else tuple(entry) if isinstance(entry, list | tuple) else ()
+    if not parts or not all(isinstance(part, str) for part in parts):
+        raise ImproperlyConfigured(
+            f"SYNCHRO_MODELS holds {entry!r}, neither an app nor a tuple of an app and names of its models."
+        )
+    return parts

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.core.serializers.json import DjangoJSONEncoder
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import ManyToManyField, Model, Q
 from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.utils.timezone import is_aware
 
 from synchro.conf import LOCAL, conf
-from synchro.keys import key_of, to_text
+from synchro.keys import key_fields, key_of, normalize, to_text, value_to_text
 from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
 from synchro.registry import is_watched, skipped_names
 from synchro.switch import is_capture_off
@@ -30,7 +32,12 @@ def connect() -> None:
 
 
 def on_save(
-    sender: type[Model], instance: Model, created: bool, using: str, update_fields: Iterable[str] | None, **kwargs: Any
+    sender: type[Model],
+    instance: Model,
+    created: bool,
+    using: str,
+    update_fields: Iterable[str] | None,
+    **kwargs: Any,
 ) -> None:
     if not _captures(using):
         return
@@ -47,13 +54,19 @@ def on_delete(sender: type[Model], instance: Model, using: str, **kwargs: Any) -
 
 
 def on_m2m_changed(
-    sender: type[Model], instance: Model, action: str, reverse: bool, using: str, pk_set: set[Any] | None, **kwargs: Any
+    sender: type[Model],
+    instance: Model,
+    action: str,
+    reverse: bool,
+    using: str,
+    pk_set: set[Any] | None,
+    **kwargs: Any,
 ) -> None:
     if not _captures(using) or not is_watched(sender):
         return
     if sender._meta.auto_created:
         if action in ("post_add", "post_remove", "post_clear") and pk_set != set():
-            _log_m2m(sender, instance, reverse)
+            _log_m2m(sender, instance, reverse, pk_set)
     else:
         _log_through(sender, instance, action, reverse, using, pk_set)
 
@@ -77,10 +90,17 @@ def _watched_line(sender: type[Model]) -> list[type[Model]]:
 
 
 def _synchronized(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
-    """Field names among `names` (which may be column attributes, such as ``owner_id``) that are synchronized."""
-    skipped = skipped_names(model)
-    fields = {name: field.name for field in model._meta.concrete_fields for name in (field.name, field.attname)}
-    return tuple(sorted({fields[name] for name in names if name in fields} - skipped))
+    """Names among `names` (which may be column attributes, such as ``owner_id``) that are synchronized."""
+    wanted = set(names)
+    return tuple(
+        sorted(
+            field.name
+            for field in model._meta.concrete_fields
+            # An inherited column belongs to the parent's table, and the parent says whether it is skipped.
+            if not wanted.isdisjoint((field.name, field.attname))
+            and field.name not in skipped_names(field.model)
+        )
+    )
 
 
 def _log(
@@ -89,6 +109,7 @@ def _log(
     action: int,
     fields: tuple[str, ...] | None = None,
     natural_key: str | None = None,
+    members: str | None = None,
 ) -> None:
     ChangeLog.objects.using(LOCAL).create(
         content_type=_content_type(model),
@@ -96,6 +117,7 @@ def _log(
         action=action,
         fields=fields,
         natural_key=natural_key,
+        members=members,
     )
 
 
@@ -104,17 +126,43 @@ def _content_type(model: type[Model]) -> ContentType:
 
 
 def _natural_key(instance: Model) -> str | None:
+    """
+    The natural key's values as a JSON list.
+
+    None for an object that has none, or none any more since an object that it names is missing: the deletion
+    itself must not fail for that.
+    """
     if not hasattr(instance, "natural_key"):
         return None
-    return json.dumps(instance.natural_key(), cls=DjangoJSONEncoder)
+    try:
+        values = instance.natural_key()
+    except (AttributeError, ObjectDoesNotExist):
+        return None
+    return json.dumps(
+        values if isinstance(values, tuple | list) else [values], default=_as_json, ensure_ascii=False
+    )
 
 
-def _log_m2m(through: type[Model], instance: Model, reverse: bool) -> None:
+def _as_json(value: Any) -> Any:
+    """A value that JSON has no type for; an object stands for its key, as it does in its column."""
+    match value:
+        case Model():
+            return key_of(value)
+        case datetime() if is_aware(value):
+            return value.astimezone(UTC).isoformat(timespec="microseconds")
+    return value_to_text(value)
+
+
+def _log_m2m(through: type[Model], instance: Model, reverse: bool, pk_set: set[Any] | None) -> None:
     """The set of an automatic many-to-many field changed: an entry of the object whose manager was used."""
     field = _field_of(through)
     model = field.related_model if reverse else field.model
     name = f"{field.model._meta.label}.{field.name}" if reverse else field.name
-    _log(model._meta.concrete_model, instance, M2M_CHANGE, (name,))
+    far = key_fields(through)[0 if reverse else 1]
+    members = (
+        None if pk_set is None else json.dumps(sorted(value_to_text(normalize(far, pk)) for pk in pk_set))
+    )
+    _log(model._meta.concrete_model, instance, M2M_CHANGE, (name,), members=members)
 
 
 def _field_of(through: type[Model]) -> ManyToManyField[Any, Any]:
@@ -133,24 +181,24 @@ def _log_through(
     """
     if action != "post_add" or not pk_set:
         return
-    rows = through._base_manager.using(using).filter(_added(through, instance, reverse, pk_set))
+    field = _field_through(through, type(instance), reverse)
+    rows = through._base_manager.using(using).filter(_added(field, instance, reverse, pk_set))
     content_type = _content_type(through)
     entries = (
         ChangeLog(content_type=content_type, object_id=to_text(through, key_of(row)), action=ADDITION)
         for row in rows.iterator()
     )
     ChangeLog.objects.using(LOCAL).bulk_create(entries, batch_size=1000)
+    if field.remote_field.symmetrical:
+        # Django writes the mirrored rows after this signal and sends none about them.
+        _log(field.model, instance, M2M_CHANGE, (field.name,))
 
 
-def _added(through: type[Model], instance: Model, reverse: bool, pk_set: set[Any]) -> Q:
-    field = _field_through(through, type(instance), reverse)
+def _added(field: ManyToManyField[Any, Any], instance: Model, reverse: bool, pk_set: set[Any]) -> Q:
     near, far = field.m2m_field_name(), field.m2m_reverse_field_name()
     if reverse:
         near, far = far, near
-    added = Q(**{near: instance, f"{far}__in": pk_set})
-    if field.remote_field.symmetrical:
-        added |= Q(**{far: instance, f"{near}__in": pk_set})
-    return added
+    return Q(**{near: instance, f"{far}__in": pk_set})
 
 
 def _field_through(through: type[Model], model: type[Model], reverse: bool) -> ManyToManyField[Any, Any]:

@@ -18,38 +18,36 @@ from synchro.engines import engine_for
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_depth: ContextVar[int] = ContextVar("synchro_capture_off", default=0)
+#: What is to be undone at the end of each block that this thread or task is in.
+_blocks: ContextVar[tuple[ExitStack, ...]] = ContextVar("synchro_capture_off", default=())
 
 
 def is_capture_off() -> bool:
-    return _depth.get() > 0
+    return bool(_blocks.get())
 
 
 class DisableSynchroLog(AbstractContextManager["DisableSynchroLog"]):
     """
     Inside, changes are not captured: ``with DisableSynchroLog(): ...``.
 
-    It holds for the current thread or async task, and with trigger capture for its connection to LOCAL. It can be
-    nested and used again, and an exception ends it like any other way out.
+    It holds for the current thread or async task, and with trigger capture for its connection to LOCAL. It
+    can be nested, used again and shared between threads, and an exception ends it like any other way out.
     """
-
-    def __init__(self) -> None:
-        self._stacks: list[ExitStack] = []
 
     def __enter__(self) -> DisableSynchroLog:
         stack = ExitStack()
         if conf.capture == "triggers":
             connection = connections[LOCAL]
             stack.enter_context(engine_for(connection).capture_off(connection))
-        _depth.set(_depth.get() + 1)
-        stack.callback(lambda: _depth.set(_depth.get() - 1))
-        self._stacks.append(stack)
+        _blocks.set((*_blocks.get(), stack))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._stacks.pop().__exit__(kind, error, traceback)
+        *outer, stack = _blocks.get()
+        _blocks.set(tuple(outer))
+        stack.__exit__(kind, error, traceback)
 
 
 def disable_synchro_log(function: Callable[P, R]) -> Callable[P, R]:

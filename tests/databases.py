@@ -17,8 +17,8 @@ def database_from_url(url: str, name_suffix: str) -> dict[str, Any]:
     """
     The ``DATABASES`` entry for a URL such as ``mysql://root:secret@127.0.0.1:3307/synchro``.
 
-    ``sqlite:////folder/file`` names a file. `name_suffix` keeps the test databases of the two sides apart where
-    both live on one server.
+    ``sqlite:////folder/file`` names a file. `name_suffix` keeps the test databases of the two sides apart
+    where both live on one server.
     """
     parts = urlsplit(url)
     if parts.scheme not in ENGINES:

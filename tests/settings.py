@@ -1,8 +1,8 @@
 """
 The one settings module of the suite.
 
-``SYNCHRO_TEST_LOCAL`` and ``SYNCHRO_TEST_REMOTE`` are database URLs (see `tests.databases`); without them both
-databases are SQLite files in a temporary folder.
+``SYNCHRO_TEST_LOCAL`` and ``SYNCHRO_TEST_REMOTE`` are database URLs (see `tests.databases`); without them
+both databases are SQLite files in a temporary folder.
 """
 
 from __future__ import annotations
@@ -29,13 +29,21 @@ INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.messages",
     "django.contrib.sessions",
+    "django_filters",
+    "rest_framework",
     "dbsettings",
+    "django_spicy_id",
     "synchro",
+    "tests.people",
     "tests.shop",
     "tests.spicy",
     "tests.capture",
     "tests.moving",
+    "tests.unwatched",
 ]
+MIGRATION_MODULES = {
+    label: f"tests.initial.{label}" for label in ("capture", "people", "shop", "spicy", "unwatched")
+}
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

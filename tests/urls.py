@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls)]
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("spicy/", include("tests.spicy.urls")),
+    path("synchro/", include("synchro.urls")),
+]

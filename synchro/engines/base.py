@@ -24,6 +24,11 @@ def chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
         yield rows[start : start + size]
 
 
+def quoted(connection: BaseDatabaseWrapper, name: str) -> str:
+    """A name as it stands in a statement that binds values, where a percent sign means a place for one."""
+    return connection.ops.quote_name(name).replace("%", "%%")
+
+
 class Engine(ABC):
     #: Whether the foreign keys that Django makes are checked only at the end of the transaction.
     defers_foreign_keys: bool
@@ -46,8 +51,8 @@ class Engine(ABC):
         lock: bool = False,
     ) -> Iterator[tuple[Any, ...]]:
         """The `columns` of the rows whose `key` columns are among `keys`; with `lock`, kept from changing."""
-        names = ", ".join(map(connection.ops.quote_name, columns))
-        start = f"SELECT {names} FROM {connection.ops.quote_name(table)} WHERE "
+        names = ", ".join(quoted(connection, column) for column in columns)
+        start = f"SELECT {names} FROM {quoted(connection, table)} WHERE "
         for part in chunks(keys, self.key_chunk(len(key))):
             condition, values = self.key_condition(connection, key, part)
             with connection.cursor() as cursor:
@@ -58,7 +63,7 @@ class Engine(ABC):
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
     ) -> tuple[str, Sequence[Any]]:
         """SQL, and the values to bind, that picks the rows with these keys."""
-        names = ", ".join(map(connection.ops.quote_name, key))
+        names = ", ".join(quoted(connection, column) for column in key)
         if len(key) == 1:
             return f"{names} IN ({', '.join(['%s'] * len(keys))})", [value for (value,) in keys]
         one = f"({', '.join(['%s'] * len(key))})"
@@ -68,7 +73,9 @@ class Engine(ABC):
         """How many keys of `width` columns one statement names."""
         return max(1, self.max_values // width)
 
-    def insert(self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    def insert(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
         """Insert `rows`. A key or a unique value that is taken already raises Django's `IntegrityError`."""
         with connection.cursor() as cursor:
             for part in chunks(rows, max(1, self.max_values // len(columns))):
@@ -77,14 +84,19 @@ class Engine(ABC):
     def insert_sql(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
     ) -> tuple[str, list[Any]]:
-        quote = connection.ops.quote_name
+        names = ", ".join(quoted(connection, column) for column in columns)
         one = f"({', '.join(['%s'] * len(columns))})"
-        sql = f"INSERT INTO {quote(table)} ({', '.join(map(quote, columns))}) VALUES {', '.join([one] * len(rows))}"
+        sql = f"INSERT INTO {quoted(connection, table)} ({names}) VALUES {', '.join([one] * len(rows))}"
         return sql, list(chain.from_iterable(rows))
 
     @abstractmethod
     def insert_returning(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row], key: str
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        key: str,
     ) -> list[int]:
         """Insert `rows`, which lack the automatic `key`, and return the keys that they were given, in order."""
 
@@ -99,13 +111,15 @@ class Engine(ABC):
     ) -> None:
         """In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`."""
 
-    def delete(self, connection: BaseDatabaseWrapper, table: str, key: Sequence[str], keys: Sequence[Row]) -> int:
+    def delete(
+        self, connection: BaseDatabaseWrapper, table: str, key: Sequence[str], keys: Sequence[Row]
+    ) -> int:
         """Delete the rows with these keys and return how many there were."""
         count = 0
         with connection.cursor() as cursor:
             for part in chunks(keys, self.key_chunk(len(key))):
                 condition, values = self.key_condition(connection, key, part)
-                cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)} WHERE {condition}", values)
+                cursor.execute(f"DELETE FROM {quoted(connection, table)} WHERE {condition}", values)
                 count += cursor.rowcount
         return count
 
@@ -129,6 +143,13 @@ class Engine(ABC):
 
     def begin_writing(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027
         """First thing in a transaction that will write: take what could not be taken later on."""
+
+    def before_read_committed(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027
+        """Make the transaction that begins next see what others commit while it runs, whatever the default is."""
+
+    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether each statement of the present transaction sees what others have committed up to then."""
+        return True
 
     # -- the life of the database -------------------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from synchro.engines.base import Engine, Row, chunks
 from synchro.engines.capture import SessionSwitch
 
+INCOMING = "synchro_incoming"
+
 
 class MySQL(Engine):
     defers_foreign_keys = False
@@ -21,7 +23,12 @@ class MySQL(Engine):
     lock_clause = " FOR UPDATE"
 
     def insert_returning(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row], key: str
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        key: str,
     ) -> list[int]:
         keys: list[int] = []
         with connection.cursor() as cursor:
@@ -43,22 +50,26 @@ class MySQL(Engine):
         key: Sequence[str],
         rows: Sequence[Row],
     ) -> None:
-        # Every row exists, so each meets itself by its primary key and no other row by a unique value.
+        # Not by INSERT ... ON DUPLICATE KEY UPDATE: it would want values for columns that are not to be touched,
+        # fire the triggers of an insertion, and take any row with an equal unique value for the one that is meant.
         quote = connection.ops.quote_name
         values = [column for column in columns if column not in key]
         if not values:
             return
-        assignments = ", ".join(f"{quote(c)} = {self.new_value(quote(c))}" for c in values)
+        target, incoming = quote(table), quote(INCOMING)
+        names = ", ".join(map(quote, columns))
+        same_key = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
+        assignments = ", ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in values)
         with connection.cursor() as cursor:
-            for part in chunks(rows, max(1, self.max_values // len(columns))):
-                sql, bound = self.insert_sql(connection, table, columns, part)
-                cursor.execute(f"{sql}{self.alias} ON DUPLICATE KEY UPDATE {assignments}", bound)
-
-    #: How ON DUPLICATE KEY UPDATE names the row that was to be inserted.
-    alias = " AS synchro_new"
-
-    def new_value(self, column: str) -> str:
-        return f"synchro_new.{column}"
+            # Of the target's types and collations, without its constraints. This does not commit.
+            cursor.execute(f"CREATE TEMPORARY TABLE {incoming} AS SELECT {names} FROM {target} LIMIT 0")
+        try:
+            self.insert(connection, INCOMING, columns, rows)
+            with connection.cursor() as cursor:
+                cursor.execute(f"UPDATE {target} JOIN {incoming} ON {same_key} SET {assignments}")
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f"DROP TEMPORARY TABLE {incoming}")
 
     @contextmanager
     def without_foreign_key_checks(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
@@ -73,6 +84,20 @@ class MySQL(Engine):
     def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         with SessionSwitch.off(connection):
             yield
+
+    def before_read_committed(self, connection: BaseDatabaseWrapper) -> None:
+        if not connection.in_atomic_block:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+        if not connection.savepoint_ids:  # the outermost block asked for it
+            return True
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT @@{self.isolation_variable}")
+            return bool(cursor.fetchone()[0] == "READ-COMMITTED")
+
+    isolation_variable = "transaction_isolation"
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:
@@ -123,10 +148,7 @@ class MySQL(Engine):
 
 
 class MariaDB(MySQL):
-    alias = ""
-
-    def new_value(self, column: str) -> str:
-        return f"VALUES({column})"
+    isolation_variable = "tx_isolation"  # transaction_isolation is a variable from MariaDB 11.1 on
 
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
         # A transaction is known by its connection and its start: its own id changes with its first write. Between

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.engines.base import Engine, Row
+from synchro.engines.base import Engine, Row, quoted
 from synchro.engines.capture import TransactionSwitch
 
 INCOMING = "synchro_incoming"
@@ -27,9 +27,11 @@ class PostgreSQL(Engine):
     ) -> tuple[str, Sequence[Any]]:
         if len(key) > 1:
             return super().key_condition(connection, key, keys)
-        return f"{connection.ops.quote_name(key[0])} = ANY(%s)", [[value for (value,) in keys]]
+        return f"{quoted(connection, key[0])} = ANY(%s)", [[value for (value,) in keys]]
 
-    def insert(self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    def insert(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
         quote = connection.ops.quote_name
         sql = f"COPY {quote(table)} ({', '.join(map(quote, columns))}) FROM STDIN"
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(sql) as copy:
@@ -37,10 +39,17 @@ class PostgreSQL(Engine):
                 copy.write_row(row)
 
     def insert_returning(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row], key: str
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        key: str,
     ) -> list[int]:
         keys = self.reserve_keys(connection, table, key, len(rows), above=0)
-        self.insert(connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)])
+        self.insert(
+            connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)]
+        )
         return keys
 
     def update(
@@ -70,7 +79,7 @@ class PostgreSQL(Engine):
             cursor.execute(
                 f"UPDATE {target} SET {', '.join(f'{quote(c)} = {incoming}.{quote(c)}' for c in values)} "
                 f"FROM {incoming} WHERE {' AND '.join(f'{target}.{quote(c)} = {incoming}.{quote(c)}' for c in key)} "
-                f"AND ROW({new}) *<> ROW({old})"
+                f"AND ROW({new})::record *<> ROW({old})::record"
             )
             cursor.execute(f"DROP TABLE {incoming}")
 
@@ -86,7 +95,9 @@ class PostgreSQL(Engine):
 
     def pass_sequence(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> None:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", [connection.ops.quote_name(table), column])
+            cursor.execute(
+                "SELECT pg_get_serial_sequence(%s, %s)", [connection.ops.quote_name(table), column]
+            )
             sequence = cursor.fetchone()[0]
             if sequence is not None:  # as PostgreSQL itself quotes it
                 cursor.execute(
@@ -98,6 +109,18 @@ class PostgreSQL(Engine):
     def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         with TransactionSwitch.off(connection):
             yield
+
+    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
+        if not connection.savepoint_ids:  # the outermost block: nothing has been asked yet
+            with connection.cursor() as cursor:
+                cursor.execute("SHOW transaction_isolation")
+                if cursor.fetchone()[0] != "read committed":
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW transaction_isolation")
+            return bool(cursor.fetchone()[0] == "read committed")
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

@@ -11,9 +11,10 @@ from hashlib import blake2b
 from itertools import chain
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.engines.base import Engine, Row
+from synchro.engines.base import Engine, Row, quoted
 from synchro.engines.capture import StatementSwitch
 
 _memory_locks: dict[str, threading.Lock] = {}
@@ -28,20 +29,29 @@ class SQLite(Engine):
     ) -> tuple[str, Sequence[Any]]:
         if len(key) == 1:
             return super().key_condition(connection, key, keys)
-        names = ", ".join(map(connection.ops.quote_name, key))
+        names = ", ".join(quoted(connection, column) for column in key)
         one = f"({', '.join(['%s'] * len(key))})"
         return f"({names}) IN (VALUES {', '.join([one] * len(keys))})", list(chain.from_iterable(keys))
 
-    def insert(self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    def insert(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
         sql, _ = self.insert_sql(connection, table, columns, [[None] * len(columns)])
         with connection.cursor() as cursor:
             cursor.executemany(sql, rows)
 
     def insert_returning(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row], key: str
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        rows: Sequence[Row],
+        key: str,
     ) -> list[int]:
         keys = self.reserve_keys(connection, table, key, len(rows), above=0)
-        self.insert(connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)])
+        self.insert(
+            connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)]
+        )
         return keys
 
     def update(
@@ -52,16 +62,15 @@ class SQLite(Engine):
         key: Sequence[str],
         rows: Sequence[Row],
     ) -> None:
-        quote = connection.ops.quote_name
         places = [place for place, column in enumerate(columns) if column not in key]
         order = [*places, *(columns.index(column) for column in key)]
         if not places:
             return
-        assignments = ", ".join(f"{quote(columns[place])} = %s" for place in places)
-        condition = " AND ".join(f"{quote(column)} = %s" for column in key)
+        assignments = ", ".join(f"{quoted(connection, columns[place])} = %s" for place in places)
+        condition = " AND ".join(f"{quoted(connection, column)} = %s" for column in key)
         with connection.cursor() as cursor:
             cursor.executemany(
-                f"UPDATE {quote(table)} SET {assignments} WHERE {condition}",
+                f"UPDATE {quoted(connection, table)} SET {assignments} WHERE {condition}",
                 [[row[place] for place in order] for row in rows],
             )
 
@@ -83,6 +92,13 @@ class SQLite(Engine):
     def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         with StatementSwitch.off(connection):
             yield
+
+    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
+        # A transaction that begins by reading cannot wait for the write lock later on. This statement changes
+        # nothing and takes it, in any database of Django's.
+        table = connection.ops.quote_name(ContentType._meta.db_table)
+        with connection.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {table} WHERE 0")
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         return datetime.now(UTC)

@@ -7,13 +7,15 @@ which 0.7 kept as ``repr`` text, are read as the literals they are: nothing is e
 
 import ast
 import json
+import re
 import uuid
 from datetime import UTC, datetime
 
 import django.conf
 import django.db.models.deletion
 from django.db import migrations, models
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.formats import get_format
 
 import synchro.fields
 
@@ -26,6 +28,21 @@ CALLS = {
     "UUID": str,
 }
 
+#: What Python 2 wrote and Python 3 does not read: ``5L``, and the time zone of Django's moments in UTC.
+LONG = re.compile(r"('(?:[^'\\\\]|\\\\.)*'|\"(?:[^\"\\\\]|\\\\.)*\")|(?<=\d)L\b")
+UTC_ZONE = re.compile(r",\s*tzinfo=(<UTC>|datetime\.timezone\.utc)\)")
+
+
+def parsed(text):
+    """The values of a natural key that 0.7 kept as ``repr`` text. Raises `ValueError` where they are not plain."""
+    text = LONG.sub(lambda found: found.group(1) or "", text.strip())
+    text = UTC_ZONE.sub(", 'UTC')", text)
+    try:
+        values = literal(ast.parse(text, mode="eval").body)
+        return json.dumps(values if isinstance(values, list) else [values], allow_nan=False)
+    except (SyntaxError, TypeError, ArithmeticError, RecursionError, MemoryError):
+        raise ValueError("not the repr of plain values") from None
+
 
 def literal(node):
     """The value of a parsed ``repr``, as JSON holds it. Raises `ValueError` for anything else than plain values."""
@@ -34,11 +51,27 @@ def literal(node):
     if isinstance(node, ast.Call) and not node.keywords:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
         if name in CALLS:
-            return CALLS[name](*[literal(part) for part in node.args])
+            return call(name, [literal(part) for part in node.args])
     value = ast.literal_eval(node)
+    if isinstance(value, str) and node.kind is None:
+        return text_of_bytes(value)
     if not isinstance(value, str | int | float | bool | None):
         raise ValueError(f"{value!r} is no plain value")
     return value
+
+
+def call(name, parts):
+    if parts[-1:] == ["UTC"]:
+        return f"{CALLS[name](*parts[:-1])}+00:00"
+    return CALLS[name](*parts)
+
+
+def text_of_bytes(value):
+    """A text that Python 2 held as bytes was written byte by byte, in UTF-8 as Django does it."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
 
 
 def drop_replayed_entries(apps, schema_editor):
@@ -50,25 +83,51 @@ def drop_replayed_entries(apps, schema_editor):
         .values_list("value", flat=True)
         .first()
     )
-    if stored:
-        last = datetime.fromisoformat(stored)
-        if timezone.is_naive(last) and django.conf.settings.USE_TZ:
-            last = timezone.make_aware(last)
+    last = moment(stored) if stored else None
+    if last is not None:
         log = apps.get_model("synchro", "ChangeLog").objects.using(alias)
         apps.get_model("synchro", "DeleteKey").objects.using(alias).filter(changelog__date__lte=last).delete()
         log.filter(date__lte=last).delete()
+        # PostgreSQL alters no table whose rows wait for a deferred constraint.
+        schema_editor.connection.check_constraints()
+
+
+def moment(stored):
+    """
+    The checkpoint as 0.7 wrote it: without a time zone, in a format of the language that was active.
+
+    It was UTC after a run and local time after a reset, where ``USE_TZ`` is on: of both, the one that keeps more.
+    """
+    for read in (datetime.fromisoformat, *map(reader, formats())):
+        try:
+            last = read(stored)
+        except ValueError:
+            continue
+        if timezone.is_naive(last) and django.conf.settings.USE_TZ:
+            return min(timezone.make_aware(last), timezone.make_aware(last, UTC))
+        return last
+    print(f"\n  The checkpoint {stored!r} is not readable: all entries stay pending.")
+    return None
+
+
+def reader(form):
+    return lambda text: datetime.strptime(text, form)
+
+
+def formats():
+    with translation.override(django.conf.settings.LANGUAGE_CODE):
+        return get_format("DATETIME_INPUT_FORMATS")
 
 
 def keep_natural_keys(apps, schema_editor):
     alias = schema_editor.connection.alias
     for kept in apps.get_model("synchro", "DeleteKey").objects.using(alias).select_related("changelog").iterator():
-        try:
-            values = literal(ast.parse(kept.key.strip(), mode="eval").body)
-        except (SyntaxError, ValueError, TypeError) as error:
-            print(f"\n  The natural key of entry {kept.changelog_id} is not readable and is dropped: {error}")
-            continue
         entry = kept.changelog
-        entry.natural_key = json.dumps(values if isinstance(values, list) else [values])
+        try:
+            entry.natural_key = parsed(kept.key)
+        except ValueError:
+            print(f"\n  The natural key of entry {entry.pk} of content type {entry.content_type_id} is not readable and is dropped.")
+            continue
         entry.save(using=alias, update_fields=["natural_key"])
 
 
@@ -99,6 +158,11 @@ class Migration(migrations.Migration):
             name='natural_key',
             field=models.TextField(blank=True, null=True, verbose_name='natural key'),
         ),
+        migrations.AddField(
+            model_name='changelog',
+            name='members',
+            field=models.TextField(blank=True, null=True, verbose_name='members'),
+        ),
         migrations.RunPython(keep_natural_keys, migrations.RunPython.noop),
         migrations.RemoveField(
             model_name='deletekey',
@@ -106,6 +170,17 @@ class Migration(migrations.Migration):
         ),
         migrations.DeleteModel(
             name='DeleteKey',
+        ),
+        # First of all, since on SQLite it builds the table anew, whoever made its unique constraint and how.
+        migrations.AlterField(
+            model_name='reference',
+            name='id',
+            field=models.BigAutoField(primary_key=True, serialize=False),
+        ),
+        # Before the foreign key is let go: MySQL makes an index for it here, which goes with the key.
+        migrations.AlterUniqueTogether(
+            name='reference',
+            unique_together=set(),
         ),
         migrations.AlterField(
             model_name='reference',
@@ -130,7 +205,7 @@ class Migration(migrations.Migration):
             name='Peer',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('uuid', models.UUIDField(unique=True, verbose_name='node')),
+                ('uuid', models.UUIDField(null=True, unique=True, verbose_name='node')),
                 ('alias', models.CharField(blank=True, max_length=255, verbose_name='alias')),
             ],
             options={
@@ -184,10 +259,6 @@ class Migration(migrations.Migration):
             name='reference',
             options={'default_permissions': ('view',), 'verbose_name': 'reference', 'verbose_name_plural': 'references'},
         ),
-        migrations.AlterUniqueTogether(
-            name='reference',
-            unique_together=set(),
-        ),
         migrations.AddField(
             model_name='changelog',
             name='fields',
@@ -220,11 +291,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AlterField(
             model_name='reference',
-            name='id',
-            field=models.BigAutoField(primary_key=True, serialize=False),
-        ),
-        migrations.AlterField(
-            model_name='reference',
             name='local_object_id',
             field=models.CharField(max_length=255, verbose_name='local object id'),
         ),
@@ -252,6 +318,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('peer', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, serialize=False, to='synchro.peer')),
                 ('batch', models.BigIntegerField(default=0)),
+                ('seen', models.BigIntegerField(default=0)),
                 ('date', synchro.fields.UTCDateTimeField(null=True)),
             ],
             options={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -34,3 +35,18 @@ class Report:
         if self.entries:
             return _("Synchronization performed successfully.")
         return _("No changes since last synchronization.")
+
+    @classmethod
+    def of(cls, reports: Sequence[Report]) -> Report:
+        """One report for several REMOTEs."""
+        if len(reports) == 1:
+            return reports[0]
+        return cls(
+            remote=", ".join(report.remote for report in reports),
+            entries=sum(report.entries for report in reports),
+            batches=sum(report.batches for report in reports),
+            models=tuple(model for report in reports for model in report.models),
+            conflicts=sum(report.conflicts for report in reports),
+            warnings=tuple(dict.fromkeys(text for report in reports for text in report.warnings)),
+            seconds=sum(report.seconds for report in reports),
+        )

@@ -1,0 +1,294 @@
+"""
+Integers to ids and back: the spelling alone, without any field or database.
+
+An id is the preamble (prefix and separator) and the integer in the digits of an alphabet. Each integer from 0
+to the maximum has exactly one spelling, and `Codec.decode` refuses every other string.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Final
+
+from django_spicy_id.errors import MalformedSpicyIdError
+
+ENCODING_BASE_62: Final = "b62"
+ENCODING_BASE_58: Final = "b58"
+ENCODING_HEX: Final = "hex"
+
+#: The digits of each encoding, in the order of their code points: so ids of one length have, as text, the
+#: order of their integers, and `_range_pattern` can speak of ranges of characters.
+ALPHABETS: Final = {
+    ENCODING_BASE_62: "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+    ENCODING_BASE_58: "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",
+    ENCODING_HEX: "0123456789abcdef",
+}
+
+#: What `from_db_value` of a Django field looks like; the last two arguments are not used here.
+Reader = Callable[..., Any]
+
+
+def spell(number: int, alphabet: str) -> str:
+    """Return the digits of `number`, not negative, without padding. Slow, for what is done once."""
+    base = len(alphabet)
+    digits = ""
+    while True:
+        number, digit = divmod(number, base)
+        digits = alphabet[digit] + digits
+        if not number:
+            return digits
+
+
+@cache
+def _pairs(alphabet: str) -> list[str]:
+    """Return the two digits of every number below the square of the base."""
+    return [high + low for high in alphabet for low in alphabet]
+
+
+@cache
+def _pair_values(alphabet: str) -> dict[str, int]:
+    return {pair: value for value, pair in enumerate(_pairs(alphabet))}
+
+
+class Codec:
+    """
+    The spelling of one field.
+
+    `encode(number)` and `decode(text)` are closures over tables and not methods: they are on the path of
+    every row that is read. `read` is `encode` with the signature of `Field.from_db_value`.
+    """
+
+    __slots__ = ("alphabet", "decode", "encode", "encoding", "maximum", "pad", "preamble", "read", "width")
+
+    def __init__(self, preamble: str, encoding: str, maximum: int, pad: bool) -> None:
+        self.preamble = preamble
+        self.encoding = encoding
+        self.maximum = maximum
+        self.pad = pad
+        self.alphabet = ALPHABETS[encoding]
+        self.width = len(spell(maximum, self.alphabet))
+        self.read: Reader = _reader(self)
+        self.encode: Callable[[int], str] = self.read
+        self.decode: Callable[[str], int] = _table_decoder(self) if _has_tables(self) else _decoder(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return codec_for, (self.preamble, self.encoding, self.maximum, self.pad)
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression, without anchors and groups, for exactly the strings that `decode` accepts."""
+        return re.escape(self.preamble) + _range_pattern(self.alphabet, self.maximum, self.pad)
+
+
+@cache
+def codec_for(preamble: str, encoding: str, maximum: int, pad: bool) -> Codec:
+    """Return the one codec of a declaration: migrations clone fields often, and tables take room."""
+    return Codec(preamble, encoding, maximum, pad)
+
+
+def _reader(codec: Codec) -> Reader:
+    """Return the function from a column's value to its id; it takes and ignores two more arguments."""
+    if codec.encoding == ENCODING_HEX:
+        return _hexadecimal_reader(codec)
+    return _table_reader(codec) if _has_tables(codec) else _padded_reader(codec)
+
+
+def _has_tables(codec: Codec) -> bool:
+    return codec.encoding != ENCODING_HEX and not codec.pad
+
+
+def _heads(codec: Codec) -> list[str]:
+    """Return the beginning of an id for its first two digits, or its only one."""
+    # The first row of the table of pairs is that of the leading zeros, which an id does not show.
+    digits = [*codec.alphabet, *_pairs(codec.alphabet)[len(codec.alphabet) :]]
+    return [codec.preamble + digit for digit in digits]
+
+
+def _read_oddity(codec: Codec, value: Any) -> str | None:
+    """
+    Return the text for a value that is not an integer of the range, as a query can yield.
+
+    NULL is None. A sum of ids can be a Decimal (PostgreSQL) or too large, and a row written by other means
+    can have a negative key: these are shown so that they can be found, but `decode` accepts none of them.
+    """
+    if value is None:
+        return None
+    number = int(value)
+    sign = "-" if number < 0 else ""
+    digits = spell(abs(number), codec.alphabet)
+    if codec.pad:
+        digits = digits.rjust(codec.width, codec.alphabet[0])
+    return f"{codec.preamble}{sign}{digits}"
+
+
+def _hexadecimal_reader(codec: Codec) -> Reader:
+    preamble, maximum = codec.preamble, codec.maximum
+    form = f"0{codec.width}x" if codec.pad else "x"
+
+    def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
+        if value.__class__ is int and 0 <= value <= maximum:
+            return f"{preamble}{value:{form}}"
+        return _read_oddity(codec, value)
+
+    return read
+
+
+def _padded_reader(codec: Codec) -> Reader:
+    preamble, width, zero, maximum = codec.preamble, codec.width, codec.alphabet[0], codec.maximum
+    digits = Codec("", codec.encoding, maximum, pad=False).encode
+
+    def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
+        if value.__class__ is int and 0 <= value <= maximum:
+            return preamble + digits(value).rjust(width, zero)
+        return _read_oddity(codec, value)
+
+    return read
+
+
+def _table_reader(codec: Codec) -> Reader:
+    """
+    Two digits a look-up, and the leading ones with the preamble already in front.
+
+    Numbers above four digits are cut into parts of four digits first, since arithmetic on integers below
+    2**30 is faster than on larger ones. Tables of three digits were tried, and are slower: their look-ups
+    miss the processor's caches.
+    """
+    maximum, base = codec.maximum, len(codec.alphabet)
+    pairs = _pairs(codec.alphabet)
+    heads = _heads(codec)
+    two, four = base**2, base**4
+
+    def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
+        try:
+            if value < four:
+                if value >= two:
+                    return heads[value // two] + pairs[value % two]
+                if value >= 0:
+                    return heads[value]
+            elif value <= maximum:
+                high = value // four
+                low = value % four
+                if high < four:
+                    head = heads[high] if high < two else heads[high // two] + pairs[high % two]
+                    return f"{head}{pairs[low // two]}{pairs[low % two]}"
+                top = high // four
+                high %= four
+                head = heads[top] if top < two else heads[top // two] + pairs[top % two]
+                return f"{head}{pairs[high // two]}{pairs[high % two]}{pairs[low // two]}{pairs[low % two]}"
+        except TypeError:
+            pass  # None cannot be compared, and a Decimal cannot be an index
+        return _read_oddity(codec, value)
+
+    return read
+
+
+def _decoder(codec: Codec) -> Callable[[str], int]:
+    """Return the function from an id to its integer; it raises MalformedSpicyIdError for any other value."""
+    preamble, maximum, pad, width = codec.preamble, codec.maximum, codec.pad, codec.width
+    alphabet = codec.alphabet
+    values = {digit: value for value, digit in enumerate(alphabet)}
+    zero, base, start = alphabet[0], len(alphabet), len(preamble)
+    longest = start + width
+    shortest = longest if pad else start + 1
+
+    def decode(text: str) -> int:
+        if text.__class__ is not str and not isinstance(text, str):
+            raise MalformedSpicyIdError(f"an id is a string, not {type(text).__name__}")
+        if not text.startswith(preamble):
+            raise MalformedSpicyIdError(f"it does not start with {preamble!r}")
+        length = len(text)
+        if length > longest or length < shortest:
+            raise MalformedSpicyIdError(_length_reason(length - start, width, pad))
+        number = 0
+        try:
+            for digit in text[start:]:
+                number = number * base + values[digit]
+        except KeyError:
+            raise MalformedSpicyIdError(f"{digit!r} is not a digit of {codec.encoding}") from None
+        if not pad and text[start] == zero and length != start + 1:
+            raise MalformedSpicyIdError("it is padded, and the ids of this field are not")
+        if number > maximum:
+            raise MalformedSpicyIdError(f"it is above the largest id, {codec.encode(maximum)!r}")
+        return number
+
+    return decode
+
+
+def _table_decoder(codec: Codec) -> Callable[[str], int]:
+    """
+    The same as `_decoder`, and twice as fast for short ids.
+
+    One look-up takes the preamble and the first digits together, and so checks both. Whatever is not found
+    goes the long way, which says why.
+    """
+    explain = _decoder(codec)
+    heads = {head: value for value, head in enumerate(_heads(codec))}
+    pairs = _pair_values(codec.alphabet)
+    values = {digit: value for value, digit in enumerate(codec.alphabet)}
+    base, two = len(codec.alphabet), len(codec.alphabet) ** 2
+    start, width, maximum = len(codec.preamble), codec.width, codec.maximum
+
+    def decode(text: str) -> int:
+        try:
+            digits = len(text) - start
+            if digits <= 2:
+                return heads[text]
+            if digits <= 4:
+                number = heads[text[:-2]] * two + pairs[text[-2:]]
+            elif digits <= width:
+                number = heads[text[: start + 2]]
+                for digit in text[start + 2 :]:
+                    number = number * base + values[digit]
+            else:
+                return explain(text)
+        except (KeyError, TypeError):
+            return explain(text)
+        # Below two digits' worth it was padded: the head of three or four digits was a zero.
+        return number if two <= number <= maximum else explain(text)
+
+    return decode
+
+
+def _length_reason(digits: int, width: int, pad: bool) -> str:
+    if pad:
+        return f"it has {digits} digits after the separator where {width} are due"
+    if not digits:
+        return "there is nothing after the separator"
+    return f"it has {digits} digits after the separator where at most {width} are possible"
+
+
+def _range_pattern(alphabet: str, maximum: int, pad: bool) -> str:
+    """Return the regular expression of the digits of the numbers from 0 to `maximum`."""
+    digits = spell(maximum, alphabet)
+    width = len(digits)
+    # One alternative for each position: the digits of the maximum up to there, a smaller one, then any.
+    alternatives = [digits]
+    for position, digit in enumerate(digits):
+        first = 0 if position or pad else 1
+        smaller = alphabet[first : alphabet.index(digit)]
+        if smaller:
+            rest = width - position - 1
+            alternatives.append(digits[:position] + _characters(smaller) + _repeated(alphabet, rest, rest))
+    if not pad:
+        alternatives.append(alphabet[0])
+        alternatives.append(_characters(alphabet[1:]) + _repeated(alphabet, 0, width - 2))
+    return f"(?:{'|'.join(alternatives)})"
+
+
+def _repeated(alphabet: str, least: int, most: int) -> str:
+    if not most:
+        return ""
+    return _characters(alphabet) + (f"{{{most}}}" if least == most else f"{{{least},{most}}}")
+
+
+def _characters(characters: str) -> str:
+    """Return the character class of some digits in the order of their code points, as ranges."""
+    ranges: list[list[str]] = []
+    for character in characters:
+        if ranges and ord(character) == ord(ranges[-1][1]) + 1:
+            ranges[-1][1] = character
+        else:
+            ranges.append([character, character])
+    return f"[{''.join(low if low == high else f'{low}-{high}' for low, high in ranges)}]"

@@ -1,0 +1,35 @@
+"""What the company itself writes down. Each database hands out its own keys; references tie the rows together."""
+
+from __future__ import annotations
+
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.contrib.contenttypes.models import ContentType
+from django.db import models
+
+from world.models import Language, Subdivision
+
+
+class Branch(models.Model):
+    name = models.CharField(max_length=100)
+    place = models.ForeignKey(Subdivision, models.CASCADE)
+    languages = models.ManyToManyField(Language, blank=True)
+    staff = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        verbose_name_plural = "branches"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Note(models.Model):
+    """On any object."""
+
+    content_type = models.ForeignKey(ContentType, models.CASCADE)
+    object_id = models.PositiveBigIntegerField()
+    target = GenericForeignKey()
+    text = models.TextField()
+    written = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,311 @@
+"""
+System checks: what a project should know before it goes into production. All are listed in docs/messages.md.
+
+What keeps the project from starting at all (an unknown app or alias) is an `ImproperlyConfigured` instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connections
+from django.db.models import NOT_PROVIDED, Field, Model
+from django.utils.module_loading import import_string
+
+from synchro.conf import IDENTITIES, LOCAL, conf
+from synchro.keys import key_fields
+from synchro.natural import NaturalManager
+from synchro.registry import skipped_names, watched_models
+
+CONFLICTS = ("newer", "local", "remote")
+CONFLICTS_HINT = "Use 'newer', 'local', 'remote', or a callable or the dotted path of one."
+
+
+def connect() -> None:
+    register(check_settings, Tags.compatibility)
+    register(check_models, Tags.models)
+    register(check_tables, Tags.database)
+    register(check_deployment, Tags.compatibility, deploy=True)
+
+
+# -- settings ------------------------------------------------------------------------------------------------
+
+
+def check_settings(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    size = conf.batch_size
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        found.append(
+            Error(
+                f"SYNCHRO_BATCH_SIZE is {size!r}, which is no number of entries.",
+                hint="Use a whole number of at least 1.",
+                id="synchro.E007",
+            )
+        )
+    kept = conf.retention
+    if kept is not None and not (isinstance(kept, timedelta) and kept >= timedelta(0)):
+        found.append(
+            Error(
+                f"SYNCHRO_RETENTION is {kept!r}, which is no length of time.",
+                hint="Use a datetime.timedelta, or None to keep all entries.",
+                id="synchro.E008",
+            )
+        )
+    found.extend(_conflict("The setting", conf.conflict, None))
+    found.extend(_same_database())
+    if conf.remotes and not watched_models():
+        found.append(
+            Warning(
+                "SYNCHRO_REMOTE is set, but nothing is watched.",
+                hint="Name apps or models in SYNCHRO_MODELS.",
+                id="synchro.W004",
+            )
+        )
+    return found
+
+
+def _conflict(whose: str, value: Any, obj: Any) -> Iterator[CheckMessage]:
+    if callable(value) or value in CONFLICTS:
+        return
+    try:
+        usable = callable(import_string(value))
+    except (ImportError, AttributeError, TypeError):
+        usable = False
+    if not usable:
+        yield Error(
+            f"{whose} SYNCHRO_CONFLICT is {value!r}, which is nothing that can decide.",
+            hint=CONFLICTS_HINT,
+            obj=obj,
+            id="synchro.E006",
+        )
+
+
+def _same_database() -> Iterator[CheckMessage]:
+    for alias in conf.remotes:
+        if _place(alias) == _place(LOCAL):
+            yield Warning(
+                f"SYNCHRO_REMOTE names {alias!r}, which is the same database as {LOCAL!r}.",
+                hint=f"Give DATABASES[{alias!r}] the name and the host of the other database.",
+                id="synchro.W002",
+            )
+
+
+def _place(alias: str) -> tuple[str, ...]:
+    entry = connections[alias].settings_dict
+    return tuple(str(entry.get(key) or "") for key in ("ENGINE", "NAME", "HOST", "PORT"))
+
+
+# -- models --------------------------------------------------------------------------------------------------
+
+
+def check_models(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
+    def asked_for(model: type[Model]) -> bool:
+        return app_configs is None or model._meta.app_config in app_configs
+
+    found: list[CheckMessage] = []
+    for model in filter(asked_for, watched_models()):
+        if not model._meta.auto_created:
+            for check in WATCHED:
+                found.extend(check(model))
+    for model in filter(asked_for, apps.get_models()):
+        found.extend(_natural_managers(model))
+    return found
+
+
+def _skip(model: type[Model]) -> Iterator[CheckMessage]:
+    names = getattr(model, "SYNCHRO_SKIP", ())
+    if not isinstance(names, list | tuple | set | frozenset) or not all(
+        isinstance(name, str) for name in names
+    ):
+        yield Error(
+            f"SYNCHRO_SKIP is {names!r}.",
+            hint=f"Use a tuple of names of fields, such as ({names!r},).",
+            obj=model,
+            id="synchro.E003",
+        )
+        return
+    fields = {
+        field.name: field for field in model._meta.get_fields() if not field.auto_created or field.concrete
+    }
+    for name in names:
+        if name not in fields:
+            yield Error(
+                f"SYNCHRO_SKIP names {name!r}, which is no field of the model.",
+                hint=f"Its fields are: {', '.join(sorted(fields))}.",
+                obj=model,
+                id="synchro.E001",
+            )
+        else:
+            yield from _skipped(model, fields[name])
+
+
+def _skipped(model: type[Model], field: Any) -> Iterator[CheckMessage]:
+    if field in key_fields(model) or field.primary_key:
+        yield Error(
+            f"SYNCHRO_SKIP names {field.name!r}, which is the key.",
+            hint="A row without its key cannot be synchronized: take the name out.",
+            obj=model,
+            id="synchro.E002",
+        )
+    elif field.model._meta.concrete_model is not model and field.name not in skipped_names(field.model):
+        yield Error(
+            f"SYNCHRO_SKIP names {field.name!r}, whose column belongs to {field.model._meta.label}.",
+            hint=f"Name it in SYNCHRO_SKIP of {field.model._meta.label}.",
+            obj=model,
+            id="synchro.E004",
+        )
+    elif field.concrete and not field.many_to_many and field.model._meta.concrete_model is model:
+        yield from _default_on_creation(model, field)
+
+
+def _default_on_creation(model: type[Model], field: Field[Any, Any]) -> Iterator[CheckMessage]:
+    """A skipped field of a new row gets its default on REMOTE, so there has to be one that fits."""
+    if field.null or field.generated or field.db_default is not NOT_PROVIDED:
+        return
+    if field.has_default() and callable(field.default):
+        return
+    if field.get_default() is None:
+        yield Warning(
+            f"SYNCHRO_SKIP names {field.name!r}, without default or null: REMOTE will refuse new rows.",
+            hint="Give the field a default.",
+            obj=model,
+            id="synchro.W006",
+        )
+    elif field.unique:
+        yield Warning(
+            f"SYNCHRO_SKIP names {field.name!r}, which is unique: REMOTE will refuse the second new row.",
+            hint="Give the field a default that differs from row to row, or allow null.",
+            obj=model,
+            id="synchro.W007",
+        )
+
+
+def _identity(model: type[Model]) -> Iterator[CheckMessage]:
+    value = getattr(model, "SYNCHRO_IDENTITY", None)
+    if value is not None and value not in IDENTITIES:
+        yield Error(
+            f"SYNCHRO_IDENTITY is {value!r}.",
+            hint=f"Use {' or '.join(map(repr, IDENTITIES))}.",
+            obj=model,
+            id="synchro.E005",
+        )
+
+
+def _model_conflict(model: type[Model]) -> Iterator[CheckMessage]:
+    value = model.__dict__.get("SYNCHRO_CONFLICT", getattr(model, "SYNCHRO_CONFLICT", None))
+    if value is not None and not isinstance(value, staticmethod):
+        yield from _conflict("Its", value, model)
+
+
+def _natural_key(model: type[Model]) -> Iterator[CheckMessage]:
+    managers = (model._default_manager, getattr(model, "objects", None))
+    if hasattr(model, "natural_key") and not any(
+        hasattr(manager, "get_by_natural_key") for manager in managers
+    ):
+        yield Error(
+            "It has natural_key(), but its manager has no get_by_natural_key().",
+            hint="Use synchro.core.NaturalManager, or NaturalKeyModel.",
+            obj=model,
+            id="synchro.E009",
+        )
+
+
+def _unmanaged(model: type[Model]) -> Iterator[CheckMessage]:
+    if not model._meta.managed:
+        yield Warning(
+            "It is watched, but migrations do not manage its table.",
+            hint="See that REMOTE has the same table, and that it is no view; or do not watch the model.",
+            obj=model,
+            id="synchro.W001",
+        )
+
+
+def _of_dbsettings(model: type[Model]) -> Iterator[CheckMessage]:
+    if model._meta.app_label == "dbsettings":
+        yield Warning(
+            "It is watched, so this database's settings, options.last_check among them, overwrite REMOTE's.",
+            hint="Take it out of SYNCHRO_MODELS.",
+            obj=model,
+            id="synchro.W005",
+        )
+
+
+WATCHED: tuple[Callable[[type[Model]], Iterable[CheckMessage]], ...] = (
+    _skip,
+    _identity,
+    _model_conflict,
+    _natural_key,
+    _unmanaged,
+    _of_dbsettings,
+)
+
+
+def _natural_managers(model: type[Model]) -> Iterator[CheckMessage]:
+    for manager in model._meta.managers:
+        if isinstance(manager, NaturalManager):
+            for path in manager.fields:
+                if not _leads_to_a_field(model, path):
+                    yield Error(
+                        f"Its natural key names {path!r}, which is no field.",
+                        hint="Name fields of the model, or fields behind a foreign key such as 'city__name'.",
+                        obj=model,
+                        id="synchro.E010",
+                    )
+
+
+def _leads_to_a_field(model: Any, path: str) -> bool:
+    for name in path.split("__"):
+        if model is None:
+            return False
+        try:
+            field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+        except FieldDoesNotExist:
+            return False
+        model = field.related_model
+    return True
+
+
+# -- databases -----------------------------------------------------------------------------------------------
+
+
+def check_tables(
+    app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    if LOCAL not in (databases or ()):
+        return []
+    connection = connections[LOCAL]
+    with connection.cursor() as cursor:
+        present = set(connection.introspection.table_names(cursor))
+    missing = {model._meta.db_table for model in apps.get_app_config("synchro").get_models()} - present
+    if not missing:
+        return []
+    # No error: it would keep `migrate`, which makes them, from running.
+    return [
+        Warning(
+            f"The database {LOCAL!r} lacks {', '.join(sorted(missing))}: no change can be captured.",
+            hint="Run `manage.py migrate synchro`.",
+            id="synchro.W003",
+        )
+    ]
+
+
+# -- deployment ----------------------------------------------------------------------------------------------
+
+
+def check_deployment(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
+    if conf.capture != "signals" or not watched_models() or settings.DATABASES[LOCAL].get("ATOMIC_REQUESTS"):
+        return []
+    return [
+        Info(
+            "A change saved outside a transaction is committed before its entry is written: a process "
+            "that dies in between leaves a change that nobody synchronizes.",
+            hint=f"Set ATOMIC_REQUESTS in DATABASES[{LOCAL!r}], use transaction.atomic(), or triggers.",
+            id="synchro.I001",
+        )
+    ]

@@ -1,0 +1,161 @@
+"""Receipts and references: what each side writes down about a batch, in its own transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from synchro.exceptions import UnknownState
+from synchro.keys import Key, to_text
+from synchro.models import Batch, Checkpoint, Conflict, Receipt, Reference
+from synchro.registry import Table
+from synchro.replay.columns import json_value
+from synchro.replay.identify import Identities, keeps_references
+from synchro.replay.link import Link, Side
+from synchro.replay.read import Rows, select
+from synchro.replay.resolve import Decision, Plan
+
+Pairs = Mapping[type[Model], Mapping[Key, Key]]
+
+
+def hold_receipt(link: Link, expected: int) -> None:
+    """
+    First thing in REMOTE's transaction: keep the receipt to ourselves, so that nobody else applies this batch.
+
+    Raises `UnknownState` where somebody else has moved it on.
+    """
+    if link.peer_there is None:
+        return
+    receipts = Receipt.objects.using(link.remote.alias)
+    receipts.get_or_create(peer_id=link.peer_there.pk)
+    receipt = receipts.select_for_update().get(peer_id=link.peer_there.pk)
+    if receipt.batch > expected:
+        raise UnknownState(
+            _("Another run has taken batch %(number)d to the database “%(alias)s” meanwhile.")
+            % {"number": receipt.batch, "alias": link.remote.alias}
+        )
+
+
+def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan) -> None:
+    """Last thing in REMOTE's transaction: its own view of the new pairs of keys, and the receipt itself."""
+    if link.peer_there is None:
+        return
+    for model, keys in plan.forgotten.items():
+        if keeps_references(model):
+            remote_keys = [
+                remote for remote, local in plan.removals.get(model, {}).items() if local is not None
+            ]
+            _forget(link.remote, link.peer_there.pk, model, remote_keys)
+    for model, found in pairs.items():
+        _remember(
+            link.remote, link.peer_there.pk, model, {there: here for here, there in found.items()}, batch
+        )
+    Receipt.objects.using(link.remote.alias).update_or_create(
+        peer_id=link.peer_there.pk,
+        defaults={"batch": batch.number, "date": Receipt._meta.get_field("date").get_default()},
+    )
+
+
+def acknowledge(
+    link: Link,
+    batch: Batch,
+    pairs: Pairs,
+    plan: Plan,
+    seen: int,
+    conflicts: Iterable[Conflict],
+    last: datetime | None,
+) -> None:
+    """LOCAL's transaction afterwards: the same pairs from its side, the conflicts, and the checkpoint."""
+    with transaction.atomic(using=link.local.alias):
+        link.local.engine.begin_writing(link.local.connection)
+        for model, keys in plan.forgotten.items():
+            if keeps_references(model):
+                _forget(link.local, link.peer.pk, model, keys)
+        for model, found in pairs.items():
+            _remember(link.local, link.peer.pk, model, found, batch)
+        Conflict.objects.using(link.local.alias).bulk_create(conflicts, batch_size=500)
+        values: dict[str, Any] = {"batch": batch.number, "date": last} if last else {"batch": batch.number}
+        Checkpoint.objects.using(link.local.alias).filter(peer_id=link.peer.pk).update(**values, seen=seen)
+
+
+def new_pairs(plan: Plan, identities: Identities) -> dict[type[Model], dict[Key, Key]]:
+    """LOCAL's and REMOTE's keys of all objects that were identified and are not remembered yet."""
+    found: dict[type[Model], dict[Key, Key]] = {}
+    for model in identities.models():
+        if keeps_references(model):
+            gone = set(plan.forgotten.get(model, ()))
+            pairs = {
+                key: identity.remote
+                for key, identity in identities.known(model).items()
+                if identity.exists
+                and not identity.is_remembered
+                and key not in gone
+                and identity.remote is not None
+            }
+            if pairs:
+                found[model] = pairs
+    return found
+
+
+def _remember(side: Side, peer: int, model: type[Model], pairs: Mapping[Key, Key], batch: Batch) -> None:
+    """Store the pairs as `side` sees them: its own key first."""
+    _forget(side, peer, model, list(pairs))
+    type_id = side.content_type_id(model)
+    columns = ["peer_id", "content_type_id", "local_object_id", "remote_object_id", "batch"]
+    rows = [
+        [peer, type_id, to_text(model, own), to_text(model, other), batch.number]
+        for own, other in pairs.items()
+    ]
+    side.engine.insert(side.connection, Reference._meta.db_table, columns, rows)
+
+
+def _forget(side: Side, peer: int, model: type[Model], keys: Iterable[Key]) -> None:
+    type_id = side.content_type_id(model)
+    columns = ["peer_id", "content_type_id", "local_object_id"]
+    wanted = [[peer, type_id, to_text(model, key)] for key in keys]
+    side.engine.delete(side.connection, Reference._meta.db_table, columns, wanted)
+
+
+def describe(link: Link, batch: Batch, decisions: Iterable[Decision], rows: Rows) -> list[Conflict]:
+    """Conflicts as they are kept, with the values that both sides had. To be called before REMOTE is written."""
+    found = []
+    for decision in decisions:
+        here = rows.load(decision.model, [decision.key]).get(decision.key)
+        there = _row_there(link, decision)
+        found.append(
+            Conflict(
+                peer_id=link.peer.pk,
+                batch=batch.number,
+                content_type_id=link.local.content_type_id(decision.model),
+                object_id=to_text(decision.model, decision.key),
+                fields=decision.fields,
+                local_values=_values(decision, here),
+                remote_values=_values(decision, there),
+                local_date=decision.local_date,
+                remote_date=decision.remote_date,
+                decision=decision.winner,
+            )
+        )
+    return found
+
+
+def _row_there(link: Link, decision: Decision) -> list[Any] | None:
+    table = Table(decision.model)
+    values = [(decision.remote_key,) if len(table.key_fields) == 1 else decision.remote_key]
+    found = select(link.remote, decision.model, table.fields, table.key_fields, values)
+    return found[0] if found else None
+
+
+def _values(decision: Decision, row: list[Any] | None) -> str | None:
+    if row is None:
+        return None
+    names = [field.name for field in Table(decision.model).fields]
+    pairs = zip(names, row, strict=True)
+    wanted = decision.fields
+    return json.dumps({name: json_value(value) for name, value in pairs if wanted is None or name in wanted})

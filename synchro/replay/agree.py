@@ -1,0 +1,180 @@
+"""
+Agree: before anything is written, find out who the other side is and what has arrived there.
+
+There is no commit across two databases. So REMOTE keeps a receipt, written in the transaction of the batch itself;
+LOCAL's checkpoint, written afterwards, may lag behind it by one batch, and then the references of that batch are
+taken over from REMOTE.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from synchro.conf import LOCAL
+from synchro.exceptions import NotReady, UnknownState
+from synchro.models import Baseline, Checkpoint, Node, Peer, Receipt, Reference
+from synchro.replay.form import own_node
+from synchro.replay.link import Link, Side
+
+#: Differences of two clocks below this are noise of the measurement.
+CLOCK_NOISE = timedelta(seconds=1)
+
+
+def agree(link: Link) -> int:
+    """
+    Fill in what `link` knows about the two nodes, and return the number of the last batch that REMOTE has.
+
+    Raises `UnknownState` where the two contradict each other and `NotReady` where REMOTE's tables are incomplete.
+    """
+    local = own_node(LOCAL)
+    link.node = local.uuid
+    link.begun = link.local.engine.now(link.local.connection)
+    link.offset = _clock_offset(link.local, link.remote)
+    if not _has_tables(link.remote):
+        return _agree_alone(link, local)
+    remote = own_node(link.remote.alias)
+    if remote.uuid == local.uuid:
+        raise UnknownState(
+            _(
+                "LOCAL and the database “%(alias)s” have the same node id: one is a copy of the other. "
+                "Call synchro.core.reset_synchro() on the copy, right after it was made, to give it an id of its own."
+            )
+            % {"alias": link.remote.alias}
+        )
+    link.peer = _peer(link.remote.alias, remote.uuid)
+    link.peer_there, _created = Peer.objects.using(link.remote.alias).get_or_create(uuid=local.uuid)
+    link.baselines = _baselines(link, local.uuid, remote.uuid)
+    checkpoint = _checkpoint(link)
+    receipt = Receipt.objects.using(link.remote.alias).filter(peer_id=link.peer_there.pk).first()
+    arrived = receipt.batch if receipt else 0
+    _compare(link, local, checkpoint, arrived)
+    if arrived > checkpoint.batch:
+        _adopt(link, checkpoint, arrived)
+    return max(arrived, local.forgotten)
+
+
+def _agree_alone(link: Link, local: Node) -> int:
+    link.warn(
+        _(
+            "The database “%(alias)s” has no synchro tables. Changes made there are overwritten, the way back is "
+            "not known, and if this run is interrupted at the wrong moment, new rows can be doubled. "
+            "Add synchro to its INSTALLED_APPS and migrate it."
+        )
+        % {"alias": link.remote.alias}
+    )
+    link.peer = Peer.objects.using(LOCAL).filter(alias=link.remote.alias).order_by("-pk").first() or (
+        Peer.objects.using(LOCAL).create(uuid=None, alias=link.remote.alias)
+    )
+    link.peer_there = None
+    return max(_checkpoint(link).batch, local.forgotten)
+
+
+def _has_tables(side: Side) -> bool:
+    ours = {model._meta.db_table for model in (Node, Peer, Receipt, Reference)}
+    with side.connection.cursor() as cursor:
+        present = ours & set(side.connection.introspection.table_names(cursor))
+    if present and present != ours:
+        raise NotReady(
+            _(
+                "The database “%(alias)s” has only some of synchro's tables: run “migrate synchro --database %(alias)s”."
+            )
+            % {"alias": side.alias}
+        )
+    return present == ours
+
+
+def _peer(alias: str, uuid: UUID) -> Peer:
+    """LOCAL's row about this REMOTE. One without a name, met under the same alias, was the same database."""
+    known = Peer.objects.using(LOCAL).filter(uuid=uuid).first()
+    if known is None:
+        known = Peer.objects.using(LOCAL).filter(uuid=None, alias=alias).first() or Peer()
+    if (known.uuid, known.alias) != (uuid, alias):
+        known.uuid, known.alias = uuid, alias
+        known.save(using=LOCAL)
+        Reference.objects.using(LOCAL).filter(peer=None).update(
+            peer_id=known.pk
+        )  # those of 0.7, which knew one REMOTE
+    return known
+
+
+def _checkpoint(link: Link) -> Checkpoint:
+    checkpoint, _created = Checkpoint.objects.using(LOCAL).get_or_create(peer_id=link.peer.pk)
+    return checkpoint
+
+
+def _compare(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> None:
+    names = {"alias": link.remote.alias, "arrived": arrived, "known": checkpoint.batch, "formed": local.batch}
+    if arrived < checkpoint.batch:
+        raise UnknownState(
+            _(
+                "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "
+                "arrived there: it was restored from an older copy. Compare both databases, then call "
+                "synchro.core.reset_synchro() to begin anew."
+            )
+            % names
+        )
+    if arrived > local.batch:
+        raise UnknownState(
+            _(
+                "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, which has only formed "
+                "%(formed)d: LOCAL was restored from an older copy. Compare both databases, then call "
+                "synchro.core.reset_synchro() to begin anew."
+            )
+            % names
+        )
+    if local.pruned > max(arrived, local.forgotten):
+        raise UnknownState(
+            _(
+                "Entries that the database “%(alias)s” has not received have been pruned. Load it from a copy of "
+                "LOCAL, then set options.last_check to the time of that copy."
+            )
+            % names
+        )
+
+
+def _adopt(link: Link, checkpoint: Checkpoint, arrived: int) -> None:
+    """Take over what was lost when a run died between REMOTE's commit and LOCAL's: references and the checkpoint."""
+    models = {}
+    with transaction.atomic(using=LOCAL):
+        views = Reference.objects.using(link.remote.alias).filter(
+            peer_id=link.peer_there.pk, batch__gt=checkpoint.batch, batch__lte=arrived
+        )
+        for there in views.iterator():
+            if there.content_type_id not in models:
+                models[there.content_type_id] = link.remote.model_of(there.content_type_id)
+            model = models[there.content_type_id]
+            if model is not None:
+                Reference.objects.using(LOCAL).update_or_create(
+                    peer_id=link.peer.pk,
+                    content_type_id=link.local.content_type_id(model),
+                    local_object_id=there.remote_object_id,
+                    defaults={"remote_object_id": there.local_object_id, "batch": there.batch},
+                )
+        checkpoint.batch = arrived
+        checkpoint.save(using=LOCAL, update_fields=["batch"])
+
+
+def _baselines(link: Link, local: UUID, remote: UUID) -> dict[type[Model], int]:
+    """How far one is a copy of the other: whichever is the copy has noted it."""
+    found: dict[type[Model], int] = {}
+    for side, other in ((link.local, remote), (link.remote, local)):
+        for type_id, highest in (
+            Baseline.objects.using(side.alias).filter(node=other).values_list("content_type_id", "highest")
+        ):
+            model = side.model_of(type_id)
+            if model is not None:
+                found[model] = max(highest, found.get(model, 0))
+    return found
+
+
+def _clock_offset(local: Side, remote: Side) -> timedelta:
+    before = local.engine.now(local.connection)
+    there = remote.engine.now(remote.connection)
+    after = local.engine.now(local.connection)
+    offset = there - (before + (after - before) / 2)
+    return offset if abs(offset) > max(CLOCK_NOISE, after - before) else timedelta(0)

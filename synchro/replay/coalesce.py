@@ -1,0 +1,240 @@
+"""Coalesce: many entries of one object become one Change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.apps import apps
+from django.core.exceptions import ValidationError
+from django.db.models import Model, Q, QuerySet
+from django.utils.translation import gettext as _
+
+from synchro.exceptions import Refused
+from synchro.keys import Key, from_text, key_fields, value_from_text
+from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
+from synchro.registry import is_watched
+from synchro.replay.link import Side
+from synchro.replay.ranges import Range
+
+
+class Entry(NamedTuple):
+    """A row of the log, with its names resolved."""
+
+    id: int
+    model: type[Model]
+    key: Key
+    action: int
+    date: datetime
+    fields: tuple[str, ...] | None
+    natural_key: str | None
+    members: str | None = None
+
+
+@dataclass
+class Change:
+    """What a set of entries says of one row of one table."""
+
+    model: type[Model]
+    key: Key
+    #: When it was last changed.
+    date: datetime
+    #: The latest entry that does not name its fields: the whole row may have changed then.
+    whole: datetime | None = None
+    #: When the fields that are named were last changed.
+    fields: dict[str, datetime] = field(default_factory=dict)
+    #: The natural key that a deleted object had, as its entry holds it.
+    natural_key: str | None = None
+    #: When it was last deleted; None where it was not, or was added again since.
+    deleted: datetime | None = None
+    #: The newest entry.
+    entry: int = 0
+    #: Whether an entry names this very table, rather than that of a child whose row includes this one.
+    is_own: bool = False
+
+    def add(self, entry: Entry, fields: tuple[str, ...] | None, own: bool) -> None:
+        self.date = max(self.date, entry.date)
+        self.is_own |= own
+        self.entry = max(self.entry, entry.id)
+        if entry.action == DELETION:
+            self.natural_key = entry.natural_key or self.natural_key
+            self.deleted = entry.date
+        elif entry.action == ADDITION:
+            self.deleted = None
+        if fields is None:
+            self.whole = max(self.whole or entry.date, entry.date)
+        else:
+            for name in fields:
+                self.fields[name] = max(self.fields.get(name, entry.date), entry.date)
+
+    def changed_at(self, name: str) -> datetime | None:
+        """When the field `name` was last changed, or may have been; None where it was not."""
+        known = self.fields.get(name)
+        return known if self.whole is None else self.whole if known is None else max(known, self.whole)
+
+
+class M2M(NamedTuple):
+    """The set of an automatic many-to-many field, seen from one object."""
+
+    through: type[Model]
+    #: Whether the object stands on the side that does not declare the field.
+    reverse: bool
+    key: Key
+
+
+@dataclass
+class SetChange:
+    """What a set of entries says of such a set."""
+
+    #: The latest entry that does not name the members: any may have changed then.
+    whole: datetime | None = None
+    #: When the members that are named were last added or removed.
+    members: dict[Key, datetime] = field(default_factory=dict)
+
+    def add(self, date: datetime, members: Iterable[Key] | None) -> None:
+        if members is None:
+            self.whole = max(self.whole or date, date)
+        else:
+            for key in members:
+                self.members[key] = max(self.members.get(key, date), date)
+
+    def changed_at(self, member: Key) -> datetime | None:
+        known = self.members.get(member)
+        return known if self.whole is None else self.whole if known is None else max(known, self.whole)
+
+
+@dataclass
+class Changes:
+    """All that a batch is about."""
+
+    rows: dict[tuple[type[Model], Key], Change] = field(default_factory=dict)
+    sets: dict[M2M, SetChange] = field(default_factory=dict)
+    entries: int = 0
+    #: The date of the newest entry.
+    last: datetime | None = None
+
+    def take_along(self, objects: Iterable[tuple[type[Model], Key]]) -> None:
+        """Make these rows part of the batch too, as they are."""
+        for model, key in objects:
+            if (model, key) not in self.rows and self.last is not None:
+                self.rows[model, key] = Change(model, key, self.last, whole=self.last)
+
+    def by_model(self) -> dict[type[Model], list[Key]]:
+        found: dict[type[Model], list[Key]] = {}
+        for model, key in self.rows:
+            found.setdefault(model, []).append(key)
+        return found
+
+
+def coalesce(entries: Iterable[Entry]) -> Changes:
+    """One `Change` per row; of a child in multi-table inheritance also one for each parent's row."""
+    changes = Changes()
+    for entry in entries:
+        changes.entries += 1
+        changes.last = entry.date if changes.last is None else max(changes.last, entry.date)
+        if entry.action == M2M_CHANGE:
+            for m2m in sets_of(entry):
+                changes.sets.setdefault(m2m, SetChange()).add(entry.date, members_of(m2m, entry))
+            continue
+        for model, fields in tables_of(entry):
+            change = changes.rows.get((model, entry.key))
+            if change is None:
+                change = changes.rows[model, entry.key] = Change(model, entry.key, entry.date)
+            change.add(entry, fields, own=model is entry.model)
+    return changes
+
+
+def tables_of(entry: Entry) -> Iterator[tuple[type[Model], tuple[str, ...] | None]]:
+    """The tables whose rows the entry is about, each with the names of its fields that changed."""
+    yield entry.model, _own_fields(entry.model, entry.fields)
+    if entry.action == DELETION:
+        return  # the parents' rows have entries of their own, or were kept
+    for parent in same_key_parents(entry.model):
+        fields = _own_fields(parent, entry.fields)
+        if fields != ():
+            yield parent, fields
+
+
+def _own_fields(model: type[Model], names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    own = {field.name for field in model._meta.local_concrete_fields}
+    return tuple(name for name in names if name in own)
+
+
+def same_key_parents(model: type[Model]) -> Iterator[type[Model]]:
+    """The models that `model` inherits from whose rows have the same key."""
+    for parent, link in model._meta.parents.items():
+        if link is not None and link.primary_key:
+            yield parent
+            yield from same_key_parents(parent)
+
+
+def sets_of(entry: Entry) -> Iterator[M2M]:
+    for name in entry.fields or ():
+        reverse = "." in name
+        own = name.rpartition(".")[2]
+        for model in (
+            (entry.model, *entry.model._meta.all_parents) if not reverse else _related(entry.model, name)
+        ):
+            for m2m in model._meta.local_many_to_many:
+                if m2m.name == own and m2m.remote_field.through._meta.auto_created:
+                    yield M2M(m2m.remote_field.through, reverse, entry.key)
+
+
+def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
+    """The keys of the objects that came or went; None where any may have."""
+    if entry.members is None:
+        return None
+    far = key_fields(m2m.through)[0 if m2m.reverse else 1]
+    return [value_from_text(far, text) for text in json.loads(entry.members)]
+
+
+def _related(model: type[Model], label: str) -> Iterator[type[Model]]:
+    app, name, _own = label.split(".")
+    try:
+        yield apps.get_model(app, name)
+    except LookupError:
+        return
+
+
+def entries_of(side: Side, ranges: Iterable[Range]) -> Iterator[Entry]:
+    """The entries of a batch, oldest id first."""
+    several = list(ranges)
+    for start in range(0, len(several), 200):
+        condition = Q()
+        for ids in several[start : start + 200]:
+            condition |= Q(id__range=ids)
+        yield from read_entries(side, ChangeLog.objects.using(side.alias).filter(condition).order_by("id"))
+
+
+def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:
+    """
+    Entries of the log on `side`. Those of models that are not watched (any more) are passed over.
+
+    Raises `Refused` for an entry whose key cannot be read.
+    """
+    for row in log.values().iterator(chunk_size=5000):
+        model = side.model_of(row["content_type_id"])
+        if model is None or not is_watched(model):
+            continue
+        try:
+            key = from_text(model, row["object_id"])
+        except (ValueError, TypeError, ValidationError) as error:
+            raise Refused(
+                _("Entry %(id)d of the log names an object of %(model)s by a key that cannot be read.")
+                % {"id": row["id"], "model": model._meta.label}
+            ) from error
+        yield Entry(
+            row["id"],
+            model,
+            key,
+            row["action"],
+            row["date"],
+            row["fields"],
+            row["natural_key"],
+            row["members"],
+        )

@@ -1,0 +1,159 @@
+"""
+Values of columns, between two databases.
+
+Rows travel at the level of columns, not of fields: a value is what Django's backend makes of the driver's value,
+before the field's own `from_db_value`. So JSON stays the text it is (JSON null apart from SQL NULL, ``1.0`` apart
+from ``1``), a spicy id stays an integer, and a custom field that encrypts stays encrypted. Only fields with a column
+type of their own are asked to convert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import lru_cache, partial
+from typing import Any, TypeAlias
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field, JSONField, Model, Value
+from django.db.models.expressions import Col
+
+from synchro.keys import INTEGERS, column_field
+
+Convert: TypeAlias = Callable[[Any], Any]
+
+TEXTS = frozenset(("CharField", "TextField", "SlugField", "FileField", "FilePathField"))
+KNOWN = (
+    INTEGERS
+    | TEXTS
+    | {
+        "BinaryField",
+        "BooleanField",
+        "DateField",
+        "DateTimeField",
+        "DecimalField",
+        "DurationField",
+        "FloatField",
+        "GenericIPAddressField",
+        "JSONField",
+        "TimeField",
+        "UUIDField",
+    }
+)
+
+
+class Codec:
+    """Converts rows of some fields, in their order, from one database's driver or to another's."""
+
+    def __init__(self, fields: Sequence[Field[Any, Any]], side: BaseDatabaseWrapper) -> None:
+        self.decoders = [(place, convert) for place, f in enumerate(fields) if (convert := decoder(f, side))]
+        self.encoders = [(place, convert) for place, f in enumerate(fields) if (convert := encoder(f, side))]
+
+    def decode(self, row: Sequence[Any]) -> list[Any]:
+        values = list(row)
+        for place, convert in self.decoders:
+            if values[place] is not None:
+                values[place] = convert(values[place])
+        return values
+
+    def encode(self, row: Sequence[Any]) -> list[Any]:
+        values = list(row)
+        for place, convert in self.encoders:
+            if values[place] is not None:
+                values[place] = convert(values[place])
+        return values
+
+
+def is_plain(field: Field[Any, Any]) -> bool:
+    """Whether the column is one of Django's own types, whatever the field makes of its values."""
+    target = column_field(field)
+    kind = target.get_internal_type()
+    own = getattr(type(target), "db_type", None) is Field.db_type or type(target).__module__.startswith(
+        "django.db"
+    )
+    return kind in KNOWN and own
+
+
+def decoder(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Convert | None:
+    target = column_field(field)
+    if target.get_internal_type() == "BinaryField":
+        return bytes
+    expression = Col("", target)
+    converters = list(connection.ops.get_db_converters(expression))
+    if target.get_internal_type() == "DurationField" and not connection.features.has_native_duration_field:
+        converters.append(connection.ops.convert_durationfield_value)  # which Django leaves to the field
+    if not is_plain(field):
+        converters += target.get_db_converters(connection)
+    if not converters:
+        return None
+    return partial(_convert, converters, expression, connection)
+
+
+def _convert(converters: Sequence[Any], expression: Any, connection: Any, value: Any) -> Any:
+    for converter in converters:
+        value = converter(value, expression, connection)
+    return value
+
+
+def encoder(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Convert | None:
+    target = column_field(field)
+    if not is_plain(field):
+        return partial(target.get_db_prep_save, connection=connection)
+    ops, features = connection.ops, connection.features
+    match target.get_internal_type():
+        case "DateField":
+            return ops.adapt_datefield_value
+        case "DateTimeField":
+            return ops.adapt_datetimefield_value
+        case "TimeField":
+            return ops.adapt_timefield_value
+        case "DecimalField":
+            digits, places = target.max_digits, target.decimal_places  # type: ignore[attr-defined]
+            return lambda value: ops.adapt_decimalfield_value(value, digits, places)
+        case "DurationField":
+            return None if features.has_native_duration_field else _microseconds
+        case "UUIDField":
+            return None if features.has_native_uuid_field else _hex
+        case "BinaryField":
+            return connection.Database.Binary  # type: ignore[attr-defined,no-any-return]
+        case "GenericIPAddressField":
+            return ops.adapt_ipaddressfield_value
+    return None
+
+
+def _microseconds(value: timedelta) -> int:
+    return value // timedelta(microseconds=1)
+
+
+def _hex(value: Any) -> str:
+    return str(value.hex)
+
+
+@lru_cache(maxsize=None)
+def _reads_as_stored(field: Field[Any, Any]) -> bool:
+    return not hasattr(column_field(field), "from_db_value")
+
+
+def to_attribute(field: Field[Any, Any], value: Any, connection: BaseDatabaseWrapper) -> Any:
+    """What an instance's attribute holds for a column's value."""
+    if value is None or _reads_as_stored(field) or not is_plain(field):
+        return value
+    target = column_field(field)
+    if isinstance(target, JSONField) and value == "null":
+        return Value(None, JSONField())
+    return target.from_db_value(value, Col("", target), connection)  # type: ignore[attr-defined]
+
+
+def json_value(value: Any) -> Any:
+    """A column's value as JSON can hold it, for people to read."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return bytes(value).hex() if isinstance(value, bytes | memoryview) else str(value)
+
+
+def default_of(model: type[Model], field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Any:
+    """What a skipped column gets in a new row, as the driver takes it."""
+    return field.get_db_prep_save(field.pre_save(model(), add=True), connection)
+
+
+__all__ = ["Codec", "default_of", "json_value", "to_attribute"]

@@ -1,0 +1,72 @@
+"""
+Entangled: a unique value that a row is to get stands, on REMOTE, in a row that LOCAL has changed since.
+
+The other row's change is in a later batch. It is taken along, so that both can be written together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from django.db.models import Field, Model
+
+from synchro.keys import Key, from_text, key_fields, to_text
+from synchro.models import Reference
+from synchro.registry import Table
+from synchro.replay.identify import keeps_references
+from synchro.replay.link import Link
+from synchro.replay.read import as_key, select
+
+
+class Entangled(Exception):
+    """These objects of LOCAL have to be part of the batch as well."""
+
+    def __init__(self, model: type[Model], keys: Iterable[Key]) -> None:
+        super().__init__(f"{model._meta.label}: unique values move between rows of different batches.")
+        self.model, self.keys = model, frozenset(keys)
+
+
+def holders(
+    link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], ours: Iterable[Key]
+) -> frozenset[Key]:
+    """
+    LOCAL's keys of the objects whose REMOTE rows hold unique values of `rows` (as they are to be written), without
+    those of REMOTE's keys `ours`, which are being written.
+    """
+    own, known = key_fields(model), set(ours)
+    found: set[Key] = set()
+    for fields in _unique_sets(model):
+        places = [Table(model).fields.index(field) for field in fields]
+        values = [[row[place] for place in places] for row in rows.values()]
+        wanted = [value for value in values if None not in value]
+        found |= {as_key(row) for row in select(link.remote, model, own, fields, wanted)}
+    return _here(link, model, found - known)
+
+
+def _unique_sets(model: type[Model]) -> Iterator[tuple[Field[Any, Any], ...]]:
+    """The synchronized fields, in groups, that the model declares unique."""
+    synchronized = Table(model).fields
+    for field in synchronized:
+        if field.unique and not field.primary_key:
+            yield (field,)
+    names = [*model._meta.unique_together, *(c.fields for c in model._meta.total_unique_constraints)]
+    for several in names:
+        fields = tuple(model._meta.get_field(name) for name in several)
+        if fields and set(fields) <= set(synchronized):
+            yield fields  # type: ignore[misc]
+
+
+def _here(link: Link, model: type[Model], keys: set[Key]) -> frozenset[Key]:
+    """REMOTE's keys as LOCAL's, as far as LOCAL knows them."""
+    if not keeps_references(model):
+        return frozenset(keys)
+    texts = Reference.objects.using(link.local.alias).filter(
+        peer_id=link.peer.pk,
+        content_type_id=link.local.content_type_id(model),
+        remote_object_id__in=[to_text(model, key) for key in keys],
+    )
+    copied = {key for key in keys if key <= link.baselines.get(model, 0)}
+    return frozenset(
+        copied | {from_text(model, text) for text in texts.values_list("local_object_id", flat=True)}
+    )

@@ -1,0 +1,170 @@
+"""
+Form: cut the log into batches, so that nothing is skipped and nothing waits.
+
+Ids say nothing about the order of commits. So what decides is visibility: everything beyond the highest id seen is
+new, and the ids below it that have not been seen (holes) are looked for again, until no transaction is left that
+could still bring them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from django.db import connections, transaction
+from django.db.models import Max, Q
+
+from synchro.conf import LOCAL, conf
+from synchro.engines import engine_for
+from synchro.models import Batch, ChangeLog, Node
+from synchro.replay.ranges import Range, gaps, ranges_of, to_text
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Ids that were not there, and the transactions, open at that time, that may yet bring them."""
+
+    ids: Range
+    #: None where the engine cannot tell who is writing: then the hole stays.
+    writers: frozenset[str] | None
+
+
+def own_node(alias: str) -> Node:
+    """This database's own row, made at the first call."""
+    node, _ = Node.objects.using(alias).get_or_create(pk=1)
+    return node
+
+
+def next_batch(after: int) -> Batch | None:
+    """The batch that follows number `after` on LOCAL: one that was formed before, else a new one, else None."""
+    found = Batch.objects.using(LOCAL).filter(number__gt=after).order_by("number").first()
+    return found or _form()
+
+
+def _form() -> Batch | None:
+    node = own_node(LOCAL)
+    if not _log().filter(id__gt=node.highest).exists() and node.holes == "[]" and _is_whole(node):
+        return None
+    with _locked_node() as node:
+        if not _is_whole(node):
+            # Somebody emptied the log, and may have made its ids start again: look at all that is there.
+            node.highest, node.holes = 0, "[]"
+        new = list(
+            _log().filter(id__gt=node.highest).order_by("id").values_list("id", flat=True)[: conf.batch_size]
+        )
+        filled = _look_into_holes(node, gaps(new, node.highest))
+        if new:
+            node.highest = new[-1]
+        batch = _write_batch(node, ranges_of(sorted([*filled, *new]))) if new or filled else None
+        node.save(using=LOCAL)
+    return batch
+
+
+class _locked_node:
+    """A transaction on LOCAL that nobody else can form batches in, and that sees what commits while it runs."""
+
+    def __enter__(self) -> Node:
+        connection = connections[LOCAL]
+        self.engine = engine_for(connection)
+        self.engine.before_read_committed(connection)
+        self.atomic = transaction.atomic(using=LOCAL)
+        self.atomic.__enter__()
+        self.engine.begin_writing(connection)
+        return Node.objects.using(LOCAL).select_for_update().get(pk=1)
+
+    def __exit__(self, *error: object) -> None:
+        self.atomic.__exit__(*error)
+
+
+def _is_whole(node: Node) -> bool:
+    """Whether the newest entry that was put into a batch is still there. (Pruning leaves it.)"""
+    return node.highest == 0 or _log().filter(id=node.highest).exists()
+
+
+def _look_into_holes(node: Node, new: Sequence[Range]) -> list[int]:
+    """
+    The ids that have appeared in the holes, which are brought up to date with the `new` ones.
+
+    The order matters: ask who is writing, then look, so that whoever was not writing any more has had its commit
+    seen.
+    """
+    old = _load(node.holes)
+    if not old and not new:
+        return []
+    connection = connections[LOCAL]
+    engine = engine_for(connection)
+    writers = (
+        engine.writers(connection, ChangeLog._meta.db_table) if engine.sees_commits(connection) else None
+    )
+    holes = [*old, *(Hole(ids, writers) for ids in new)]
+    filled = _visible([hole.ids for hole in holes])
+    node.holes = _dump(_left(holes, filled, writers))
+    return filled
+
+
+def _left(holes: Iterable[Hole], filled: Sequence[int], writers: frozenset[str] | None) -> Iterator[Hole]:
+    for hole in holes:
+        waiting = None if hole.writers is None or writers is None else hole.writers & writers
+        if hole.writers is None and writers is not None:
+            waiting = writers  # now that it can be told, whoever writes at this moment counts as a candidate
+        elif hole.writers is not None and writers is None:
+            waiting = hole.writers
+        if waiting is None or waiting:
+            inside = [number for number in filled if hole.ids.first <= number <= hole.ids.last]
+            for ids in gaps([*inside, hole.ids.last + 1], hole.ids.first - 1):
+                yield Hole(ids, waiting)
+
+
+def _visible(ranges: Sequence[Range]) -> list[int]:
+    found: list[int] = []
+    for start in range(0, len(ranges), 200):
+        condition = Q()
+        for ids in ranges[start : start + 200]:
+            condition |= Q(id__range=ids)
+        found += _log().filter(condition).order_by("id").values_list("id", flat=True)
+    return sorted(found)
+
+
+def _write_batch(node: Node, ids: Sequence[Range]) -> Batch:
+    node.batch += 1
+    return Batch.objects.using(LOCAL).create(number=node.batch, ranges=to_text(ids), size=sum(map(len, ids)))
+
+
+def rewind(moment: datetime) -> None:
+    """
+    A person set the checkpoint to `moment`: what was logged after it is to be replayed (again), what was logged
+    before it is not.
+    """
+    own_node(LOCAL)
+    with _locked_node() as node:
+        node.forgotten = node.batch
+        highest = _log().aggregate(highest=Max("id"))["highest"] or node.highest
+        unseen = _log().filter(id__gt=node.highest).order_by("id").values_list("id", flat=True)
+        _look_into_holes(node, gaps(unseen.iterator(), node.highest))
+        node.highest = max(node.highest, highest)
+        ids = _log().filter(date__gt=moment).order_by("id").values_list("id", flat=True).iterator()
+        while part := list(islice(ids, conf.batch_size)):
+            _write_batch(node, ranges_of(part))
+        node.save(using=LOCAL)
+
+
+def on_checkpoint_set(moment: datetime, **kwargs: object) -> None:
+    rewind(moment)
+
+
+def _log():  # type: ignore[no-untyped-def]
+    return ChangeLog.objects.using(LOCAL)
+
+
+def _load(text: str) -> list[Hole]:
+    return [
+        Hole(Range(first, last), None if writers is None else frozenset(writers))
+        for first, last, writers in json.loads(text)
+    ]
+
+
+def _dump(holes: Iterable[Hole]) -> str:
+    return json.dumps([[*hole.ids, None if hole.writers is None else sorted(hole.writers)] for hole in holes])

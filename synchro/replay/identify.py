@@ -1,0 +1,288 @@
+"""
+Identify: which row of REMOTE is which object of LOCAL, in bulk.
+
+For each object, the first that fits: the same key, where the database does not hand it out; a reference whose row
+still exists; the natural key; otherwise it is new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
+from django.db.models import Field, Model
+from django.utils.translation import gettext as _
+
+from synchro.conf import conf
+from synchro.exceptions import Ambiguous
+from synchro.keys import Key, from_text, is_automatic, key_fields, key_of, to_text
+from synchro.models import Reference
+from synchro.registry import Table
+from synchro.replay.columns import to_attribute
+from synchro.replay.link import Link
+from synchro.replay.natural import allows_many, finder, natural_fields, values_from_entry
+from synchro.replay.read import Rows, as_key, select
+
+Naturals = Mapping[tuple[type[Model], Key], str]
+
+
+@dataclass(slots=True)
+class Identity:
+    """The REMOTE row of an object."""
+
+    #: Its key; None until REMOTE hands one out.
+    remote: Key | None
+    exists: bool
+    #: Whether it was found by a reference that both sides keep already.
+    is_remembered: bool = False
+    #: The key of the row that a reference remembers and that is not there any more.
+    gone: Key | None = None
+
+
+def uses_same_key(model: type[Model]) -> bool:
+    identity = getattr(model, "SYNCHRO_IDENTITY", conf.identity)
+    return identity == "pk"
+
+
+def keeps_references(model: type[Model]) -> bool:
+    """Whether rows of `model` may have another key on REMOTE, so that it has to be remembered."""
+    fields = key_fields(model)
+    return (
+        len(fields) == 1 and is_automatic(fields[0]) and not uses_same_key(model) and model is not ContentType
+    )
+
+
+class Identities:
+    """The identities found so far in a batch."""
+
+    def __init__(self, link: Link, rows: Rows, naturals: Naturals) -> None:
+        self._link = link
+        self._rows = rows
+        self._naturals = naturals
+        self._known: dict[type[Model], dict[Key, Identity]] = {}
+
+    def of(self, model: type[Model], key: Key) -> Identity:
+        return self._known[model][key]
+
+    def models(self) -> list[type[Model]]:
+        return list(self._known)
+
+    def known(self, model: type[Model]) -> dict[Key, Identity]:
+        return self._known.setdefault(model, {})
+
+    def find(self, model: type[Model], keys: Collection[Key], lock: bool = False) -> dict[Key, Identity]:
+        """
+        The identities of these objects of LOCAL. With `lock`, their REMOTE rows cannot change any more until the
+        end of the transaction.
+        """
+        known = self.known(model)
+        new = [key for key in dict.fromkeys(keys) if key not in known]
+        if new:
+            found = self._look(model, new, lock)
+            known.update(found)
+        return {key: known[key] for key in keys}
+
+    def _look(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, Identity]:
+        remembered: dict[Key, Key] = {}
+        if any(field.remote_field is not None for field in key_fields(model)):
+            candidates = self._by_parts(model, keys, lock)
+        elif keeps_references(model):
+            remembered = self._by_reference(model, keys)
+            candidates = {key: remembered.get(key, self._same_as_copied(model, key)) for key in keys}
+        elif is_automatic(key_fields(model)[0]) and not uses_same_key(model):
+            candidates = dict.fromkeys(keys)
+        else:
+            candidates = {key: key for key in keys}
+        there = existing(self._link, model, [c for c in candidates.values() if c is not None], lock)
+        found = {
+            key: Identity(
+                candidate, candidate in there, is_remembered=key in remembered and candidate in there
+            )
+            for key, candidate in candidates.items()
+        }
+        if is_automatic(key_fields(model)[0]) and not uses_same_key(model):
+            self._look_by_natural_key(model, found, lock)
+        return found
+
+    def _by_parts(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, Key | None]:
+        """Keys that are foreign keys, or have some among their parts: each part is its target's key there."""
+        fields = key_fields(model)
+        columns: list[dict[Any, Any]] = []
+        for place, field in enumerate(fields):
+            parts = {key if len(fields) == 1 else key[place] for key in keys}
+            columns.append(self.translate(field, parts, lock))
+        candidates: dict[Key, Key | None] = {}
+        for key in keys:
+            values = [
+                column[part]
+                for column, part in zip(columns, (key,) if len(fields) == 1 else key, strict=True)
+            ]
+            candidates[key] = None if None in values else as_key(values)
+        return candidates
+
+    def translate(self, field: Field[Any, Any], values: Iterable[Any], lock: bool = False) -> dict[Any, Any]:
+        """What the values of a column are on REMOTE; None for a key that REMOTE has yet to hand out."""
+        target = target_of(field)
+        if target is None:
+            return {value: value for value in values}
+        found = self.find(target, [value for value in values if value is not None], lock)
+        return {value: None if value is None else found[value].remote for value in values}
+
+    def _by_reference(self, model: type[Model], keys: list[Key]) -> dict[Key, Key]:
+        texts = {to_text(model, key): key for key in keys}
+        references = Reference.objects.using(self._link.local.alias).filter(
+            peer_id=self._link.peer.pk, content_type_id=self._link.local.content_type_id(model)
+        )
+        found = {}
+        for part in _parts(list(texts)):
+            pairs = references.filter(local_object_id__in=part).values_list(
+                "local_object_id", "remote_object_id"
+            )
+            found.update({texts[here]: from_text(model, there) for here, there in pairs})
+        return found
+
+    def _same_as_copied(self, model: type[Model], key: Key) -> Key | None:
+        return key if key <= self._link.baselines.get(model, 0) else None
+
+    def _look_by_natural_key(self, model: type[Model], found: dict[Key, Identity], lock: bool) -> None:
+        missing = [key for key, identity in found.items() if not identity.exists]
+        if not missing:
+            return
+        if natural_fields(model) is not None:
+            there = self._by_natural_columns(model, missing, lock)
+        elif finder(model) is not None:
+            there = self._by_natural_method(model, missing)
+        else:
+            there = {}
+        for key in missing:
+            identity = found[key]
+            if key in there:
+                identity.gone, identity.remote, identity.exists = identity.remote, there[key], True
+            elif keeps_references(model) and key > self._link.baselines.get(model, 0):
+                identity.gone, identity.remote = identity.remote, None
+
+    def _by_natural_columns(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, Key]:
+        """LOCAL's keys to REMOTE's, by one question for all."""
+        fields = natural_fields(model) or ()
+        wanted = self._natural_values(model, fields, keys, lock)
+        whole = [values for values in wanted.values() if None not in values]
+        pk = key_fields(model)
+        there: dict[tuple[Any, ...], list[Key]] = {}
+        rows = select(self._link.remote, model, [*pk, *fields], fields, list(dict.fromkeys(whole)), lock)
+        for row in rows:
+            there.setdefault(tuple(row[len(pk) :]), []).append(as_key(row[: len(pk)]))
+        # REMOTE's collation may take two spellings for the same; NULL is equal to nothing in a list of values.
+        strays = there.keys() - set(wanted.values())
+        found = {}
+        for key, values in wanted.items():
+            matches = there.get(values, [])
+            if not matches and (strays or None in values):
+                matches = self._one_by_one(model, fields, values)
+            if matches:
+                found[key] = self._only_one(model, key, sorted(matches))
+        return found
+
+    def _natural_values(
+        self, model: type[Model], fields: tuple[Field[Any, Any], ...], keys: list[Key], lock: bool
+    ) -> dict[Key, tuple[Any, ...]]:
+        """The natural keys of these objects as REMOTE would have them, from their rows or their deletions' entries."""
+        places = [
+            Table(model).fields.index(field) if field in Table(model).fields else None for field in fields
+        ]
+        here: dict[Key, tuple[Any, ...]] = {}
+        rows = self._rows.load(model, keys)
+        for key in keys:
+            if key in rows and None not in places:
+                here[key] = tuple(rows[key][place] for place in places if place is not None)
+            elif key not in rows and (text := self._naturals.get((model, key))):
+                values = values_from_entry(model, text)
+                if values is not None:
+                    here[key] = values
+        for place, field in enumerate(fields):
+            if target_of(field) is not None:
+                parts = self.translate(field, {values[place] for values in here.values()}, lock)
+                here = {
+                    key: (*values[:place], parts[values[place]], *values[place + 1 :])
+                    for key, values in here.items()
+                    if values[place] is None or parts[values[place]] is not None
+                }
+        return here
+
+    def _one_by_one(
+        self, model: type[Model], fields: tuple[Field[Any, Any], ...], values: tuple[Any, ...]
+    ) -> list[Key]:
+        """By REMOTE's own comparison."""
+        connection = self._link.remote.connection
+        lookup = {
+            field.attname: to_attribute(field, value, connection)
+            for field, value in zip(fields, values, strict=True)
+        }
+        found = model._base_manager.using(self._link.remote.alias).filter(**lookup)[:2]
+        return [key_of(instance, model) for instance in found]
+
+    def _only_one(self, model: type[Model], key: Key, matches: list[Key]) -> Key:
+        if len(matches) > 1 and not allows_many(model):
+            raise Ambiguous(
+                _(
+                    "%(model)s %(key)s: its natural key finds more than one row on REMOTE. Make the key unique there, "
+                    "or say allow_many where the first one will do."
+                )
+                % {"model": model._meta.label, "key": to_text(model, key)}
+            )
+        return matches[0]
+
+    def _by_natural_method(self, model: type[Model], keys: list[Key]) -> dict[Key, Key]:
+        """Where the model's own methods know the natural key, they are asked for each object."""
+        manager = finder(model).db_manager(self._link.remote.alias)
+        found = {}
+        for key, natural in self._natural_keys(model, keys):
+            try:
+                found[key] = key_of(manager.get_by_natural_key(*natural), model)
+            except ObjectDoesNotExist:
+                continue
+            except MultipleObjectsReturned:
+                self._only_one(model, key, [key, key])
+        return found
+
+    def _natural_keys(self, model: type[Model], keys: list[Key]) -> Iterable[tuple[Key, Any]]:
+        here = set(self._rows.load(model, keys))
+        local = self._link.local
+        pk = key_fields(model)[0]
+        for part in _parts([key for key in keys if key in here]):
+            attributes = [to_attribute(pk, key, local.connection) for key in part]
+            instances = model._base_manager.using(local.alias).filter(pk__in=attributes)
+            for instance in instances:
+                yield key_of(instance, model), instance.natural_key()  # type: ignore[attr-defined]
+        for key in keys:
+            if key not in here and (text := self._naturals.get((model, key))):
+                yield key, json.loads(text)
+
+
+def target_of(field: Field[Any, Any]) -> type[Model] | None:
+    """
+    The model whose key the column holds; None for a plain column, and for a foreign key to something else than the
+    key, whose value is the same on both sides.
+    """
+    if field.remote_field is None or field.related_model is None:
+        return None
+    model: type[Model] = field.related_model._meta.concrete_model  # type: ignore[union-attr,assignment]
+    keys = key_fields(model)
+    if len(keys) == 1 and field.target_field in (keys[0], model._meta.pk):
+        return model
+    return None
+
+
+def existing(link: Link, model: type[Model], keys: Collection[Key], lock: bool) -> set[Key]:
+    """Which of these keys REMOTE has."""
+    fields = key_fields(model)
+    values = [(key,) if len(fields) == 1 else key for key in dict.fromkeys(keys)]
+    return {as_key(row) for row in select(link.remote, model, fields, fields, values, lock)}
+
+
+def _parts(values: list[Any], size: int = 5000) -> Iterable[list[Any]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

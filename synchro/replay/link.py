@@ -1,0 +1,67 @@
+"""The two databases of a run, and what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from synchro.conf import LOCAL
+from synchro.engines import Engine, engine_for
+from synchro.models import Peer
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two databases."""
+
+    alias: str
+
+    @property
+    def connection(self) -> BaseDatabaseWrapper:
+        return connections[self.alias]
+
+    @property
+    def engine(self) -> Engine:
+        return engine_for(self.connection)
+
+    def content_type_id(self, model: type[Model]) -> int:
+        manager = ContentType.objects.db_manager(self.alias)
+        return int(manager.get_for_model(model, for_concrete_model=True).pk)
+
+    def model_of(self, content_type_id: int) -> type[Model] | None:
+        """The model that a content type of this database stands for; None where it or its app is gone."""
+        try:
+            return ContentType.objects.db_manager(self.alias).get_for_id(content_type_id).model_class()
+        except ContentType.DoesNotExist:
+            return None
+
+
+@dataclass
+class Link:
+    """LOCAL and one REMOTE, as they know each other."""
+
+    remote: Side
+    local: Side = field(default_factory=lambda: Side(LOCAL))
+    #: The node id of LOCAL, and LOCAL's row about REMOTE.
+    node: UUID = field(default_factory=lambda: UUID(int=0))
+    peer: Peer = field(default_factory=Peer)
+    #: REMOTE's row about LOCAL; None where REMOTE has no synchro tables.
+    peer_there: Peer | None = None
+    #: What to add to a time of LOCAL's clock to compare it with REMOTE's.
+    offset: timedelta = timedelta(0)
+    #: LOCAL's time when the run began.
+    begun: datetime = datetime.min
+    #: Up to which automatic key of a model LOCAL is a copy of REMOTE.
+    baselines: dict[type[Model], int] = field(default_factory=dict)
+    #: What the person who runs this should know.
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)

@@ -1,0 +1,126 @@
+"""Parents: what a row points at and REMOTE lacks is created first, watched or not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from django.contrib.contenttypes.fields import GenericForeignKey
+from django.core.exceptions import ValidationError
+from django.db.models import Field, Model
+
+from synchro.keys import Key, key_fields, normalize, value_to_text
+from synchro.registry import Table
+from synchro.replay.identify import Identities, target_of
+from synchro.replay.link import Link
+from synchro.replay.read import Rows, as_key, select
+from synchro.replay.resolve import Plan
+
+
+class Vanished(Exception):
+    """A row points at one that LOCAL does not have (any more)."""
+
+    def __init__(self, model: type[Model], field: Field[Any, Any]) -> None:
+        super().__init__(
+            f"A row of {model._meta.label} points by {field.name} at a row that LOCAL does not have."
+        )
+
+
+def add_parents(link: Link, plan: Plan, rows: Rows, identities: Identities) -> None:
+    """
+    Extend `plan` until every row in it finds what it points at.
+
+    Raises `Vanished` where LOCAL itself does not have it.
+    """
+    frontier: dict[type[Model], Collection[Key]] = {model: list(keys) for model, keys in plan.puts.items()}
+    for model, keys in frontier.items():
+        identities.find(model, keys)
+    while frontier:
+        found: dict[type[Model], set[Key]] = {}
+        for model, keys in frontier.items():
+            for target, wanted, field in _targets(link, plan, rows, model, keys):
+                known = identities.find(target, wanted)
+                planned = plan.puts.get(target, {})
+                lacking = {key for key in wanted if not known[key].exists and key not in planned}
+                here = rows.load(target, lacking)
+                if len(here) < len(lacking) and field is not None and field.db_constraint:  # type: ignore[attr-defined]
+                    raise Vanished(model, field)
+                found.setdefault(target, set()).update(here)
+        frontier = {model: keys for model, keys in found.items() if keys}
+        for model, keys in frontier.items():
+            for key in keys:
+                plan.put(model, key)
+
+
+def _targets(
+    link: Link, plan: Plan, rows: Rows, model: type[Model], keys: Collection[Key]
+) -> Iterator[tuple[type[Model], set[Key], Field[Any, Any] | None]]:
+    """What the columns that will be written of these rows point at: by which foreign key, or None for a generic one."""
+    table = Table(model)
+    loaded = rows.load(model, keys)
+    planned = plan.puts[model]
+    for place, field in enumerate(table.fields):
+        if field.remote_field is None:
+            continue
+        values = {
+            row[place] for key, row in loaded.items() if planned[key] is None or field.name in planned[key]
+        }
+        values.discard(None)
+        if values:
+            yield *_targets_of(link, field, values), field
+    for generic in generic_keys(model):
+        for target, pairs in generic_targets(link, model, generic, loaded.values()).items():
+            yield target, set(pairs.values()), None
+
+
+def _targets_of(link: Link, field: Field[Any, Any], values: set[Any]) -> tuple[type[Model], set[Key]]:
+    target = target_of(field)
+    if target is not None:
+        return target, values
+    # A foreign key to another unique column: its value stays the same, but its row must be there.
+    target = field.related_model._meta.concrete_model  # type: ignore[union-attr]
+    by = [field.target_field]
+    found = select(link.local, target, key_fields(target), by, [(value,) for value in values])
+    return target, {as_key(row) for row in found}
+
+
+def generic_keys(model: type[Model]) -> list[GenericForeignKey]:
+    return [field for field in model._meta.private_fields if isinstance(field, GenericForeignKey)]
+
+
+def generic_targets(
+    link: Link, model: type[Model], generic: GenericForeignKey, loaded: Iterable[list[Any]]
+) -> dict[type[Model], dict[Any, Key]]:
+    """The keys, by model, that the rows' generic foreign key names, each under the value that it has in the row."""
+    places = generic_places(model, generic)
+    if places is None:
+        return {}
+    found: dict[type[Model], dict[Any, Key]] = {}
+    for row in loaded:
+        type_id, value = row[places[0]], row[places[1]]
+        target = link.local.model_of(type_id) if type_id is not None and value is not None else None
+        if target is None:
+            continue
+        model_key = key_fields(target)
+        if len(model_key) == 1:
+            try:
+                found.setdefault(target, {})[value] = normalize(model_key[0], value)
+            except (ValidationError, ValueError, TypeError):
+                link.warn(
+                    f"{model._meta.label}.{generic.name} names a key that {target._meta.label} cannot have."
+                )
+    return found
+
+
+def generic_places(model: type[Model], generic: GenericForeignKey) -> tuple[int, int] | None:
+    """Where the two columns of a generic foreign key stand in the rows; None where one is not synchronized."""
+    fields = Table(model).fields
+    type_field, key_field = model._meta.get_field(generic.ct_field), model._meta.get_field(generic.fk_field)
+    if type_field not in fields or key_field not in fields:
+        return None
+    return fields.index(type_field), fields.index(key_field)  # type: ignore[arg-type]
+
+
+def generic_value(field: Field[Any, Any], key: Key) -> Any:
+    """A key as the column of a generic foreign key holds it."""
+    return normalize(field, key if isinstance(key, int) else value_to_text(key))

@@ -1,0 +1,47 @@
+"""Sets of ids as ranges: what a batch is made of, and what is missing below the highest id seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+
+class Range(NamedTuple):
+    """Ids from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+
+def ranges_of(ids: Iterable[int]) -> list[Range]:
+    """Ascending ids as the fewest ranges."""
+    found: list[Range] = []
+    for number in ids:
+        if found and found[-1].last == number - 1:
+            found[-1] = Range(found[-1].first, number)
+        else:
+            found.append(Range(number, number))
+    return found
+
+
+def gaps(ids: Iterable[int], above: int) -> list[Range]:
+    """The ids between `above` and the last of the ascending `ids` that are not among them."""
+    found = []
+    for number in ids:
+        if number > above + 1:
+            found.append(Range(above + 1, number - 1))
+        above = number
+    return found
+
+
+def to_text(ranges: Iterable[Range]) -> str:
+    return ",".join(str(r.first) if r.first == r.last else f"{r.first}-{r.last}" for r in ranges)
+
+
+def from_text(text: str) -> Iterator[Range]:
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        yield Range(int(first), int(last or first))

@@ -1,0 +1,79 @@
+"""Read: LOCAL's rows as they are now, in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from django.db.models import Field, Model
+
+from synchro.keys import Key, key_fields
+from synchro.registry import Table
+from synchro.replay.columns import Codec
+from synchro.replay.link import Side
+
+
+def encode_keys(model: type[Model], keys: Iterable[Key], side: Side) -> list[list[Any]]:
+    """Keys as the driver of `side` takes them, one list of values each."""
+    fields = key_fields(model)
+    codec = Codec(fields, side.connection)
+    return [codec.encode((key,) if len(fields) == 1 else key) for key in keys]
+
+
+def key_columns(model: type[Model]) -> list[str]:
+    return [field.column for field in key_fields(model)]
+
+
+def as_key(values: Sequence[Any]) -> Key:
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def select(
+    side: Side,
+    model: type[Model],
+    fields: Sequence[Field[Any, Any]],
+    by: Sequence[Field[Any, Any]],
+    values: Sequence[Sequence[Any]],
+    lock: bool = False,
+) -> list[list[Any]]:
+    """The `fields` of the rows of `model` on `side` in which the columns of `by` have one of these `values`."""
+    if not values:
+        return []
+    decode = Codec(fields, side.connection).decode
+    encode = Codec(by, side.connection).encode
+    rows = side.engine.select(
+        side.connection,
+        model._meta.db_table,
+        [field.column for field in fields],
+        [field.column for field in by],
+        [encode(value) for value in values],
+        lock,
+    )
+    return [decode(row) for row in rows]
+
+
+class Rows:
+    """LOCAL's rows that the batch has to do with, each read once."""
+
+    def __init__(self, side: Side) -> None:
+        self._side = side
+        self._found: dict[type[Model], dict[Key, list[Any]]] = {}
+        self._asked: dict[type[Model], set[Key]] = {}
+
+    def load(self, model: type[Model], keys: Collection[Key]) -> dict[Key, list[Any]]:
+        """The rows of `model` by key, in the order of its table's fields; keys that LOCAL lacks are left out."""
+        asked = self._asked.setdefault(model, set())
+        found = self._found.setdefault(model, {})
+        new = [key for key in keys if key not in asked]
+        if new:
+            asked.update(new)
+            fields, key = Table(model).fields, key_fields(model)
+            places = [fields.index(field) for field in key]
+            values = [(k,) if len(key) == 1 else k for k in new]
+            for row in select(self._side, model, fields, key, values):
+                found[as_key([row[place] for place in places])] = row
+        return {key: found[key] for key in keys if key in found}
+
+    def forget(self, model: type[Model], keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._found[model].pop(key, None)

@@ -1,0 +1,69 @@
+"""Ready: what can be known before writing is said before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import DatabaseError, transaction
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from synchro.exceptions import NotReady
+from synchro.registry import Table, watched_models
+from synchro.replay.link import Link, Side
+
+#: How many tables one statement asks for.
+AT_ONCE = 100
+
+
+def check_tables(link: Link) -> None:
+    """Raise `NotReady` where LOCAL or REMOTE lacks a table or a column that a watched model needs."""
+    for side in (link.local, link.remote):
+        models = watched_models()
+        for start in range(0, len(models), AT_ONCE):
+            part = models[start : start + AT_ONCE]
+            if not _can_select(side, part):
+                raise NotReady(
+                    _complaint(side, next((m for m in part if not _can_select(side, [m])), part[0]))
+                )
+
+
+def _can_select(side: Side, models: Sequence[type[Model]]) -> bool:
+    """Whether all tables and columns can be named in a statement, which reads no row."""
+    quote = side.connection.ops.quote_name
+    selects = []
+    for model in models:
+        table = quote(model._meta.db_table)
+        # With the table's name, since SQLite takes an unknown name alone, quoted, for a text.
+        columns = " OR ".join(f"{table}.{quote(field.column)} IS NULL" for field in Table(model).fields)
+        selects.append(f"SELECT 1 FROM {table} WHERE 1 = 0 AND ({columns})")
+    try:
+        with transaction.atomic(using=side.alias), side.connection.cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(selects))
+    except DatabaseError:
+        return False
+    return True
+
+
+def _complaint(side: Side, model: type[Model]) -> str:
+    names = {"alias": side.alias, "table": model._meta.db_table, "model": model._meta.label}
+    with side.connection.cursor() as cursor:
+        if model._meta.db_table not in side.connection.introspection.table_names(cursor):
+            return (
+                _(
+                    "The database “%(alias)s” has no table %(table)s, of %(model)s: run “migrate --database %(alias)s”."
+                )
+                % names
+            )
+        described = side.connection.introspection.get_table_description(cursor, model._meta.db_table)
+    present = {column.name for column in described}
+    lacking = [field.column for field in Table(model).fields if field.column not in present]
+    if lacking:
+        return _(
+            "The table %(table)s, of %(model)s, in the database “%(alias)s” lacks %(columns)s: "
+            "run “migrate --database %(alias)s”."
+        ) % {**names, "columns": ", ".join(lacking)}
+    return (
+        _("The table %(table)s, of %(model)s, in the database “%(alias)s” cannot be read by this account.")
+        % names
+    )

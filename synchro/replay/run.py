@@ -1,0 +1,233 @@
+"""The replayer, step by step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import DatabaseError, transaction
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from synchro.checkpoint import aware, moved_by_a_run
+from synchro.exceptions import Busy, NotConfigured, NotReady, Refused
+from synchro.keys import Key
+from synchro.models import Batch, options
+from synchro.replay import signals
+from synchro.replay.acknowledge import acknowledge, describe, hold_receipt, new_pairs, sign_receipt
+from synchro.replay.agree import agree
+from synchro.replay.coalesce import Changes, coalesce, entries_of
+from synchro.replay.entangled import Entangled
+from synchro.replay.form import next_batch
+from synchro.replay.identify import Identities
+from synchro.replay.link import Link, Side
+from synchro.replay.parents import Vanished, add_parents
+from synchro.replay.prune import prune
+from synchro.replay.ranges import from_text
+from synchro.replay.read import Rows
+from synchro.replay.ready import check_tables
+from synchro.replay.report import ModelReport, Report
+from synchro.replay.resolve import Log, Plan, resolve
+from synchro.replay.sets import expand
+from synchro.replay.write import Tally, Writer
+
+#: How often a batch is tried again because LOCAL's rows changed while they were read.
+ATTEMPTS = 5
+
+
+@dataclass
+class Totals:
+    """What the batches of a run add up to."""
+
+    entries: int = 0
+    batches: int = 0
+    conflicts: int = 0
+    added: dict[type[Model], int] = field(default_factory=dict)
+    changed: dict[type[Model], int] = field(default_factory=dict)
+    deleted: dict[type[Model], int] = field(default_factory=dict)
+    kept: dict[type[Model], int] = field(default_factory=dict)
+
+    def add(self, changes: Changes, plan: Plan, tally: Tally) -> None:
+        self.entries += changes.entries
+        self.batches += 1
+        self.conflicts += len(plan.conflicts)
+        for ours, more in (
+            (self.added, tally.added),
+            (self.changed, tally.changed),
+            (self.deleted, tally.deleted),
+            (self.kept, plan.kept),
+        ):
+            for model, count in more.items():
+                ours[model] = ours.get(model, 0) + count
+
+    def models(self) -> tuple[ModelReport, ...]:
+        every = {**self.added, **self.changed, **self.deleted, **self.kept}
+        return tuple(
+            ModelReport(
+                model._meta.label,
+                self.added.get(model, 0),
+                self.changed.get(model, 0),
+                self.deleted.get(model, 0),
+                self.kept.get(model, 0),
+            )
+            for model in sorted(every, key=lambda model: model._meta.label)
+        )
+
+
+def synchronize(alias: str) -> Report:
+    """
+    Replay what is pending on LOCAL into the database `alias`.
+
+    Raises a `SynchroError`; what was replayed before it stays, batch by batch.
+    """
+    begun = time.monotonic()
+    link = Link(Side(alias))
+    totals = Totals()
+    with reachable(link):
+        signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
+        with alone(link):
+            done = agree(link)
+            log = Log(link)
+            batch = next_batch(done)
+            if batch is not None:
+                check_tables(link)
+            while batch is not None:
+                replay(link, log, batch, totals)
+                batch = next_batch(batch.number)
+            prune()
+    _show(link.begun)
+    return Report(
+        remote=alias,
+        entries=totals.entries,
+        batches=totals.batches,
+        models=totals.models(),
+        conflicts=totals.conflicts,
+        warnings=tuple(link.warnings),
+        seconds=time.monotonic() - begun,
+    )
+
+
+def replay(link: Link, log: Log, batch: Batch, totals: Totals) -> None:
+    """Bring REMOTE's rows to LOCAL's current values for every object named in the batch."""
+    _announce("formed", batch)
+    also: set[tuple[type[Model], Key]] = set()
+    vanished = 0
+    while True:
+        try:
+            return _replay(link, log, batch, totals, also)
+        except Vanished as error:
+            # A row that LOCAL lost while its children were being read has an entry of its own by now.
+            vanished += 1
+            if vanished == ATTEMPTS:
+                raise Refused(str(error)) from error
+        except Entangled as error:  # with each round more objects are in the batch, so there is an end
+            also |= {(error.model, key) for key in error.keys}
+
+
+def _replay(
+    link: Link, log: Log, batch: Batch, totals: Totals, also: Collection[tuple[type[Model], Key]]
+) -> None:
+    changes = coalesce(entries_of(link.local, from_text(batch.ranges)))
+    changes.take_along(also)
+    rows = Rows(link.local)
+    for model, keys in changes.by_model().items():
+        rows.load(model, keys)
+    _announce("read", batch)
+    with writing(link):
+        hold_receipt(link, batch.number - 1)
+        identities = Identities(link, rows, _natural_keys(changes))
+        for model, keys in changes.by_model().items():
+            identities.find(model, keys, lock=True)
+        _announce("identified", batch)
+        plan = resolve(link, log, changes, rows, identities)
+        expand(link, log, changes, identities, plan)
+        add_parents(link, plan, rows, identities)
+        conflicts = describe(link, batch, plan.conflicts, rows)
+        _announce("resolved", batch)
+        writer = Writer(link, plan, rows, identities)
+        writer.write()
+        pairs = new_pairs(plan, identities)
+        sign_receipt(link, batch, pairs, plan)
+        _announce("written", batch)
+    _announce("committed", batch)
+    acknowledge(link, batch, pairs, plan, log.top, conflicts, changes.last)
+    _announce("acknowledged", batch)
+    totals.add(changes, plan, writer.tally)
+
+
+def _natural_keys(changes: Changes) -> dict[tuple[type[Model], object], str]:
+    return {place: change.natural_key for place, change in changes.rows.items() if change.natural_key}
+
+
+def _announce(step: str, batch: Batch) -> None:
+    signals.step.send(sender=synchronize, step=step, batch=batch.number)
+
+
+@contextmanager
+def writing(link: Link) -> Iterator[None]:
+    """A transaction on REMOTE whose writes are not captured there."""
+    side = link.remote
+    side.engine.before_read_committed(side.connection)
+    with transaction.atomic(using=side.alias):
+        side.engine.begin_writing(side.connection)
+        with side.engine.capture_off(side.connection):
+            yield
+
+
+@contextmanager
+def reachable(link: Link) -> Iterator[None]:
+    """Say in words that a database cannot be reached."""
+    for side in (link.local, link.remote):
+        try:
+            side.connection.ensure_connection()
+        except DatabaseError as error:
+            raise NotReady(
+                _("The database “%(alias)s” cannot be reached (%(cause)s).")
+                % {"alias": side.alias, "cause": type(error).__name__}
+            ) from error
+    yield
+
+
+@contextmanager
+def alone(link: Link) -> Iterator[None]:
+    """One replayer at a time for LOCAL and this REMOTE."""
+    # Some servers share lock names between their databases.
+    name = f"{link.local.connection.settings_dict['NAME']} to {link.remote.alias}"
+    with link.local.engine.lock(link.local.connection, name) as taken:
+        if not taken:
+            raise Busy(
+                _("Another process is synchronizing to the database “%(alias)s”.")
+                % {"alias": link.remote.alias}
+            )
+        yield
+
+
+def _show(begun: datetime) -> None:
+    """Move the checkpoint time that people see forward: what was logged before this run began has been looked at."""
+    shown = options.last_check
+    if shown is None or begun > aware(shown):
+        with moved_by_a_run():
+            options.last_check = begun
+
+
+def synchronize_all(aliases: tuple[str, ...]) -> list[Report]:
+    """
+    Serve every REMOTE; one that fails holds back no other.
+
+    Raises the first error, after all have had their turn.
+    """
+    if not aliases:
+        raise NotConfigured(_("No REMOTE database specified in settings: name one in SYNCHRO_REMOTE."))
+    reports: list[Report] = []
+    errors: list[Exception] = []
+    for alias in aliases:
+        try:
+            reports.append(synchronize(alias))
+        except Exception as error:  # noqa: BLE001  raised below, when the others had their turn
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return reports

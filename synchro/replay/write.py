@@ -1,0 +1,468 @@
+"""
+Write: bring REMOTE's rows to what the plan says, whole groups at a time.
+
+Object by object only where somebody listens; then the same statements run once more, so that the columns hold
+LOCAL's values whatever the listeners did to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Field, Model, ProtectedError, RestrictedError
+from django.utils.translation import gettext as _
+
+from synchro.exceptions import Refused
+from synchro.keys import Key, is_automatic, key_fields
+from synchro.registry import Table
+from synchro.replay.blame import blame
+from synchro.replay.coalesce import same_key_parents
+from synchro.replay.columns import Codec, default_of, to_attribute
+from synchro.replay.delete import delete_objects, delete_rows, is_done_by_the_database
+from synchro.replay.entangled import Entangled, holders
+from synchro.replay.identify import Identities, keeps_references
+from synchro.replay.link import Link
+from synchro.replay.listeners import hears_saves, hears_sets
+from synchro.replay.members import change_members
+from synchro.replay.order import parents_first
+from synchro.replay.parents import generic_keys, generic_places, generic_targets, generic_value
+from synchro.replay.read import Rows, as_key
+from synchro.replay.resolve import Plan
+
+
+@dataclass
+class Tally:
+    """How many rows of each model were written."""
+
+    added: dict[type[Model], int] = field(default_factory=dict)
+    changed: dict[type[Model], int] = field(default_factory=dict)
+    deleted: dict[type[Model], int] = field(default_factory=dict)
+
+
+@dataclass
+class Group:
+    """The rows of one model that are written together, as REMOTE will have them, in the order of `fields`."""
+
+    model: type[Model]
+    fields: tuple[Field[Any, Any], ...]
+    #: By LOCAL's key.
+    rows: dict[Key, list[Any]]
+    #: Keys of the rows that REMOTE lacks, and for the others the names of the fields to write; None for all.
+    new: list[Key]
+    old: dict[Key, frozenset[str] | None]
+    #: Rows in which a foreign key waits for a row that REMOTE has not got a key for yet.
+    unsettled: set[Key]
+
+    def only(self, keys: Collection[Key]) -> Group:
+        """The part of the group with these keys; rows are shared."""
+        return Group(
+            self.model,
+            self.fields,
+            {key: row for key, row in self.rows.items() if key in keys},
+            [key for key in self.new if key in keys],
+            {key: names for key, names in self.old.items() if key in keys},
+            {key for key in self.unsettled if key in keys},
+        )
+
+
+class Writer:
+    def __init__(self, link: Link, plan: Plan, rows: Rows, identities: Identities) -> None:
+        self._link, self._plan, self._rows, self._identities = link, plan, rows, identities
+        self._connection, self._engine = link.remote.connection, link.remote.engine
+        self._alias = link.remote.alias
+        self.tally = Tally()
+        #: Highest explicit key written, by model: the database must not hand it out again.
+        self._highest: dict[type[Model], int] = {}
+        self._reserved: dict[type[Model], int] = {}
+
+    def write(self) -> None:
+        models = parents_first(self._plan.puts)
+        self._reserve_keys(models)
+        groups = [self._put(model) for model in models]
+        self._settle([group for group in groups if group.unsettled])
+        self._remove()
+        if any(hears_saves(group.model) for group in groups):
+            self._settle(groups)  # listeners may have touched rows of any group
+        for model, highest in self._highest.items():
+            table, column = model._meta.db_table, key_fields(model)[0].column
+            self._engine.pass_sequence(self._connection, table, column, highest)
+
+    # -- keys ---------------------------------------------------------------------------------------------------
+
+    def _reserve_keys(self, models: Iterable[type[Model]]) -> None:
+        """Where REMOTE can hand out keys beforehand, every foreign key is known before the first row is written."""
+        if not self._engine.reserves_keys:
+            return
+        for model in models:
+            if not is_automatic(key_fields(model)[0]):
+                continue
+            new = [
+                i for key in self._plan.puts[model] if (i := self._identities.of(model, key)).remote is None
+            ]
+            explicit = [
+                i.remote for key in self._plan.puts[model] if (i := self._identities.of(model, key)).remote
+            ]
+            if new:
+                table, column = model._meta.db_table, key_fields(model)[0].column
+                above = max(explicit, default=0)
+                keys = self._engine.reserve_keys(self._connection, table, column, len(new), above)
+                for identity, key in zip(new, keys, strict=True):
+                    identity.remote = key
+
+    # -- rows ---------------------------------------------------------------------------------------------------
+
+    def _put(self, model: type[Model]) -> Group:
+        group = self._group(model)
+        if hears_sets(model):
+            change_members(self._link, model, [as_key(group.rows[key]) for key in group.new], "add")
+        elif hears_saves(model):
+            parts, own = self._split(group)
+            self._write_group(parts)
+            self._save_objects(own)
+            self._run(own, lambda: self._update(own, own.rows))
+        else:
+            self._write_group(group)
+        self._count(self.tally.added, model, len(group.new))
+        self._count(self.tally.changed, model, len(group.old))
+        for key in group.new:
+            self._identities.of(model, key).exists = True
+        return group
+
+    def _split(self, group: Group) -> tuple[Group, Group]:
+        """Rows that are part of a child's object, of which Django sends no signal, and objects of their own."""
+        children = [child for child in self._plan.puts if group.model in same_key_parents(child)]
+        parts = {key for child in children for key in self._plan.puts[child]}
+        return group.only(parts & group.rows.keys()), group.only(group.rows.keys() - parts)
+
+    def _group(self, model: type[Model]) -> Group:
+        planned = self._plan.puts[model]
+        rows, unsettled = self._translated(model, list(planned))
+        of = self._identities.of
+        return Group(
+            model,
+            Table(model).fields,
+            rows,
+            new=[key for key in rows if not of(model, key).exists],
+            old={key: planned[key] for key in rows if of(model, key).exists},
+            unsettled=unsettled,
+        )
+
+    def _translated(self, model: type[Model], keys: Sequence[Key]) -> tuple[dict[Key, list[Any]], set[Key]]:
+        """LOCAL's rows with REMOTE's keys in them, and those of them where such a key is not known yet."""
+        fields = Table(model).fields
+        here = self._rows.load(model, keys)
+        rows = {key: list(row) for key, row in here.items()}
+        unsettled: set[Key] = set()
+        for place, column in enumerate(fields):
+            if column.remote_field is not None:
+                self._translate(column, place, rows, unsettled)
+        for generic in generic_keys(model):
+            self._translate_generic(model, generic, here, rows, unsettled)
+        self._set_own_keys(model, fields, rows)
+        return rows, unsettled
+
+    def _translate(
+        self, column: Field[Any, Any], place: int, rows: Mapping[Key, list[Any]], unsettled: set[Key]
+    ) -> None:
+        there = self._identities.translate(column, {row[place] for row in rows.values()})
+        for key, row in rows.items():
+            value = row[place]
+            row[place] = there[value]
+            if value is not None and row[place] is None:
+                unsettled.add(key)
+                # Where NULL is not allowed, foreign keys are not checked while this value stands.
+                row[place] = None if column.null else 0
+
+    def _translate_generic(
+        self,
+        model: type[Model],
+        generic: Any,
+        here: Mapping[Key, list[Any]],
+        rows: Mapping[Key, list[Any]],
+        unsettled: set[Key],
+    ) -> None:
+        places = generic_places(model, generic)
+        if places is None:
+            return
+        column = Table(model).fields[places[1]]
+        targets = generic_targets(self._link, model, generic, here.values())
+        for key, row in here.items():
+            target = self._link.local.model_of(row[places[0]]) if row[places[0]] is not None else None
+            wanted = targets.get(target, {}).get(row[places[1]]) if target is not None else None
+            if target is None or wanted is None:
+                continue
+            identity = self._identities.find(target, [wanted])[wanted]
+            if identity.remote is not None:
+                rows[key][places[1]] = generic_value(column, identity.remote)
+            elif identity.exists or wanted in self._plan.puts.get(target, {}):
+                unsettled.add(key)
+
+    def _set_own_keys(
+        self, model: type[Model], fields: Sequence[Field[Any, Any]], rows: dict[Key, list[Any]]
+    ) -> None:
+        own = key_fields(model)
+        places = [fields.index(f) for f in own]
+        for key, row in rows.items():
+            identity = self._identities.of(model, key)
+            if any(f.remote_field is not None for f in own):
+                identity.remote = as_key([row[place] for place in places])
+            elif len(own) == 1:
+                row[places[0]] = identity.remote
+
+    # -- by statements ------------------------------------------------------------------------------------------
+
+    def _write_group(self, group: Group) -> None:
+        try:
+            with transaction.atomic(using=self._alias), self._unchecked(group):
+                self._insert(group)
+                self._update(group, group.old)
+        except IntegrityError as error:
+            self._write_carefully(group, error)
+        except Exception as error:
+            raise blame(self._link, group.model, group.rows, error) from error
+
+    def _write_carefully(self, group: Group, error: IntegrityError) -> None:
+        """
+        Rows that hand unique values to each other cannot be written one after the other. So all of them go, and
+        those that are to be deleted anyway, before all of them come.
+        """
+        going = [self._identities.of(group.model, key).remote for key in group.old]
+        going += self._plan.removals.get(group.model, {})
+        self._take_along(group, going)
+        if not going or _is_cascaded_by_the_database(group.model):
+            raise blame(self._link, group.model, group.rows, error) from error
+        try:
+            with (
+                transaction.atomic(using=self._alias),
+                self._engine.without_foreign_key_checks(self._connection),
+            ):
+                kept = self._whole_rows(group)
+                delete_rows(self._link, group.model, going)
+                self._insert(group)
+                columns = [f.column for f in group.model._meta.local_concrete_fields if not f.generated]
+                self._engine.insert(self._connection, group.model._meta.db_table, columns, kept)
+        except IntegrityError as second:
+            raise blame(self._link, group.model, group.rows, second) from second
+
+    def _take_along(self, group: Group, going: Iterable[Key]) -> None:
+        """Have the batch begin again with the objects that hold the values these rows are to get."""
+        others = holders(self._link, group.model, group.rows, going) - self._plan.asked(group.model)
+        if others:
+            raise Entangled(group.model, others)
+
+    def _whole_rows(self, group: Group) -> list[list[Any]]:
+        """The rows that REMOTE has, all of their columns, with what is to be written in place."""
+        columns = [f for f in group.model._meta.local_concrete_fields if not f.generated]
+        own = key_fields(group.model)
+        by_key = {self._identities.of(group.model, key).remote: key for key in group.old}
+        values = Codec(own, self._connection)
+        asked = [values.encode((k,) if len(own) == 1 else k) for k in by_key]
+        table, names = group.model._meta.db_table, [f.column for f in columns]
+        there = self._engine.select(self._connection, table, names, [f.column for f in own], asked)
+        codec = Codec(columns, self._connection)
+        places = [columns.index(f) for f in own]
+        rows = []
+        for stored in there:
+            row = codec.decode(stored)
+            key = by_key[as_key([row[place] for place in places])]
+            for f, value in zip(group.fields, group.rows[key], strict=True):
+                if self._is_written(group, key, f):
+                    row[columns.index(f)] = value
+            rows.append(codec.encode(row))
+        return rows
+
+    @staticmethod
+    def _is_written(group: Group, key: Key, column: Field[Any, Any]) -> bool:
+        fields = group.old[key]
+        return fields is None or column.name in fields
+
+    def _insert(self, group: Group) -> None:
+        if not group.new:
+            return
+        given = (
+            [f for f in group.fields if f not in key_fields(group.model)] if self._hands_out(group) else None
+        )
+        fields = list(group.fields) if given is None else given
+        extra = [f for f in Table(group.model).skipped if not f.has_db_default()]
+        columns = [f.column for f in (*fields, *extra)]
+        encode = Codec(fields, self._connection).encode
+        places = [group.fields.index(f) for f in fields]
+        rows = [
+            [
+                *encode([group.rows[key][place] for place in places]),
+                *(default_of(group.model, f, self._connection) for f in extra),
+            ]
+            for key in group.new
+        ]
+        table = group.model._meta.db_table
+        if given is None:
+            self._engine.insert(self._connection, table, columns, rows)
+            self._note_explicit(group)
+        else:
+            column = key_fields(group.model)[0].column
+            keys = self._engine.insert_returning(self._connection, table, columns, rows, column)
+            self._learn_keys(group, keys)
+
+    def _hands_out(self, group: Group) -> bool:
+        """Whether REMOTE has yet to give these rows their keys."""
+        return (
+            is_automatic(key_fields(group.model)[0])
+            and self._identities.of(group.model, group.new[0]).remote is None
+        )
+
+    def _learn_keys(self, group: Group, keys: Sequence[Key]) -> None:
+        place = group.fields.index(key_fields(group.model)[0])
+        for local, remote in zip(group.new, keys, strict=True):
+            self._identities.of(group.model, local).remote = remote
+            group.rows[local][place] = remote
+
+    def _note_explicit(self, group: Group) -> None:
+        (own, *more) = key_fields(group.model)
+        if not more and is_automatic(own):
+            keys = [self._identities.of(group.model, key).remote for key in group.new]
+            self._highest[group.model] = max([self._highest.get(group.model, 0), *keys])
+
+    def _update(self, group: Group, keys: Iterable[Key]) -> None:
+        own = key_fields(group.model)
+        by_fields: dict[frozenset[str] | None, list[Key]] = {}
+        for key in keys:
+            by_fields.setdefault(group.old.get(key), []).append(key)
+        for names, several in by_fields.items():
+            fields = [f for f in group.fields if f in own or names is None or f.name in names]
+            if len(fields) == len(own):
+                continue
+            encode = Codec(fields, self._connection).encode
+            places = [group.fields.index(f) for f in fields]
+            rows = [encode([group.rows[key][place] for place in places]) for key in several]
+            columns = [f.column for f in fields]
+            self._engine.update(
+                self._connection, group.model._meta.db_table, columns, [f.column for f in own], rows
+            )
+
+    @contextmanager
+    def _unchecked(self, group: Group) -> Iterator[None]:
+        if not group.unsettled:
+            yield
+            return
+        with self._engine.without_foreign_key_checks(self._connection):
+            yield
+
+    def _settle(self, groups: Iterable[Group]) -> None:
+        """Write the rows once more, now that every key is known and every listener has had its turn."""
+        for group in groups:
+            rows, unsettled = self._translated(group.model, list(group.rows))
+            assert not unsettled, f"{group.model._meta.label}: a foreign key was never resolved"
+            again = Group(group.model, group.fields, rows, group.new, group.old, unsettled)
+            self._run(again, lambda group=again: self._update(group, group.rows))  # type: ignore[misc]
+
+    def _run(self, group: Group, action: Callable[[], None]) -> None:
+        try:
+            with transaction.atomic(using=self._alias):
+                action()
+        except Exception as error:
+            raise blame(self._link, group.model, group.rows, error) from error
+
+    # -- by objects ---------------------------------------------------------------------------------------------
+
+    def _save_objects(self, group: Group) -> None:
+        try:
+            with transaction.atomic(using=self._alias):
+                self._save_each(group)
+        except Refused as error:
+            if not isinstance(error.__cause__, IntegrityError) or not group.old:
+                raise
+            # Perhaps they only stand in each other's way: put what is there in order first, then tell the listeners.
+            changed = group.only(group.old)
+            self._write_carefully(changed, error.__cause__)
+            self._save_each(group)
+
+    def _save_each(self, group: Group) -> None:
+        for key in [*group.old, *group.new]:
+            try:
+                with transaction.atomic(using=self._alias), self._unchecked(group):
+                    self._save(group, key)
+            except Exception as error:
+                raise blame(self._link, group.model, {key: group.rows[key]}, error) from error
+
+    def _save(self, group: Group, key: Key) -> None:
+        identity = self._identities.of(group.model, key)
+        instance = self._instance(group, key)
+        is_new = key in group.new
+        for f, value in zip(group.fields, group.rows[key], strict=True):
+            if is_new or self._is_written(group, key, f):
+                setattr(instance, f.attname, to_attribute(f, value, self._connection))
+        instance.save(using=self._alias)
+        if is_new and identity.remote is None:
+            remote = key_fields(group.model)[0].get_prep_value(instance.pk)
+            self._learn_keys(group.only([key]), [remote])
+        elif is_new and not keeps_references(group.model):
+            self._note_explicit(group.only([key]))
+
+    def _instance(self, group: Group, key: Key) -> Model:
+        """REMOTE's object as it is now, which another's receivers may have changed a moment ago, or a new one."""
+        model, identity = group.model, self._identities.of(group.model, key)
+        if key in group.new:
+            instance = self._child_of_existing(group, key) or model()
+            instance._state.db = self._alias
+            return instance
+        own = key_fields(model)
+        values = (identity.remote,) if len(own) == 1 else identity.remote
+        lookup = {f.attname: to_attribute(f, v, self._connection) for f, v in zip(own, values, strict=True)}
+        return model._base_manager.using(self._alias).get(**lookup)
+
+    def _child_of_existing(self, group: Group, key: Key) -> Model | None:
+        """A new row of a child in multi-table inheritance: the parents' rows are there and are left alone."""
+        parents = [parent for parent, link in group.model._meta.parents.items() if link is not None]
+        if not parents:
+            return None
+        instance = group.model()
+        for parent, link in group.model._meta.parents.items():
+            if link is None:
+                continue
+            value = group.rows[key][group.fields.index(link)]
+            found = parent._base_manager.using(self._alias).get(
+                pk=to_attribute(link, value, self._connection)
+            )
+            for f in parent._meta.concrete_fields:
+                setattr(instance, f.attname, getattr(found, f.attname))
+        return instance
+
+    # -- the rest -----------------------------------------------------------------------------------------------
+
+    def _remove(self) -> None:
+        for model in reversed(parents_first(self._plan.removals)):
+            keys = list(self._plan.removals[model])
+            if hears_sets(model):
+                change_members(self._link, model, keys, "remove")
+                self._count(self.tally.deleted, model, len(keys))
+                continue
+            try:
+                with transaction.atomic(using=self._alias):
+                    count = delete_objects(self._link, model, keys, self._with_parents(model))
+            except (ProtectedError, RestrictedError) as error:
+                raise Refused(
+                    _(
+                        "%(model)s: REMOTE has rows that protect one from being deleted. The batch was rolled back."
+                    )
+                    % {"model": model._meta.label}
+                ) from error
+            self._count(self.tally.deleted, model, count)
+
+    def _with_parents(self, model: type[Model]) -> set[Key]:
+        """Keys of the rows whose rows in the parents' tables go as well."""
+        several = [set(self._plan.removals.get(parent, {})) for parent in same_key_parents(model)]
+        return set.intersection(*several) if several else set()
+
+    @staticmethod
+    def _count(counts: dict[type[Model], int], model: type[Model], number: int) -> None:
+        if number:
+            counts[model] = counts.get(model, 0) + number
+
+
+def _is_cascaded_by_the_database(model: type[Model]) -> bool:
+    """Whether the database itself deletes rows that point at a row of `model`."""
+    return any(is_done_by_the_database(relation.on_delete) for relation in model._meta.related_objects)

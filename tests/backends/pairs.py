@@ -1,0 +1,99 @@
+"""The pairs of databases that the suite runs on: LOCAL's backend and REMOTE's."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from tests.backends.errors import BackendError
+from tests.backends.server import KINDS
+from tests.backends.state import PROJECT, State
+
+SQLITE = "sqlite"
+DATABASES = PROJECT / ".cache" / "databases"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two backends by name, and the Django series to run on (empty: the newest one)."""
+
+    local: str
+    remote: str
+    django: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the tests find in ``SYNCHRO_TEST_PAIR``."""
+        return f"{self.local}-{self.remote}"
+
+    @property
+    def label(self) -> str:
+        """What people read, and may write in ``PAIRS``."""
+        return f"{self.name}-django{self.django.replace('.', '')}" if self.django else self.name
+
+    @property
+    def servers(self) -> set[str]:
+        """The backends that it needs. SQLite needs none."""
+        return {self.local, self.remote} - {SQLITE}
+
+
+# The slowest ones first: then none of them is what everyone waits for in the end.
+PAIRS = (
+    Pair("mysql", "mysql"),
+    Pair("mysql_old", "mysql_old"),
+    Pair("mariadb", "mariadb"),
+    Pair("mariadb_old", "mariadb_old"),
+    Pair("mysql", "postgresql"),
+    Pair("postgresql", "mysql"),
+    Pair("mariadb", SQLITE),
+    Pair("postgresql", "postgresql"),
+    Pair("postgresql_old", "postgresql_old"),
+    Pair(SQLITE, "postgresql"),
+    Pair(SQLITE, SQLITE),
+    Pair(SQLITE, SQLITE, django="5.2"),
+)
+
+
+def find(label: str) -> Pair:
+    """
+    The pair of this label; a single backend's name stands for that backend on both sides.
+
+    Any two backends make a pair, also one that the suite does not run by itself. Raises `BackendError` if
+    `label` is none.
+    """
+    for pair in PAIRS:
+        if label in {pair.label, pair.local if pair.local == pair.remote and not pair.django else None}:
+            return pair
+    local, _dash, remote = label.partition("-")
+    for name in (local, remote):
+        if name not in {*KINDS, SQLITE}:
+            raise BackendError(
+                f"{label!r} is no pair: write two of {SQLITE}, {', '.join(KINDS)} with a dash between them"
+            )
+    return Pair(local, remote)
+
+
+def environment(pair: Pair, current: State) -> dict[str, str]:
+    """The environment variables by which `tests.settings` finds the two databases of `pair`."""
+    return {
+        "SYNCHRO_TEST_PAIR": pair.name,
+        "SYNCHRO_TEST_LOCAL": _url(pair, pair.local, current),
+        "SYNCHRO_TEST_REMOTE": _url(pair, pair.remote, current),
+    }
+
+
+def _url(pair: Pair, name: str, current: State) -> str:
+    """
+    The URL of one side.
+
+    The database's name is the pair's and the clone's own, since pairs run at the same time, and so do clones
+    with one set of servers.
+    """
+    if name == SQLITE:
+        DATABASES.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{DATABASES / pair.label}"
+    address = urlsplit(current.servers[name].url)
+    clone = hashlib.sha256(str(PROJECT).encode()).hexdigest()[:6]
+    database = f"{pair.label}_{clone}".replace("-", "_")
+    return address._replace(path=f"/{database}").geturl()

@@ -1,0 +1,43 @@
+"""
+A process of its own that runs ``synchronize``, and something happens to it on the way.
+
+    python -m tests.replay.driver kill written 3    it ends by SIGKILL at that step of batch 3
+    python -m tests.replay.driver pause written 3   it writes a line there, and goes on after it was given one
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+
+def main(what: str, wanted_step: str, wanted_batch: str) -> int:
+    import django
+
+    django.setup()
+
+    from django.core.management import CommandError, call_command
+
+    from synchro.replay.signals import step as step_signal
+
+    def happen(step: str, batch: int, **kwargs: Any) -> None:
+        if (step, batch) != (wanted_step, int(wanted_batch)):
+            return
+        if what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        print("here", flush=True)
+        sys.stdin.readline()
+
+    step_signal.connect(happen)
+    try:
+        call_command("synchronize", stdout=sys.stderr)
+    except CommandError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

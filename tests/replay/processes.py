@@ -1,0 +1,54 @@
+"""Real processes that see the databases of the running test."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from django.db import connections
+
+ROOT = Path(__file__).parents[2]
+
+
+def database_url(alias: str) -> str:
+    connection = connections[alias]
+    settings = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{settings['NAME']}"
+    scheme = "postgresql" if connection.vendor == "postgresql" else "mysql"
+    user, password = quote(settings["USER"], safe=""), quote(settings["PASSWORD"], safe="")
+    return f"{scheme}://{user}:{password}@{settings['HOST']}:{settings['PORT']}/{quote(settings['NAME'])}"
+
+
+def environment(local: str | None = None, remote: str | None = None, **settings: Any) -> dict[str, str]:
+    """Of a process with these database URLs (those of the test where none is given) and `settings`."""
+    return os.environ | {
+        "DJANGO_SETTINGS_MODULE": "tests.settings_process",
+        "PYTHONPATH": str(ROOT),
+        "SYNCHRO_TEST_LOCAL": local or database_url("default"),
+        "SYNCHRO_TEST_REMOTE": remote or database_url("remote"),
+        "SYNCHRO_TEST_SETTINGS": json.dumps(settings),
+    }
+
+
+def start(module: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        env=env or environment(),
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def run(module: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    with start(module, *arguments, env=env) as process:
+        output, errors = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)

@@ -1,0 +1,238 @@
+"""Both sides changed the same row: the newer change stays."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from synchro.core import call_synchronize
+from synchro.engines import engine_for
+from synchro.models import ChangeLog, Conflict
+from tests.replay.compare import assert_same_rows
+from tests.replay.sides import REMOTE, let_time_pass, other_side, remote, remote_count
+from tests.shop.models import Album, Artist, Country, Customer, Order
+
+pytestmark = pytest.mark.django_db(databases=["default", "remote"])
+
+
+@pytest.fixture
+def customer(db: None) -> Customer:
+    """A customer that both sides have."""
+    found = Customer.objects.create(name="Vimes", cash=1)
+    call_synchronize()
+    let_time_pass()
+    return found
+
+
+def change_here(customer: Customer, **values: Any) -> None:
+    vars(customer).update(values)
+    customer.save()
+    let_time_pass()
+
+
+def change_there(key: object, update_fields: list[str] | None = None, **values: Any) -> None:
+    """What people do on the other side, whose own log has it."""
+    with other_side():
+        found = Customer.objects.get(pk=key)
+        vars(found).update(values)
+        found.save(update_fields=update_fields)
+    let_time_pass()
+
+
+def test_newer_change_of_remotes_own_is_not_overwritten(customer: Customer) -> None:
+    change_here(customer, cash=2)
+    change_there(remote(Customer).pk, cash=3)
+
+    report = call_synchronize()
+
+    assert remote(Customer).cash == 3
+    assert [model.kept for model in report.models] == [1]
+
+
+def test_older_change_of_remotes_own_is_overwritten(customer: Customer) -> None:
+    change_there(remote(Customer).pk, cash=3)
+    change_here(customer, cash=2)
+
+    call_synchronize()
+
+    assert remote(Customer).cash == 2
+    assert_same_rows()
+
+
+def test_change_of_another_row_of_remotes_own_is_no_conflict(customer: Customer) -> None:
+    with other_side():
+        Customer.objects.create(name="Rust")
+        let_time_pass()
+    change_here(customer, cash=2)
+    with other_side():
+        Customer.objects.filter(name="Rust").get().save()
+
+    report = call_synchronize()
+
+    assert remote(Customer, name="Vimes").cash == 2
+    assert report.conflicts == 0
+
+
+def test_change_of_remotes_own_that_was_weighed_before_is_not_weighed_again(
+    customer: Customer,
+) -> None:
+    """Newer than one change, it is older than the next."""
+    change_here(customer, cash=2)
+    change_there(remote(Customer).pk, cash=3)
+    call_synchronize()
+
+    change_here(customer, cash=4)
+    call_synchronize()
+
+    assert remote(Customer).cash == 4
+
+
+def test_row_that_remote_changed_after_it_was_deleted_here_stays(customer: Customer) -> None:
+    customer.delete()
+    let_time_pass()
+    change_there(remote(Customer).pk, cash=3)
+
+    call_synchronize()
+
+    assert remote(Customer).cash == 3
+
+
+def test_row_that_remote_changed_before_it_was_deleted_here_goes(customer: Customer) -> None:
+    change_there(remote(Customer).pk, cash=3)
+    customer.delete()
+    let_time_pass()
+
+    call_synchronize()
+
+    assert remote_count(Customer) == 0
+
+
+def test_row_that_remote_deleted_after_it_was_changed_here_stays_deleted(customer: Customer) -> None:
+    change_here(customer, cash=2)
+    with other_side():
+        Customer.objects.get().delete()
+
+    call_synchronize()
+
+    assert remote_count(Customer) == 0
+
+
+def test_row_that_remote_deleted_before_it_was_changed_here_comes_back(customer: Customer) -> None:
+    with other_side():
+        Customer.objects.get().delete()
+    let_time_pass()
+    change_here(customer, cash=2)
+
+    call_synchronize()
+
+    assert remote(Customer).cash == 2
+    assert_same_rows()
+
+
+def test_given_key_that_both_sides_created_goes_to_the_newer() -> None:
+    Country.objects.create(code="PL", name="older")
+    Country.objects.create(code="DE", name="to be overwritten")
+    let_time_pass()
+    with other_side():
+        Country.objects.create(code="PL", name="newer")
+
+    call_synchronize()
+
+    assert remote(Country, code="PL").name == "newer"
+    assert remote(Country, code="DE").name == "to be overwritten"
+
+
+def test_changes_of_different_columns_both_survive_where_the_columns_are_known(customer: Customer) -> None:
+    customer.name = "Sir Samuel"
+    customer.save(update_fields=["name"])
+    let_time_pass()
+    change_there(remote(Customer).pk, cash=3, update_fields=["cash"])
+
+    call_synchronize()
+
+    assert (remote(Customer).name, remote(Customer).cash) == ("Sir Samuel", 3)
+
+
+def test_child_is_replayed_even_where_its_parent_is_kept(customer: Customer) -> None:
+    change_here(customer, cash=2)
+    change_there(remote(Customer).pk, cash=3)
+    Order.objects.create(customer=customer)
+
+    call_synchronize()
+
+    assert remote(Order).customer.cash == 3
+
+
+def test_clocks_that_differ_are_no_advantage(customer: Customer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """REMOTE's clock is an hour ahead, so its older change bears the later time."""
+    change_there(remote(Customer).pk, cash=3)
+    for entry in ChangeLog.objects.using(REMOTE).all():
+        ahead = entry.date + timedelta(hours=1)
+        ChangeLog.objects.using(REMOTE).filter(pk=entry.pk).update(date=ahead)
+    change_here(customer, cash=2)
+    engine = engine_for(connections[REMOTE])
+    right = engine.now
+
+    def wrong_on_remote(connection: Any) -> Any:
+        return right(connection) + timedelta(hours=connection.alias == REMOTE)
+
+    monkeypatch.setattr(engine, "now", wrong_on_remote)
+
+    call_synchronize()
+
+    assert remote(Customer).cash == 2
+
+
+def test_clock_of_remote_that_is_late_is_no_disadvantage(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_here(customer, cash=2)
+    change_there(remote(Customer).pk, cash=3)
+    for entry in ChangeLog.objects.using(REMOTE).all():
+        late = entry.date - timedelta(hours=1)
+        ChangeLog.objects.using(REMOTE).filter(pk=entry.pk).update(date=late)
+    engine = engine_for(connections[REMOTE])
+    right = engine.now
+
+    def wrong_on_remote(connection: Any) -> Any:
+        return right(connection) - timedelta(hours=connection.alias == REMOTE)
+
+    monkeypatch.setattr(engine, "now", wrong_on_remote)
+
+    call_synchronize()
+
+    assert remote(Customer).cash == 3
+
+
+def test_decision_is_kept_with_both_values(customer: Customer) -> None:
+    change_here(customer, cash=2)
+    change_there(remote(Customer).pk, cash=3)
+
+    report = call_synchronize()
+
+    conflict = Conflict.objects.get()
+    assert report.conflicts == 1
+    assert (conflict.object_id, conflict.decision) == (str(customer.pk), Conflict.REMOTE)
+    assert '"cash": 2' in (conflict.local_values or "")
+    assert '"cash": 3' in (conflict.remote_values or "")
+
+
+def test_members_that_each_side_added_to_a_set_are_all_in_it() -> None:
+    album = Album.objects.create(name="Blue")
+    joni, james = Artist.objects.create(name="Joni"), Artist.objects.create(name="James")
+    call_synchronize()
+    let_time_pass()
+
+    album.artists.add(joni)
+    let_time_pass()
+    with other_side():
+        Album.objects.get().artists.add(Artist.objects.get(name="James"))
+    call_synchronize()
+    with other_side():
+        call_synchronize()
+
+    assert {one.name for one in remote(Album).artists.all()} == {"Joni", "James"}
+    assert {one.pk for one in album.artists.all()} == {joni.pk, james.pk}

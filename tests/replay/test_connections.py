@@ -1,0 +1,105 @@
+"""A connection that breaks, and one that cannot be made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from synchro.core import call_synchronize
+from synchro.exceptions import SynchroError
+from tests.replay import processes
+from tests.replay.compare import assert_same_rows
+from tests.replay.sides import create_on_remote, remote_count
+from tests.shop.models import Customer, Order
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+
+
+@contextmanager
+def at_step(wanted: str, do: Callable[[], None]) -> Iterator[list[str]]:
+    """Inside, `do` is called the first time that a run comes to the step `wanted`."""
+    from synchro.replay.signals import step as step_signal
+
+    seen: list[str] = []
+
+    def happen(step: str, **kwargs: Any) -> None:
+        if step == wanted and not seen:
+            seen.append(step)
+            do()
+
+    step_signal.connect(happen)
+    try:
+        yield seen
+    finally:
+        step_signal.disconnect(happen)
+
+
+def cut(alias: str) -> None:
+    """The server ends our connection, as an administrator or a restart would."""
+    with closing(connections[alias].copy()) as other, other.cursor() as cursor:
+        if other.vendor == "postgresql":
+            with connections[alias].cursor() as own:
+                own.execute("SELECT pg_backend_pid()")
+                (pid,) = own.fetchone()
+            cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        else:
+            cursor.execute("KILL %s", [connections[alias].connection.thread_id()])
+
+
+@pytest.mark.parametrize("step", ["identified", "resolved", "written"])
+@pytest.mark.parametrize("alias", ["remote", "default"])
+def test_lost_connection_loses_and_doubles_nothing(alias: str, step: str) -> None:
+    if connections[alias].vendor == "sqlite":
+        pytest.skip("SQLite has no connection to lose")
+    create_on_remote(Customer, name="gone").delete()
+    for number in range(20):
+        Order.objects.create(customer=Customer.objects.create(name=f"Customer {number}"))
+
+    with at_step(step, lambda: cut(alias)) as seen, suppress(SynchroError):
+        call_synchronize()
+    for other in ("default", "remote"):
+        connections[other].close_if_unusable_or_obsolete()
+    call_synchronize()
+
+    assert seen == [step]
+    assert remote_count(Customer) == 20
+    assert_same_rows()
+
+
+def test_connection_lost_between_the_commits_doubles_nothing() -> None:
+    if connections["default"].vendor == "sqlite":
+        pytest.skip("SQLite has no connection to lose")
+    create_on_remote(Customer, name="gone").delete()
+    for number in range(20):
+        Customer.objects.create(name=f"Customer {number}")
+
+    with at_step("committed", lambda: cut("default")), suppress(SynchroError):
+        call_synchronize()
+    for alias in ("default", "remote"):
+        connections[alias].close_if_unusable_or_obsolete()
+    call_synchronize()
+
+    assert remote_count(Customer) == 20
+    assert_same_rows()
+
+
+def test_remote_that_cannot_be_reached_is_said_without_a_traceback() -> None:
+    Customer.objects.create(name="Vimes")
+    away = {
+        "sqlite": "sqlite:////nowhere/at/all.sqlite3",
+        "postgresql": "postgresql://nobody:nothing@127.0.0.1:1/nowhere",
+        "mysql": "mysql://nobody:nothing@127.0.0.1:1/nowhere",
+    }
+    environment = processes.environment(remote=away[connections["remote"].vendor])
+
+    ended = processes.run("django", "synchronize", env=environment)
+
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "remote" in ended.stderr
+    call_synchronize()
+    assert_same_rows()

@@ -1,0 +1,188 @@
+"""Rows whose key says on both sides which row they are."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.db import connections
+from django.test import override_settings
+
+from synchro.core import call_synchronize
+from synchro.models import Reference
+from tests.replay.compare import assert_same_rows
+from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count
+from tests.shop.models import Country, Customer, Holding, Order, Parcel, Shelf, Warehouse
+
+pytestmark = pytest.mark.django_db(databases=["default", "remote"])
+
+
+def test_row_of_remote_with_the_same_given_key_is_overwritten() -> None:
+    create_on_remote(Country, code="PL", name="Polska")
+    Country.objects.create(code="PL", name="Poland")
+
+    call_synchronize()
+
+    assert remote(Country).name == "Poland"
+    assert_same_rows()
+
+
+def test_given_keys_need_no_references() -> None:
+    Country.objects.create(code="PL")
+    Parcel.objects.create()
+    Shelf.objects.create(aisle=1, letter="A")
+
+    call_synchronize()
+
+    assert_same_rows()
+    assert not Reference.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "code", ["PL", "zażółć", "🦊", "it's", 'qu"ote', "a,b", "a b", "%s", "\\", "[1]", "null", "1"]
+)
+def test_row_with_any_text_as_its_key_is_added_changed_and_deleted(code: str) -> None:
+    country = Country.objects.create(code=code, name="one")
+    call_synchronize()
+    assert_same_rows()
+
+    country.name = "two"
+    country.save()
+    call_synchronize()
+    assert remote(Country, code=code).name == "two"
+
+    country.delete()
+    call_synchronize()
+    assert remote_count(Country) == 0
+
+
+def test_row_that_gets_another_given_key_is_a_new_row() -> None:
+    """Django saves it as one; the old one stays until it is deleted, on both sides."""
+    country = Country.objects.create(code="CS", name="Czechia")
+    call_synchronize()
+
+    Country.objects.get(code="CS").delete()
+    country.code = "CZ"
+    country.save()
+    call_synchronize()
+
+    assert remote(Country).code == "CZ"
+
+
+def test_row_with_a_uuid_is_added_changed_and_deleted() -> None:
+    """Also on engines that keep it as text, with or without dashes."""
+    key = uuid.UUID("0123abcd-4567-89ab-cdef-0123456789ab")
+    parcel = Parcel.objects.create(id=key, weight=1)
+    call_synchronize()
+    assert_same_rows()
+
+    parcel.weight = 2
+    parcel.save()
+    call_synchronize()
+    assert remote(Parcel, id=key).weight == 2
+
+    parcel.delete()
+    call_synchronize()
+    assert remote_count(Parcel) == 0
+
+
+def test_row_with_a_composite_key_is_added_changed_and_deleted() -> None:
+    shelf = Shelf.objects.create(aisle=1, letter="A", width=10)
+    Shelf.objects.create(aisle=1, letter="B", width=20)
+    call_synchronize()
+    assert_same_rows()
+
+    shelf.width = 11
+    shelf.save()
+    call_synchronize()
+    assert remote(Shelf, aisle=1, letter="A").width == 11
+    assert remote(Shelf, aisle=1, letter="B").width == 20
+
+    shelf.delete()
+    call_synchronize()
+    assert remote(Shelf).letter == "B"
+
+
+def test_reference_within_a_composite_key_is_translated() -> None:
+    for number in range(3):
+        create_on_remote(Customer, name=f"Other {number}")
+    customer = Customer.objects.create(name="Vimes")
+    holding = Holding.objects.create(customer=customer, article="boots", quantity=1)
+    call_synchronize()
+    assert remote(Holding).customer == remote(Customer, name="Vimes")
+
+    holding.quantity = 2
+    holding.save()
+    call_synchronize()
+    assert remote(Holding).quantity == 2
+
+    holding.delete()
+    call_synchronize()
+    assert remote_count(Holding) == 0
+
+
+def test_model_may_ask_for_the_same_automatic_key_on_both_sides() -> None:
+    create_on_remote(Warehouse, pk=77, name="to be overwritten")
+    warehouse = Warehouse.objects.create(pk=77, name="Ankh")
+
+    call_synchronize()
+
+    assert remote(Warehouse, pk=warehouse.pk).name == "Ankh"
+    assert_same_rows(Warehouse)
+    assert not Reference.objects.exists()
+
+
+def test_project_may_ask_for_the_same_automatic_keys_on_both_sides() -> None:
+    with override_settings(SYNCHRO_IDENTITY="pk"):
+        customer = Customer.objects.create(pk=1234, name="Vimes")
+        Order.objects.create(pk=99, customer=customer)
+        call_synchronize()
+
+        customer.delete()
+        Customer.objects.create(pk=1235, name="Carrot")
+        call_synchronize()
+
+    assert remote(Customer).pk == 1235
+    assert remote_count(Order) == 0
+
+
+def test_remote_hands_out_greater_keys_after_keys_were_given() -> None:
+    """PostgreSQL's sequences know nothing of keys that were written by others."""
+    Warehouse.objects.create(pk=1000, name="Ankh")
+    call_synchronize()
+
+    own = Warehouse.objects.using(REMOTE).create(name="REMOTE's own")
+
+    assert own.pk > 1000
+
+
+def test_sequence_of_remote_is_never_set_back() -> None:
+    create_on_remote(Warehouse, name="first")
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute("DELETE FROM shop_warehouse")
+    last = create_on_remote(Warehouse, name="second")
+    Warehouse.objects.create(pk=last.pk, name="Ankh")
+    call_synchronize()
+
+    own = Warehouse.objects.using(REMOTE).create(name="REMOTE's own")
+
+    assert own.pk > last.pk
+
+
+def test_many_given_keys_of_every_kind_arrive_at_once() -> None:
+    for number in range(120):
+        Country.objects.create(code=f"{number:03}", name=f"Country {number}")
+        Parcel.objects.create(weight=number)
+        Shelf.objects.create(aisle=number, letter="A")
+    call_synchronize()
+    assert_same_rows()
+
+    Parcel.objects.filter(weight__lt=60).delete()
+    for shelf in Shelf.objects.filter(aisle__lt=60):
+        shelf.delete()
+    for country in Country.objects.all():
+        country.name = country.name.upper()
+        country.save()
+    call_synchronize()
+
+    assert_same_rows()

@@ -1,0 +1,95 @@
+"""A process that is killed on its way, and one that comes after it."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+
+from synchro.core import Report, call_synchronize
+from synchro.exceptions import Busy
+from tests.replay import processes
+from tests.replay.compare import assert_same_rows
+from tests.replay.sides import create_on_remote, remote_count
+from tests.shop.models import Album, Artist, Country, Customer, Order, Publisher
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+
+STEPS = ["formed", "read", "identified", "resolved", "written", "committed", "acknowledged"]
+BATCH_SIZE = 20
+
+
+@pytest.fixture
+def backlog(settings: object) -> None:
+    """Batch 1 has arrived; three more are pending, each with every kind of change."""
+    settings.SYNCHRO_BATCH_SIZE = BATCH_SIZE  # type: ignore[attr-defined]
+    ContentType.objects.clear_cache()
+    create_on_remote(Customer, name="gone").delete()
+    customers = [Customer.objects.create(name=f"Customer {number}") for number in range(20)]
+    assert call_synchronize().batches == 1
+    album = Album.objects.create(name="Blue")
+    for number, customer in enumerate(customers[:12]):
+        if number % 2:
+            customer.delete()
+        else:
+            customer.cash = number
+            customer.save()
+        Order.objects.create(customer=Customer.objects.create(name=f"New {number}"))
+        Country.objects.create(code=f"{number}")
+        if number % 3 == 0:
+            Publisher.objects.create(name=f"Publisher {number}")
+            album.artists.add(Artist.objects.create(name=f"Artist {number}"))
+
+
+def run_until_free() -> Report:
+    """A server may need a moment to notice that a killed process, which held the lock, is gone."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return call_synchronize()
+        except Busy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+@pytest.mark.parametrize("step", STEPS)
+def test_killed_at_any_step_nothing_is_lost_or_doubled(backlog: None, step: str, batch: int) -> None:
+    environment = processes.environment(SYNCHRO_BATCH_SIZE=BATCH_SIZE)
+    killed = processes.run("tests.replay.driver", "kill", step, str(batch), env=environment)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    run_until_free()
+
+    assert_same_rows()
+    assert remote_count(Customer) == Customer.objects.count()
+    assert call_synchronize().entries == 0
+
+
+def test_killed_twice_at_the_same_step_nothing_is_lost_or_doubled(backlog: None) -> None:
+    environment = processes.environment(SYNCHRO_BATCH_SIZE=BATCH_SIZE)
+    for _ in range(2):
+        for step, batch in (("written", "2"), ("committed", "2"), ("committed", "3")):
+            processes.run("tests.replay.driver", "kill", step, batch, env=environment)
+
+    run_until_free()
+
+    assert_same_rows()
+
+
+def test_changes_made_between_the_kill_and_the_next_run_arrive(backlog: None) -> None:
+    """Of rows whose references LOCAL does not know yet."""
+    environment = processes.environment(SYNCHRO_BATCH_SIZE=BATCH_SIZE)
+    killed = processes.run("tests.replay.driver", "kill", "committed", "2", env=environment)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    for customer in Customer.objects.filter(name__startswith="New"):
+        customer.cash = 1000
+        customer.save()
+    Order.objects.all().delete()
+
+    run_until_free()
+
+    assert_same_rows()

@@ -1,0 +1,74 @@
+"""A REMOTE on which synchro is not installed: no log, no receipt, no references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.core.management import call_command
+
+from synchro.core import Report, call_synchronize
+from tests.replay.compare import assert_same_rows
+from tests.replay.sides import create_on_remote, remote, remote_count
+from tests.shop.models import Album, Artist, Country, Customer, Order
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+
+
+@pytest.fixture(autouse=True)
+def without_tables() -> Iterator[None]:
+    call_command("migrate", "synchro", "zero", database="remote", verbosity=0)
+    yield
+    call_command("migrate", "synchro", database="remote", verbosity=0)
+
+
+def test_run_works_and_warns_once() -> None:
+    create_on_remote(Customer, name="gone").delete()
+    customer = Customer.objects.create(name="Vimes")
+    Order.objects.create(customer=customer)
+    Country.objects.create(code="PL")
+    Album.objects.create(name="Blue").artists.add(Artist.objects.create(name="Joni"))
+
+    report: Report = call_synchronize()
+
+    assert len(report.warnings) == 1
+    assert "synchro" in report.warnings[0]
+    assert_same_rows()
+
+
+def test_rows_stay_tied_to_what_they_became() -> None:
+    create_on_remote(Customer, name="gone").delete()
+    customer, other = Customer.objects.create(name="Vimes"), Customer.objects.create(name="Carrot")
+    call_synchronize()
+    key = remote(Customer, name="Vimes").pk
+
+    customer.cash = 5
+    customer.save()
+    other.delete()
+    call_synchronize()
+
+    assert (remote(Customer).pk, remote(Customer).cash) == (key, 5)
+    assert_same_rows()
+
+
+def test_running_again_doubles_nothing() -> None:
+    Customer.objects.create(name="Vimes")
+
+    reports = [call_synchronize() for _ in range(3)]
+
+    assert [report.entries for report in reports] == [1, 0, 0]
+    assert remote_count(Customer) == 1
+
+
+def test_tables_that_are_installed_later_are_used_from_then_on() -> None:
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    call_command("migrate", "synchro", database="remote", verbosity=0)
+
+    customer.cash = 5
+    customer.save()
+    report = call_synchronize()
+
+    assert report.warnings == ()
+    assert remote(Customer).cash == 5
+    assert_same_rows()

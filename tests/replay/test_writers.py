@@ -1,0 +1,182 @@
+"""People write while changes are replayed, and their transactions end in any order or not at all."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from django.db import connection, connections, transaction
+
+from synchro.core import Report, call_synchronize
+from synchro.models import Node
+from tests.replay.compare import assert_same_rows
+from tests.replay.sides import remote, remote_count
+from tests.shop.models import Customer, Order
+from tests.unwatched.models import Region
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+
+WRITERS = 6
+
+
+def in_thread(pool: ThreadPoolExecutor, function: Callable[..., None], *arguments: object) -> Future[None]:
+    def call() -> None:
+        try:
+            function(*arguments)
+        finally:
+            connections.close_all()
+
+    return pool.submit(call)
+
+
+def holes() -> int:
+    return len(json.loads(Node.objects.get().holes))
+
+
+def runs_until(condition: Callable[[], bool], seconds: float = 30) -> list[Report]:
+    """Run again and again, for as long as that may take at most."""
+    reports, deadline = [call_synchronize()], time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        reports.append(call_synchronize())
+    return reports
+
+
+def one_writer_only() -> bool:
+    return connection.vendor == "sqlite"
+
+
+def test_transaction_that_stays_open_over_two_runs_arrives_when_it_commits() -> None:
+    if one_writer_only():
+        pytest.skip("SQLite has one writer at a time, so its ids are committed in order")
+    inserted, may_commit = threading.Event(), threading.Event()
+
+    def write_for_long() -> None:
+        with transaction.atomic():
+            Customer.objects.create(name="late")
+            inserted.set()
+            assert may_commit.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = in_thread(pool, write_for_long)
+        assert inserted.wait(60)
+        try:
+            Customer.objects.create(name="second")
+            call_synchronize()
+            Customer.objects.create(name="third")
+            call_synchronize()
+            before = {one.name for one in Customer.objects.using("remote")}
+        finally:
+            may_commit.set()
+        writer.result()
+    report = call_synchronize()
+
+    assert before == {"second", "third"}
+    assert report.entries == 1
+    assert remote(Customer, name="late")
+    assert_same_rows()
+
+
+def test_hole_of_a_transaction_that_was_rolled_back_is_forgotten() -> None:
+    if one_writer_only():
+        pytest.skip("SQLite gives the ids of a transaction that was rolled back to the next one")
+    for number in range(5):
+        with transaction.atomic():
+            Customer.objects.create(name="never")
+            transaction.set_rollback(True)
+        Customer.objects.create(name=f"Customer {number}")
+
+    runs_until(lambda: holes() == 0)
+
+    assert remote_count(Customer) == 5
+
+
+def test_hole_of_an_open_transaction_is_kept_while_others_come_and_go() -> None:
+    if one_writer_only():
+        pytest.skip("SQLite has one writer at a time")
+    inserted, may_commit = threading.Event(), threading.Event()
+
+    def write_for_long() -> None:
+        with transaction.atomic():
+            Customer.objects.create(name="late")
+            inserted.set()
+            assert may_commit.wait(60)
+
+    with ThreadPoolExecutor(1) as pool:
+        writer = in_thread(pool, write_for_long)
+        assert inserted.wait(60)
+        try:
+            for number in range(20):
+                with transaction.atomic():
+                    Customer.objects.create(name=f"Customer {number}")
+                    transaction.set_rollback(number % 2 == 0)
+                call_synchronize()
+        finally:
+            may_commit.set()
+        writer.result()
+    runs_until(lambda: holes() == 0)
+
+    assert remote_count(Customer) == 11
+    assert_same_rows()
+
+
+def write_a_lot(seed: int, times: int) -> None:
+    """Transactions of several changes, with pauses before the commit; a quarter is rolled back."""
+    chance = random.Random(seed)
+    own: list[int] = []
+    for number in range(times):
+        with transaction.atomic():
+            made = _change_something(chance, own, f"Writer {seed}, {number}")
+            time.sleep(chance.random() * 0.02)
+            changed_its_mind = chance.random() < 0.25
+            transaction.set_rollback(changed_its_mind)
+        if not changed_its_mind:
+            own.extend(made)
+        time.sleep(chance.random() * 0.02)
+
+
+def _change_something(chance: random.Random, own: list[int], name: str) -> list[int]:
+    made = [Customer.objects.create(name=name).pk for _ in range(chance.randint(1, 2))]
+    found = Customer.objects.filter(pk=chance.choice(own)).first() if own else None
+    if found is None:
+        return made
+    if chance.random() < 0.3:
+        found.delete()
+    else:
+        found.cash += 1
+        found.save()
+        Order.objects.create(customer=found, note=name)
+    return made
+
+
+def write_on_remote(until: threading.Event) -> None:
+    number = 0
+    while not until.is_set():
+        with transaction.atomic(using="remote"):
+            Region.objects.using("remote").create(name=f"{number}")
+        number += 1
+        time.sleep(0.005)
+
+
+def test_nothing_is_lost_under_six_writers_and_nobody_is_turned_away() -> None:
+    times = 20 if one_writer_only() else 60
+    done = threading.Event()
+    with ThreadPoolExecutor(WRITERS + 1) as pool:
+        writers = [in_thread(pool, write_a_lot, seed, times) for seed in range(WRITERS)]
+        on_remote = in_thread(pool, write_on_remote, done)
+        try:
+            reports = runs_until(lambda: all(writer.done() for writer in writers), seconds=120)
+        finally:
+            done.set()
+        for thread in (*writers, on_remote):
+            thread.result()
+    runs_until(lambda: holes() == 0)
+
+    assert sum(report.batches for report in reports) > 1
+    assert call_synchronize().entries == 0
+    assert_same_rows()

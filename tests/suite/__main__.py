@@ -1,0 +1,164 @@
+"""
+The whole suite: ``python3 -m tests.suite [--pairs "sqlite mysql"] [pytest's arguments]``.
+
+Linters, and the tests on every pair at once; then, one pair at a time, the tests that restart servers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from tests.backends import lifecycle, pairs
+from tests.backends.commands import succeeds
+from tests.backends.errors import BackendError
+from tests.backends.pairs import Pair
+from tests.backends.server import KINDS
+from tests.backends.state import PROJECT, State
+from tests.suite import lint, pytest_runs, venv
+from tests.suite.outcomes import Outcome, closing_lines
+from tests.suite.programs import Programs
+
+# Tests with this marker restart servers, which other pairs use at the same time.
+EXCLUSIVE = "exclusive"
+
+
+class Suite:
+    """One run of the suite."""
+
+    def __init__(self, chosen: Sequence[Pair], arguments: Sequence[str], lints: bool) -> None:
+        self.chosen = list(chosen)
+        self.arguments = list(arguments)
+        self.lints = lints
+        self.environments = {name: venv.ensure(name) for name in self._environment_names()}
+        self.programs = Programs()
+
+    def _environment_names(self) -> list[str]:
+        older = {f"django{pair.django.replace('.', '')}" for pair in self.chosen if pair.django}
+        return ["main", *sorted(older)]
+
+    def run(self) -> int:
+        """Do it all; the exit code."""
+        unusable = self._without_driver()
+        wanted = {name for pair in self.chosen for name in pair.servers}
+        names = [name for name in KINDS if name in wanted and name not in unusable]
+        with lifecycle.running(names, tell) as servers, self.programs:
+            servers.skipped |= {name: unusable[name] for name in wanted & set(unusable)}
+            outcomes = list(self._run_on(servers))
+        tell_failures(outcomes)
+        missing = {name: why for name, why in servers.skipped.items() if not lifecycle.is_required(name)}
+        print(closing_lines(outcomes, missing), flush=True)
+        return 1 if any(outcome.failed for outcome in outcomes) else 0
+
+    def _without_driver(self) -> dict[str, str]:
+        """The backends to which no Python driver leads, each with the reason."""
+        if succeeds([self.environments["main"].python, "-c", "import MySQLdb"]):
+            return {}
+        reason = f"mysqlclient could not be compiled, which takes the packages {', '.join(venv.COMPILER)}"
+        return {name: reason for name, kind in KINDS.items() if kind != "postgresql"}
+
+    def _run_on(self, servers: State) -> Iterator[Outcome]:
+        """The outcome of every part. Each is told as soon as it is known."""
+        ready = [pair for pair in self.chosen if not pair.servers & set(servers.skipped)]
+        yield from self._required_but_missing(servers)
+        with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
+            try:
+                tests = {pair: pool.submit(self._test, pair, f"not {EXCLUSIVE}", servers) for pair in ready}
+                checks = [pool.submit(self._lint, label) for label in self._checks()]
+                for part in as_completed([*tests.values(), *checks]):
+                    tell(str(part.result()))
+            except BaseException:
+                # the pool waits for its threads, so what they wait for must end first
+                pool.shutdown(wait=False, cancel_futures=True)
+                self.programs.end()
+                raise
+        yield from (check.result() for check in checks)
+        tested = [self._exclusive(pair, servers, tests[pair].result()) for pair in ready]
+        yield from (self._judged(outcome) for outcome in tested)
+        if not any(outcome.passed or outcome.failed for outcome in tested):
+            yield Outcome("all pairs", failed=1, remark="no test was run")
+
+    def _checks(self) -> Sequence[str]:
+        return list(lint.CHECKS) if self.lints else []
+
+    def _lint(self, label: str) -> Outcome:
+        return lint.check(label, self.programs, self.environments["main"])
+
+    def _test(self, pair: Pair, marker: str, servers: State) -> Outcome:
+        name = f"django{pair.django.replace('.', '')}" if pair.django else "main"
+        environment = self.environments[name]
+        return pytest_runs.run(
+            pair, marker, self.arguments, programs=self.programs, venv=environment, servers=servers
+        )
+
+    def _has_exclusive_tests(self) -> bool:
+        mark = f"pytest.mark.{EXCLUSIVE}"
+        return any(mark in path.read_text() for path in (PROJECT / "tests").rglob("test_*.py"))
+
+    def _exclusive(self, pair: Pair, servers: State, before: Outcome) -> Outcome:
+        """The sum of what was `before` and the outcome of the tests that must run alone, if there are any."""
+        if not self._has_exclusive_tests():
+            return before
+        alone = self._test(pair, EXCLUSIVE, servers)
+        if alone.passed + alone.failed + alone.skipped == 0:
+            return before
+        tell(f"{alone}  (restarting servers)")
+        return dataclasses.replace(
+            before,
+            passed=before.passed + alone.passed,
+            failed=before.failed + alone.failed,
+            skipped=before.skipped + alone.skipped,
+            seconds=before.seconds + alone.seconds,
+            log=alone.log if alone.failed and not before.failed else before.log,
+        )
+
+    def _judged(self, outcome: Outcome) -> Outcome:
+        """A pair without any test is a failure, unless the person chose tests that are not for every pair."""
+        if self.arguments or outcome.passed or outcome.failed:
+            return outcome
+        return dataclasses.replace(outcome, failed=1, remark="no test was run")
+
+    def _required_but_missing(self, servers: State) -> Iterator[Outcome]:
+        for name, reason in servers.skipped.items():
+            if lifecycle.is_required(name):
+                yield Outcome(f"backend {name}", failed=1, remark=f"must be there in CI: {reason}")
+
+
+def tell(line: str) -> None:
+    """Print one line at once."""
+    print(line, flush=True)
+
+
+def tell_failures(outcomes: Sequence[Outcome]) -> None:
+    """Print all that the failed parts printed."""
+    for outcome in outcomes:
+        if outcome.failed and outcome.log and outcome.log.exists():
+            tell(f"\n===== {outcome.label}: {outcome.log.relative_to(PROJECT)}")
+            tell(outcome.log.read_text(errors="replace"))
+    tell("")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what `arguments` say; the exit code."""
+    parser = argparse.ArgumentParser(prog="python3 -m tests.suite", description=__doc__)
+    parser.add_argument("--pairs", default="", help="labels of pairs, separated by spaces (default: all)")
+    parser.add_argument("--arguments", default="", help="arguments for pytest, as one string")
+    options = parser.parse_args(arguments)
+    lifecycle.end_on_signals()
+    try:
+        chosen = [pairs.find(label) for label in options.pairs.split()] or list(pairs.PAIRS)
+        return Suite(chosen, shlex.split(options.arguments), lints=not options.pairs).run()
+    except BackendError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,21 @@
+"""Linters, as parts of the suite."""
+
+from __future__ import annotations
+
+from tests.suite.outcomes import Outcome
+from tests.suite.programs import LOGS, Programs
+from tests.suite.venv import Environment
+
+CHECKS = {
+    "ruff check": ("ruff", "check", "."),
+    "ruff format": ("ruff", "format", "--check", "--diff", "."),
+    "mypy": ("mypy",),
+}
+
+
+def check(label: str, programs: Programs, environment: Environment) -> Outcome:
+    """Run one of `CHECKS`."""
+    log = LOGS / f"{label.replace(' ', '-')}.log"
+    log.unlink(missing_ok=True)
+    code, seconds = programs.run([environment.python, "-m", *CHECKS[label]], log, {})
+    return Outcome(label, passed=int(code == 0), failed=int(code != 0), seconds=seconds, log=log)

@@ -1,0 +1,321 @@
+"""The page with the two buttons: who may press them, and what they say."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connection, connections
+from django.test import Client
+from django.urls import reverse
+
+from synchro import status
+from synchro.core import Report
+from synchro.exceptions import Busy
+from synchro.models import ADDITION, Batch, ChangeLog, Checkpoint, Node, Peer, options
+from tests.people.models import Club
+
+pytestmark = pytest.mark.django_db(databases=["default", "remote"])
+
+PAGE = "/synchro/"
+RESET = "/synchro/reset/"
+
+
+@pytest.fixture(autouse=True)
+def _people_are_watched(settings: Any) -> None:
+    settings.SYNCHRO_MODELS = ["people"]
+
+
+def staff(*codenames: str, **flags: bool) -> Client:
+    user = User.objects.create_user("ann", **{"is_staff": True, **flags})
+    user.user_permissions.set(
+        Permission.objects.filter(content_type__app_label="synchro", codename__in=codenames)
+    )
+    client = Client(enforce_csrf_checks=False)
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def runs(monkeypatch: Any) -> list[Any]:
+    """The outcomes that runs will have, in turn; a run takes its own away."""
+    outcomes: list[Any] = []
+
+    def call_synchronize() -> Report:
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr("synchro.core.call_synchronize", call_synchronize)
+    return outcomes
+
+
+def messages(response: Any) -> list[tuple[str, str]]:
+    return [(message.level_tag, str(message)) for message in response.context["messages"]]
+
+
+def log_a_change() -> None:
+    Club.objects.create(name="chess")
+
+
+# -- who -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("url", [PAGE, RESET])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_anonymous_is_sent_to_the_login_of_the_admin(url: str, method: str, runs: list[Any]) -> None:
+    response = getattr(Client(), method)(url)
+    assert response.status_code == 302
+    assert response.url == f"/admin/login/?next={url}"
+
+
+@pytest.mark.parametrize("url", [PAGE, RESET])
+def test_user_who_is_not_staff_is_sent_to_the_login_whatever_the_permissions(
+    url: str, runs: list[Any]
+) -> None:
+    client = staff("synchronize", "reset", is_staff=False)
+    assert client.post(url, {"synchro": "1"}).url == f"/admin/login/?next={url}"
+
+
+@pytest.mark.parametrize("url", [PAGE, RESET])
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_staff_without_permission_is_refused(url: str, method: str, runs: list[Any]) -> None:
+    assert getattr(staff("view_changelog"), method)(url).status_code == 403
+
+
+def test_each_button_needs_its_own_permission(runs: list[Any]) -> None:
+    log_a_change()
+    client = staff("reset")
+    assert client.post(PAGE).status_code == 403
+    assert client.get(RESET).status_code == 200
+    page = client.get(PAGE).content.decode()
+    assert "Reset synchronization" in page
+    assert 'value="Synchronize"' not in page
+    User.objects.all().delete()
+    client = staff("synchronize")
+    assert client.get(RESET).status_code == 403
+    assert client.post(RESET).status_code == 403
+    page = client.get(PAGE).content.decode()
+    assert "Reset synchronization" not in page
+    assert 'value="Synchronize"' in page
+    assert ChangeLog.objects.exists()
+
+
+def test_reset_can_be_forbidden_to_everyone(settings: Any) -> None:
+    settings.SYNCHRO_ALLOW_RESET = False
+    log_a_change()
+    client = staff(is_superuser=True)
+    assert "Reset synchronization" not in client.get(PAGE).content.decode()
+    assert client.get(RESET).status_code == 403
+    assert client.post(RESET).status_code == 403
+    assert ChangeLog.objects.exists()
+
+
+def test_forged_request_is_refused(runs: list[Any]) -> None:
+    log_a_change()
+    client = staff(is_superuser=True)
+    client.handler.enforce_csrf_checks = True
+    assert client.post(PAGE).status_code == 403
+    assert client.post(RESET).status_code == 403
+    assert ChangeLog.objects.exists()
+
+
+def test_forged_request_is_refused_without_the_middleware_too(settings: Any, runs: list[Any]) -> None:
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
+    client = staff(is_superuser=True)
+    client.handler.enforce_csrf_checks = True
+    assert client.post(PAGE).status_code == 403
+
+
+# -- what ----------------------------------------------------------------------------------------------------
+
+
+def test_page_has_its_place_and_is_at_home_in_the_admin() -> None:
+    assert reverse("synchro:synchro") == PAGE
+    page = staff("synchronize", "reset").get(PAGE).content.decode()
+    assert '<a href="/admin/">' in page
+    assert 'id="site-name"' in page
+    assert "<script>" not in page
+    assert "onclick" not in page
+
+
+def test_reading_the_page_does_nothing(runs: list[Any]) -> None:
+    log_a_change()
+    client = staff("synchronize", "reset")
+    for url in (PAGE, RESET):
+        assert client.get(url).status_code == 200
+        assert client.head(url).status_code == 200
+        assert client.put(url).status_code == 405
+    assert ChangeLog.objects.exists()
+    assert options.last_check is None
+
+
+def test_synchronize_runs_once_and_comes_back_by_get_with_the_report(runs: list[Any]) -> None:
+    runs.append(Report(remote="remote", entries=3, warnings=("The clock is wrong.",)))
+    response = staff("synchronize").post(PAGE, {"synchro": "Synchronize"}, follow=True)
+    assert response.redirect_chain == [(PAGE, 302)]
+    assert runs == []
+    assert messages(response) == [
+        ("success", str(Report(remote="remote", entries=3))),
+        ("warning", "The clock is wrong."),
+    ]
+
+
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+def test_synchronize_brings_the_change_to_remote(settings: Any) -> None:
+    settings.SYNCHRO_MODELS = [("people", "Club")]
+    log_a_change()
+    client = staff("synchronize")
+    assert messages(client.post(PAGE, follow=True))[0] == (
+        "success",
+        "Synchronization performed successfully.",
+    )
+    assert Club.objects.using("remote").get().name == "chess"
+    (found,) = status.remotes()
+    assert (found.pending, found.date is None) == (0, False)
+    assert messages(client.post(PAGE, follow=True))[0] == (
+        "success",
+        "No changes since last synchronization.",
+    )
+
+
+def test_reset_asks_first_and_then_forgets(runs: list[Any]) -> None:
+    log_a_change()
+    client = staff("reset")
+    question = client.get(RESET).content.decode()
+    assert "will be forgotten" in question
+    assert ChangeLog.objects.exists()
+    response = client.post(RESET, {"reset": "1"}, follow=True)
+    assert response.redirect_chain == [(PAGE, 302)]
+    assert messages(response) == [("success", "Synchronization has been reset.")]
+    assert not ChangeLog.objects.exists()
+    assert options.last_check is not None
+
+
+@pytest.mark.parametrize(
+    "error", [Busy("Another process is at it."), ImproperlyConfigured("Another process is at it.")]
+)
+def test_refusal_is_told_in_its_own_words(error: Exception, runs: list[Any]) -> None:
+    runs.append(error)
+    response = staff("synchronize").post(PAGE, follow=True)
+    assert messages(response) == [("error", "Synchronization failed: Another process is at it.")]
+
+
+def test_unforeseen_error_shows_neither_values_nor_passwords_and_is_logged(
+    runs: list[Any], caplog: Any
+) -> None:
+    runs.append(DatabaseError("password=hunter2 DETAIL: Key (email)=(ann@example.org) already exists."))
+    response = staff("synchronize").post(PAGE, follow=True)
+    ((level, text),) = messages(response)
+    assert level == "error"
+    assert "DatabaseError" in text
+    assert "hunter2" not in response.content.decode()
+    assert "ann@example.org" not in response.content.decode()
+    assert "hunter2" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("debug", "synchro_debug"), [(True, False), (False, True), (False, False), (True, True)]
+)
+def test_traceback_is_shown_only_with_both_settings(
+    debug: bool, synchro_debug: bool, settings: Any, runs: list[Any]
+) -> None:
+    settings.DEBUG, settings.SYNCHRO_DEBUG = debug, synchro_debug
+    client = staff("synchronize")
+    runs.append(LookupError("lost"))
+    if debug and synchro_debug:
+        with pytest.raises(LookupError, match="lost"):
+            client.post(PAGE)
+    else:
+        assert client.post(PAGE).status_code == 302
+
+
+def test_a_run_is_not_wrapped_into_the_transaction_of_the_request(monkeypatch: Any) -> None:
+    for alias in django_settings.DATABASES:
+        monkeypatch.setitem(connections[alias].settings_dict, "ATOMIC_REQUESTS", True)
+    depths = []
+
+    def call_synchronize() -> Report:
+        depths.append([len(connections[alias].savepoint_ids) for alias in django_settings.DATABASES])
+        return Report(remote="remote")
+
+    client = staff("synchronize")
+    before = [len(connections[alias].savepoint_ids) for alias in django_settings.DATABASES]
+    monkeypatch.setattr("synchro.core.call_synchronize", call_synchronize)
+    client.post(PAGE)
+    assert depths == [before]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", "Synchronize"),
+        ("pl", "Synchronizuj"),
+        ("de", "Synchronisieren"),
+        ("fr", "Synchroniser"),
+        ("es", "Sincronizar"),
+    ],
+)
+def test_page_speaks_the_language_of_its_reader(language: str, words: str) -> None:
+    page = staff("synchronize").get(PAGE, headers={"accept-language": language}).content.decode()
+    assert f'value="{words}"' in page
+
+
+# -- where things stand --------------------------------------------------------------------------------------
+
+
+def test_page_tells_what_is_waiting_for_each_remote(django_assert_max_num_queries: Any) -> None:
+    peer = Peer.objects.create(uuid="123e4567-e89b-12d3-a456-426614174000", alias="remote")
+    Checkpoint.objects.create(peer=peer, batch=2, date=datetime(2020, 1, 2, 3, 4, tzinfo=UTC))
+    for number, size in ((1, 1000), (2, 500), (3, 70), (4, 7)):
+        Batch.objects.create(number=number, ranges="", size=size)
+    log_a_change()
+    Node.objects.create(highest=ChangeLog.objects.latest("id").pk, batch=4, forgotten=1)
+    log_a_change()
+    log_a_change()
+    with django_assert_max_num_queries(4):
+        (found,) = status.remotes()
+    assert (found.alias, found.pending, found.more) == ("remote", 79, False)
+    assert found.date == datetime(2020, 1, 2, 3, 4, tzinfo=UTC)
+    page = staff("synchronize").get(PAGE).content.decode()
+    assert "<td>79</td>" in page
+    assert "Jan. 2, 2020" in page
+
+
+def test_forgotten_batches_do_not_wait() -> None:
+    for number in (1, 2):
+        Batch.objects.create(number=number, ranges="", size=10)
+    Node.objects.create(batch=2, forgotten=1)
+    assert [found.pending for found in status.remotes()] == [10]
+
+
+def test_what_may_be_millions_is_not_counted(monkeypatch: Any) -> None:
+    monkeypatch.setattr(status, "LIMIT", 3)
+    for _ in range(4):
+        log_a_change()
+    (found,) = status.remotes()
+    assert (found.pending, found.more) == (3, True)
+    assert "more than 3" in staff("synchronize").get(PAGE).content.decode()
+
+
+def test_page_without_remote_says_so_and_has_no_button(settings: Any) -> None:
+    settings.SYNCHRO_REMOTE = None
+    page = staff("synchronize", "reset").get(PAGE).content.decode()
+    assert "changes are only logged" in page
+    assert 'value="Synchronize"' not in page
+
+
+def test_permissions_exist_after_migrate() -> None:
+    names = set(
+        Permission.objects.filter(content_type__app_label="synchro").values_list("codename", flat=True)
+    )
+    assert {"synchronize", "reset", "view_changelog", "view_reference", "view_conflict"} <= names
+    assert not {name for name in names if name.startswith(("add_", "change_", "delete_"))}
+    assert not AnonymousUser().has_perm("synchro.synchronize")
+    assert connection.alias == "default"
+    assert ADDITION == 1

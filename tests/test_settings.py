@@ -1,0 +1,176 @@
+"""What is watched, and where to: the settings that say so."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from synchro.conf import Conf, Setting, check_at_start, conf
+from synchro.registry import Table, is_watched, watched_models
+from tests.people.models import ByText, Citizen, City, Club, Employee, Membership, Person, Secret, Team
+
+pytestmark = pytest.mark.once
+
+ROOT = Path(__file__).parent.parent
+
+
+def watched(*entries: Any) -> set[Any]:
+    with override_settings(SYNCHRO_MODELS=entries):
+        return set(watched_models())
+
+
+@pytest.mark.parametrize("name", ["auth", "django.contrib.auth", "Auth", "DJANGO.contrib.Auth"])
+def test_app_is_named_by_its_label_or_its_path_in_any_letter_case(name: str) -> None:
+    tables = {User.groups.through, User.user_permissions.through, Group.permissions.through}
+    assert watched(name) == {User, Group, Permission, *tables}
+
+
+@pytest.mark.parametrize("entry", [("people", "club"), ["tests.people", "CLUB"], ("PEOPLE", "Club")])
+def test_models_of_an_app_are_named_in_any_letter_case(entry: Any) -> None:
+    assert watched(entry) == {Club}
+
+
+def test_tuple_of_an_app_alone_means_all_its_models() -> None:
+    assert watched(("people",)) == watched("people")
+
+
+def test_several_entries_add_up() -> None:
+    assert watched("people", ("auth", "permission")) == watched("people") | {Permission}
+
+
+def test_through_tables_of_watched_models_are_watched() -> None:
+    assert watched(("people", "Person")) == {
+        Person,
+        Person.friends.through,
+        Person.follows.through,
+        Person.clubs.through,
+    }
+    assert watched(("people", "Team")) == {Team, Membership}
+
+
+def test_through_table_of_a_skipped_field_is_not_watched() -> None:
+    assert watched(("people", "Secret")) == {Secret}
+
+
+def test_proxy_stands_for_its_model_and_a_child_for_its_parents() -> None:
+    assert watched(("people", "Citizen")) == watched(("people", "Person"))
+    assert watched(("people", "Employee")) == watched(("people", "Person")) | {Employee}
+    with override_settings(SYNCHRO_MODELS=[("people", "Person")]):
+        assert is_watched(Citizen)
+
+
+def test_skipped_columns_are_not_synchronized() -> None:
+    table = Table(Person)
+    assert {field.name for field in table.fields} == {"id", "name", "city"}
+    assert [field.name for field in table.skipped] == ["balance"]
+
+
+def test_nothing_is_watched_by_default() -> None:
+    assert watched() == set()
+
+
+@pytest.mark.parametrize(
+    ("entries", "named"),
+    [
+        (["nowhere"], "'nowhere'"),
+        (["auth.User"], "'auth.User'"),
+        ([("people", "Club", "Ghost")], "'Ghost'"),
+        (["synchro"], "synchro itself"),
+        ("people", r"\['people'\]"),
+        ([5], "5"),
+        ([()], r"\(\)"),
+        ([("people", 5)], "5"),
+        (None, "None"),
+    ],
+)
+def test_wrong_entry_is_refused_by_its_name(entries: Any, named: str) -> None:
+    with override_settings(SYNCHRO_MODELS=entries), pytest.raises(ImproperlyConfigured, match=named):
+        watched_models()
+
+
+def test_overridden_settings_are_obeyed_at_once(settings: Any) -> None:
+    settings.SYNCHRO_MODELS = ["people"]
+    assert is_watched(City)
+    settings.SYNCHRO_MODELS = [("people", "club")]
+    assert not is_watched(City)
+    settings.SYNCHRO_BATCH_SIZE = 7
+    assert conf.batch_size == 7
+    del settings.SYNCHRO_BATCH_SIZE
+    assert conf.batch_size == 5000
+    assert is_watched(ByText) is False
+
+
+# -- SYNCHRO_REMOTE ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "aliases"), [("remote", ("remote",)), (None, ()), (["remote"], ("remote",)), ([], ())]
+)
+def test_remote_is_an_alias_or_none_or_several(value: Any, aliases: tuple[str, ...]) -> None:
+    with override_settings(SYNCHRO_REMOTE=value):
+        assert conf.remotes == aliases
+        check_at_start()
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        ("elsewhere", "'elsewhere'"),
+        ("default", "'default'"),
+        (["remote", "remote"], "twice"),
+        (5, "5"),
+        ([None], "None"),
+    ],
+)
+def test_remote_that_cannot_be_is_refused(value: Any, named: str) -> None:
+    with override_settings(SYNCHRO_REMOTE=value), pytest.raises(ImproperlyConfigured, match=named):
+        check_at_start()
+
+
+def test_absent_remote_means_log_only_and_warns_once(settings: Any) -> None:
+    del settings.SYNCHRO_REMOTE
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check_at_start()
+        assert conf.remotes == ()
+    assert [
+        (warning.category, "SYNCHRO_REMOTE is not set" in str(warning.message)) for warning in caught
+    ] == [(RuntimeWarning, True)]
+
+
+@pytest.mark.parametrize("name", ["CAPTURE", "IDENTITY", "ON_ERROR"])
+def test_choice_that_does_not_exist_is_refused_with_the_choices(name: str) -> None:
+    with (
+        override_settings(**{f"SYNCHRO_{name}": "nonsense"}),
+        pytest.raises(ImproperlyConfigured, match=f"SYNCHRO_{name} is 'nonsense'; it can be '.* or '"),
+    ):
+        check_at_start()
+
+
+@pytest.mark.parametrize("flags", [[], ["-O"]])
+def test_wrong_setting_stops_the_project_at_its_start(flags: list[str], tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("from tests.settings import *\nSYNCHRO_REMOTE = 'elsewhere'\n")
+    run = subprocess.run(
+        [sys.executable, *flags, "-m", "django", "check"],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "broken", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode != 0
+    assert "SYNCHRO_REMOTE names 'elsewhere'" in run.stderr
+
+
+def test_settings_document_describes_every_setting_in_the_order_of_the_code() -> None:
+    names = [setting.name for setting in vars(Conf).values() if isinstance(setting, Setting)]
+    names.insert(1, "SYNCHRO_REMOTE")
+    text = (ROOT / "docs" / "settings.md").read_text()
+    assert [line.strip("# `") for line in text.splitlines() if line.startswith("## `SYNCHRO_")] == names

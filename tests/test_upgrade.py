@@ -1,0 +1,262 @@
+"""From the tables of django-synchro 0.7 to today's: pending stays pending, and nothing is evaluated."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbsettings.models import Setting
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.test import override_settings
+
+from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Reference
+from tests.people.models import City, Club
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OLD = ("synchro", "0001_initial")
+MOMENT = datetime(2017, 11, 12, 10, 0, 0, 123456, UTC)
+
+#: The text that 0.7 kept of a natural key, and the values that it stands for (None: not readable).
+KEYS = [
+    ("(u'x',)", ["x"]),
+    ("('x', 5L, None, True)", ["x", 5, None, True]),
+    ("(Decimal('1.50'),)", ["1.50"]),
+    ("(datetime.date(2020, 1, 2), datetime.time(3, 4))", ["2020-01-02", "03:04:00"]),
+    ("(datetime.datetime(2020, 1, 2, 3, 4, 5, 6),)", ["2020-01-02T03:04:05.000006"]),
+    ("(datetime.datetime(2020, 1, 2, 3, 4, tzinfo=<UTC>),)", ["2020-01-02T03:04:00+00:00"]),
+    ("(UUID('123e4567-e89b-12d3-a456-426614174000'),)", ["123e4567-e89b-12d3-a456-426614174000"]),
+    ("(u'\\u0141\\xf3d\\u017a', '\\xc5\\x81', u'it\\'s 5L')", ["Łódź", "Ł", "it's 5L"]),
+    ("'x'", ["x"]),
+    ("((u'x', u'y'), -1.5)", [["x", "y"], -1.5]),
+    ("__import__('os').system('touch {victim}')", None),
+    ("open('{victim}', 'w')", None),
+    ("[open('{victim}', 'w') for _ in (1,)]", None),
+    ("(Decimal(open('{victim}', 'w')),)", None),
+    ("(Decimal('1', *[open('{victim}', 'w')]),)", None),
+    ("(9 ** 9 ** 9,)", None),
+    ("('x', ", None),
+    ("(<City: x>,)", None),
+    ("(" * 150, None),
+    ("(1e999,)", None),
+    ("(datetime.date(2020, 13, 40),)", None),
+]
+
+
+def migrate(target: tuple[str, str | None]) -> Any:
+    return MigrationExecutor(connection).migrate([target]).apps
+
+
+@pytest.fixture
+def old() -> Iterator[Any]:
+    """The apps as 0.7 had them, with its tables."""
+    migrate(("synchro", None))
+    try:
+        yield migrate(OLD)
+    finally:
+        call_command("migrate", "synchro", verbosity=0)
+
+
+def upgrade() -> None:
+    call_command("migrate", "synchro", verbosity=0)
+
+
+def entry(apps: Any, action: int, key: str = "1", model: Any = Club, moment: datetime = MOMENT) -> Any:
+    log = apps.get_model("synchro", "ChangeLog").objects
+    content_type = ContentType.objects.get_for_model(model)
+    made = log.create(content_type_id=content_type.pk, object_id=key, action=action)
+    log.filter(pk=made.pk).update(date=moment)
+    return made
+
+
+def set_checkpoint(text: str) -> None:
+    Setting.objects.create(
+        module_name="synchro.models", class_name="", attribute_name="last_check", value=text
+    )
+
+
+def test_pending_entries_stay_with_their_ids_keys_and_times(old: Any) -> None:
+    entries = [entry(old, ADDITION, "7"), entry(old, CHANGE, "7"), entry(old, DELETION, "8", City)]
+    upgrade()
+    assert [(e.pk, e.content_type.model_class(), e.object_id, e.action, e.date) for e in entry_rows()] == [
+        (entries[0].pk, Club, "7", ADDITION, MOMENT),
+        (entries[1].pk, Club, "7", CHANGE, MOMENT),
+        (entries[2].pk, City, "8", DELETION, MOMENT),
+    ]
+    assert {e.fields for e in entry_rows()} == {None}
+
+
+def entry_rows() -> list[ChangeLog]:
+    return list(ChangeLog.objects.order_by("id"))
+
+
+def test_entries_go_on_being_numbered(old: Any) -> None:
+    last = entry(old, ADDITION)
+    upgrade()
+    content_type = ContentType.objects.get_for_model(Club)
+    new = ChangeLog.objects.create(content_type=content_type, object_id="x" * 1000, action=ADDITION)
+    assert new.pk > last.pk
+
+
+@pytest.mark.parametrize("text", ["2017-11-12 10:00:00", "2017-11-12 10:00:00.5", "2017-11-12T10:00:00"])
+def test_replayed_entries_are_dropped(old: Any, text: str) -> None:
+    early = entry(old, DELETION, moment=datetime(2017, 11, 12, 9, 59, 59, tzinfo=UTC))
+    old.get_model("synchro", "DeleteKey").objects.create(changelog_id=early.pk, key="(u'x',)")
+    late = entry(old, CHANGE, moment=datetime(2017, 11, 12, 10, 0, 1, tzinfo=UTC))
+    set_checkpoint(text)
+    upgrade()
+    assert [e.pk for e in entry_rows()] == [late.pk]
+
+
+@override_settings(LANGUAGE_CODE="de")
+def test_checkpoint_is_read_in_the_format_of_the_projects_language(old: Any) -> None:
+    entry(old, CHANGE, moment=datetime(2017, 11, 12, 9, tzinfo=UTC))
+    set_checkpoint("12.11.2017 10:00:00")
+    upgrade()
+    assert not ChangeLog.objects.exists()
+
+
+def test_unreadable_checkpoint_keeps_all_and_says_so(old: Any, capsys: Any) -> None:
+    entry(old, CHANGE)
+    set_checkpoint("yesterday")
+    upgrade()
+    assert ChangeLog.objects.count() == 1
+    assert "'yesterday' is not readable" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+def test_checkpoint_without_a_zone_drops_only_what_it_covers_in_any_zone(old: Any, zone: str) -> None:
+    entry(old, CHANGE, moment=datetime(2017, 11, 11, 20, 0, tzinfo=UTC))
+    between = entry(old, CHANGE, moment=datetime(2017, 11, 12, 10, 30, tzinfo=UTC))
+    set_checkpoint("2017-11-12 10:00:00")
+    with override_settings(TIME_ZONE=zone):
+        upgrade()
+    assert [e.pk for e in entry_rows()] == [between.pk]
+
+
+def test_references_stay_and_await_their_peer(old: Any) -> None:
+    content_type = ContentType.objects.get_for_model(Club)
+    old.get_model("synchro", "Reference").objects.create(
+        content_type_id=content_type.pk, local_object_id="1", remote_object_id="2"
+    )
+    upgrade()
+    kept = Reference.objects.get()
+    assert (kept.content_type, kept.local_object_id, kept.remote_object_id) == (content_type, "1", "2")
+    assert kept.peer is None
+
+
+@pytest.mark.parametrize(("text", "values"), KEYS)
+def test_natural_key_of_a_deletion_is_read_and_never_run(
+    old: Any, text: str, values: Any, tmp_path: Path, capsys: Any
+) -> None:
+    victim = tmp_path / "v"
+    deleted = entry(old, DELETION, "8", City)
+    text = text.replace("{victim}", str(victim))
+    old.get_model("synchro", "DeleteKey").objects.create(changelog_id=deleted.pk, key=text[:200])
+    upgrade()
+    kept = ChangeLog.objects.get().natural_key
+    assert (None if kept is None else json.loads(kept)) == values
+    assert not victim.exists()
+    assert ("is not readable" in capsys.readouterr().out) == (values is None)
+
+
+def test_upgrade_can_be_undone(old: Any) -> None:
+    entry(old, CHANGE)
+    upgrade()
+    apps = migrate(OLD)
+    assert apps.get_model("synchro", "ChangeLog").objects.count() == 1
+
+
+#: As Django 1.11 made them, with the types of each engine.
+TABLES = """
+CREATE TABLE synchro_changelog (id {auto}, object_id varchar(20) NOT NULL, date {moment} NOT NULL,
+    action {small} NOT NULL, content_type_id integer NOT NULL {to_type});
+CREATE INDEX synchro_changelog_417f1b1c ON synchro_changelog (content_type_id);
+CREATE TABLE synchro_deletekey (id {auto}, {key} varchar(200) NOT NULL,
+    changelog_id integer NOT NULL UNIQUE {to_entry});
+CREATE TABLE synchro_reference (id {auto}, local_object_id varchar(20) NOT NULL,
+    remote_object_id varchar(20) NOT NULL, content_type_id integer NOT NULL {to_type}{inline});
+"""
+UNIQUE = {
+    "inline": {"inline": ", UNIQUE (content_type_id, local_object_id)", "after": ""},
+    "named": {
+        "inline": "",
+        "after": "CREATE UNIQUE INDEX synchro_reference_content_type_id_b62c2d_uniq "
+        "ON synchro_reference (content_type_id, local_object_id);",
+    },
+}
+TYPES = {
+    "postgresql": {
+        "auto": "serial NOT NULL PRIMARY KEY",
+        "moment": "timestamp with time zone",
+        "small": 'smallint CHECK ("action" >= 0)',
+        "to_type": "REFERENCES django_content_type (id) DEFERRABLE INITIALLY DEFERRED",
+        "to_entry": "REFERENCES synchro_changelog (id) DEFERRABLE INITIALLY DEFERRED",
+        "key": '"key"',
+    },
+    "mysql": {
+        "auto": "integer AUTO_INCREMENT NOT NULL PRIMARY KEY",
+        "moment": "datetime(6)",
+        "small": "smallint UNSIGNED",
+        "to_type": ", FOREIGN KEY (content_type_id) REFERENCES django_content_type (id)",
+        "to_entry": ", FOREIGN KEY (changelog_id) REFERENCES synchro_changelog (id)",
+        "key": "`key`",
+    },
+    "sqlite": {
+        "auto": "integer NOT NULL PRIMARY KEY AUTOINCREMENT",
+        "moment": "datetime",
+        "small": "smallint unsigned",
+        "to_type": "REFERENCES django_content_type (id)",
+        "to_entry": "REFERENCES synchro_changelog (id)",
+        "key": '"key"',
+    },
+}
+
+
+@pytest.mark.parametrize("unique", ["inline", "named"])
+def test_tables_that_07_made_are_taken_over_by_fake_initial(old: Any, unique: str) -> None:
+    if unique == "named" and connection.vendor == "postgresql":
+        pytest.skip("Django made constraints there, in every version")
+    migrate(("synchro", None))
+    with connection.cursor() as cursor:
+        for statement in (TABLES + "{after}").format(**TYPES[connection.vendor], **UNIQUE[unique]).split(";"):
+            if statement.strip():
+                cursor.execute(statement)
+    replayed = entry(old, CHANGE, moment=datetime(2016, 1, 1, tzinfo=UTC))
+    old.get_model("synchro", "DeleteKey").objects.create(changelog_id=replayed.pk, key="(u'y',)")
+    deleted = entry(old, DELETION, "8", City)
+    old.get_model("synchro", "DeleteKey").objects.create(changelog_id=deleted.pk, key="(u'x',)")
+    set_checkpoint("2017-01-01 00:00:00")
+
+    out = io.StringIO()
+    call_command("migrate", "synchro", fake_initial=True, stdout=out, no_color=True)
+
+    assert "synchro.0001_initial... FAKED" in out.getvalue()
+    kept = ChangeLog.objects.get()
+    assert (kept.pk, kept.natural_key, kept.date) == (deleted.pk, '["x"]', MOMENT)
+    new = ChangeLog.objects.create(content_type=kept.content_type, object_id="x" * 1000, action=CHANGE)
+    assert new.pk > deleted.pk
+    assert indexes("synchro_changelog") == [["id"]]
+    with connection.cursor() as cursor:
+        assert "synchro_deletekey" not in connection.introspection.table_names(cursor)
+
+
+def indexes(table: str) -> list[list[str]]:
+    """The columns of each index and constraint, which every writer pays for."""
+    with connection.cursor() as cursor:
+        constraints = connection.introspection.get_constraints(cursor, table)
+    return sorted(found["columns"] for found in constraints.values() if not found["check"])
+
+
+@pytest.mark.django_db
+def test_log_has_no_index_and_no_constraint_but_its_key() -> None:
+    assert indexes("synchro_changelog") == [["id"]]
+    assert indexes("synchro_reference") == [["id"], ["peer_id", "content_type_id", "local_object_id"]]
