@@ -3,8 +3,8 @@ What capture by triggers costs the writer, on each engine that the environment n
 
     SYNCHRO_TEST_POSTGRESQL_URL=... SYNCHRO_TEST_MYSQL_URL=... python benchmarks/capture.py
 
-Each number is a ratio to the same work without triggers, of medians of one run (and for PostgreSQL's delete also
-microseconds added a row). The databases are made for the run and dropped after it.
+Each number is a ratio to the same work without triggers, of medians of one run (and for PostgreSQL's delete
+also microseconds added a row). The databases are made for the run and dropped after it.
 """
 
 from __future__ import annotations
@@ -189,7 +189,9 @@ def run(engine: str, rows: int, saves: int, rounds: int) -> None:
 
 
 def bare() -> None:
-    """The least that a row trigger of this kind can do: key and action, no switch, no columns, no comparison."""
+    """
+    The least that a row trigger of this kind can do: key and action, no switch, no columns, no comparison.
+    """
     from django.db import connection
 
     now = "strftime('%Y-%m-%d %H:%M:%f', 'now')" if connection.vendor == "sqlite" else "UTC_TIMESTAMP(6)"

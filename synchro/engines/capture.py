@@ -1,8 +1,8 @@
 """
 Switching triggers off for what one connection writes.
 
-Each switch stands in the connection's list of execute wrappers while it is in use, so it sees every statement that
-goes through Django's cursor, in whatever transaction, and after a reconnect.
+Each switch stands in the connection's list of execute wrappers while it is in use, so it sees every statement
+that goes through Django's cursor, in whatever transaction, and after a reconnect.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class TransactionSwitch(Switch):
     """
     PostgreSQL: a setting of the transaction.
 
-    Where no transaction is open, each statement gets one of its own, so that a session that goes back to a pool, or
-    is shared by way of one, never carries the setting. What a savepoint takes back with it, and what it brings back,
-    is put right after the rollback, also when the block is over but its transaction is not.
+    Where no transaction is open, each statement gets one of its own, so that a session that goes back to a
+    pool, or is shared by way of one, never carries the setting. What a savepoint takes back with it, and what
+    it brings back, is put right after the rollback, also when the block is over but its transaction is not.
     """
 
     NAME = "synchro.capture"
@@ -125,8 +125,8 @@ class SessionSwitch(Switch):
     """
     MySQL and MariaDB: a variable of the session, which knows no transactions.
 
-    It is set before the first statement of each session that the block uses, and taken back when the block ends or
-    closes its connection, since that may go to a pool.
+    It is set before the first statement of each session that the block uses, and taken back when the block
+    ends or closes its connection, since that may go to a pool.
     """
 
     NAME = "@synchro_capture_off"
@@ -181,8 +181,8 @@ class StatementSwitch(Switch):
     """
     SQLite: a row in a table, put there before each statement that writes, and deleted right after it.
 
-    Both happen in the transaction of that statement, which holds the database's one write lock, so nobody else ever
-    sees the row. Where no transaction is open, the three get one of their own.
+    Both happen in the transaction of that statement, which holds the database's one write lock, so nobody
+    else ever sees the row. Where no transaction is open, the three get one of their own.
     """
 
     TABLE = "synchro_captureswitch"

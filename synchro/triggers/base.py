@@ -1,19 +1,20 @@
 """
 Capture by triggers: what a trigger set is, and what each engine's module has to offer.
 
-A `Target` is one table as its triggers see it; `Backend.compile` makes it into `Trigger` values whose version is a
-hash of their SQL, so "is it outdated?" is a comparison with what `Backend.installed` finds in the database.
+A `Target` is one table as its triggers see it; `Backend.compile` makes it into `Trigger` values whose version
+is a hash of their SQL, so "is it outdated?" is a comparison with what `Backend.installed` finds in the
+database.
 
 What the triggers write is what `synchro.keys` and `synchro.models` say of an entry:
 
 - ``object_id``: the key in the text of `synchro.keys.to_text`; of an automatic many-to-many table, the pair.
-- ``action``: an update of the key is a DELETION of the old and an ADDITION of the new one, so every change of a row
-  of an automatic many-to-many table is one of these two.
-- ``fields``: of a CHANGE, the names of the fields whose columns changed, and no entry where no synchronized column
-  did; NULL where that is not known (while a migration is at work). Of an ADDITION, NULL: all of them.
-- ``natural_key``: of a DELETION, a JSON list of the values that the natural key's *columns* had (of a foreign key,
-  the raw value): numbers as numbers, NULL as null, everything else as a string that the field's ``to_python`` reads.
-  Only for a natural key made of columns of the table itself; NULL otherwise.
+- ``action``: an update of the key is a DELETION of the old and an ADDITION of the new one, so every change of
+  a row of an automatic many-to-many table is one of these two.
+- ``fields``: of a CHANGE, the names of the fields whose columns changed, and no entry where no synchronized
+  column did; NULL where that is not known (while a migration is at work). Of an ADDITION, NULL: all of them.
+- ``natural_key``: of a DELETION, a JSON list of the values that the natural key's *columns* had (of a foreign
+  key, the raw value): numbers as numbers, NULL as null, everything else as a string that the field's
+  ``to_python`` reads. Only for a natural key made of columns of the table itself; NULL otherwise.
 - ``date``: the database's clock, in UTC.
 """
 
@@ -69,7 +70,8 @@ class Target:
     columns: tuple[Field[Any, Any], ...] = ()
     natural: tuple[Field[Any, Any], ...] = ()
     detail: Detail = Detail.COLUMNS
-    #: What the database itself does to other rows when one of these is deleted, and when one of those is, and so on.
+    #: What the database itself does to other rows when one of these is deleted, and when one of those is, and
+    #: so on.
     cascades: tuple[Cascade, ...] = ()
 
     @property
@@ -121,7 +123,7 @@ class Backend(ABC):
     #: What writes to a table without its triggers, as a sentence for people.
     blind_spot: str = ""
 
-    # -- looking ------------------------------------------------------------------------------------------------
+    # -- looking ---------------------------------------------------------------------------------------------
 
     @abstractmethod
     def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
@@ -136,7 +138,9 @@ class Backend(ABC):
         """The name of `table` as `Installed.table` has it."""
 
     def on(self, connection: BaseDatabaseWrapper, table: str) -> list[Installed]:
-        """The triggers of ours on `table`, whatever it was called when they were made, and their functions."""
+        """
+        The triggers of ours on `table`, whatever it was called when they were made, and their functions.
+        """
         name, installed = self.shown(connection, table), self.installed(connection)
         stems = {stem_of(one.stem) for one in installed if one.table == name}
         return [one for one in installed if one.table == name or (not one.table and one.stem in stems)]
@@ -151,10 +155,12 @@ class Backend(ABC):
         yield
 
     def has_cascades(self) -> bool:
-        """Whether deletions done by the database itself fire no trigger, so that the parent's has to see them."""
+        """
+        Whether deletions done by the database itself fire no trigger, so that the parent's has to see them.
+        """
         return False
 
-    # -- saying -------------------------------------------------------------------------------------------------
+    # -- saying ----------------------------------------------------------------------------------------------
 
     @abstractmethod
     def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
@@ -168,7 +174,7 @@ class Backend(ABC):
     def drop_sql(self, found: Installed) -> str:
         """The statement that removes it; it succeeds where it is gone already."""
 
-    # -- doing --------------------------------------------------------------------------------------------------
+    # -- doing -----------------------------------------------------------------------------------------------
 
     @abstractmethod
     def exchange(
@@ -218,7 +224,9 @@ def read_header(text: str) -> tuple[str, int | None]:
 
 
 def stem_for(table: str) -> str:
-    """What the names of the triggers of `table` begin with: readable, and distinct whatever the table's name."""
+    """
+    What the names of the triggers of `table` begin with: readable, and distinct whatever the table's name.
+    """
     digest = blake2b(table.encode(), digest_size=4).hexdigest()
     readable = re.sub(r"[^a-z0-9]+", "_", table.lower())[:24].strip("_")
     return f"{PREFIX}{readable}_{digest}"

@@ -1,9 +1,9 @@
 """
 MySQL and MariaDB: entries for rows that a foreign key deletes, or sets to NULL, without any trigger.
 
-The trigger before the deletion of a row finds those rows with one recursive query. Each row that will go is known
-there by the number of its table and its key; each table has its own columns in the query, of its key's types, so
-that the joins can use the indexes.
+The trigger before the deletion of a row finds those rows with one recursive query. Each row that will go is
+known there by the number of its table and its key; each table has its own columns in the query, of its key's
+types, so that the joins can use the indexes.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _Walk:
             f"    {self.step(cascade)}"
         )
 
-    # -- the rows that go ---------------------------------------------------------------------------------------
+    # -- the rows that go ------------------------------------------------------------------------------------
 
     def gone(self) -> str:
         names = ["synchro_table", *(name for table in self.tables for name in self.names(table))]

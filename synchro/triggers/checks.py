@@ -1,4 +1,7 @@
-"""System checks of capture by triggers. They ask the database, so they run with ``check --database`` and `migrate`."""
+"""
+System checks of capture by triggers. They ask the database, so they run with ``check --database`` and
+`migrate`.
+"""
 
 from __future__ import annotations
 

@@ -31,7 +31,9 @@ ENFORCED = {
 class Edge:
     parent: type[Model]
     child: type[Model]
+    #: The foreign key, and the field of the parent that it points at.
     source: Field[Any, Any]
+    target: Field[Any, Any]
     deletes: bool
 
 
@@ -127,26 +129,26 @@ class Declaration:
         except Uncapturable:
             return False
 
-    # -- what the database deletes by itself --------------------------------------------------------------------
+    # -- what the database deletes by itself -----------------------------------------------------------------
 
     @cached_property
     def _edges(self) -> tuple[Edge, ...]:
         return tuple(_edges())
 
     def with_cascades(self, target: Target, watched: dict[str, Target]) -> Target:
-        """`target`, with every foreign key by which the deletion of one of its rows spreads to watched tables."""
+        """
+        `target`, with every foreign key by which the deletion of one of its rows spreads to watched tables.
+        """
         edges = list(self._reachable(target.table))
         if not any(is_watched(edge.child) for edge in edges):
             return target
         cascades = []
         for edge in edges:
-            ends = [
+            parent, child = (
                 watched.get(model._meta.db_table) or self.bare(model) for model in (edge.parent, edge.child)
-            ]
-            if self._exists(*ends, edge):
-                cascades.append(
-                    Cascade(ends[0], ends[1], edge.source, edge.source.target_field, edge.deletes)
-                )  # type: ignore[attr-defined]
+            )
+            if self._exists(parent, edge.target) and self._exists(child, edge.source):
+                cascades.append(Cascade(parent, child, edge.source, edge.target, edge.deletes))
         return replace(target, cascades=tuple(cascades))
 
     def _reachable(self, table: str) -> Iterator[Edge]:
@@ -162,11 +164,8 @@ class Declaration:
                     gone.add(child)
                     waiting.append(child)
 
-    def _exists(self, parent: Target, child: Target, edge: Edge) -> bool:
-        wanted = ((parent, edge.source.target_field), (child, edge.source))  # type: ignore[attr-defined]
-        return all(
-            _has(self._columns.get(end.table, frozenset()), (*end.key, field)) for end, field in wanted
-        )
+    def _exists(self, end: Target, field: Field[Any, Any]) -> bool:
+        return _has(self._columns.get(end.table, frozenset()), (*end.key, field))
 
 
 def _edges() -> Iterator[Edge]:
@@ -176,8 +175,8 @@ def _edges() -> Iterator[Edge]:
         for field in model._meta.local_concrete_fields:
             on_delete = getattr(field.remote_field, "on_delete", None)
             if on_delete in ENFORCED:
-                parent = field.target_field.model  # type: ignore[attr-defined]
-                yield Edge(parent, model, field, ENFORCED[on_delete])
+                target: Field[Any, Any] = field.target_field  # type: ignore[attr-defined]
+                yield Edge(target.model, model, field, target, ENFORCED[on_delete])
 
 
 def _has(columns: frozenset[str], fields: Iterable[Field[Any, Any]]) -> bool:

@@ -43,8 +43,8 @@ class Finding:
     had_some: bool = False
     #: Whether no watched table has this name.
     is_left_over: bool = False
-    #: Of those: whether the triggers are on a watched table all the same, under whose former name they were made,
-    #: or on none at all.
+    #: Of those: whether the triggers are on a watched table all the same, under whose former name they were
+    #: made, or on none at all.
     is_superseded: bool = False
 
     @property

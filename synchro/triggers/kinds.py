@@ -1,4 +1,6 @@
-"""What kind of values a column holds, as far as their one text form is concerned (`synchro.keys.value_to_text`)."""
+"""
+What kind of values a column holds, as far as their one text form is concerned (`synchro.keys.value_to_text`).
+"""
 
 from __future__ import annotations
 

@@ -1,14 +1,16 @@
 """
 Triggers and migrations.
 
-A trigger that names a column which a migration removes or renames stops every write to its table, or the migration;
-and SQLite loses the triggers of a table that is rebuilt. So while `migrate` is at work, the schema editor keeps the
-triggers of each table that it alters out of its own way: before, it rewrites them so that they name nothing but the
-key, and captures go on with the fields unknown; where the key itself is altered it removes them; after, it makes
-those it removed or lost again, in the same transaction where the engine has transactions for this. What data
-migrations write in between is captured, and a migration that fails half way leaves working triggers behind.
+A trigger that names a column which a migration removes or renames stops every write to its table, or the
+migration; and SQLite loses the triggers of a table that is rebuilt. So while `migrate` is at work, the schema
+editor keeps the triggers of each table that it alters out of its own way: before, it rewrites them so that
+they name nothing but the key, and captures go on with the fields unknown; where the key itself is altered it
+removes them; after, it makes those it removed or lost again, in the same transaction where the engine has
+transactions for this. What data migrations write in between is captured, and a migration that fails half way
+leaves working triggers behind.
 
-When all migrations are done, the triggers get their columns back, from the columns that the tables really have then.
+When all migrations are done, the triggers get their columns back, from the columns that the tables really
+have then.
 """
 
 from __future__ import annotations
@@ -61,8 +63,9 @@ def after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
     """
     Receives ``post_migrate``, of synchro's own app, so once.
 
-    LOCAL in trigger mode gets all its triggers; any other database those tables' that had some. Triggers on a table
-    that the models do not know stay: it may be one whose new name is in a migration that has not been applied yet.
+    LOCAL in trigger mode gets all its triggers; any other database those tables' that had some. Triggers on a
+    table that the models do not know stay: it may be one whose new name is in a migration that has not been
+    applied yet.
     """
     connection = connections[using]
     try:
@@ -204,7 +207,9 @@ class KeepsTriggers(Editor):
             self.keeper.name_key_only(new, _key(new))
 
     def _rename_content_type(self, pk: int, model: type[Model]) -> None:
-        """Entries of the table under its old name are entries of the same table. (Django does this for others.)"""
+        """
+        Entries of the table under its old name are entries of the same table. (Django does this for others.)
+        """
         name = {"app_label": model._meta.app_label, "model": model._meta.model_name}
         types = ContentType.objects.using(self.connection.alias)
         if not types.filter(**name).exists():

@@ -1,8 +1,8 @@
 """
 MySQL and MariaDB: one trigger for each event and row, beside any that the project has.
 
-What foreign keys delete or set to NULL by themselves fires no trigger on the rows concerned, so a trigger before the
-deletion of the parent logs them, however deep.
+What foreign keys delete or set to NULL by themselves fires no trigger on the rows concerned, so a trigger
+before the deletion of the parent logs them, however deep.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ class MySQL(Backend):
         seconds: int,
     ) -> None:
         """
-        Each statement commits by itself. The new triggers are made before the old ones go, so that nothing is missed
-        in between: a change may be logged twice then, which says no more than once.
+        Each statement commits by itself. The new triggers are made before the old ones go, so that nothing is
+        missed in between: a change may be logged twice then, which says no more than once.
         """
         with connection.cursor() as cursor, _waiting(cursor, seconds):
             made: list[Trigger] = []
@@ -153,7 +153,9 @@ class MySQL(Backend):
                 cursor.execute(self.drop_sql(found), None)
 
     def explained(self, error: DatabaseError, connection: BaseDatabaseWrapper) -> Exception:
-        """`error` as a `NotReady` that tells what an administrator can do, where it is about rights or locks."""
+        """
+        `error` as a `NotReady` that tells what an administrator can do, where it is about rights or locks.
+        """
         code = error.args[0] if error.args else None
         if code not in (1142, 1205, 1227, 1419):
             return error
@@ -249,7 +251,7 @@ class Writer:
         self.target = target
         self.utf8_columns = utf8_columns
 
-    # -- values -------------------------------------------------------------------------------------------------
+    # -- values ----------------------------------------------------------------------------------------------
 
     def name(self, row: str, field: Field[Any, Any]) -> str:
         return f"{row}.{quoted(self.connection, field)}"
@@ -311,7 +313,7 @@ class Writer:
         parts = (f"IF({self.differs(field)}, ',{field.name}', '')" for field in self.target.columns)
         return "SUBSTR(CONCAT(" + ",\n            ".join(parts) + "), 2)"
 
-    # -- entries ------------------------------------------------------------------------------------------------
+    # -- entries ---------------------------------------------------------------------------------------------
 
     def insert(self, key: str, action: int, **more: str) -> str:
         names = "".join(f", `{name}`" for name in more)

@@ -1,11 +1,11 @@
 """
 PostgreSQL: statement-level triggers that read transition tables, and one function for each table.
 
-A partitioned table has row-level triggers instead: PostgreSQL gives those to every partition, present and future,
-so that writes made directly to a partition are seen too.
+A partitioned table has row-level triggers instead: PostgreSQL gives those to every partition, present and
+future, so that writes made directly to a partition are seen too.
 
-Names of triggers and functions stay the same from version to version, because replacing the body of a function
-takes no lock on the table at all. The version stands in the function's body.
+Names of triggers and functions stay the same from version to version, because replacing the body of a
+function takes no lock on the table at all. The version stands in the function's body.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class PostgreSQL(Backend):
             return {name: frozenset(columns) for name, columns in cursor.fetchall()}
 
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
-        # Ours are those that call a function of ours that stands beside the log. Clones on partitions are not listed.
+        # Ours are those that call a function of ours that stands beside the log. Clones on partitions are not
+        # listed.
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT p.proname, format('%%I.%%I', l.relnamespace::regnamespace::name, p.proname), p.prosrc, "
@@ -217,7 +218,7 @@ class Writer:
         self.target = target
         self.log = log
 
-    # -- values -------------------------------------------------------------------------------------------------
+    # -- values ----------------------------------------------------------------------------------------------
 
     def name(self, row: str, field: Field[Any, Any]) -> str:
         return f"{row}.{quoted(self.connection, field)}"
@@ -267,7 +268,9 @@ class Writer:
         return "'[' || " + " || ',' || ".join(parts) + " || ']'"
 
     def same_key(self, old: str, new: str) -> str:
-        """A condition that PostgreSQL can hash. Equal texts may differ under a collation, so their bytes count."""
+        """
+        A condition that PostgreSQL can hash. Equal texts may differ under a collation, so their bytes count.
+        """
         parts = []
         for field in self.target.key:
             one, other = self.name(old, field), self.name(new, field)
@@ -298,7 +301,7 @@ class Writer:
         ]
         return "\n                    || ".join(parts)
 
-    # -- entries ------------------------------------------------------------------------------------------------
+    # -- entries ---------------------------------------------------------------------------------------------
 
     def insert(self, with_natural: bool = False, with_fields: bool = False) -> str:
         more = (', "fields"' if with_fields else "") + (', "natural_key"' if with_natural else "")

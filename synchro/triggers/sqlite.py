@@ -1,8 +1,8 @@
 """
 SQLite: AFTER triggers for each row.
 
-They do nothing while the table `SWITCH` holds a row, which only `synchro.engines.sqlite` puts there, for the time of
-one statement.
+They do nothing while the table `SWITCH` holds a row, which only `synchro.engines.sqlite` puts there, for the
+time of one statement.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class SQLite(Backend):
 
     @contextmanager
     def suspended(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        # SQLite does not rename a table, which is how Django alters one, while a trigger names what is not there.
-        # The write lock is held all the time.
+        # SQLite does not rename a table, which is how Django alters one, while a trigger names what is not
+        # there. The write lock is held all the time.
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             names = [one.name for one in self.installed(connection)]
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
@@ -143,7 +143,7 @@ class Writer:
         self.connection = connection
         self.target = target
 
-    # -- values -------------------------------------------------------------------------------------------------
+    # -- values ----------------------------------------------------------------------------------------------
 
     def name(self, row: str, field: Field[Any, Any]) -> str:
         return f"{row}.{quoted(self.connection, field)}"
@@ -195,7 +195,7 @@ class Writer:
         parts = (f"CASE WHEN {self.differs(f)} THEN ',{f.name}' ELSE '' END" for f in self.target.columns)
         return "substr(" + "\n            || ".join(parts) + ", 2)"
 
-    # -- entries ------------------------------------------------------------------------------------------------
+    # -- entries ---------------------------------------------------------------------------------------------
 
     def insert(self, key: str, action: int, **more: str) -> str:
         names = "".join(f', "{name}"' for name in more)

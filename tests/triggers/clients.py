@@ -40,7 +40,9 @@ def client(sql: str, *options: str, user: str = "", password: str = "") -> str:
 
 
 def _binary(default: str) -> list[str]:
-    """The client that belongs to the server, where one was started for the tests, else the one on the path."""
+    """
+    The client that belongs to the server, where one was started for the tests, else the one on the path.
+    """
     state = os.environ.get("SYNCHRO_TEST_BACKENDS_STATE")
     port = int(connection.settings_dict["PORT"])
     if state and Path(state).exists():

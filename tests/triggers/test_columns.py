@@ -1,4 +1,7 @@
-"""Which columns an entry names, and how keys are spelled: the same on every engine, and as capture by signals does."""
+"""
+Which columns an entry names, and how keys are spelled: the same on every engine, and as capture by signals
+does.
+"""
 
 from __future__ import annotations
 

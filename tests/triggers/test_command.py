@@ -265,7 +265,7 @@ def test_moments_are_utc_by_the_databases_clock_whatever_the_zone_of_the_session
     assert stored.microsecond == moment.microsecond
 
 
-# -- roles --------------------------------------------------------------------------------------------------------
+# -- roles ---------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -355,7 +355,7 @@ def test_it_does_not_wait_for_ever_for_a_lock() -> None:
     assert install("--check") == RIGHT
 
 
-# -- PostgreSQL alone ---------------------------------------------------------------------------------------------
+# -- PostgreSQL alone ----------------------------------------------------------------------------------------
 
 postgresql_only = pytest.mark.skipif(not engine().startswith("postgresql"), reason="of PostgreSQL alone")
 

@@ -1,4 +1,6 @@
-"""Tables with triggers are altered in every way by `migrate`, and writers at work before, in between and after."""
+"""
+Tables with triggers are altered in every way by `migrate`, and writers at work before, in between and after.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ FORMER = {"product": "item", "product_marks": "item_labels", "item_marks": "item
 
 @pytest.fixture
 def early(transactional_db: None) -> Iterator[None]:
-    """The tables as the first migration made them, with the triggers that the models of that time would have got."""
+    """
+    The tables as the first migration made them, with the triggers that the models of that time would have
+    got.
+    """
     with override_settings(SYNCHRO_CAPTURE="triggers", SYNCHRO_MODELS=["moving"]):
         call_command("migrate", "moving", STEPS[0], verbosity=0)
         install("--uninstall")

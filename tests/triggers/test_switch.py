@@ -159,7 +159,9 @@ def test_closed_at_the_end_and_reused() -> None:
 
 
 def test_a_session_that_goes_back_to_a_pool_in_the_middle_is_clean() -> None:
-    """The driver's connection is what a pool hands to its next user: here it is used by hand after `close`."""
+    """
+    The driver's connection is what a pool hands to its next user: here it is used by hand after `close`.
+    """
     if connection.vendor == "sqlite":
         return  # there is no session to hand on: the switch is on during a statement only
     kept: dict[str, Any] = {}

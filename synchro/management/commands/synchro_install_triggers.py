@@ -143,4 +143,5 @@ def _labels(names: Iterable[str]) -> Iterator[str]:
             raise CommandError(f"{name} is not watched; add it to SYNCHRO_MODELS.")
         yield model._meta.label
         for field in m2m_fields(model):
-            yield field.remote_field.through._meta.label
+            if field.remote_field.through is not None:
+                yield field.remote_field.through._meta.label
