@@ -23,8 +23,10 @@ class SynchroConfig(AppConfig):
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _keep_triggers(self) -> None:
-        from synchro.triggers import checks, migrate
+        from synchro.replay.signals import starting
+        from synchro.triggers import checks, migrate, ready
 
         pre_migrate.connect(migrate.before_migrate, sender=self, dispatch_uid="synchro_before_migrate")
         post_migrate.connect(migrate.after_migrate, sender=self, dispatch_uid="synchro_after_migrate")
+        starting.connect(ready.refuse_without_triggers, dispatch_uid="synchro_triggers_ready")
         checks.register()

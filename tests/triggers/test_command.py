@@ -18,10 +18,12 @@ from django.test import override_settings
 from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
+from synchro.replay.signals import starting
 from synchro.triggers import backend_for
 from synchro.triggers.base import stem_for
 from synchro.triggers.checks import check_triggers
 from synchro.triggers.install import install as install_one
+from synchro.triggers.ready import missing_triggers_allowed, refuse_without_triggers
 from tests.capture.models import ODD_NAMES, Tag, Unique
 from tests.triggers.clients import client, engine
 from tests.triggers.conftest import brief, entries, install
@@ -263,6 +265,18 @@ def test_moments_are_utc_by_the_databases_clock_whatever_the_zone_of_the_session
         cursor.execute("SELECT date FROM synchro_changelog")
         stored = cursor.fetchone()[0]
     assert stored.microsecond == moment.microsecond
+
+
+def test_a_run_is_refused_while_a_trigger_is_missing_unless_told_otherwise() -> None:
+    local = connections["default"]
+    refuse_without_triggers(None, local=local)
+    drop(names()[0])
+    with pytest.raises(NotReady, match=r"capture\.Unique.*is missing.*synchro_install_triggers"):
+        starting.send(None, local=local, remote=local)
+    with missing_triggers_allowed():
+        starting.send(None, local=local, remote=local)
+    with override_settings(SYNCHRO_CAPTURE="signals"):
+        starting.send(None, local=local, remote=local)
 
 
 # -- roles ---------------------------------------------------------------------------------------------------

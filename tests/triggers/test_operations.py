@@ -249,7 +249,11 @@ def _() -> Entries:
 @operation("anything, with `session_replication_role = replica`", ("postgresql",), missed=("postgresql",))
 def _() -> Entries:
     unique(1, "a")
-    sql("SET session_replication_role = replica", "DELETE FROM capture_unique", "RESET session_replication_role")
+    sql(
+        "SET session_replication_role = replica",
+        "DELETE FROM capture_unique",
+        "RESET session_replication_role",
+    )
     return []
 
 
@@ -396,7 +400,9 @@ def test_operation_is_captured(case: Operation, tmp_path: Path) -> None:
 
 # What another process has committed stays, whatever this one does.
 # (PostgreSQL truncates no table for which it has constraints yet to check.)
-HERE = [one for one in CASES if not any(word in str(one.id) for word in ("client", "LOAD", "CASCADE", "TRUNCATE"))]
+HERE = [
+    one for one in CASES if not any(word in str(one.id) for word in ("client", "LOAD", "CASCADE", "TRUNCATE"))
+]
 
 
 @pytest.mark.parametrize("case", HERE)
