@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -11,6 +12,7 @@ from django.db import DatabaseError
 from synchro.conf import LOCAL
 from synchro.exceptions import Incomplete, SynchroError
 from synchro.replay import Report, call_synchronize
+from synchro.triggers.ready import missing_triggers_allowed
 
 
 class Command(BaseCommand):
@@ -24,6 +26,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--remote", metavar="ALIAS", help="only this one of the databases in SYNCHRO_REMOTE"
         )
+        parser.add_argument(
+            "--without-triggers",
+            action="store_true",
+            help="even if a watched table lacks a trigger, so that some of its changes may not have been captured",
+        )
 
     # Django's own way asks every database, so that a REMOTE which is away would end in a traceback.
     requires_system_checks: list[str] = []
@@ -32,7 +39,8 @@ class Command(BaseCommand):
         if not options.get("skip_checks"):
             self._check_local()
         try:
-            report = call_synchronize(remote=options["remote"])
+            with missing_triggers_allowed() if options["without_triggers"] else nullcontext():
+                report = call_synchronize(remote=options["remote"])
         except Incomplete as error:
             for served in error.reports:
                 self._show(served, options["verbosity"])
