@@ -5,7 +5,7 @@ PYTHON ?= python3
 PAIRS ?=
 ARGS ?=
 
-.PHONY: help demo test lint format servers servers-stop clean python
+.PHONY: help demo test lint format messages servers servers-stop clean python
 
 help:
 	@echo 'make demo          the example, on two SQLite files'
@@ -13,6 +13,7 @@ help:
 	@echo '                   PAIRS="sqlite mysql-postgresql" ARGS="-k natural" choose'
 	@echo 'make lint          ruff and mypy'
 	@echo 'make format        ruff rewrites the code'
+	@echo 'make messages      collect the texts into the catalogues and compile them (needs gettext)'
 	@echo 'make servers       start the database servers and print how to reach them'
 	@echo 'make servers-stop  stop them'
 	@echo 'make clean         remove everything that was made in this folder'
@@ -32,6 +33,10 @@ lint: python
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
+
+messages: python
+	@$(PYTHON) -m tests.suite.venv main
+	.venv/bin/python -m tests.messages
 
 format: python
 	@$(PYTHON) -m tests.suite.venv main

@@ -40,10 +40,10 @@ def connect(spicy_field: type[models.Field[Any, Any]]) -> None:
     def _follow(field: Any, holder: type[models.Model], link: Any) -> None:
         """Go from `link`, held by `holder`, to its target, and on while that is itself a foreign key."""
 
-        def reached(_holder: type[models.Model], related: type[models.Model]) -> None:
-            # Not `link.target_field`: other operations that wait for `related` may be yet to resolve the link.
-            name = link.remote_field.field_name
-            target: Any = related._meta.get_field(name) if name else related._meta.pk
+        def reached(_holder: type[models.Model], _related: type[models.Model]) -> None:
+            if isinstance(link.remote_field.model, str):  # of a migration, whose models are not all made yet
+                return
+            target = link.target_field
             if isinstance(target, ForeignKey):
                 _follow(field, target.model, target)
             elif (

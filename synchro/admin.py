@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
@@ -15,7 +15,6 @@ from django.utils.translation import gettext_lazy as _
 from synchro.conf import LOCAL
 from synchro.models import ChangeLog, Conflict, Reference, content_type_name
 from synchro.registry import watched_models
-
 
 if TYPE_CHECKING:
     AnyPaginator = Paginator[Any]
@@ -35,7 +34,7 @@ class CappedPaginator(AnyPaginator):
     cap = 10_000
 
     @cached_property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         return min(self._found, self.cap)
 
     @property
@@ -44,7 +43,8 @@ class CappedPaginator(AnyPaginator):
 
     @cached_property
     def _found(self) -> int:
-        return int(self.object_list.order_by()[: self.cap + 1].count())  # type: ignore[union-attr]
+        rows = cast("QuerySet[Any]", self.object_list)
+        return rows.order_by()[: self.cap + 1].count()
 
 
 class ModelFilter(admin.SimpleListFilter):
@@ -99,16 +99,16 @@ class ReadOnlyAdmin(AnyModelAdmin):
     def model_name(self, obj: Any) -> str:
         return content_type_name(obj.content_type_id)
 
+    @admin.display(description=_("fields"), empty_value="")
+    def field_names(self, obj: Any) -> str | None:
+        return None if obj.fields is None else ", ".join(obj.fields)
+
 
 @admin.register(ChangeLog)
 class ChangeLogAdmin(ReadOnlyAdmin):
     list_display = ("id", "date", "action", "model_name", "object_id", "field_names")
     list_filter = ("action", ModelFilter)
     fields = ("id", "date", "action", "model_name", "object_id", "field_names", "natural_key")
-
-    @admin.display(description=_("fields"), empty_value="")
-    def field_names(self, obj: Any) -> str | None:
-        return None if obj.fields is None else ", ".join(obj.fields)
 
 
 @admin.register(Reference)
@@ -120,7 +120,7 @@ class ReferenceAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Conflict)
-class ConflictAdmin(ChangeLogAdmin):
+class ConflictAdmin(ReadOnlyAdmin):
     list_display = ("id", "date", "decision", "model_name", "object_id", "field_names", "peer")
     list_filter = ("decision", ModelFilter)
     list_select_related = ("peer",)

@@ -37,7 +37,7 @@ class CheckpointValue(dbsettings.DateTimeValue):  # type: ignore[misc]
     """
     A moment with its microseconds, read from the database each time.
 
-    The value of dbsettings that this one replaces loses the fraction of the second, and is cached per process.
+    The value of dbsettings that this one replaces loses the fraction of the second, and is cached.
     """
 
     def __get__(self, instance: Any = None, cls: type | None = None) -> datetime | None:
@@ -51,14 +51,19 @@ class CheckpointValue(dbsettings.DateTimeValue):  # type: ignore[misc]
         return self.to_python(value if value is not None else self.default)
 
     def __set__(self, instance: Any, value: datetime | str | None) -> None:
+        moment = self.to_python(value)
+        if value and moment is None:
+            raise ValueError(
+                f"{value!r} is no moment; give a datetime, or a text such as '2020-01-31 12:00:00'."
+            )
         self._store(self.get_db_prep_save(value))
-        setting_changed.send(sender=self, value=self.to_python(value))
+        setting_changed.send(sender=self, value=moment)
 
     def _store(self, text: str) -> None:
         """
         Write what `__get__` will read.
 
-        dbsettings would first look in its cache for the row, and writes a second one where the cache is wrong.
+        dbsettings looks in its cache for the row, and writes a second one where the cache is wrong.
         """
         from dbsettings.models import Setting
 
@@ -68,7 +73,7 @@ class CheckpointValue(dbsettings.DateTimeValue):  # type: ignore[misc]
             Setting.objects.create(**row, value=text)
         cache.delete(".".join(("dbsettings", *self.key)))
 
-    def get_db_prep_save(self, value: datetime | str | None, oldvalue: Any = None) -> str:
+    def get_db_prep_save(self, value: datetime | str | None, **_options: Any) -> str:
         moment = self.to_python(value)
         return "" if moment is None else aware(moment).astimezone(UTC).isoformat(timespec="microseconds")
 
@@ -89,7 +94,7 @@ class CheckpointValue(dbsettings.DateTimeValue):  # type: ignore[misc]
 
 
 @receiver(setting_changed, dispatch_uid="synchro_checkpoint")
-def on_setting_changed(sender: Any, value: datetime | None, **kwargs: Any) -> None:
+def on_setting_changed(sender: Any, value: datetime | None, **_kwargs: Any) -> None:
     """However it was set: as an attribute, or by a person in the editor of dbsettings."""
     if isinstance(sender, CheckpointValue) and value is not None and not _by_a_run.get():
         checkpoint_set.send(sender=type(sender), moment=aware(value).astimezone(UTC))

@@ -1,7 +1,7 @@
 """
 System checks: what a project should know before it goes into production. All are listed in docs/messages.md.
 
-What keeps the project from starting at all (an unknown app, an unknown alias) is an `ImproperlyConfigured` instead.
+What keeps the project from starting at all (an unknown app or alias) is an `ImproperlyConfigured` instead.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def connect() -> None:
     register(check_deployment, Tags.compatibility, deploy=True)
 
 
-# -- settings -------------------------------------------------------------------------------------------------
+# -- settings ------------------------------------------------------------------------------------------------
 
 
-def check_settings(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
+def check_settings(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     size = conf.batch_size
     if not isinstance(size, int) or isinstance(size, bool) or size < 1:
@@ -79,7 +79,7 @@ def _conflict(whose: str, value: Any, obj: Any) -> Iterator[CheckMessage]:
         usable = False
     if not usable:
         yield Error(
-            f"{whose} SYNCHRO_CONFLICT is {value!r}, which is no way to decide and nothing that can be called.",
+            f"{whose} SYNCHRO_CONFLICT is {value!r}, which is nothing that can decide.",
             hint=CONFLICTS_HINT,
             obj=obj,
             id="synchro.E006",
@@ -101,7 +101,7 @@ def _place(alias: str) -> tuple[str, ...]:
     return tuple(str(entry.get(key) or "") for key in ("ENGINE", "NAME", "HOST", "PORT"))
 
 
-# -- models ---------------------------------------------------------------------------------------------------
+# -- models --------------------------------------------------------------------------------------------------
 
 
 def check_models(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
@@ -120,7 +120,9 @@ def check_models(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> lis
 
 def _skip(model: type[Model]) -> Iterator[CheckMessage]:
     names = getattr(model, "SYNCHRO_SKIP", ())
-    if not isinstance(names, list | tuple | set | frozenset) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list | tuple | set | frozenset) or not all(
+        isinstance(name, str) for name in names
+    ):
         yield Error(
             f"SYNCHRO_SKIP is {names!r}.",
             hint=f"Use a tuple of names of fields, such as ({names!r},).",
@@ -128,7 +130,9 @@ def _skip(model: type[Model]) -> Iterator[CheckMessage]:
             id="synchro.E003",
         )
         return
-    fields = {field.name: field for field in model._meta.get_fields() if not field.auto_created or field.concrete}
+    fields = {
+        field.name: field for field in model._meta.get_fields() if not field.auto_created or field.concrete
+    }
     for name in names:
         if name not in fields:
             yield Error(
@@ -168,7 +172,7 @@ def _default_on_creation(model: type[Model], field: Field[Any, Any]) -> Iterator
         return
     if field.get_default() is None:
         yield Warning(
-            f"SYNCHRO_SKIP names {field.name!r}, which has no default and cannot be null: REMOTE will refuse new rows.",
+            f"SYNCHRO_SKIP names {field.name!r}, without default or null: REMOTE will refuse new rows.",
             hint="Give the field a default.",
             obj=model,
             id="synchro.W006",
@@ -201,7 +205,9 @@ def _model_conflict(model: type[Model]) -> Iterator[CheckMessage]:
 
 def _natural_key(model: type[Model]) -> Iterator[CheckMessage]:
     managers = (model._default_manager, getattr(model, "objects", None))
-    if hasattr(model, "natural_key") and not any(hasattr(manager, "get_by_natural_key") for manager in managers):
+    if hasattr(model, "natural_key") and not any(
+        hasattr(manager, "get_by_natural_key") for manager in managers
+    ):
         yield Error(
             "It has natural_key(), but its manager has no get_by_natural_key().",
             hint="Use synchro.core.NaturalManager, or NaturalKeyModel.",
@@ -214,7 +220,7 @@ def _unmanaged(model: type[Model]) -> Iterator[CheckMessage]:
     if not model._meta.managed:
         yield Warning(
             "It is watched, but migrations do not manage its table.",
-            hint="Make sure that REMOTE has the same table, and that it is no view; or do not watch the model.",
+            hint="See that REMOTE has the same table, and that it is no view; or do not watch the model.",
             obj=model,
             id="synchro.W001",
         )
@@ -223,7 +229,7 @@ def _unmanaged(model: type[Model]) -> Iterator[CheckMessage]:
 def _of_dbsettings(model: type[Model]) -> Iterator[CheckMessage]:
     if model._meta.app_label == "dbsettings":
         yield Warning(
-            "It is watched, so the settings of this database, options.last_check among them, overwrite REMOTE's.",
+            "It is watched, so this database's settings, options.last_check among them, overwrite REMOTE's.",
             hint="Take it out of SYNCHRO_MODELS.",
             obj=model,
             id="synchro.W005",
@@ -265,7 +271,7 @@ def _leads_to_a_field(model: Any, path: str) -> bool:
     return True
 
 
-# -- databases ------------------------------------------------------------------------------------------------
+# -- databases -----------------------------------------------------------------------------------------------
 
 
 def check_tables(
@@ -289,17 +295,17 @@ def check_tables(
     ]
 
 
-# -- deployment -----------------------------------------------------------------------------------------------
+# -- deployment ----------------------------------------------------------------------------------------------
 
 
-def check_deployment(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
+def check_deployment(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
     if conf.capture != "signals" or not watched_models() or settings.DATABASES[LOCAL].get("ATOMIC_REQUESTS"):
         return []
     return [
         Info(
-            "A change that is saved outside a transaction is committed before its entry is written: a process that "
-            "dies in between leaves a change that nobody synchronizes.",
-            hint=f"Set ATOMIC_REQUESTS in DATABASES[{LOCAL!r}], save inside transaction.atomic(), or capture by triggers.",
+            "A change saved outside a transaction is committed before its entry is written: a process "
+            "that dies in between leaves a change that nobody synchronizes.",
+            hint=f"Set ATOMIC_REQUESTS in DATABASES[{LOCAL!r}], use transaction.atomic(), or triggers.",
             id="synchro.I001",
         )
     ]

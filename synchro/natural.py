@@ -59,13 +59,12 @@ class NaturalManager(models.Manager[Any]):
         return found
 
     def deconstruct(self) -> Any:
-        """As a migration writes it: by the call that makes it. `use_in_migrations` decides whether it does."""
+        """As a migration writes it: by the call that makes it. `use_in_migrations` decides whether."""
         if "made_from" not in vars(type(self)):
             return super().deconstruct()
         cls, manager = self.made_from
-        path = (
-            "synchro.core.NaturalManager" if cls is NaturalManager else f"{cls.__module__}.{cls.__qualname__}"
-        )
+        module = "synchro.core" if cls is NaturalManager else cls.__module__
+        path = f"{module}.{cls.__qualname__}"
         kwargs: dict[str, Any] = {}
         if manager is not models.Manager:
             kwargs["manager"] = manager

@@ -107,8 +107,8 @@ def forget_cached() -> None:
     _synchronized.cache_clear()
 
 
-def _add(model: type[Model], found: dict[type[Model], None]) -> None:
-    concrete = model._meta.concrete_model
+def _add(model: type[Model] | None, found: dict[type[Model], None]) -> None:
+    concrete = model._meta.concrete_model if model else None
     if concrete is None or concrete in found:
         return
     if concrete._meta.app_label == "synchro":
@@ -164,6 +164,6 @@ def _entry(entry: Any) -> tuple[str, ...]:
     parts = (entry,) if isinstance(entry, str) else tuple(entry) if isinstance(entry, list | tuple) else ()
     if not parts or not all(isinstance(part, str) for part in parts):
         raise ImproperlyConfigured(
-            f"SYNCHRO_MODELS holds {entry!r}, which is neither an app nor a tuple of an app and names of its models."
+            f"SYNCHRO_MODELS holds {entry!r}, neither an app nor a tuple of an app and names of its models."
         )
     return parts

@@ -28,8 +28,8 @@ def reset_synchro() -> None:
         if node is not None:
             _note_baselines(node.uuid)
         # Straight in the database: a delete that sends signals would read the whole log into memory first.
-        ChangeLog.objects.using(LOCAL)._raw_delete(LOCAL)  # type: ignore[attr-defined]
-        Batch.objects.using(LOCAL)._raw_delete(LOCAL)  # type: ignore[attr-defined]
+        ChangeLog.objects.using(LOCAL)._raw_delete(LOCAL)
+        Batch.objects.using(LOCAL)._raw_delete(LOCAL)
         Checkpoint.objects.using(LOCAL).all().delete()
         Node.objects.using(LOCAL).update_or_create(
             pk=1,

@@ -90,7 +90,7 @@ def _watched_line(sender: type[Model]) -> list[type[Model]]:
 
 
 def _synchronized(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
-    """Field names among `names` (which may be column attributes, such as ``owner_id``) that are synchronized."""
+    """Names among `names` (which may be column attributes, such as ``owner_id``) that are synchronized."""
     wanted = set(names)
     return tuple(
         sorted(
@@ -129,8 +129,8 @@ def _natural_key(instance: Model) -> str | None:
     """
     The natural key's values as a JSON list.
 
-    None for an object that has none, or none any more since an object that it names is missing: the deletion itself
-    must not fail for that.
+    None for an object that has none, or none any more since an object that it names is missing: the deletion
+    itself must not fail for that.
     """
     if not hasattr(instance, "natural_key"):
         return None

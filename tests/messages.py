@@ -1,7 +1,8 @@
 """
 Bring the catalogues up to date: ``python -m tests.messages``.
 
-Collects the texts of each package that has a ``locale`` folder, merges them into its catalogues and compiles these.
+Collects the texts of each package that has a ``locale`` folder, merges them into its catalogues and compiles
+these.
 Needs GNU gettext. What is new or has changed is then to be translated; ``tests/test_locale.py`` names it.
 """
 
@@ -25,8 +26,9 @@ def main() -> None:
         if not (ROOT / package / "locale").is_dir():
             continue
         os.chdir(ROOT / package)
-        call_command("makemessages", locale=list(LANGUAGES), no_obsolete=True, add_location="file", no_wrap=True)
-        call_command("compilemessages", locale=list(LANGUAGES))
+        languages = list(LANGUAGES)
+        call_command("makemessages", locale=languages, no_obsolete=True, add_location="file", no_wrap=True)
+        call_command("compilemessages", locale=languages)
 
 
 if __name__ == "__main__":

@@ -39,9 +39,14 @@ def fill(count: int, start: int = 0) -> None:
     now = timezone.now()
     for n in range(start, start + count):
         content_type = types[n % 2]
-        ChangeLog.objects.create(content_type=content_type, object_id=f"{n}", action=1 + n % 3, fields=("name", "city"))
+        ChangeLog.objects.create(
+            content_type=content_type, object_id=f"{n}", action=1 + n % 3, fields=("name",)
+        )
         Reference.objects.create(
-            content_type=content_type, peer=peers[n % 3], local_object_id=f"{n}", remote_object_id=f"{n + 1000}"
+            content_type=content_type,
+            peer=peers[n % 3],
+            local_object_id=f"{n}",
+            remote_object_id=f"{n + 1000}",
         )
         Conflict.objects.create(
             content_type=content_type, peer=peers[n % 3], object_id=f"{n}", decision="local",

@@ -32,7 +32,9 @@ def _people_are_watched(settings: Any) -> None:
 
 def staff(*codenames: str, **flags: bool) -> Client:
     user = User.objects.create_user("ann", **{"is_staff": True, **flags})
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="synchro", codename__in=codenames))
+    user.user_permissions.set(
+        Permission.objects.filter(content_type__app_label="synchro", codename__in=codenames)
+    )
     client = Client(enforce_csrf_checks=False)
     client.force_login(user)
     return client
@@ -61,7 +63,7 @@ def log_a_change() -> None:
     Club.objects.create(name="chess")
 
 
-# -- who ----------------------------------------------------------------------------------------------------------
+# -- who -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("url", [PAGE, RESET])
@@ -73,7 +75,9 @@ def test_anonymous_is_sent_to_the_login_of_the_admin(url: str, method: str, runs
 
 
 @pytest.mark.parametrize("url", [PAGE, RESET])
-def test_user_who_is_not_staff_is_sent_to_the_login_whatever_the_permissions(url: str, runs: list[Any]) -> None:
+def test_user_who_is_not_staff_is_sent_to_the_login_whatever_the_permissions(
+    url: str, runs: list[Any]
+) -> None:
     client = staff("synchronize", "reset", is_staff=False)
     assert client.post(url, {"synchro": "1"}).url == f"/admin/login/?next={url}"
 
@@ -128,7 +132,7 @@ def test_forged_request_is_refused_without_the_middleware_too(settings: Any, run
     assert client.post(PAGE).status_code == 403
 
 
-# -- what -----------------------------------------------------------------------------------------------------------
+# -- what ----------------------------------------------------------------------------------------------------
 
 
 def test_page_has_its_place_and_is_at_home_in_the_admin() -> None:
@@ -162,6 +166,24 @@ def test_synchronize_runs_once_and_comes_back_by_get_with_the_report(runs: list[
     ]
 
 
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+def test_synchronize_brings_the_change_to_remote(settings: Any) -> None:
+    settings.SYNCHRO_MODELS = [("people", "Club")]
+    log_a_change()
+    client = staff("synchronize")
+    assert messages(client.post(PAGE, follow=True))[0] == (
+        "success",
+        "Synchronization performed successfully.",
+    )
+    assert Club.objects.using("remote").get().name == "chess"
+    (found,) = status.remotes()
+    assert (found.pending, found.date is None) == (0, False)
+    assert messages(client.post(PAGE, follow=True))[0] == (
+        "success",
+        "No changes since last synchronization.",
+    )
+
+
 def test_reset_asks_first_and_then_forgets(runs: list[Any]) -> None:
     log_a_change()
     client = staff("reset")
@@ -175,14 +197,18 @@ def test_reset_asks_first_and_then_forgets(runs: list[Any]) -> None:
     assert options.last_check is not None
 
 
-@pytest.mark.parametrize("error", [Busy("Another process is at it."), ImproperlyConfigured("Another process is at it.")])
+@pytest.mark.parametrize(
+    "error", [Busy("Another process is at it."), ImproperlyConfigured("Another process is at it.")]
+)
 def test_refusal_is_told_in_its_own_words(error: Exception, runs: list[Any]) -> None:
     runs.append(error)
     response = staff("synchronize").post(PAGE, follow=True)
     assert messages(response) == [("error", "Synchronization failed: Another process is at it.")]
 
 
-def test_unforeseen_error_shows_neither_values_nor_passwords_and_is_logged(runs: list[Any], caplog: Any) -> None:
+def test_unforeseen_error_shows_neither_values_nor_passwords_and_is_logged(
+    runs: list[Any], caplog: Any
+) -> None:
     runs.append(DatabaseError("password=hunter2 DETAIL: Key (email)=(ann@example.org) already exists."))
     response = staff("synchronize").post(PAGE, follow=True)
     ((level, text),) = messages(response)
@@ -193,7 +219,9 @@ def test_unforeseen_error_shows_neither_values_nor_passwords_and_is_logged(runs:
     assert "hunter2" in caplog.text
 
 
-@pytest.mark.parametrize(("debug", "synchro_debug"), [(True, False), (False, True), (False, False), (True, True)])
+@pytest.mark.parametrize(
+    ("debug", "synchro_debug"), [(True, False), (False, True), (False, False), (True, True)]
+)
 def test_traceback_is_shown_only_with_both_settings(
     debug: bool, synchro_debug: bool, settings: Any, runs: list[Any]
 ) -> None:
@@ -238,7 +266,7 @@ def test_page_speaks_the_language_of_its_reader(language: str, words: str) -> No
     assert f'value="{words}"' in page
 
 
-# -- where things stand ----------------------------------------------------------------------------------------------
+# -- where things stand --------------------------------------------------------------------------------------
 
 
 def test_page_tells_what_is_waiting_for_each_remote(django_assert_max_num_queries: Any) -> None:
@@ -283,7 +311,9 @@ def test_page_without_remote_says_so_and_has_no_button(settings: Any) -> None:
 
 
 def test_permissions_exist_after_migrate() -> None:
-    names = set(Permission.objects.filter(content_type__app_label="synchro").values_list("codename", flat=True))
+    names = set(
+        Permission.objects.filter(content_type__app_label="synchro").values_list("codename", flat=True)
+    )
     assert {"synchronize", "reset", "view_changelog", "view_reference", "view_conflict"} <= names
     assert not {name for name in names if name.startswith(("add_", "change_", "delete_"))}
     assert not AnonymousUser().has_perm("synchro.synchronize")

@@ -73,7 +73,7 @@ def ann(log: Log) -> Person:
     return person
 
 
-# -- one row ----------------------------------------------------------------------------------------------------
+# -- one row -------------------------------------------------------------------------------------------------
 
 
 def test_creation_change_and_deletion_are_one_entry_each(log: Log) -> None:
@@ -131,7 +131,10 @@ def test_get_or_create_and_update_or_create_are_captured(log: Log) -> None:
     club, _ = Club.objects.get_or_create(name="chess")
     Club.objects.get_or_create(name="chess")
     Club.objects.update_or_create(name="chess", defaults={"name": "rowing"})
-    assert [(action, key) for _, key, action, _ in log()] == [(ADDITION, str(club.pk)), (CHANGE, str(club.pk))]
+    assert [(action, key) for _, key, action, _ in log()] == [
+        (ADDITION, str(club.pk)),
+        (CHANGE, str(club.pk)),
+    ]
 
 
 def test_loaded_fixture_is_captured(tmp_path: Path, log: Log) -> None:
@@ -161,9 +164,9 @@ def test_nothing_is_logged_by_signals_where_triggers_capture(settings: Any, log:
 def test_rolled_back_change_leaves_no_entry(log: Log) -> None:
     with transaction.atomic():
         Club.objects.create(name="chess")
-        with pytest.raises(LookupError), transaction.atomic():
+        with transaction.atomic():
             Club.objects.create(name="rowing")
-            raise LookupError
+            transaction.set_rollback(True)
     assert len(log()) == 1
 
 
@@ -173,11 +176,12 @@ def test_deleting_a_queryset_logs_each_object_and_what_it_takes_along(log: Log) 
     log()
     City.objects.all().delete()
     assert sorted(log(), key=str) == sorted(
-        [(Person, str(p.pk), DELETION, None) for p in people] + [(City, str(city.pk), DELETION, None)], key=str
+        [(Person, str(p.pk), DELETION, None) for p in people] + [(City, str(city.pk), DELETION, None)],
+        key=str,
     )
 
 
-# -- proxies and inheritance ------------------------------------------------------------------------------------
+# -- proxies and inheritance ---------------------------------------------------------------------------------
 
 
 def test_proxy_is_logged_as_its_model(log: Log) -> None:
@@ -212,7 +216,10 @@ def test_save_of_an_unwatched_child_is_logged_for_the_watched_parent(settings: A
     employee = Employee.objects.create(name="Ann", room="7b")
     employee.save(update_fields=["room"])
     employee.save(update_fields=["room", "name"])
-    assert log() == [(Person, str(employee.pk), ADDITION, None), (Person, str(employee.pk), CHANGE, ("name",))]
+    assert log() == [
+        (Person, str(employee.pk), ADDITION, None),
+        (Person, str(employee.pk), CHANGE, ("name",)),
+    ]
 
 
 def test_m2m_of_a_child_is_logged_for_the_model_that_declares_it(log: Log) -> None:
@@ -223,7 +230,7 @@ def test_m2m_of_a_child_is_logged_for_the_model_that_declares_it(log: Log) -> No
     assert log() == [(Person, str(employee.pk), M2M_CHANGE, ("clubs",))]
 
 
-# -- many-to-many -----------------------------------------------------------------------------------------------
+# -- many-to-many --------------------------------------------------------------------------------------------
 
 
 def test_m2m_change_is_logged_for_the_object_whose_manager_was_used(ann: Person, log: Log) -> None:
@@ -305,7 +312,10 @@ def test_mirrored_rows_of_a_through_model_are_logged_by_their_set(log: Log) -> N
     log()
     one.twins.add(other)
     first = Twinning.objects.get(one=one)
-    assert log() == [(Twinning, str(first.pk), ADDITION, None), (Village, str(one.pk), M2M_CHANGE, ("twins",))]
+    assert log() == [
+        (Twinning, str(first.pk), ADDITION, None),
+        (Village, str(one.pk), M2M_CHANGE, ("twins",)),
+    ]
     rows = {str(row.pk) for row in Twinning.objects.all()}
     assert len(rows) == 2
     one.twins.remove(other)
@@ -319,7 +329,7 @@ def test_skipped_m2m_field_is_not_logged(ann: Person, log: Log) -> None:
     assert log() == []
 
 
-# -- keys -------------------------------------------------------------------------------------------------------
+# -- keys ----------------------------------------------------------------------------------------------------
 
 NUMBER = uuid.UUID("123e4567-e89b-12d3-a456-426614174000")
 
@@ -340,7 +350,7 @@ NUMBER = uuid.UUID("123e4567-e89b-12d3-a456-426614174000")
             {"moment": datetime(2020, 1, 2, 3, tzinfo=timezone.get_fixed_timezone(120))},
             "2020-01-02T01:00:00.000000",
         ),
-        (ByText, {"code": "Żółw, 🐢 \"x\""}, "Żółw, 🐢 \"x\""),
+        (ByText, {"code": 'Żółw, 🐢 "x"'}, 'Żółw, 🐢 "x"'),
         (ByDuration, {"length": timedelta(days=1, microseconds=1)}, "86400000001"),
         (ByPair, {"year": 2020, "code": "ż,1"}, '[2020,"ż,1"]'),
     ],
@@ -379,7 +389,7 @@ def test_logged_object_can_be_fetched(log: Log) -> None:
     assert [entry.object for entry in ChangeLog.objects.order_by("id")] == [club, pair]
 
 
-# -- natural keys of deleted objects ----------------------------------------------------------------------------
+# -- natural keys of deleted objects -------------------------------------------------------------------------
 
 
 def natural_key() -> Any:

@@ -110,7 +110,13 @@ def test_mistake_in_the_settings_is_named(name: str, value: Any, expected: str) 
 @pytest.mark.once
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("BATCH_SIZE", 1), ("RETENTION", None), ("RETENTION", timedelta(0)), ("CONFLICT", "builtins.max"), ("CONFLICT", max)],
+    [
+        ("BATCH_SIZE", 1),
+        ("RETENTION", None),
+        ("RETENTION", timedelta(0)),
+        ("CONFLICT", "builtins.max"),
+        ("CONFLICT", max),
+    ],
 )
 def test_what_is_allowed_in_the_settings_passes(name: str, value: Any) -> None:
     assert ids(**{f"SYNCHRO_{name}": value}) == set()
@@ -146,7 +152,9 @@ def test_natural_manager_of_no_field_is_named(monkeypatch: Any) -> None:
             app_label = "people"
 
     monkeypatch.setattr("django.apps.apps.get_models", lambda **_: [Town])
-    named = [re.findall("'([a-z_]+)'", message.msg)[0] for message in check_models(None) if message.obj is Town]
+    named = [
+        re.findall("'([a-z_]+)'", message.msg)[0] for message in check_models(None) if message.obj is Town
+    ]
     assert named == ["mother__color", "name__iexact", "colour"]
     assert {message.id for message in check_models(None)} == {"synchro.E010"}
 
@@ -181,7 +189,10 @@ def test_only_the_apps_that_were_asked_about_are_checked(monkeypatch: Any) -> No
     monkeypatch.setattr(Person, "SYNCHRO_SKIP", ("nothing",))
     monkeypatch.setattr(Person, "SYNCHRO_IDENTITY", "key", raising=False)
     with override_settings(SYNCHRO_MODELS=[("people", "Person")]):
-        assert {message.id for message in check_models([Person._meta.app_config])} >= {"synchro.E001", "synchro.E005"}
+        assert {message.id for message in check_models([Person._meta.app_config])} >= {
+            "synchro.E001",
+            "synchro.E005",
+        }
         assert check_models([synchro_app()]) == []
 
 
@@ -192,6 +203,7 @@ def synchro_app() -> Any:
 
 
 @pytest.mark.once
+@pytest.mark.django_db(databases=["default", "remote"])
 def test_checks_are_run_by_django_and_say_what_to_do() -> None:
     with override_settings(SYNCHRO_BATCH_SIZE=0):
         (message,) = (found for found in run_checks() if found.id == "synchro.E007")
@@ -199,6 +211,7 @@ def test_checks_are_run_by_django_and_say_what_to_do() -> None:
 
 
 @pytest.mark.once
+@pytest.mark.django_db(databases=["default", "remote"])
 @pytest.mark.parametrize(
     ("settings", "told"),
     [({}, True), ({"SYNCHRO_CAPTURE": "triggers"}, False), ({"SYNCHRO_MODELS": []}, False)],
@@ -211,12 +224,15 @@ def test_deployment_is_told_about_saves_outside_transactions(settings: dict[str,
 
 
 @pytest.mark.once
-def test_deployment_with_a_transaction_for_each_request_is_told_nothing(settings: Any, monkeypatch: Any) -> None:
+@pytest.mark.django_db(databases=["default", "remote"])
+def test_deployment_with_a_transaction_for_each_request_is_told_nothing(
+    settings: Any, monkeypatch: Any
+) -> None:
     monkeypatch.setitem(settings.DATABASES["default"], "ATOMIC_REQUESTS", True)
     assert "synchro.I001" not in {message.id for message in run_checks(include_deployment_checks=True)}
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
 def test_missing_tables_of_local_are_named_but_do_not_stop_migrate() -> None:
     def found() -> set[str | None]:
         return {message.id for message in run_checks(databases=["default"])}
@@ -233,13 +249,15 @@ def test_missing_tables_of_local_are_named_but_do_not_stop_migrate() -> None:
     assert connection.alias == "default"
 
 
-# -- docs/messages.md -----------------------------------------------------------------------------------------------
+# -- docs/messages.md ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.once
 def test_every_check_is_documented_and_every_documented_one_exists() -> None:
     in_code = {
-        found for path in ROOT.rglob("*.py") for found in re.findall(r"""["'](synchro\.[EWI]\d{3})["']""", path.read_text())
+        found
+        for path in ROOT.rglob("*.py")
+        for found in re.findall(r"""["'](synchro\.[EWI]\d{3})["']""", path.read_text())
     }
     documented = re.findall(r"^\| `(synchro\.[EWI]\d{3})` \|", document(), re.MULTILINE)
     assert sorted(in_code) == sorted(documented)
@@ -247,7 +265,11 @@ def test_every_check_is_documented_and_every_documented_one_exists() -> None:
 
 @pytest.mark.once
 def test_every_exception_is_documented_and_every_documented_one_exists() -> None:
-    in_code = [name for name, found in inspect.getmembers(exceptions, inspect.isclass) if issubclass(found, Exception)]
+    in_code = [
+        name
+        for name, found in inspect.getmembers(exceptions, inspect.isclass)
+        if issubclass(found, Exception)
+    ]
     documented = re.findall(r"^\| `(\w+)` \|", document(), re.MULTILINE)
     assert sorted(in_code) == sorted(documented)
 

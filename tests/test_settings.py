@@ -109,7 +109,7 @@ def test_overridden_settings_are_obeyed_at_once(settings: Any) -> None:
     assert is_watched(ByText) is False
 
 
-# -- SYNCHRO_REMOTE ---------------------------------------------------------------------------------------------
+# -- SYNCHRO_REMOTE ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,13 @@ def test_remote_is_an_alias_or_none_or_several(value: Any, aliases: tuple[str, .
 
 @pytest.mark.parametrize(
     ("value", "named"),
-    [("elsewhere", "'elsewhere'"), ("default", "'default'"), (["remote", "remote"], "twice"), (5, "5"), ([None], "None")],
+    [
+        ("elsewhere", "'elsewhere'"),
+        ("default", "'default'"),
+        (["remote", "remote"], "twice"),
+        (5, "5"),
+        ([None], "None"),
+    ],
 )
 def test_remote_that_cannot_be_is_refused(value: Any, named: str) -> None:
     with override_settings(SYNCHRO_REMOTE=value), pytest.raises(ImproperlyConfigured, match=named):
@@ -136,9 +142,9 @@ def test_absent_remote_means_log_only_and_warns_once(settings: Any) -> None:
         warnings.simplefilter("always")
         check_at_start()
         assert conf.remotes == ()
-    assert [(warning.category, "SYNCHRO_REMOTE is not set" in str(warning.message)) for warning in caught] == [
-        (RuntimeWarning, True)
-    ]
+    assert [
+        (warning.category, "SYNCHRO_REMOTE is not set" in str(warning.message)) for warning in caught
+    ] == [(RuntimeWarning, True)]
 
 
 @pytest.mark.parametrize("name", ["CAPTURE", "IDENTITY", "ON_ERROR"])

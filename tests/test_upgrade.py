@@ -1,4 +1,4 @@
-"""From the tables of django-synchro 0.7 to today's: what was pending stays pending, and nothing is evaluated."""
+"""From the tables of django-synchro 0.7 to today's: pending stays pending, and nothing is evaluated."""
 
 from __future__ import annotations
 
@@ -78,7 +78,9 @@ def entry(apps: Any, action: int, key: str = "1", model: Any = Club, moment: dat
 
 
 def set_checkpoint(text: str) -> None:
-    Setting.objects.create(module_name="synchro.models", class_name="", attribute_name="last_check", value=text)
+    Setting.objects.create(
+        module_name="synchro.models", class_name="", attribute_name="last_check", value=text
+    )
 
 
 def test_pending_entries_stay_with_their_ids_keys_and_times(old: Any) -> None:

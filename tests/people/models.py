@@ -1,4 +1,4 @@
-"""People, their clubs and teams: every relation that signals tell about. Then one model for each kind of key."""
+"""People, their clubs and teams: every relation that signals tell about. Then a model for each kind of key."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Event(models.Model):
         return self.moment, self.price, self.city
 
 
-# -- keys -----------------------------------------------------------------------------------------------------
+# -- keys ------------------------------------------------------------------------------------------
 
 
 class ByUuid(models.Model):
