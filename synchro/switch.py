@@ -30,8 +30,8 @@ class DisableSynchroLog(AbstractContextManager["DisableSynchroLog"]):
     """
     Inside, changes are not captured: ``with DisableSynchroLog(): ...``.
 
-    It holds for the current thread or async task, and with trigger capture for its connection to LOCAL. It can
-    be nested, used again and shared between threads, and an exception ends it like any other way out.
+    It holds for the current thread or async task, and with trigger capture for its connection to LOCAL. It
+    can be nested, used again and shared between threads, and an exception ends it like any other way out.
     """
 
     def __enter__(self) -> DisableSynchroLog:

@@ -1,4 +1,4 @@
-"""People, their clubs and teams: every relation that signals tell about. Then a model for each kind of key."""
+"""People, their clubs and teams: every relation that sends signals. Then a model for each kind of key."""
 
 from __future__ import annotations
 
