@@ -242,8 +242,8 @@ def steps(names: list[str]) -> st.SearchStrategy[list[Step]]:
     return st.lists(st.tuples(st.sampled_from(names), number, number), min_size=1, max_size=30)
 
 
-#: For whoever looks for more: SYNCHRO_TEST_EXAMPLES=1000; with SYNCHRO_TEST_SHRINK=1 the shortest history that
-#: fails is looked for, which takes minutes.
+#: For whoever looks for more: SYNCHRO_TEST_EXAMPLES=1000. With SYNCHRO_TEST_SHRINK=1 the shortest history
+#: that fails is looked for, which takes minutes.
 EXAMPLES = int(os.environ.get("SYNCHRO_TEST_EXAMPLES", "40"))
 _ASKED = "SYNCHRO_TEST_SHRINK" in os.environ
 PHASES = [phase for phase in Phase if _ASKED or phase not in (Phase.shrink, Phase.explain)]
