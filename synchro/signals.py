@@ -115,7 +115,7 @@ def _log(
         content_type=_content_type(model),
         object_id=to_text(model, key_of(instance, model)),
         action=action,
-        fields=fields,
+        fields=fields,  # type: ignore[misc]
         natural_key=natural_key,
         members=members,
     )
@@ -156,7 +156,7 @@ def _as_json(value: Any) -> Any:
 def _log_m2m(through: type[Model], instance: Model, reverse: bool, pk_set: set[Any] | None) -> None:
     """The set of an automatic many-to-many field changed: an entry of the object whose manager was used."""
     field = _field_of(through)
-    model = field.related_model if reverse else field.model
+    model: Any = field.related_model if reverse else field.model
     name = f"{field.model._meta.label}.{field.name}" if reverse else field.name
     far = key_fields(through)[0 if reverse else 1]
     members = (
@@ -168,7 +168,7 @@ def _log_m2m(through: type[Model], instance: Model, reverse: bool, pk_set: set[A
 def _field_of(through: type[Model]) -> ManyToManyField[Any, Any]:
     source = through._meta.auto_created
     assert isinstance(source, type)
-    return next(f for f in source._meta.local_many_to_many if f.remote_field.through is through)  # type: ignore[attr-defined]
+    return next(f for f in source._meta.local_many_to_many if f.remote_field.through is through)
 
 
 def _log_through(

@@ -13,7 +13,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.engines.base import Engine, Row, chunks
 
-
 INCOMING = "synchro_incoming"
 
 

@@ -7,7 +7,6 @@ from django.db.models.signals import ModelSignal, m2m_changed, post_delete, post
 
 from synchro import signals as ours
 
-
 OURS = (ours.on_save, ours.on_delete, ours.on_m2m_changed)
 
 
@@ -42,5 +41,5 @@ def _has_receivers(signal: ModelSignal, model: type[Model]) -> bool:
 
 
 def _live(signal: ModelSignal, sender: type[Model]) -> bool:
-    sync, asynchronous = signal._live_receivers(sender)  # type: ignore[attr-defined]
+    sync, asynchronous = signal._live_receivers(sender)
     return any(receiver not in OURS for receiver in (*sync, *asynchronous))

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.contenttypes.models import ContentTypeManager
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Field, Model
+from django.db.models import Model
 
-from synchro.keys import value_from_text
+from synchro.keys import AnyField, value_from_text
 from synchro.natural import NaturalManager
 
 
-@lru_cache(maxsize=None)
-def natural_fields(model: type[Model]) -> tuple[Field[Any, Any], ...] | None:
+@cache
+def natural_fields(model: type[Model]) -> tuple[AnyField, ...] | None:
     """The columns of `model` that its natural key is made of; None where it is not made of its own columns."""
     names = _names(model)
     if not names:
@@ -27,7 +27,7 @@ def natural_fields(model: type[Model]) -> tuple[Field[Any, Any], ...] | None:
     except FieldDoesNotExist:
         return None
     own = set(model._meta.local_concrete_fields)
-    return fields if set(fields) <= own else None  # type: ignore[return-value,arg-type]
+    return fields if set(fields) <= own else None
 
 
 def _names(model: type[Model]) -> Sequence[str]:
