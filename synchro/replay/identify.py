@@ -72,6 +72,18 @@ class Identities:
     def models(self) -> list[type[Model]]:
         return list(self._known)
 
+    def replaced(self) -> dict[type[Model], list[Key]]:
+        """REMOTE's keys of rows that references remember and that are gone, where the object has another row now."""
+        found: dict[type[Model], list[Key]] = {}
+        for model, known in self._known.items():
+            if keeps_references(model):
+                gone = [
+                    i.gone for i in known.values() if i.gone is not None and i.exists and i.gone != i.remote
+                ]
+                if gone:
+                    found[model] = gone
+        return found
+
     def known(self, model: type[Model]) -> dict[Key, Identity]:
         return self._known.setdefault(model, {})
 
@@ -155,16 +167,17 @@ class Identities:
             return
         if natural_fields(model) is not None:
             there = self._by_natural_columns(model, missing, lock)
+            there = self._without_successors(model, there)
+            there = self._without_claimed(model, found, there)
         elif finder(model) is not None:
             there = self._by_natural_method(model, missing)
         else:
             there = {}
+        # A row that is gone and was known by its key comes back with it, so that all that names it is right again.
         for key in missing:
             identity = found[key]
             if key in there:
                 identity.gone, identity.remote, identity.exists = identity.remote, there[key], True
-            elif keeps_references(model) and key > self._link.baselines.get(model, 0):
-                identity.gone, identity.remote = identity.remote, None
 
     def _by_natural_columns(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, Key]:
         """LOCAL's keys to REMOTE's, by one question for all."""
@@ -186,6 +199,37 @@ class Identities:
             if matches:
                 found[key] = self._only_one(model, key, sorted(matches))
         return found
+
+    def _without_successors(self, model: type[Model], found: dict[Key, Key]) -> dict[Key, Key]:
+        """A deleted object's natural key may be that of one that LOCAL has now; REMOTE's row is that one's."""
+        fields = natural_fields(model) or ()
+        gone = {
+            key: values
+            for key in found
+            if (text := self._naturals.get((model, key))) and not self._rows.load(model, [key])
+            if (values := values_from_entry(model, text)) is not None and None not in values
+        }
+        if not gone:
+            return found
+        rows = select(self._link.local, model, fields, fields, list(dict.fromkeys(gone.values())))
+        present = {tuple(row) for row in rows}
+        return {key: remote for key, remote in found.items() if gone.get(key) not in present}
+
+    def _without_claimed(
+        self, model: type[Model], found: Mapping[Key, Identity], there: dict[Key, Key]
+    ) -> dict[Key, Key]:
+        """
+        Without rows that are known to be those of other objects which LOCAL still has: such an object had this
+        natural key until a moment ago. (Where one row for many objects will do, the project said so.)
+        """
+        if allows_many(model):
+            return there
+        identities = {**self.known(model), **found}
+        holders = {
+            i.remote: key for key, i in identities.items() if i.exists and i.remote in set(there.values())
+        }
+        present = self._rows.load(model, list(holders.values()))
+        return {key: remote for key, remote in there.items() if holders.get(remote, key) not in present}
 
     def _natural_values(
         self, model: type[Model], fields: tuple[AnyField, ...], keys: list[Key], lock: bool
