@@ -208,13 +208,13 @@ class StatementSwitch(Switch):
             # Not there: this database has no tables of synchro's, hence no triggers.
             if not driver.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [self.TABLE]).fetchone():
                 return execute(sql, params, many, context)
-            driver.execute(f'INSERT INTO "{self.TABLE}" (id, never_id) VALUES (1, 0)')  # noqa: S608
+            driver.execute(f'INSERT INTO "{self.TABLE}" (id, never_id) VALUES (1, 0)')
         try:
             return execute(sql, params, many, context)
         finally:
             # Some errors have rolled back everything; then there is nothing to delete.
             with self.connection.wrap_database_errors:
-                driver.execute(f'DELETE FROM "{self.TABLE}"')  # noqa: S608
+                driver.execute(f'DELETE FROM "{self.TABLE}"')
 
 
 _COMMENT = r"(?:\s+|--[^\n]*\n|/\*.*?\*/)*"

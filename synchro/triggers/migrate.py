@@ -260,9 +260,10 @@ class KeepsTriggers(Editor):
         """A key has another type now, and so have the foreign keys of which keys of other tables are made."""
         for relation in model._meta.get_fields(include_hidden=True):
             related = getattr(relation, "related_model", None)
-            if relation.auto_created and not relation.concrete and related is not None:
-                if any(field.remote_field is not None for field in _key(related)):
-                    self.keeper.name_key_only(related, _key(related))
+            if not relation.auto_created or relation.concrete or related is None:
+                continue
+            if any(field.remote_field is not None for field in _key(related)):
+                self.keeper.name_key_only(related, _key(related))
 
 
 def _key(model: type[Model]) -> tuple[Field[Any, Any], ...]:
