@@ -33,9 +33,8 @@ from synchro.exceptions import NotReady
 from synchro.keys import key_fields
 from synchro.registry import watched_tables
 from synchro.triggers import backend_for
-from synchro.triggers.base import LOG, Backend, Detail, Installed, Target
+from synchro.triggers.base import LOG, SWITCH, Backend, Detail, Installed, Target
 from synchro.triggers.install import install, survey
-from synchro.triggers.sqlite import SWITCH
 
 Key: TypeAlias = "Sequence[Field[Any, Any]]"
 
@@ -51,7 +50,7 @@ def before_migrate(
         return  # an engine without triggers
     _keep_out_of_the_way(connection)
     apps = {migration.app_label for migration, _ in plan if any(map(_is_raw, migration.operations))}
-    if not apps or not backend.columns(connection, [LOG]):
+    if not apps or not backend.is_ready(connection):
         return
     keeper = Keeper(connection)
     for table in watched_tables():

@@ -339,8 +339,8 @@ END
         """
         One pass over old and new rows, matched by key: what has no match was deleted or added.
 
-        A FULL JOIN is never a nested loop, so the plan that a session keeps after a small statement also serves
-        a large one. OFFSET 0 makes PostgreSQL compute each row's names once.
+        A FULL JOIN is never a nested loop, so the plan that a session keeps after a small statement also
+        serves a large one. OFFSET 0 makes PostgreSQL compute each row's names once.
         """
         first = quoted(self.connection, self.target.key[0])
         natural = bool(self.target.natural)

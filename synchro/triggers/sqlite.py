@@ -17,6 +17,7 @@ from django.db.models import Field
 
 from synchro.triggers.base import (
     PREFIX,
+    SWITCH,
     Backend,
     Detail,
     Installed,
@@ -31,7 +32,6 @@ from synchro.triggers.base import (
 from synchro.triggers.kinds import Kind, kind_of, scale
 from synchro.triggers.writer import UUID_PARTS, RowWriter
 
-SWITCH = "synchro_captureswitch"
 ENABLED = f'NOT EXISTS (SELECT 1 FROM "{SWITCH}")'
 NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
