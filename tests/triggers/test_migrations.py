@@ -118,8 +118,8 @@ def test_a_migration_that_fails_half_way_leaves_triggers_that_work(
     call_command("migrate", "moving", STEPS[step - 1], verbosity=0)
     written.clear()
     ChangeLog.objects.all().delete()
-    monkeypatch.setattr("django.db.migrations.operations.RenameField.database_forwards", fail)
-    with pytest.raises(RuntimeError, match="half way"):
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="half way"):
+        patch.setattr("django.db.migrations.operations.RenameField.database_forwards", fail)
         call_command("migrate", "moving", STEPS[step], verbosity=0)
     if connection.features.can_rollback_ddl:
         written.clear()  # with the migration
