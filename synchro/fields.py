@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Func
 from django.utils import timezone
+
+if TYPE_CHECKING:
+    DateTimeBase = models.DateTimeField[Any, Any]
+    TextBase = models.TextField[Any, Any]
+else:
+    DateTimeBase, TextBase = models.DateTimeField, models.TextField
 
 
 class DatabaseNow(Func):
@@ -30,11 +36,11 @@ class DatabaseNow(Func):
     def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
         return "UTC_TIMESTAMP(6)", []
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, list[Any]]:
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return "%s", [str(datetime.now(UTC).replace(tzinfo=None))]
 
 
-class UTCDateTimeField(models.DateTimeField):
+class UTCDateTimeField(DateTimeBase):
     """
     A moment, stored in UTC whatever ``USE_TZ`` and the connection's time zone say.
 
@@ -62,7 +68,7 @@ class UTCDateTimeField(models.DateTimeField):
         return value.astimezone(UTC) if settings.USE_TZ else timezone.make_naive(value)
 
 
-class NamesField(models.TextField):
+class NamesField(TextBase):
     """Names of fields, stored as text with commas; None where they are not known."""
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> tuple[str, ...] | None:

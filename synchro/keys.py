@@ -17,10 +17,12 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Field, Model
+from django.db.models import Model
 from django.utils import timezone
 
 Key: TypeAlias = Any
+#: A concrete field of a model, whose column django-stubs takes for optional.
+AnyField: TypeAlias = Any
 
 INTEGERS = frozenset(
     f"{prefix}{name}"
@@ -30,7 +32,7 @@ INTEGERS = frozenset(
 
 
 @cache
-def key_fields(model: type[Model]) -> tuple[Field[Any, Any], ...]:
+def key_fields(model: type[Model]) -> tuple[AnyField, ...]:
     """The fields that identify a row: the primary key's, or both foreign keys of an automatic m2m table."""
     if model._meta.auto_created:
         return tuple(field for field in model._meta.local_fields if field.remote_field is not None)
@@ -38,18 +40,18 @@ def key_fields(model: type[Model]) -> tuple[Field[Any, Any], ...]:
 
 
 @cache
-def column_field(field: Field[Any, Any]) -> Field[Any, Any]:
+def column_field(field: AnyField) -> AnyField:
     """The field that decides the type of a column: a foreign key's is that of its target, and so on."""
     while field.remote_field is not None:
         field = field.target_field
     return field
 
 
-def is_integer(field: Field[Any, Any]) -> bool:
+def is_integer(field: AnyField) -> bool:
     return column_field(field).get_internal_type() in INTEGERS
 
 
-def is_automatic(field: Field[Any, Any]) -> bool:
+def is_automatic(field: AnyField) -> bool:
     """
     Whether the database hands out the values of this key field.
 
@@ -65,7 +67,7 @@ def key_of(instance: Model, model: type[Model] | None = None) -> Key:
     return values[0] if len(values) == 1 else values
 
 
-def normalize(field: Field[Any, Any], value: Any) -> Any:
+def normalize(field: AnyField, value: Any) -> Any:
     """`value`, as a person or a model instance holds it, as the value that a key has."""
     target = column_field(field)
     if value is None:
@@ -76,7 +78,7 @@ def normalize(field: Field[Any, Any], value: Any) -> Any:
     if kind == "BinaryField":
         return bytes(value)
     if kind == "DecimalField":
-        scale = Decimal(1).scaleb(-(target.decimal_places or 0))  # type: ignore[attr-defined]
+        scale = Decimal(1).scaleb(-(target.decimal_places or 0))
         return Decimal(str(value)).quantize(scale)
     return target.to_python(value)
 
@@ -129,7 +131,7 @@ def value_to_text(value: Any) -> str:
     return str(value)
 
 
-def value_from_text(field: Field[Any, Any], text: str) -> Any:
+def value_from_text(field: AnyField, text: str) -> Any:
     target = column_field(field)
     match target.get_internal_type():
         case kind if kind in INTEGERS:

@@ -8,11 +8,12 @@ from functools import cache, lru_cache
 from typing import Any
 
 from django.apps import AppConfig, apps
+from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.exceptions import ImproperlyConfigured
-from django.db.models import Field, ManyToManyField, Model
+from django.db.models import ManyToManyField, Model
 
 from synchro.conf import conf
-from synchro.keys import key_fields
+from synchro.keys import AnyField, key_fields
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,16 @@ class Table:
         return bool(self.model._meta.auto_created)
 
     @property
-    def key_fields(self) -> tuple[Field[Any, Any], ...]:
+    def key_fields(self) -> tuple[AnyField, ...]:
         return key_fields(self.model)
 
     @property
-    def fields(self) -> tuple[Field[Any, Any], ...]:
+    def fields(self) -> tuple[AnyField, ...]:
         """The synchronized columns, key included: neither skipped nor computed by the database."""
         return _synchronized(self.model)
 
     @property
-    def skipped(self) -> tuple[Field[Any, Any], ...]:
+    def skipped(self) -> tuple[AnyField, ...]:
         names = skipped_names(self.model)
         return tuple(f for f in self.model._meta.local_concrete_fields if f.name in names and not f.generated)
 
@@ -51,7 +52,7 @@ def skipped_names(model: type[Model]) -> frozenset[str]:
 
 
 @cache
-def _synchronized(model: type[Model]) -> tuple[Field[Any, Any], ...]:
+def _synchronized(model: type[Model]) -> tuple[AnyField, ...]:
     keys = key_fields(model)
     if model._meta.auto_created:
         return keys
@@ -84,6 +85,11 @@ def is_watched(model: type[Model]) -> bool:
 def m2m_fields(model: type[Model]) -> Iterator[ManyToManyField[Any, Any]]:
     """The many-to-many fields that `model` itself declares."""
     yield from model._meta.local_many_to_many
+
+
+def generic_keys(model: type[Model]) -> list[GenericForeignKey]:
+    """The generic foreign keys that `model` has."""
+    return [field for field in model._meta.private_fields if isinstance(field, GenericForeignKey)]
 
 
 @lru_cache(maxsize=8)

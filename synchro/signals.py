@@ -21,6 +21,7 @@ from django.utils.timezone import is_aware
 from synchro.conf import LOCAL, conf
 from synchro.keys import key_fields, key_of, normalize, to_text, value_to_text
 from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
+from synchro.natural import natural_fields
 from synchro.registry import is_watched, skipped_names
 from synchro.switch import is_capture_off
 
@@ -115,7 +116,7 @@ def _log(
         content_type=_content_type(model),
         object_id=to_text(model, key_of(instance, model)),
         action=action,
-        fields=fields,
+        fields=fields,  # type: ignore[misc]
         natural_key=natural_key,
         members=members,
     )
@@ -127,11 +128,15 @@ def _content_type(model: type[Model]) -> ContentType:
 
 def _natural_key(instance: Model) -> str | None:
     """
-    The natural key's values as a JSON list.
+    The natural key's values as a JSON list: those of its columns where it is made of such (as triggers write them).
 
     None for an object that has none, or none any more since an object that it names is missing: the deletion
     itself must not fail for that.
     """
+    fields = natural_fields(type(instance)._meta.concrete_model)
+    if fields is not None:
+        columns = [normalize(field, getattr(instance, field.attname)) for field in fields]
+        return json.dumps(columns, default=_as_json, ensure_ascii=False)
     if not hasattr(instance, "natural_key"):
         return None
     try:
@@ -156,7 +161,7 @@ def _as_json(value: Any) -> Any:
 def _log_m2m(through: type[Model], instance: Model, reverse: bool, pk_set: set[Any] | None) -> None:
     """The set of an automatic many-to-many field changed: an entry of the object whose manager was used."""
     field = _field_of(through)
-    model = field.related_model if reverse else field.model
+    model: Any = field.related_model if reverse else field.model
     name = f"{field.model._meta.label}.{field.name}" if reverse else field.name
     far = key_fields(through)[0 if reverse else 1]
     members = (
@@ -168,7 +173,7 @@ def _log_m2m(through: type[Model], instance: Model, reverse: bool, pk_set: set[A
 def _field_of(through: type[Model]) -> ManyToManyField[Any, Any]:
     source = through._meta.auto_created
     assert isinstance(source, type)
-    return next(f for f in source._meta.local_many_to_many if f.remote_field.through is through)  # type: ignore[attr-defined]
+    return next(f for f in source._meta.local_many_to_many if f.remote_field.through is through)
 
 
 def _log_through(

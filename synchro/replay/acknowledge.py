@@ -46,7 +46,7 @@ def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan) -> None:
     """Last thing in REMOTE's transaction: its own view of the new pairs of keys, and the receipt itself."""
     if link.peer_there is None:
         return
-    for model, keys in plan.forgotten.items():
+    for model in plan.forgotten:
         if keeps_references(model):
             remote_keys = [
                 remote for remote, local in plan.removals.get(model, {}).items() if local is not None
@@ -134,7 +134,7 @@ def describe(link: Link, batch: Batch, decisions: Iterable[Decision], rows: Rows
                 batch=batch.number,
                 content_type_id=link.local.content_type_id(decision.model),
                 object_id=to_text(decision.model, decision.key),
-                fields=decision.fields,
+                fields=decision.fields,  # type: ignore[misc]
                 local_values=_values(decision, here),
                 remote_values=_values(decision, there),
                 local_date=decision.local_date,

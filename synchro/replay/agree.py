@@ -46,15 +46,16 @@ def agree(link: Link) -> int:
             )
             % {"alias": link.remote.alias}
         )
-    link.peer = _peer(link.remote.alias, remote.uuid)
-    link.peer_there, _created = Peer.objects.using(link.remote.alias).get_or_create(uuid=local.uuid)
+    there, _created = Peer.objects.using(link.remote.alias).get_or_create(uuid=local.uuid)
+    link.peer_there = there
+    link.peer = _peer(link, there, remote.uuid)
     link.baselines = _baselines(link, local.uuid, remote.uuid)
     checkpoint = _checkpoint(link)
-    receipt = Receipt.objects.using(link.remote.alias).filter(peer_id=link.peer_there.pk).first()
+    receipt = Receipt.objects.using(link.remote.alias).filter(peer_id=there.pk).first()
     arrived = receipt.batch if receipt else 0
     _compare(link, local, checkpoint, arrived)
     if arrived > checkpoint.batch:
-        _adopt(link, checkpoint, arrived)
+        _adopt(link, there, checkpoint, arrived)
     return max(arrived, local.forgotten)
 
 
@@ -81,25 +82,47 @@ def _has_tables(side: Side) -> bool:
     if present and present != ours:
         raise NotReady(
             _(
-                "The database “%(alias)s” has only some of synchro's tables: run “migrate synchro --database %(alias)s”."
+                "The database “%(alias)s” has only some of synchro's tables: "
+                "run “migrate synchro --database %(alias)s”."
             )
             % {"alias": side.alias}
         )
     return present == ours
 
 
-def _peer(alias: str, uuid: UUID) -> Peer:
+def _peer(link: Link, there: Peer, uuid: UUID) -> Peer:
     """LOCAL's row about this REMOTE. One without a name, met under the same alias, was the same database."""
+    alias = link.remote.alias
     known = Peer.objects.using(LOCAL).filter(uuid=uuid).first()
     if known is None:
         known = Peer.objects.using(LOCAL).filter(uuid=None, alias=alias).first() or Peer()
+        if known.pk is not None:
+            link.peer = known
+            _tell_what_came_before(link, there)
     if (known.uuid, known.alias) != (uuid, alias):
         known.uuid, known.alias = uuid, alias
         known.save(using=LOCAL)
-        Reference.objects.using(LOCAL).filter(peer=None).update(
-            peer_id=known.pk
-        )  # those of 0.7, which knew one REMOTE
+        # References of 0.7, which knew one REMOTE, are about this one.
+        Reference.objects.using(LOCAL).filter(peer=None).update(peer_id=known.pk)
     return known
+
+
+def _tell_what_came_before(link: Link, there: Peer) -> None:
+    """REMOTE had no synchro tables until now: give it the receipt and the references that it could not keep."""
+    alias = link.remote.alias
+    with transaction.atomic(using=alias):
+        Receipt.objects.using(alias).get_or_create(
+            peer_id=there.pk, defaults={"batch": _checkpoint(link).batch}
+        )
+        for here in Reference.objects.using(LOCAL).filter(peer_id=link.peer.pk).iterator():
+            model = link.local.model_of(here.content_type_id)
+            if model is not None:
+                Reference.objects.using(alias).update_or_create(
+                    peer_id=there.pk,
+                    content_type_id=link.remote.content_type_id(model),
+                    local_object_id=here.remote_object_id,
+                    defaults={"remote_object_id": here.local_object_id, "batch": here.batch},
+                )
 
 
 def _checkpoint(link: Link) -> Checkpoint:
@@ -137,23 +160,23 @@ def _compare(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> N
         )
 
 
-def _adopt(link: Link, checkpoint: Checkpoint, arrived: int) -> None:
+def _adopt(link: Link, there: Peer, checkpoint: Checkpoint, arrived: int) -> None:
     """Take over what was lost when a run died between REMOTE's commit and LOCAL's: references and the checkpoint."""
-    models = {}
+    models: dict[int, type[Model] | None] = {}
     with transaction.atomic(using=LOCAL):
         views = Reference.objects.using(link.remote.alias).filter(
-            peer_id=link.peer_there.pk, batch__gt=checkpoint.batch, batch__lte=arrived
+            peer_id=there.pk, batch__gt=checkpoint.batch, batch__lte=arrived
         )
-        for there in views.iterator():
-            if there.content_type_id not in models:
-                models[there.content_type_id] = link.remote.model_of(there.content_type_id)
-            model = models[there.content_type_id]
+        for view in views.iterator():
+            if view.content_type_id not in models:
+                models[view.content_type_id] = link.remote.model_of(view.content_type_id)
+            model = models[view.content_type_id]
             if model is not None:
                 Reference.objects.using(LOCAL).update_or_create(
                     peer_id=link.peer.pk,
                     content_type_id=link.local.content_type_id(model),
-                    local_object_id=there.remote_object_id,
-                    defaults={"remote_object_id": there.local_object_id, "batch": there.batch},
+                    local_object_id=view.remote_object_id,
+                    defaults={"remote_object_id": view.local_object_id, "batch": view.batch},
                 )
         checkpoint.batch = arrived
         checkpoint.save(using=LOCAL, update_fields=["batch"])

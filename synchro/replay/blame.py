@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
-from django.db.models import Field, Model
+from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Refused, SynchroError
-from synchro.keys import Key, key_fields, to_text
+from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec
 from synchro.replay.link import Link, Side
@@ -109,7 +109,7 @@ class _Table:
         own: Sequence[str],
         columns: Sequence[str],
         row: Mapping[str, Any],
-        by_column: Mapping[str, Field[Any, Any]],
+        by_column: Mapping[str, AnyField],
     ) -> bool:
         fields = [by_column[column] for column in columns]
         values = Codec(fields, self._side.connection).encode([row[column] for column in columns])

@@ -20,6 +20,8 @@ from synchro.registry import is_watched
 from synchro.replay.link import Side
 from synchro.replay.ranges import Range
 
+COLUMNS = ("id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members")
+
 
 class Entry(NamedTuple):
     """A row of the log, with its names resolved."""
@@ -177,12 +179,11 @@ def sets_of(entry: Entry) -> Iterator[M2M]:
     for name in entry.fields or ():
         reverse = "." in name
         own = name.rpartition(".")[2]
-        for model in (
-            (entry.model, *entry.model._meta.all_parents) if not reverse else _related(entry.model, name)
-        ):
+        for model in _declaring(name) if reverse else (entry.model, *entry.model._meta.all_parents):
             for m2m in model._meta.local_many_to_many:
-                if m2m.name == own and m2m.remote_field.through._meta.auto_created:
-                    yield M2M(m2m.remote_field.through, reverse, entry.key)
+                through: Any = m2m.remote_field.through
+                if m2m.name == own and through._meta.auto_created:
+                    yield M2M(through, reverse, entry.key)
 
 
 def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
@@ -193,7 +194,7 @@ def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
     return [value_from_text(far, text) for text in json.loads(entry.members)]
 
 
-def _related(model: type[Model], label: str) -> Iterator[type[Model]]:
+def _declaring(label: str) -> Iterator[type[Model]]:
     app, name, _own = label.split(".")
     try:
         yield apps.get_model(app, name)
@@ -217,7 +218,7 @@ def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:
 
     Raises `Refused` for an entry whose key cannot be read.
     """
-    for row in log.values().iterator(chunk_size=5000):
+    for row in log.values(*COLUMNS).iterator(chunk_size=5000):
         model = side.model_of(row["content_type_id"])
         if model is None or not is_watched(model):
             continue

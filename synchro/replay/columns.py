@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, JSONField, Model, Value
 from django.db.models.expressions import Col
 
-from synchro.keys import INTEGERS, column_field
+from synchro.keys import INTEGERS, AnyField, column_field
 
 Convert: TypeAlias = Callable[[Any], Any]
 
@@ -45,7 +45,7 @@ KNOWN = (
 class Codec:
     """Converts rows of some fields, in their order, from one database's driver or to another's."""
 
-    def __init__(self, fields: Sequence[Field[Any, Any]], side: BaseDatabaseWrapper) -> None:
+    def __init__(self, fields: Sequence[AnyField], side: BaseDatabaseWrapper) -> None:
         self.decoders = [(place, convert) for place, f in enumerate(fields) if (convert := decoder(f, side))]
         self.encoders = [(place, convert) for place, f in enumerate(fields) if (convert := encoder(f, side))]
 
@@ -64,7 +64,7 @@ class Codec:
         return values
 
 
-def is_plain(field: Field[Any, Any]) -> bool:
+def is_plain(field: AnyField) -> bool:
     """Whether the column is one of Django's own types, whatever the field makes of its values."""
     target = column_field(field)
     kind = target.get_internal_type()
@@ -74,7 +74,7 @@ def is_plain(field: Field[Any, Any]) -> bool:
     return kind in KNOWN and own
 
 
-def decoder(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Convert | None:
+def decoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
     target = column_field(field)
     if target.get_internal_type() == "BinaryField":
         return bytes
@@ -95,7 +95,7 @@ def _convert(converters: Sequence[Any], expression: Any, connection: Any, value:
     return value
 
 
-def encoder(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Convert | None:
+def encoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
     target = column_field(field)
     if not is_plain(field):
         return partial(target.get_db_prep_save, connection=connection)
@@ -108,7 +108,7 @@ def encoder(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Convert 
         case "TimeField":
             return ops.adapt_timefield_value
         case "DecimalField":
-            digits, places = target.max_digits, target.decimal_places  # type: ignore[attr-defined]
+            digits, places = target.max_digits, target.decimal_places
             return lambda value: ops.adapt_decimalfield_value(value, digits, places)
         case "DurationField":
             return None if features.has_native_duration_field else _microseconds
@@ -129,19 +129,19 @@ def _hex(value: Any) -> str:
     return str(value.hex)
 
 
-@lru_cache(maxsize=None)
-def _reads_as_stored(field: Field[Any, Any]) -> bool:
+@cache
+def _reads_as_stored(field: AnyField) -> bool:
     return not hasattr(column_field(field), "from_db_value")
 
 
-def to_attribute(field: Field[Any, Any], value: Any, connection: BaseDatabaseWrapper) -> Any:
+def to_attribute(field: AnyField, value: Any, connection: BaseDatabaseWrapper) -> Any:
     """What an instance's attribute holds for a column's value."""
     if value is None or _reads_as_stored(field) or not is_plain(field):
         return value
     target = column_field(field)
     if isinstance(target, JSONField) and value == "null":
         return Value(None, JSONField())
-    return target.from_db_value(value, Col("", target), connection)  # type: ignore[attr-defined]
+    return target.from_db_value(value, Col("", target), connection)
 
 
 def json_value(value: Any) -> Any:
@@ -151,7 +151,7 @@ def json_value(value: Any) -> Any:
     return bytes(value).hex() if isinstance(value, bytes | memoryview) else str(value)
 
 
-def default_of(model: type[Model], field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Any:
+def default_of(model: type[Model], field: AnyField, connection: BaseDatabaseWrapper) -> Any:
     """What a skipped column gets in a new row, as the driver takes it."""
     return field.get_db_prep_save(field.pre_save(model(), add=True), connection)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from django.db.models import DO_NOTHING, Field, Model
+from django.db.models import DO_NOTHING, Model
 from django.db.models.deletion import Collector
 
-from synchro.keys import Key, key_fields
+from synchro.keys import AnyField, Key, key_fields
 from synchro.replay.columns import to_attribute
 from synchro.replay.identify import target_of
 from synchro.replay.link import Link
@@ -71,7 +71,7 @@ def _split_by_dependents(link: Link, model: type[Model], keys: Sequence[Key]) ->
     return [key for key in keys if key not in depended], [key for key in keys if key in depended]
 
 
-def _dependents(model: type[Model]) -> Iterator[tuple[type[Model], Field[Any, Any]]]:
+def _dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField]]:
     """Foreign keys to `model` whose rows Django, not the database, takes care of."""
     for relation in model._meta.get_fields(include_hidden=True):
         if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from django.db.models import Field, Model
+from django.db.models import Model
 
-from synchro.keys import Key, from_text, key_fields, to_text
+from synchro.keys import AnyField, Key, from_text, key_fields, to_text
 from synchro.models import Reference
 from synchro.registry import Table
 from synchro.replay.identify import keeps_references
@@ -44,7 +44,7 @@ def holders(
     return _here(link, model, found - known)
 
 
-def _unique_sets(model: type[Model]) -> Iterator[tuple[Field[Any, Any], ...]]:
+def _unique_sets(model: type[Model]) -> Iterator[tuple[AnyField, ...]]:
     """The synchronized fields, in groups, that the model declares unique."""
     synchronized = Table(model).fields
     for field in synchronized:
@@ -54,7 +54,7 @@ def _unique_sets(model: type[Model]) -> Iterator[tuple[Field[Any, Any], ...]]:
     for several in names:
         fields = tuple(model._meta.get_field(name) for name in several)
         if fields and set(fields) <= set(synchronized):
-            yield fields  # type: ignore[misc]
+            yield fields
 
 
 def _here(link: Link, model: type[Model], keys: set[Key]) -> frozenset[Key]:

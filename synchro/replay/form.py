@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
 from django.db import connections, transaction
-from django.db.models import Max, Q
+from django.db.models import Max, Q, QuerySet
 
 from synchro.conf import LOCAL, conf
 from synchro.engines import engine_for
@@ -63,20 +64,15 @@ def _form() -> Batch | None:
     return batch
 
 
-class _locked_node:
+@contextmanager
+def _locked_node() -> Iterator[Node]:
     """A transaction on LOCAL that nobody else can form batches in, and that sees what commits while it runs."""
-
-    def __enter__(self) -> Node:
-        connection = connections[LOCAL]
-        self.engine = engine_for(connection)
-        self.engine.before_read_committed(connection)
-        self.atomic = transaction.atomic(using=LOCAL)
-        self.atomic.__enter__()
-        self.engine.begin_writing(connection)
-        return Node.objects.using(LOCAL).select_for_update().get(pk=1)
-
-    def __exit__(self, *error: object) -> None:
-        self.atomic.__exit__(*error)
+    connection = connections[LOCAL]
+    engine = engine_for(connection)
+    engine.before_read_committed(connection)
+    with transaction.atomic(using=LOCAL):
+        engine.begin_writing(connection)
+        yield Node.objects.using(LOCAL).select_for_update().get(pk=1)
 
 
 def _is_whole(node: Node) -> bool:
@@ -151,11 +147,11 @@ def rewind(moment: datetime) -> None:
         node.save(using=LOCAL)
 
 
-def on_checkpoint_set(moment: datetime, **kwargs: object) -> None:
+def on_checkpoint_set(moment: datetime, **kwargs: object) -> None:  # noqa: ARG001  a receiver takes them
     rewind(moment)
 
 
-def _log():  # type: ignore[no-untyped-def]
+def _log() -> QuerySet[ChangeLog]:
     return ChangeLog.objects.using(LOCAL)
 
 

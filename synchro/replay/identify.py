@@ -14,17 +14,18 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
-from django.db.models import Field, Model
+from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.conf import conf
 from synchro.exceptions import Ambiguous
-from synchro.keys import Key, from_text, is_automatic, key_fields, key_of, to_text
+from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, key_of, to_text
 from synchro.models import Reference
+from synchro.natural import natural_fields
 from synchro.registry import Table
 from synchro.replay.columns import to_attribute
 from synchro.replay.link import Link
-from synchro.replay.natural import allows_many, finder, natural_fields, values_from_entry
+from synchro.replay.natural import allows_many, finder, values_from_entry
 from synchro.replay.read import Rows, as_key, select
 
 Naturals = Mapping[tuple[type[Model], Key], str]
@@ -124,7 +125,7 @@ class Identities:
             candidates[key] = None if None in values else as_key(values)
         return candidates
 
-    def translate(self, field: Field[Any, Any], values: Iterable[Any], lock: bool = False) -> dict[Any, Any]:
+    def translate(self, field: AnyField, values: Iterable[Any], lock: bool = False) -> dict[Any, Any]:
         """What the values of a column are on REMOTE; None for a key that REMOTE has yet to hand out."""
         target = target_of(field)
         if target is None:
@@ -187,7 +188,7 @@ class Identities:
         return found
 
     def _natural_values(
-        self, model: type[Model], fields: tuple[Field[Any, Any], ...], keys: list[Key], lock: bool
+        self, model: type[Model], fields: tuple[AnyField, ...], keys: list[Key], lock: bool
     ) -> dict[Key, tuple[Any, ...]]:
         """The natural keys of these objects as REMOTE would have them, from their rows or their deletions' entries."""
         places = [
@@ -213,7 +214,7 @@ class Identities:
         return here
 
     def _one_by_one(
-        self, model: type[Model], fields: tuple[Field[Any, Any], ...], values: tuple[Any, ...]
+        self, model: type[Model], fields: tuple[AnyField, ...], values: tuple[Any, ...]
     ) -> list[Key]:
         """By REMOTE's own comparison."""
         connection = self._link.remote.connection
@@ -262,14 +263,14 @@ class Identities:
                 yield key, json.loads(text)
 
 
-def target_of(field: Field[Any, Any]) -> type[Model] | None:
+def target_of(field: AnyField) -> type[Model] | None:
     """
     The model whose key the column holds; None for a plain column, and for a foreign key to something else than the
     key, whose value is the same on both sides.
     """
     if field.remote_field is None or field.related_model is None:
         return None
-    model: type[Model] = field.related_model._meta.concrete_model  # type: ignore[union-attr,assignment]
+    model: type[Model] = field.related_model._meta.concrete_model
     keys = key_fields(model)
     if len(keys) == 1 and field.target_field in (keys[0], model._meta.pk):
         return model

@@ -41,5 +41,5 @@ def _has_receivers(signal: ModelSignal, model: type[Model]) -> bool:
 
 
 def _live(signal: ModelSignal, sender: type[Model]) -> bool:
-    sync, asynchronous = signal._live_receivers(sender)  # type: ignore[attr-defined]
+    sync, asynchronous = signal._live_receivers(sender)
     return any(receiver not in OURS for receiver in (*sync, *asynchronous))

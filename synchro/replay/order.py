@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 
 from django.db.models import Model
 
-from synchro.keys import key_fields
+from synchro.keys import AnyField, key_fields
 
 
 def parents_first(models: Iterable[type[Model]]) -> list[type[Model]]:
@@ -31,8 +31,9 @@ def _ready(waiting: Collection[type[Model]], nullable: bool) -> list[type[Model]
 def _parents(model: type[Model], nullable: bool) -> set[type[Model]]:
     """The models that `model` points at; with `nullable`, also by foreign keys that may be NULL."""
     keys = key_fields(model)
+    fields: tuple[AnyField, ...] = model._meta.local_concrete_fields
     return {
         field.related_model._meta.concrete_model
-        for field in model._meta.local_concrete_fields
+        for field in fields
         if field.remote_field is not None and (nullable or not field.null or field in keys)
     }

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.exceptions import ValidationError
-from django.db.models import Field, Model
+from django.db.models import Model
 
-from synchro.keys import Key, key_fields, normalize, value_to_text
-from synchro.registry import Table
+from synchro.keys import AnyField, Key, key_fields, normalize, value_to_text
+from synchro.registry import Table, generic_keys
 from synchro.replay.identify import Identities, target_of
 from synchro.replay.link import Link
 from synchro.replay.read import Rows, as_key, select
@@ -20,7 +20,7 @@ from synchro.replay.resolve import Plan
 class Vanished(Exception):
     """A row points at one that LOCAL does not have (any more)."""
 
-    def __init__(self, model: type[Model], field: Field[Any, Any]) -> None:
+    def __init__(self, model: type[Model], field: AnyField) -> None:
         super().__init__(
             f"A row of {model._meta.label} points by {field.name} at a row that LOCAL does not have."
         )
@@ -43,7 +43,7 @@ def add_parents(link: Link, plan: Plan, rows: Rows, identities: Identities) -> N
                 planned = plan.puts.get(target, {})
                 lacking = {key for key in wanted if not known[key].exists and key not in planned}
                 here = rows.load(target, lacking)
-                if len(here) < len(lacking) and field is not None and field.db_constraint:  # type: ignore[attr-defined]
+                if len(here) < len(lacking) and field is not None and field.db_constraint:
                     raise Vanished(model, field)
                 found.setdefault(target, set()).update(here)
         frontier = {model: keys for model, keys in found.items() if keys}
@@ -54,7 +54,7 @@ def add_parents(link: Link, plan: Plan, rows: Rows, identities: Identities) -> N
 
 def _targets(
     link: Link, plan: Plan, rows: Rows, model: type[Model], keys: Collection[Key]
-) -> Iterator[tuple[type[Model], set[Key], Field[Any, Any] | None]]:
+) -> Iterator[tuple[type[Model], set[Key], AnyField | None]]:
     """What the columns that will be written of these rows point at: by which foreign key, or None for a generic one."""
     table = Table(model)
     loaded = rows.load(model, keys)
@@ -62,9 +62,7 @@ def _targets(
     for place, field in enumerate(table.fields):
         if field.remote_field is None:
             continue
-        values = {
-            row[place] for key, row in loaded.items() if planned[key] is None or field.name in planned[key]
-        }
+        values = {row[place] for key, row in loaded.items() if _includes(planned[key], field)}
         values.discard(None)
         if values:
             yield *_targets_of(link, field, values), field
@@ -73,19 +71,19 @@ def _targets(
             yield target, set(pairs.values()), None
 
 
-def _targets_of(link: Link, field: Field[Any, Any], values: set[Any]) -> tuple[type[Model], set[Key]]:
+def _includes(names: frozenset[str] | None, field: AnyField) -> bool:
+    return names is None or field.name in names
+
+
+def _targets_of(link: Link, field: AnyField, values: set[Any]) -> tuple[type[Model], set[Key]]:
     target = target_of(field)
     if target is not None:
         return target, values
     # A foreign key to another unique column: its value stays the same, but its row must be there.
-    target = field.related_model._meta.concrete_model  # type: ignore[union-attr]
+    target = field.related_model._meta.concrete_model
     by = [field.target_field]
     found = select(link.local, target, key_fields(target), by, [(value,) for value in values])
     return target, {as_key(row) for row in found}
-
-
-def generic_keys(model: type[Model]) -> list[GenericForeignKey]:
-    return [field for field in model._meta.private_fields if isinstance(field, GenericForeignKey)]
 
 
 def generic_targets(
@@ -118,9 +116,9 @@ def generic_places(model: type[Model], generic: GenericForeignKey) -> tuple[int,
     type_field, key_field = model._meta.get_field(generic.ct_field), model._meta.get_field(generic.fk_field)
     if type_field not in fields or key_field not in fields:
         return None
-    return fields.index(type_field), fields.index(key_field)  # type: ignore[arg-type]
+    return fields.index(type_field), fields.index(key_field)
 
 
-def generic_value(field: Field[Any, Any], key: Key) -> Any:
+def generic_value(field: AnyField, key: Key) -> Any:
     """A key as the column of a generic foreign key holds it."""
     return normalize(field, key if isinstance(key, int) else value_to_text(key))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from django.db.models import Field, Model
+from django.db.models import Model
 
-from synchro.keys import Key, key_fields
+from synchro.keys import AnyField, Key, key_fields
 from synchro.registry import Table
 from synchro.replay.columns import Codec
 from synchro.replay.link import Side
@@ -28,11 +28,15 @@ def as_key(values: Sequence[Any]) -> Key:
     return values[0] if len(values) == 1 else tuple(values)
 
 
+def as_values(key: Key) -> tuple[Any, ...]:
+    return key if isinstance(key, tuple) else (key,)
+
+
 def select(
     side: Side,
     model: type[Model],
-    fields: Sequence[Field[Any, Any]],
-    by: Sequence[Field[Any, Any]],
+    fields: Sequence[AnyField],
+    by: Sequence[AnyField],
     values: Sequence[Sequence[Any]],
     lock: bool = False,
 ) -> list[list[Any]]:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Field, Model
+from django.db.models import Model
 
 from synchro.checkpoint import aware
-from synchro.keys import Key, key_fields
+from synchro.keys import AnyField, Key, key_fields
 from synchro.replay.coalesce import M2M, Changes, SetChange
 from synchro.replay.identify import Identities, target_of
 from synchro.replay.link import Link, Side
@@ -32,11 +32,11 @@ class View:
     reverse: bool
 
     @property
-    def fields(self) -> tuple[Field[Any, Any], ...]:
+    def fields(self) -> tuple[AnyField, ...]:
         return key_fields(self.through)
 
     @property
-    def near(self) -> Field[Any, Any]:
+    def near(self) -> AnyField:
         return self.fields[1 if self.reverse else 0]
 
     @property

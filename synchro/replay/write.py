@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Field, Model, ProtectedError, RestrictedError
+from django.db.models import Model, ProtectedError, RestrictedError
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Refused
-from synchro.keys import Key, is_automatic, key_fields
-from synchro.registry import Table
+from synchro.keys import AnyField, Key, is_automatic, key_fields
+from synchro.registry import Table, generic_keys
 from synchro.replay.blame import blame
 from synchro.replay.coalesce import same_key_parents
 from synchro.replay.columns import Codec, default_of, to_attribute
@@ -29,8 +29,8 @@ from synchro.replay.link import Link
 from synchro.replay.listeners import hears_saves, hears_sets
 from synchro.replay.members import change_members
 from synchro.replay.order import parents_first
-from synchro.replay.parents import generic_keys, generic_places, generic_targets, generic_value
-from synchro.replay.read import Rows, as_key
+from synchro.replay.parents import generic_places, generic_targets, generic_value
+from synchro.replay.read import Rows, as_key, as_values
 from synchro.replay.resolve import Plan
 
 
@@ -48,7 +48,7 @@ class Group:
     """The rows of one model that are written together, as REMOTE will have them, in the order of `fields`."""
 
     model: type[Model]
-    fields: tuple[Field[Any, Any], ...]
+    fields: tuple[AnyField, ...]
     #: By LOCAL's key.
     rows: dict[Key, list[Any]]
     #: Keys of the rows that REMOTE lacks, and for the others the names of the fields to write; None for all.
@@ -166,7 +166,7 @@ class Writer:
         return rows, unsettled
 
     def _translate(
-        self, column: Field[Any, Any], place: int, rows: Mapping[Key, list[Any]], unsettled: set[Key]
+        self, column: AnyField, place: int, rows: Mapping[Key, list[Any]], unsettled: set[Key]
     ) -> None:
         there = self._identities.translate(column, {row[place] for row in rows.values()})
         for key, row in rows.items():
@@ -202,7 +202,7 @@ class Writer:
                 unsettled.add(key)
 
     def _set_own_keys(
-        self, model: type[Model], fields: Sequence[Field[Any, Any]], rows: dict[Key, list[Any]]
+        self, model: type[Model], fields: Sequence[AnyField], rows: dict[Key, list[Any]]
     ) -> None:
         own = key_fields(model)
         places = [fields.index(f) for f in own]
@@ -243,8 +243,9 @@ class Writer:
                 kept = self._whole_rows(group)
                 delete_rows(self._link, group.model, going)
                 self._insert(group)
-                columns = [f.column for f in group.model._meta.local_concrete_fields if not f.generated]
-                self._engine.insert(self._connection, group.model._meta.db_table, columns, kept)
+                self._engine.insert(
+                    self._connection, group.model._meta.db_table, _stored_columns(group.model), kept
+                )
         except IntegrityError as second:
             raise blame(self._link, group.model, group.rows, second) from second
 
@@ -256,11 +257,11 @@ class Writer:
 
     def _whole_rows(self, group: Group) -> list[list[Any]]:
         """The rows that REMOTE has, all of their columns, with what is to be written in place."""
-        columns = [f for f in group.model._meta.local_concrete_fields if not f.generated]
+        columns = _stored(group.model)
         own = key_fields(group.model)
         by_key = {self._identities.of(group.model, key).remote: key for key in group.old}
         values = Codec(own, self._connection)
-        asked = [values.encode((k,) if len(own) == 1 else k) for k in by_key]
+        asked = [values.encode(as_values(k)) for k in by_key]
         table, names = group.model._meta.db_table, [f.column for f in columns]
         there = self._engine.select(self._connection, table, names, [f.column for f in own], asked)
         codec = Codec(columns, self._connection)
@@ -276,7 +277,7 @@ class Writer:
         return rows
 
     @staticmethod
-    def _is_written(group: Group, key: Key, column: Field[Any, Any]) -> bool:
+    def _is_written(group: Group, key: Key, column: AnyField) -> bool:
         fields = group.old[key]
         return fields is None or column.name in fields
 
@@ -323,7 +324,7 @@ class Writer:
     def _note_explicit(self, group: Group) -> None:
         (own, *more) = key_fields(group.model)
         if not more and is_automatic(own):
-            keys = [self._identities.of(group.model, key).remote for key in group.new]
+            keys: list[Any] = [self._identities.of(group.model, key).remote for key in group.new]
             self._highest[group.model] = max([self._highest.get(group.model, 0), *keys])
 
     def _update(self, group: Group, keys: Iterable[Key]) -> None:
@@ -410,8 +411,8 @@ class Writer:
             instance._state.db = self._alias
             return instance
         own = key_fields(model)
-        values = (identity.remote,) if len(own) == 1 else identity.remote
-        lookup = {f.attname: to_attribute(f, v, self._connection) for f, v in zip(own, values, strict=True)}
+        values = zip(own, as_values(identity.remote), strict=True)
+        lookup = {f.attname: to_attribute(f, v, self._connection) for f, v in values}
         return model._base_manager.using(self._alias).get(**lookup)
 
     def _child_of_existing(self, group: Group, key: Key) -> Model | None:
@@ -461,6 +462,15 @@ class Writer:
     def _count(counts: dict[type[Model], int], model: type[Model], number: int) -> None:
         if number:
             counts[model] = counts.get(model, 0) + number
+
+
+def _stored(model: type[Model]) -> list[AnyField]:
+    """All columns that a row has of its own, skipped ones too."""
+    return [field for field in model._meta.local_concrete_fields if not field.generated]
+
+
+def _stored_columns(model: type[Model]) -> list[str]:
+    return [field.column for field in _stored(model)]
 
 
 def _is_cascaded_by_the_database(model: type[Model]) -> bool:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from synchro.conf import LOCAL
-from synchro.exceptions import SynchroError
+from synchro.exceptions import Incomplete, SynchroError
 from synchro.replay import Report, call_synchronize
 from synchro.triggers.ready import missing_triggers_allowed
 
@@ -41,12 +41,13 @@ class Command(BaseCommand):
         try:
             with missing_triggers_allowed() if options["without_triggers"] else nullcontext():
                 report = call_synchronize(remote=options["remote"])
+        except Incomplete as error:
+            for served in error.reports:
+                self._show(served, options["verbosity"])
+            raise CommandError(str(error)) from error
         except SynchroError as error:
             raise CommandError(str(error)) from error
-        for warning in report.warnings:
-            self.stderr.write(self.style.WARNING(warning))
-        if options["verbosity"] > 0:
-            self._print(report, options["verbosity"])
+        self._show(report, options["verbosity"])
 
     def _check_local(self) -> None:
         try:
@@ -54,8 +55,11 @@ class Command(BaseCommand):
         except DatabaseError as error:
             raise CommandError(f"The database {LOCAL!r} cannot be used: {error}") from error
 
-    def _print(self, report: Report, verbosity: int) -> None:
-        self.stdout.write(str(report))
+    def _show(self, report: Report, verbosity: int) -> None:
+        for warning in report.warnings:
+            self.stderr.write(self.style.WARNING(warning))
+        if verbosity > 0:
+            self.stdout.write(str(report))
         if verbosity < 2:
             return
         for model in report.models:
