@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.management import call_command
 
 from synchro.core import DisableSynchroLog, call_synchronize, reset_synchro
 from synchro.exceptions import UnknownState
@@ -166,3 +167,55 @@ def test_references_of_the_former_life_are_kept_by_a_reset() -> None:
     reset_synchro()
 
     assert Reference.objects.count() == 1
+
+
+def test_row_goes_back_to_its_original_after_a_reset() -> None:
+    Customer.objects.create(name="Vimes")
+    create_on_remote(Customer, name="Rust")
+    call_synchronize()
+    reset_synchro()
+
+    with other_side():
+        customer = Customer.objects.get(name="Vimes")
+        customer.cash = 5
+        customer.save()
+        call_synchronize()
+
+    assert [(c.name, c.cash) for c in Customer.objects.filter(name="Vimes")] == [("Vimes", 5)]
+
+
+def test_row_is_known_to_a_remote_that_was_reset() -> None:
+    create_on_remote(Customer, name="Rust")
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    with other_side():
+        reset_synchro()
+
+    customer.cash = 5
+    customer.save()
+    call_synchronize()
+
+    assert remote(Customer, name="Vimes").cash == 5
+    assert remote_count(Customer) == 2
+
+
+def test_rows_that_came_after_a_reset_are_not_taken_for_those_before() -> None:
+    lost = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    reset_synchro()
+    with DisableSynchroLog():
+        key = lost.pk
+        lost.delete()
+    Customer.objects.create(pk=key + 1, name="Carrot")
+
+    call_synchronize()
+
+    assert remote_count(Customer) == 2
+
+
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+def test_migrations_name_the_node() -> None:
+    call_command("migrate", "synchro", "0001", verbosity=0)
+    call_command("migrate", "synchro", verbosity=0)
+
+    assert Node.objects.count() == 1
