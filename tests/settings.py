@@ -37,6 +37,8 @@ INSTALLED_APPS = [
     "tests.people",
     "tests.shop",
     "tests.spicy",
+    "tests.capture",
+    "tests.moving",
     "tests.unwatched",
 ]
 MIGRATION_MODULES = {

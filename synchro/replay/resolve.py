@@ -182,7 +182,7 @@ def _their_changes(link: Link, log: Log, changes: Changes, identities: Identitie
         remote = identity.remote if identity.exists or identity.gone is None else identity.gone
         if remote is not None:
             wanted.setdefault(model, []).append(remote)
-    return log.changes(min(change.date for change in changes.rows.values()), wanted)
+    return log.changes(min(aware(change.date) for change in changes.rows.values()), wanted)
 
 
 class _Judge:
