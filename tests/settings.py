@@ -72,5 +72,7 @@ STATIC_URL = "/static/"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
+#: "signals" or "triggers".
+SYNCHRO_CAPTURE = os.environ.get("SYNCHRO_TEST_CAPTURE", "signals")
 SYNCHRO_REMOTE = "remote"
 SYNCHRO_MODELS = ["shop", "spicy"]
