@@ -106,7 +106,11 @@ def test_the_command_tells_the_id_of_a_key(name: str) -> None:
 def test_the_command_goes_from_a_child_to_the_table_that_has_the_key() -> None:
     bistro = Restaurant.objects.create(name="Bistro")
     key = str(Place._meta.pk.get_prep_value(bistro.pk))
-    assert run("spicy.Restaurant", key)[0:3] == [f"id: {bistro.pk}", "model: spicy.Place", "table: spicy_place"]
+    assert run("spicy.Restaurant", key)[0:3] == [
+        f"id: {bistro.pk}",
+        "model: spicy.Place",
+        "table: spicy_place",
+    ]
     assert run(bistro.pk)[-1] == "exists: yes"
 
 
