@@ -439,12 +439,13 @@ def test_a_large_update_after_a_small_one_is_not_quadratic() -> None:
 @postgresql_only
 def test_nobody_else_can_write_to_the_log_through_our_functions() -> None:
     function = f'public."{UNIQUE}"'
-    with clerk("SELECT") as user, pytest.raises(AssertionError, match="permission denied for function"):
-        client(
-            f"CREATE TEMP TABLE t (id bigint); CREATE TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION {function}()",
-            user=user,
-            password="clerk",
-        )
+    with clerk("SELECT") as user:
+        with pytest.raises(AssertionError, match="permission denied for function"):
+            client(
+                f"CREATE TEMP TABLE t (id bigint); CREATE TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION {function}()",
+                user=user,
+                password="clerk",
+            )
 
 
 @postgresql_only
