@@ -49,7 +49,10 @@ def reset_synchro() -> None:
 
 
 def _note_baselines(node: uuid.UUID) -> None:
-    """Of models that are not watched too, since rows that are may point at theirs."""
+    """
+    Of models that are not watched too, since rows that are may point at theirs; and of the log, since what it says
+    is in the copy already.
+    """
     connection = connections[LOCAL]
     with connection.cursor() as cursor:
         present = set(connection.introspection.table_names(cursor))

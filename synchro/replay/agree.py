@@ -12,13 +12,14 @@ from datetime import timedelta
 from itertools import islice
 from uuid import UUID
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady, UnknownState
-from synchro.models import Baseline, Checkpoint, Node, Peer, Receipt, Reference
+from synchro.models import Baseline, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference
 from synchro.replay.form import own_node
 from synchro.replay.link import Link, Side
 
@@ -53,6 +54,7 @@ def agree(link: Link) -> int:
     link.peer_there = there
     link.peer = _peer(link, there, remote.uuid)
     link.baselines = _baselines(link, local.uuid, remote.uuid)
+    link.copied_log = _copied_log(remote.uuid)
     checkpoint = _checkpoint(link)
     receipt = Receipt.objects.using(link.remote.alias).filter(peer_id=there.pk).first()
     arrived = receipt.batch if receipt else 0
@@ -235,6 +237,12 @@ def _baselines(link: Link, local: UUID, remote: UUID) -> dict[type[Model], int]:
             if model is not None:
                 found[model] = max(highest, found.get(model, 0))
     return found
+
+
+def _copied_log(remote: UUID) -> int:
+    log = ContentType.objects.db_manager(LOCAL).get_for_model(ChangeLog)
+    noted = Baseline.objects.using(LOCAL).filter(node=remote, content_type=log)
+    return noted.values_list("highest", flat=True).first() or 0
 
 
 def _clock_offset(local: Side, remote: Side) -> timedelta:

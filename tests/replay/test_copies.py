@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
+from django.test import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize, reset_synchro
 from synchro.exceptions import UnknownState
-from synchro.models import Node, Reference
+from synchro.models import ChangeLog, Node, Reference
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     REMOTE,
@@ -167,6 +169,24 @@ def test_references_of_the_former_life_are_kept_by_a_reset() -> None:
     reset_synchro()
 
     assert Reference.objects.count() == 1
+
+
+@pytest.mark.parametrize("policy", ["newer", "remote"])
+def test_what_remote_had_logged_before_the_copy_is_no_conflict(policy: str) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    make_local_a_copy_of_remote(Customer)
+    for entry in ChangeLog.objects.all():
+        entry.content_type_id = ContentType.objects.db_manager(REMOTE).get_for_model(Customer).pk
+        entry.save(using=REMOTE)
+    reset_synchro()
+    customer.cash = 5
+    customer.save()
+
+    with override_settings(SYNCHRO_CONFLICT=policy):
+        report = call_synchronize()
+
+    assert report.conflicts == 0
+    assert remote(Customer, name="Vimes").cash == 5
 
 
 def test_row_goes_back_to_its_original_after_a_reset() -> None:
