@@ -124,7 +124,9 @@ class Log:
         return 0 if self.top else None
 
     def _is_known(self, entry: Entry, floor: int) -> bool:
-        """Whether LOCAL has received the entry, by a run in the other direction."""
+        """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
+        if entry.id <= self._link.copied_log:
+            return True
         return any(ids.first <= entry.id <= ids.last for ids in self._received)
 
     @cached_property
