@@ -34,13 +34,14 @@ INSTALLED_APPS = [
     "dbsettings",
     "django_spicy_id",
     "synchro",
+    "tests.odd",
     "tests.people",
     "tests.shop",
     "tests.spicy",
     "tests.unwatched",
 ]
 MIGRATION_MODULES = {
-    label: f"tests.initial.{label}" for label in ("capture", "people", "shop", "spicy", "unwatched")
+    label: f"tests.initial.{label}" for label in ("capture", "odd", "people", "shop", "spicy", "unwatched")
 }
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -71,4 +72,4 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 SYNCHRO_REMOTE = "remote"
-SYNCHRO_MODELS = ["shop", "spicy"]
+SYNCHRO_MODELS = ["shop", "odd", "spicy"]
