@@ -38,6 +38,8 @@ INSTALLED_APPS = [
     "tests.people",
     "tests.shop",
     "tests.spicy",
+    "tests.capture",
+    "tests.moving",
     "tests.unwatched",
 ]
 MIGRATION_MODULES = {
@@ -71,5 +73,7 @@ STATIC_URL = "/static/"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
+#: "signals" or "triggers".
+SYNCHRO_CAPTURE = os.environ.get("SYNCHRO_TEST_CAPTURE", "signals")
 SYNCHRO_REMOTE = "remote"
 SYNCHRO_MODELS = ["shop", "odd", "spicy"]

@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.engines.base import Engine, Row, chunks
+from synchro.engines.capture import SessionSwitch
 
 INCOMING = "synchro_incoming"
 
@@ -78,6 +79,11 @@ class MySQL(Engine):
         finally:
             if changed:
                 connection.enable_constraint_checking()
+
+    @contextmanager
+    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with SessionSwitch.off(connection):
+            yield
 
     def before_read_committed(self, connection: BaseDatabaseWrapper) -> None:
         if not connection.in_atomic_block:

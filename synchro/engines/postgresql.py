@@ -11,6 +11,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.engines.base import Engine, Row, quoted
+from synchro.engines.capture import TransactionSwitch
 
 INCOMING = "synchro_incoming"
 
@@ -103,6 +104,11 @@ class PostgreSQL(Engine):
                     f"SELECT setval(%s, %s) FROM {sequence} WHERE last_value < %s OR NOT is_called",
                     [sequence, highest, highest],
                 )
+
+    @contextmanager
+    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with TransactionSwitch.off(connection):
+            yield
 
     def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
         if not connection.savepoint_ids:  # the outermost block: nothing has been asked yet

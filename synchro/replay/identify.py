@@ -21,10 +21,11 @@ from synchro.conf import conf
 from synchro.exceptions import Ambiguous
 from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, key_of, to_text
 from synchro.models import Reference
+from synchro.natural import natural_fields
 from synchro.registry import Table
 from synchro.replay.columns import to_attribute
 from synchro.replay.link import Link
-from synchro.replay.natural import allows_many, finder, natural_fields, values_from_entry
+from synchro.replay.natural import allows_many, finder, values_from_entry
 from synchro.replay.read import Rows, as_key, select
 
 Naturals = Mapping[tuple[type[Model], Key], str]

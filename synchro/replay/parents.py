@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 
 from synchro.keys import AnyField, Key, key_fields, normalize, value_to_text
-from synchro.registry import Table
+from synchro.registry import Table, generic_keys
 from synchro.replay.identify import Identities, target_of
 from synchro.replay.link import Link
 from synchro.replay.read import Rows, as_key, select
@@ -84,10 +84,6 @@ def _targets_of(link: Link, field: AnyField, values: set[Any]) -> tuple[type[Mod
     by = [field.target_field]
     found = select(link.local, target, key_fields(target), by, [(value,) for value in values])
     return target, {as_key(row) for row in found}
-
-
-def generic_keys(model: type[Model]) -> list[GenericForeignKey]:
-    return [field for field in model._meta.private_fields if isinstance(field, GenericForeignKey)]
 
 
 def generic_targets(

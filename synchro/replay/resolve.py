@@ -20,7 +20,7 @@ from synchro.checkpoint import aware
 from synchro.conf import conf
 from synchro.keys import Key, to_text
 from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Receipt
-from synchro.registry import Table, watched_models
+from synchro.registry import Table, generic_keys, watched_models
 from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents
 from synchro.replay.identify import Identities, Identity
 from synchro.replay.link import Link
@@ -182,7 +182,7 @@ def _their_changes(link: Link, log: Log, changes: Changes, identities: Identitie
         remote = identity.remote if identity.exists or identity.gone is None else identity.gone
         if remote is not None:
             wanted.setdefault(model, []).append(remote)
-    return log.changes(min(change.date for change in changes.rows.values()), wanted)
+    return log.changes(min(aware(change.date) for change in changes.rows.values()), wanted)
 
 
 class _Judge:
@@ -220,6 +220,7 @@ class _Judge:
         theirs = self._theirs.rows.get((self._model, self._remote))
         fields = Table(self._model).fields
         ours = {f.name: date for f in fields if (date := self._change.changed_at(f.name))}
+        self._complete_generic_keys(ours)
         if theirs is None:
             self._plan.put(self._model, self._key, None if len(ours) == len(fields) else frozenset(ours))
             return
@@ -233,6 +234,13 @@ class _Judge:
             self._plan.put(self._model, self._key, won)
         else:
             self._plan.keep(self._model)
+
+    def _complete_generic_keys(self, ours: dict[str, datetime]) -> None:
+        """What the key of a generic foreign key means depends on its content type: they change together."""
+        for generic in generic_keys(self._model):
+            dates = [ours[name] for name in (generic.ct_field, generic.fk_field) if name in ours]
+            if dates:
+                ours[generic.ct_field] = ours[generic.fk_field] = max(dates)
 
     def _wins(self, fields: tuple[str, ...] | None, theirs: datetime, ours: datetime, change: Change) -> bool:
         """Whether LOCAL's change wins; the conflict is put on record."""

@@ -13,7 +13,7 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware, moved_by_a_run
-from synchro.exceptions import Busy, NotConfigured, NotReady, Refused
+from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, Refused, SynchroError
 from synchro.keys import Key
 from synchro.models import Batch, options
 from synchro.replay import signals
@@ -217,17 +217,19 @@ def synchronize_all(aliases: tuple[str, ...]) -> list[Report]:
     """
     Serve every REMOTE; one that fails holds back no other.
 
-    Raises the first error, after all have had their turn.
+    Raises the error of a single REMOTE, or `Incomplete` once all of several have had their turn.
     """
     if not aliases:
         raise NotConfigured(_("No REMOTE database specified in settings: name one in SYNCHRO_REMOTE."))
+    if len(aliases) == 1:
+        return [synchronize(aliases[0])]
     reports: list[Report] = []
-    errors: list[Exception] = []
+    errors: dict[str, SynchroError] = {}
     for alias in aliases:
         try:
             reports.append(synchronize(alias))
-        except Exception as error:  # noqa: BLE001  raised below, when the others had their turn
-            errors.append(error)
+        except SynchroError as error:
+            errors[alias] = error
     if errors:
-        raise errors[0]
+        raise Incomplete(reports, errors)
     return reports

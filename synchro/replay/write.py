@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from synchro.exceptions import Refused
 from synchro.keys import AnyField, Key, is_automatic, key_fields
-from synchro.registry import Table
+from synchro.registry import Table, generic_keys
 from synchro.replay.blame import blame
 from synchro.replay.coalesce import same_key_parents
 from synchro.replay.columns import Codec, default_of, to_attribute
@@ -29,7 +29,7 @@ from synchro.replay.link import Link
 from synchro.replay.listeners import hears_saves, hears_sets
 from synchro.replay.members import change_members
 from synchro.replay.order import parents_first
-from synchro.replay.parents import generic_keys, generic_places, generic_targets, generic_value
+from synchro.replay.parents import generic_places, generic_targets, generic_value
 from synchro.replay.read import Rows, as_key, as_values
 from synchro.replay.resolve import Plan
 

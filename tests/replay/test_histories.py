@@ -242,14 +242,16 @@ def steps(names: list[str]) -> st.SearchStrategy[list[Step]]:
     return st.lists(st.tuples(st.sampled_from(names), number, number), min_size=1, max_size=30)
 
 
-#: Finding the shortest history that fails takes minutes, so that is for whoever asks: SYNCHRO_TEST_SHRINK=1.
+#: For whoever looks for more: SYNCHRO_TEST_EXAMPLES=1000. With SYNCHRO_TEST_SHRINK=1 the shortest history
+#: that fails is looked for, which takes minutes.
+EXAMPLES = int(os.environ.get("SYNCHRO_TEST_EXAMPLES", "40"))
 _ASKED = "SYNCHRO_TEST_SHRINK" in os.environ
 PHASES = [phase for phase in Phase if _ASKED or phase not in (Phase.shrink, Phase.explain)]
 
 modest = settings(
     database=None,
     deadline=None,
-    max_examples=40,
+    max_examples=EXAMPLES,
     phases=PHASES,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
