@@ -270,7 +270,7 @@ class Identities:
             field.attname: to_attribute(field, value, connection)
             for field, value in zip(fields, values, strict=True)
         }
-        found = QuerySet(model, using=self._link.remote.alias).filter(**lookup)
+        found: QuerySet[Model] = QuerySet(model, using=self._link.remote.alias).filter(**lookup)
         return [key_of(instance, model) for instance in found]
 
     def _only_one(self, model: type[Model], key: Key, matches: list[Key]) -> Key:
@@ -303,9 +303,9 @@ class Identities:
         pk = key_fields(model)[0]
         for part in _parts([key for key in keys if key in here]):
             attributes = [to_attribute(pk, key, local.connection) for key in part]
-            instances = QuerySet(model, using=local.alias).filter(pk__in=attributes)
+            instances: Any = QuerySet(model, using=local.alias).filter(pk__in=attributes)
             for instance in instances:
-                yield key_of(instance, model), instance.natural_key()  # type: ignore[attr-defined]
+                yield key_of(instance, model), instance.natural_key()
         for key in keys:
             if key not in here and (text := self._naturals.get((model, key))):
                 yield key, json.loads(text)
