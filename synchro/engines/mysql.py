@@ -155,7 +155,8 @@ class MySQL(Engine):
                 if error.args and error.args[0] in (1142, 1143, 1227):  # command or access denied
                     return None
                 raise
-            return cursor.fetchall()
+            rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+            return rows
 
 
 class MariaDB(MySQL):

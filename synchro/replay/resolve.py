@@ -166,7 +166,7 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
         judge = _Judge(link, log, plan, change, identity, theirs)
         if key not in present[model]:
             plan.forgotten.setdefault(model, []).append(key)
-            if identity.exists:
+            if identity.exists and (identity.is_remembered or not change.is_born):
                 judge.deletion()
         elif identity.exists:
             judge.change()
