@@ -165,9 +165,10 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
         identity = identities.of(model, key)
         judge = _Judge(link, log, plan, change, identity, theirs)
         if key not in present[model]:
-            plan.forgotten.setdefault(model, []).append(key)
-            if identity.exists and (identity.is_remembered or not change.is_born):
-                judge.deletion()
+            is_known = identity.exists and (identity.is_remembered or not change.is_born)
+            # A row that REMOTE keeps will come back from there under the same key: who it is, is not forgotten.
+            if not is_known or judge.deletion():
+                plan.forgotten.setdefault(model, []).append(key)
         elif identity.exists:
             judge.change()
         else:
@@ -210,15 +211,16 @@ class _Judge:
         self._remote = identity.remote if identity.exists or identity.gone is None else identity.gone
         self._policy = policy_of(change.model)
 
-    def deletion(self) -> None:
-        """LOCAL has deleted it, REMOTE has it."""
+    def deletion(self) -> bool:
+        """LOCAL has deleted it, REMOTE has it. Returns whether it is deleted there too."""
         lines = (self._model, *same_key_parents(self._model))
         theirs = [t for m in lines if (t := self._theirs.rows.get((m, self._remote)))]
         latest = max(theirs, key=lambda change: change.date, default=None)
         if latest and not self._wins(None, latest.date, self._change.date, latest):
             self._plan.keep(self._model)
-        else:
-            self._plan.remove(self._model, self._identity.remote, self._key)
+            return False
+        self._plan.remove(self._model, self._identity.remote, self._key)
+        return True
 
     def addition(self) -> None:
         """LOCAL has it, REMOTE has not: it is new there, or was deleted there."""
