@@ -74,6 +74,18 @@ class Identities:
     def models(self) -> list[type[Model]]:
         return list(self._known)
 
+    def replaced(self) -> dict[type[Model], list[Key]]:
+        """REMOTE's keys of rows that references remember and that are gone, where the object has another row now."""
+        found: dict[type[Model], list[Key]] = {}
+        for model, known in self._known.items():
+            if keeps_references(model):
+                gone = [
+                    i.gone for i in known.values() if i.gone is not None and i.exists and i.gone != i.remote
+                ]
+                if gone:
+                    found[model] = gone
+        return found
+
     def known(self, model: type[Model]) -> dict[Key, Identity]:
         return self._known.setdefault(model, {})
 
@@ -157,15 +169,16 @@ class Identities:
             return
         if natural_fields(model) is not None:
             there = self._by_natural_columns(model, missing, lock)
+            there = self._without_successors(model, there)
         elif finder(model) is not None:
             there = self._by_natural_method(model, missing)
         else:
             there = {}
+        # A row that is gone and was known by its key comes back with it, so that all that names it is right again.
         here = self._rows.load(model, missing)
         owners = self._owners(model, {match for matches in there.values() for match in matches})
-        for key in sorted(
-            missing, key=lambda key: key not in here
-        ):  # those that are gone may take what is left
+        # Objects that are gone on LOCAL may take what is left.
+        for key in sorted(missing, key=lambda key: key not in here):
             identity = found[key]
             matches = [match for match in there.get(key, ()) if owners.setdefault(match, key) == key]
             for match in matches[1:]:
@@ -174,8 +187,6 @@ class Identities:
                 match = self._only_one(model, key, matches)
                 self._taken.setdefault(model, {})[match] = key
                 identity.gone, identity.remote, identity.exists = identity.remote, match, True
-            elif keeps_references(model) and key > self._link.baselines.get(model, 0):
-                identity.gone, identity.remote = identity.remote, None
 
     def _owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
         """
@@ -234,6 +245,21 @@ class Identities:
             if matches:
                 found[key] = sorted(matches)
         return found
+
+    def _without_successors(self, model: type[Model], found: dict[Key, list[Key]]) -> dict[Key, list[Key]]:
+        """A deleted object's natural key may be that of one that LOCAL has now; REMOTE's row is that one's."""
+        fields = natural_fields(model) or ()
+        gone = {
+            key: values
+            for key in found
+            if (text := self._naturals.get((model, key))) and not self._rows.load(model, [key])
+            if (values := values_from_entry(model, text)) is not None and None not in values
+        }
+        if not gone:
+            return found
+        rows = select(self._link.local, model, fields, fields, list(dict.fromkeys(gone.values())))
+        present = {tuple(row) for row in rows}
+        return {key: matches for key, matches in found.items() if gone.get(key) not in present}
 
     def _natural_values(
         self, model: type[Model], fields: tuple[AnyField, ...], keys: list[Key], lock: bool

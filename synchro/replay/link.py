@@ -63,6 +63,8 @@ class Link:
     begun: datetime = datetime.min
     #: Up to which automatic key of a model LOCAL is a copy of REMOTE.
     baselines: dict[type[Model], int] = field(default_factory=dict)
+    #: LOCAL was copied from REMOTE when REMOTE's log went up to this id.
+    copied_log: int = 0
     #: What the person who runs this should know.
     warnings: list[str] = field(default_factory=list)
 

@@ -124,7 +124,9 @@ class Log:
         return 0 if self.top else None
 
     def _is_known(self, entry: Entry, floor: int) -> bool:
-        """Whether LOCAL has received the entry, by a run in the other direction."""
+        """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
+        if entry.id <= self._link.copied_log:
+            return True
         return any(ids.first <= entry.id <= ids.last for ids in self._received)
 
     @cached_property
@@ -170,7 +172,18 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
             judge.change()
         else:
             judge.addition()
+    _spare_successors(plan, present, identities)
     return plan
+
+
+def _spare_successors(
+    plan: Plan, present: Mapping[type[Model], Mapping[Key, Any]], identities: Identities
+) -> None:
+    """A deleted object's row on REMOTE stays where one that LOCAL has now took it over, by its natural key."""
+    for model, removals in plan.removals.items():
+        taken = {identities.of(model, key).remote for key in present.get(model, ())}
+        for remote in taken & removals.keys():
+            del removals[remote]
 
 
 def _their_changes(link: Link, log: Log, changes: Changes, identities: Identities) -> Changes:

@@ -363,12 +363,20 @@ class Writer:
         return fields is None or column.name in fields
 
     def _insert(self, group: Group) -> None:
-        if not group.new:
-            return
-        given = (
-            [f for f in group.fields if f not in key_fields(group.model)] if self._hands_out(group) else None
-        )
-        fields = list(group.fields) if given is None else given
+        """Insert the new rows: those whose keys are known, and those that REMOTE gives their keys now."""
+        waiting = {key for key in group.new if self._identities.of(group.model, key).remote is None}
+        known = group.only(set(group.new) - waiting)
+        if known.new:
+            self._insert_rows(known, list(group.fields))
+            self._note_explicit(known)
+        if waiting:
+            own = key_fields(group.model)
+            handed_out = group.only(waiting)
+            keys = self._insert_rows(handed_out, [f for f in group.fields if f not in own], own[0].column)
+            self._learn_keys(handed_out, keys)
+
+    def _insert_rows(self, group: Group, fields: list[AnyField], returning: str | None = None) -> list[int]:
+        """Insert these columns, and the defaults of skipped ones; return the values of the column that is asked for."""
         extra = [f for f in Table(group.model).skipped if not f.has_db_default()]
         columns = [f.column for f in (*fields, *extra)]
         encode = Codec(fields, self._connection).encode
@@ -381,20 +389,10 @@ class Writer:
             for key in group.new
         ]
         table = group.model._meta.db_table
-        if given is None:
+        if returning is None:
             self._engine.insert(self._connection, table, columns, rows)
-            self._note_explicit(group)
-        else:
-            column = key_fields(group.model)[0].column
-            keys = self._engine.insert_returning(self._connection, table, columns, rows, column)
-            self._learn_keys(group, keys)
-
-    def _hands_out(self, group: Group) -> bool:
-        """Whether REMOTE has yet to give these rows their keys."""
-        return (
-            is_automatic(key_fields(group.model)[0])
-            and self._identities.of(group.model, group.new[0]).remote is None
-        )
+            return []
+        return self._engine.insert_returning(self._connection, table, columns, rows, returning)
 
     def _learn_keys(self, group: Group, keys: Sequence[Key]) -> None:
         place = group.fields.index(key_fields(group.model)[0])
