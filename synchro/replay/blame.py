@@ -101,7 +101,7 @@ class _Table:
             if not columns or any(row[column] is None for column in columns):
                 continue
             names = [by_column[column].name for column in columns]
-            if constraint["unique"] and columns != own and self._is_taken(own, columns, row, by_column):
+            if constraint["unique"] and self._is_taken(own, columns, row, by_column):
                 yield names, _("another row of REMOTE has this value, which must be unique")
 
     def _is_taken(

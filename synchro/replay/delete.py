@@ -202,7 +202,14 @@ def refuse_dangling(
         else:
             there = {row[0] for row in select(link.remote, model, [target], [target], asked)}
             lost = [value for value in asked if value[0] not in there]
-        found = select(link.remote, column.model, key_fields(column.model), [column], lost)
+        found = [
+            pk
+            for *pk, value in select(
+                link.remote, column.model, [*key_fields(column.model), column], [column], lost
+            )
+            # By REMOTE's own comparison there may be one that is spelt otherwise.
+            if still_there or not select(link.remote, model, [target], [target], [(value,)])
+        ]
         if found:
             raise Refused(
                 _(

@@ -254,18 +254,19 @@ class Writer:
             planned[key] = (every if written is None else written) - names
             return None
         if existing(self._link, target, [value], lock=False):
-            raise Refused(
-                _(
-                    "%(model)s %(key)s, column %(fields)s: it points at a row of %(target)s that LOCAL does not have, "
-                    "and REMOTE has another one under that key. The batch was rolled back; mend the row on LOCAL."
-                )
-                % {
-                    "model": model._meta.label,
-                    "key": to_text(model, key),
-                    "fields": ", ".join(sorted(names)),
-                    "target": target._meta.label,
-                }
+            names_of = {
+                "model": model._meta.label,
+                "key": to_text(model, key),
+                "fields": ", ".join(sorted(names)),
+                "target": target._meta.label,
+            }
+            text = _(
+                "%(model)s %(key)s, column %(fields)s: it points at a row of %(target)s that LOCAL does not have, "
+                "and REMOTE has another one under that key."
             )
+            if len(fields) == 1:
+                raise Refused(text % names_of + " " + _("The batch was rolled back; mend the row on LOCAL."))
+            self._link.warn(text % names_of)  # a generic reference may well point nowhere
         self._verbatim.add((model, key, fields))
         return value
 
