@@ -80,13 +80,15 @@ def _watched_line(sender: type[Model]) -> list[type[Model]]:
     """
     The watched models whose rows a save of `sender` writes, less those that another of them stands for.
 
-    An entry of a child stands for its parents' rows too, of which Django sends no signal.
+    An entry of a child stands for its parents' rows too, of which Django sends no signal, as far as they have its
+    key: a parent with a key of its own gets an entry of its own.
     """
     model = sender._meta.concrete_model
     if model is None:
         return []
     if is_watched(model):
-        return [model]
+        links = model._meta.parents.items()
+        return [model, *(parent for parent, link in links if link is not None and not link.primary_key)]
     return [found for parent in model._meta.parents for found in _watched_line(parent)]
 
 

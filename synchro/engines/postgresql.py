@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.engines.base import Engine, Row, quoted
+from synchro.engines.base import PREPARED, Engine, Row, quoted
 from synchro.engines.capture import TransactionSwitch
 
 INCOMING = "synchro_incoming"
@@ -144,10 +144,10 @@ class PostgreSQL(Engine):
         # Whoever inserts locks the table before it takes an id, and until it ends; every role may look.
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT virtualtransaction FROM pg_locks "
+                "SELECT CASE WHEN pid IS NULL THEN %s ELSE '' END || virtualtransaction FROM pg_locks "
                 "WHERE locktype = 'relation' AND relation = %s::regclass AND mode = 'RowExclusiveLock' "
                 "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
                 "AND pid IS DISTINCT FROM pg_backend_pid()",
-                [connection.ops.quote_name(table)],
+                [PREPARED, connection.ops.quote_name(table)],
             )
             return frozenset(name for (name,) in cursor.fetchall())

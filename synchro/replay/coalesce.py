@@ -52,6 +52,8 @@ class Change:
     natural_key: str | None = None
     #: When it was last deleted; None where it was not, or was added again since.
     deleted: datetime | None = None
+    #: Whether its first entry says that it was added: nothing of it can have been on REMOTE before.
+    is_born: bool = False
     #: The newest entry.
     entry: int = 0
     #: Whether an entry names this very table, rather than that of a child whose row includes this one.
@@ -145,6 +147,7 @@ def coalesce(entries: Iterable[Entry]) -> Changes:
             change = changes.rows.get((model, entry.key))
             if change is None:
                 change = changes.rows[model, entry.key] = Change(model, entry.key, entry.date)
+                change.is_born = entry.action == ADDITION
             change.add(entry, fields, own=model is entry.model)
     return changes
 

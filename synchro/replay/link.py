@@ -35,11 +35,15 @@ class Side:
         return int(manager.get_for_model(model, for_concrete_model=True).pk)
 
     def model_of(self, content_type_id: int) -> type[Model] | None:
-        """The model that a content type of this database stands for; None where it or its app is gone."""
+        """
+        The model that a content type of this database stands for (of a proxy, the one whose rows it shows); None
+        where it or its app is gone.
+        """
         try:
-            return ContentType.objects.db_manager(self.alias).get_for_id(content_type_id).model_class()
+            model = ContentType.objects.db_manager(self.alias).get_for_id(content_type_id).model_class()
         except ContentType.DoesNotExist:
             return None
+        return model._meta.concrete_model if model else None
 
 
 @dataclass

@@ -9,8 +9,9 @@ from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from synchro.keys import AnyField, Key, key_fields, normalize, value_to_text
+from synchro.keys import AnyField, Key, is_integer, key_fields, normalize, value_to_text
 from synchro.registry import Table, generic_keys
+from synchro.replay.columns import to_attribute
 from synchro.replay.identify import Identities, target_of
 from synchro.replay.link import Link
 from synchro.replay.read import Rows, as_key, select
@@ -119,6 +120,9 @@ def generic_places(model: type[Model], generic: GenericForeignKey) -> tuple[int,
     return fields.index(type_field), fields.index(key_field)
 
 
-def generic_value(field: AnyField, key: Key) -> Any:
-    """A key as the column of a generic foreign key holds it."""
+def generic_value(field: AnyField, target: type[Model], key: Key, here: Any, link: Link) -> Any:
+    """REMOTE's `key` as the column of a generic foreign key holds it, spelt as LOCAL spells its own (`here`)."""
+    own = key_fields(target)[0]
+    if isinstance(here, str) and is_integer(own) and not here.lstrip("-").isdecimal():
+        return str(to_attribute(own, key, link.remote.connection))  # such as a spicy id
     return normalize(field, key if isinstance(key, int) else value_to_text(key))

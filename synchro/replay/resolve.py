@@ -166,13 +166,24 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
         judge = _Judge(link, log, plan, change, identity, theirs)
         if key not in present[model]:
             plan.forgotten.setdefault(model, []).append(key)
-            if identity.exists:
+            if identity.exists and (identity.is_remembered or not change.is_born):
                 judge.deletion()
         elif identity.exists:
             judge.change()
         else:
             judge.addition()
+    _spare_successors(plan, present, identities)
     return plan
+
+
+def _spare_successors(
+    plan: Plan, present: Mapping[type[Model], Mapping[Key, Any]], identities: Identities
+) -> None:
+    """A deleted object's row on REMOTE stays where one that LOCAL has now took it over, by its natural key."""
+    for model, removals in plan.removals.items():
+        taken = {identities.of(model, key).remote for key in present.get(model, ())}
+        for remote in taken & removals.keys():
+            del removals[remote]
 
 
 def _their_changes(link: Link, log: Log, changes: Changes, identities: Identities) -> Changes:

@@ -24,6 +24,7 @@ from synchro.replay.entangled import Entangled
 from synchro.replay.form import next_batch
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
+from synchro.replay.order import parents_first
 from synchro.replay.parents import Vanished, add_parents
 from synchro.replay.prune import prune
 from synchro.replay.ranges import from_text
@@ -139,8 +140,9 @@ def _replay(
     with writing(link):
         hold_receipt(link, batch.number - 1)
         identities = Identities(link, rows, _natural_keys(changes))
-        for model, keys in changes.by_model().items():
-            identities.find(model, keys, lock=True)
+        by_model = changes.by_model()
+        for model in parents_first(by_model):  # a natural key may lead through a parent
+            identities.find(model, by_model[model], lock=True)
         _announce("identified", batch)
         plan = resolve(link, log, changes, rows, identities)
         expand(link, log, changes, identities, plan)
@@ -150,7 +152,7 @@ def _replay(
         writer = Writer(link, plan, rows, identities)
         writer.write()
         pairs = new_pairs(plan, identities)
-        sign_receipt(link, batch, pairs, plan)
+        sign_receipt(link, batch, pairs, plan, identities)
         _announce("written", batch)
     _announce("committed", batch)
     acknowledge(link, batch, pairs, plan, log.top, conflicts, changes.last)
