@@ -57,7 +57,7 @@ class Engine(ABC):
             condition, values = self.key_condition(connection, key, part)
             with connection.cursor() as cursor:
                 cursor.execute(start + condition + (self.lock_clause if lock else ""), values)
-                yield from iter(cursor)
+                yield from cursor.fetchall()
 
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]

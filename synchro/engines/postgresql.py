@@ -26,7 +26,11 @@ class PostgreSQL(Engine):
     ) -> tuple[str, Sequence[Any]]:
         if len(key) > 1:
             return super().key_condition(connection, key, keys)
-        return f"{quoted(connection, key[0])} = ANY(%s)", [[value for (value,) in keys]]
+        values = [value for (value,) in keys]
+        if all(type(value) is int for value in values):
+            # One literal, whose type PostgreSQL finds out by itself, instead of an adapted list.
+            return f"{quoted(connection, key[0])} = ANY(%s)", ["{" + ",".join(map(str, values)) + "}"]
+        return f"{quoted(connection, key[0])} = ANY(%s)", [values]
 
     def insert(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]

@@ -92,16 +92,15 @@ class Identities:
             candidates = self._by_parts(model, keys, lock)
         elif keeps_references(model):
             remembered = self._by_reference(model, keys)
-            candidates = {key: remembered.get(key, self._same_as_copied(model, key)) for key in keys}
+            copied = self._link.baselines.get(model, 0)
+            candidates = {key: remembered.get(key, key if key <= copied else None) for key in keys}
         elif is_automatic(key_fields(model)[0]) and not uses_same_key(model):
             candidates = dict.fromkeys(keys)
         else:
             candidates = {key: key for key in keys}
         there = existing(self._link, model, [c for c in candidates.values() if c is not None], lock)
         found = {
-            key: Identity(
-                candidate, candidate in there, is_remembered=key in remembered and candidate in there
-            )
+            key: Identity(candidate, candidate in there, key in remembered and candidate in there)
             for key, candidate in candidates.items()
         }
         if is_automatic(key_fields(model)[0]) and not uses_same_key(model):
@@ -145,9 +144,6 @@ class Identities:
             found.update({texts[here]: from_text(model, there) for here, there in pairs})
         return found
 
-    def _same_as_copied(self, model: type[Model], key: Key) -> Key | None:
-        return key if key <= self._link.baselines.get(model, 0) else None
-
     def _look_by_natural_key(self, model: type[Model], found: dict[Key, Identity], lock: bool) -> None:
         missing = [key for key, identity in found.items() if not identity.exists]
         if not missing:
@@ -158,11 +154,12 @@ class Identities:
             there = self._by_natural_method(model, missing)
         else:
             there = {}
+        with_references, copied = keeps_references(model), self._link.baselines.get(model, 0)
         for key in missing:
             identity = found[key]
             if key in there:
                 identity.gone, identity.remote, identity.exists = identity.remote, there[key], True
-            elif keeps_references(model) and key > self._link.baselines.get(model, 0):
+            elif with_references and key > copied:
                 identity.gone, identity.remote = identity.remote, None
 
     def _by_natural_columns(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, Key]:
@@ -279,8 +276,10 @@ def target_of(field: AnyField) -> type[Model] | None:
 def existing(link: Link, model: type[Model], keys: Collection[Key], lock: bool) -> set[Key]:
     """Which of these keys REMOTE has."""
     fields = key_fields(model)
-    values = [(key,) if len(fields) == 1 else key for key in dict.fromkeys(keys)]
-    return {as_key(row) for row in select(link.remote, model, fields, fields, values, lock)}
+    if len(fields) == 1:
+        values = [(key,) for key in dict.fromkeys(keys)]
+        return {key for (key,) in select(link.remote, model, fields, fields, values, lock)}
+    return {tuple(row) for row in select(link.remote, model, fields, fields, list(dict.fromkeys(keys)), lock)}
 
 
 def _parts(values: list[Any], size: int = 5000) -> Iterable[list[Any]]:

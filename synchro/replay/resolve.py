@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -86,6 +86,10 @@ class Log:
         self._floor: tuple[datetime, int] | None = None
         self.top = 0
 
+    def has_news(self, since: datetime) -> bool:
+        """Whether it has entries that can be newer than a moment of LOCAL's clock."""
+        return self._find_floor(since + self._link.offset - DISORDER) is not None
+
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
         floor = self._find_floor(since + self._link.offset - DISORDER)
@@ -159,6 +163,9 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
     plan = Plan()
     theirs = _their_changes(link, log, changes, identities)
     present = {model: rows.load(model, keys) for model, keys in changes.by_model().items()}
+    if not theirs.rows:
+        _all_stand(changes, present, identities, plan)
+        return plan
     for (model, key), change in changes.rows.items():
         identity = identities.of(model, key)
         judge = _Judge(link, log, plan, change, identity, theirs)
@@ -173,8 +180,41 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
     return plan
 
 
+def _all_stand(
+    changes: Changes,
+    present: Mapping[type[Model], Mapping[Key, Any]],
+    identities: Identities,
+    plan: Plan,
+) -> None:
+    """What `_Judge` decides where REMOTE has changed none of the rows."""
+    for model, keys in changes.by_model().items():
+        here, known = present[model], identities.known(model)
+        puts = plan.puts.setdefault(model, {}) if here else {}
+        for key in keys:
+            identity = known[key]
+            if key in here:
+                change = changes.rows[model, key]
+                is_part = identity.exists and change.whole is None
+                puts[key] = _synchronized(model, tuple(change.fields)) if is_part else None
+            else:
+                plan.forgotten.setdefault(model, []).append(key)
+                if identity.exists:
+                    plan.remove(model, identity.remote, key)
+
+
+@lru_cache(maxsize=10_000)
+def _synchronized(model: type[Model], names: tuple[str, ...]) -> frozenset[str] | None:
+    """Those of the named fields that are synchronized; None where these are all."""
+    fields = Table(model).fields
+    found = frozenset(field.name for field in fields if field.name in names)
+    return None if len(found) == len(fields) else found
+
+
 def _their_changes(link: Link, log: Log, changes: Changes, identities: Identities) -> Changes:
     if link.peer_there is None or not changes.rows:
+        return Changes()
+    since = min([change.date for change in changes.rows.values()])
+    if not log.has_news(since):
         return Changes()
     wanted: dict[type[Model], list[Key]] = {}
     for model, key in changes.rows:
@@ -182,7 +222,7 @@ def _their_changes(link: Link, log: Log, changes: Changes, identities: Identitie
         remote = identity.remote if identity.exists or identity.gone is None else identity.gone
         if remote is not None:
             wanted.setdefault(model, []).append(remote)
-    return log.changes(min(change.date for change in changes.rows.values()), wanted)
+    return log.changes(since, wanted)
 
 
 class _Judge:

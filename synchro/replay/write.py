@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -100,12 +101,10 @@ class Writer:
         for model in models:
             if not is_automatic(key_fields(model)[0]):
                 continue
-            new = [
-                i for key in self._plan.puts[model] if (i := self._identities.of(model, key)).remote is None
-            ]
-            explicit = [
-                i.remote for key in self._plan.puts[model] if (i := self._identities.of(model, key)).remote
-            ]
+            known = self._identities.known(model)
+            identities = [known[key] for key in self._plan.puts[model]]
+            new = [identity for identity in identities if identity.remote is None]
+            explicit = [identity.remote for identity in identities if identity.remote is not None]
             if new:
                 table, column = model._meta.db_table, key_fields(model)[0].column
                 above = max(explicit, default=0)
@@ -128,8 +127,9 @@ class Writer:
             self._write_group(group)
         self._count(self.tally.added, model, len(group.new))
         self._count(self.tally.changed, model, len(group.old))
+        known = self._identities.known(model)
         for key in group.new:
-            self._identities.of(model, key).exists = True
+            known[key].exists = True
         return group
 
     def _split(self, group: Group) -> tuple[Group, Group]:
@@ -141,13 +141,13 @@ class Writer:
     def _group(self, model: type[Model]) -> Group:
         planned = self._plan.puts[model]
         rows, unsettled = self._translated(model, list(planned))
-        of = self._identities.of
+        known = self._identities.known(model)
         return Group(
             model,
             Table(model).fields,
             rows,
-            new=[key for key in rows if not of(model, key).exists],
-            old={key: planned[key] for key in rows if of(model, key).exists},
+            new=[key for key in rows if not known[key].exists],
+            old={key: planned[key] for key in rows if known[key].exists},
             unsettled=unsettled,
         )
 
@@ -204,14 +204,15 @@ class Writer:
     def _set_own_keys(
         self, model: type[Model], fields: Sequence[AnyField], rows: dict[Key, list[Any]]
     ) -> None:
-        own = key_fields(model)
+        own, known = key_fields(model), self._identities.known(model)
         places = [fields.index(f) for f in own]
-        for key, row in rows.items():
-            identity = self._identities.of(model, key)
-            if any(f.remote_field is not None for f in own):
-                identity.remote = as_key([row[place] for place in places])
-            elif len(own) == 1:
-                row[places[0]] = identity.remote
+        if any(f.remote_field is not None for f in own):
+            for key, row in rows.items():
+                known[key].remote = as_key([row[place] for place in places])
+        elif len(own) == 1:
+            (place,) = places
+            for key, row in rows.items():
+                row[place] = known[key].remote
 
     # -- by statements ------------------------------------------------------------------------------------------
 
@@ -290,15 +291,9 @@ class Writer:
         fields = list(group.fields) if given is None else given
         extra = [f for f in Table(group.model).skipped if not f.has_db_default()]
         columns = [f.column for f in (*fields, *extra)]
-        encode = Codec(fields, self._connection).encode
-        places = [group.fields.index(f) for f in fields]
-        rows = [
-            [
-                *encode([group.rows[key][place] for place in places]),
-                *(default_of(group.model, f, self._connection) for f in extra),
-            ]
-            for key in group.new
-        ]
+        rows: Sequence[Sequence[Any]] = self._encoded(group, fields, group.new)
+        if extra:
+            rows = [[*row, *(default_of(group.model, f, self._connection) for f in extra)] for row in rows]
         table = group.model._meta.db_table
         if given is None:
             self._engine.insert(self._connection, table, columns, rows)
@@ -307,6 +302,15 @@ class Writer:
             column = key_fields(group.model)[0].column
             keys = self._engine.insert_returning(self._connection, table, columns, rows, column)
             self._learn_keys(group, keys)
+
+    def _encoded(self, group: Group, fields: Sequence[AnyField], keys: Iterable[Key]) -> Sequence[Sequence[Any]]:
+        """These fields of the rows as REMOTE's driver takes them."""
+        rows: list[Any] = [group.rows[key] for key in keys]
+        if tuple(fields) != group.fields:
+            places = [group.fields.index(f) for f in fields]
+            pick = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
+            rows = list(map(pick, rows))
+        return Codec(fields, self._connection).encode_all(rows)
 
     def _hands_out(self, group: Group) -> bool:
         """Whether REMOTE has yet to give these rows their keys."""
@@ -336,9 +340,7 @@ class Writer:
             fields = [f for f in group.fields if f in own or names is None or f.name in names]
             if len(fields) == len(own):
                 continue
-            encode = Codec(fields, self._connection).encode
-            places = [group.fields.index(f) for f in fields]
-            rows = [encode([group.rows[key][place] for place in places]) for key in several]
+            rows = self._encoded(group, fields, several)
             columns = [f.column for f in fields]
             self._engine.update(
                 self._connection, group.model._meta.db_table, columns, [f.column for f in own], rows
