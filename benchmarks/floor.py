@@ -38,7 +38,9 @@ def upsert_by_copy(source: str) -> float:
         connections["default"].cursor() as here,
         connections["remote"].cursor() as there,
     ):
-        there.execute(f"CREATE TEMPORARY TABLE floor_incoming ON COMMIT DROP AS SELECT {names} FROM {TABLE} LIMIT 0")
+        there.execute(
+            f"CREATE TEMPORARY TABLE floor_incoming ON COMMIT DROP AS SELECT {names} FROM {TABLE} LIMIT 0"
+        )
         with (
             here.copy(f"COPY (SELECT {names} FROM {source}) TO STDOUT") as out,
             there.copy("COPY floor_incoming FROM STDIN") as into,

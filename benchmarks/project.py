@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -31,8 +31,11 @@ def is_available(backend: str) -> bool:
 
 
 @contextmanager
-def project(local: str, remote: str, **more: Any) -> Iterator[None]:
-    """Django is set up with empty, migrated databases of these backends. Once in a process."""
+def project(local: str, remote: str, names: Mapping[str, str] | None = None, **more: Any) -> Iterator[None]:
+    """
+    Django is set up with empty, migrated databases of these backends, or with those that another process has made,
+    by their `names`. Once in a process.
+    """
     with tempfile.TemporaryDirectory() as folder:
         settings.configure(
             DATABASES={
@@ -57,7 +60,7 @@ def project(local: str, remote: str, **more: Any) -> Iterator[None]:
             **more,
         )
         django.setup()
-        with _databases():
+        with _databases() if names is None else _databases_of(names):
             yield
 
 
@@ -79,3 +82,13 @@ def _databases() -> Iterator[None]:
             connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
             stack.callback(connection.creation.destroy_test_db, old, verbosity=0)
         yield
+
+
+@contextmanager
+def _databases_of(names: Mapping[str, str]) -> Iterator[None]:
+    from django.db import connections
+
+    for alias, name in names.items():
+        connections[alias].settings_dict["NAME"] = name
+    yield
+    connections.close_all()

@@ -28,11 +28,15 @@ Times = dict[str, float]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--pairs", nargs="+", default=PAIRS)
-    parser.add_argument("--batch", type=int, help="SYNCHRO_BATCH_SIZE, where the default is not to be measured")
+    parser.add_argument(
+        "--batch", type=int, help="SYNCHRO_BATCH_SIZE, where the default is not to be measured"
+    )
     parser.add_argument("--profile", action="store_true", help="print where the time goes instead of ratios")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -43,7 +47,9 @@ def main() -> None:
             print(json.dumps(measure(options.rows, options.rounds, options.profile)))
         return
     print(f"{options.rows:,} rows, best of {options.rounds} rounds; rows per second")
-    print(f"{'pair':24}{'change':22}{'floor':>10}{'same keys':>12}{'ratio':>8}{'references':>12}{'Bucardo':>9}")
+    print(
+        f"{'pair':24}{'change':22}{'floor':>10}{'same keys':>12}{'ratio':>8}{'references':>12}{'Bucardo':>9}"
+    )
     for pair in options.pairs:
         if all(is_available(side) for side in pair.split("-")):
             show(pair, options.rows, in_a_process(pair, sys.argv[1:]))
@@ -87,7 +93,11 @@ def measure(rows: int, rounds: int, profile: bool) -> Times:
                 keep(best, f"{model._meta.model_name} {kind}", seconds)
                 if model is Item:
                     there = kind != "delete"
-                    keep(best, f"floor {kind}", upsert(source) if there else floor.delete_keys(range(1, rows + 1)))
+                    keep(
+                        best,
+                        f"floor {kind}",
+                        upsert(source) if there else floor.delete_keys(range(1, rows + 1)),
+                    )
     return best
 
 

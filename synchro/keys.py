@@ -87,6 +87,8 @@ def normalize(field: AnyField, value: Any) -> Any:
 
 def to_text(model: type[Model], key: Key) -> str:
     """The one spelling in which entries and references name the object."""
+    if type(key) is int:  # the usual case, for the sake of speed
+        return str(key)
     fields = key_fields(model)
     if len(fields) == 1:
         return value_to_text(key)

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from synchro.conf import conf
 from synchro.exceptions import Ambiguous
-from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, key_of, to_text
+from synchro.keys import AnyField, Key, is_automatic, key_fields, key_of, key_reader, to_text
 from synchro.models import Reference
 from synchro.registry import Table
 from synchro.replay.columns import to_attribute
@@ -133,16 +133,16 @@ class Identities:
 
     def _by_reference(self, model: type[Model], keys: list[Key]) -> dict[Key, Key]:
         texts = {to_text(model, key): key for key in keys}
-        references = Reference.objects.using(self._link.local.alias).filter(
-            peer_id=self._link.peer.pk, content_type_id=self._link.local.content_type_id(model)
+        side, read = self._link.local, key_reader(model)
+        pairs = side.engine.select(
+            side.connection,
+            Reference._meta.db_table,
+            ["local_object_id", "remote_object_id"],
+            ["local_object_id"],
+            [(text,) for text in texts],
+            where={"peer_id": self._link.peer.pk, "content_type_id": side.content_type_id(model)},
         )
-        found = {}
-        for part in _parts(list(texts)):
-            pairs = references.filter(local_object_id__in=part).values_list(
-                "local_object_id", "remote_object_id"
-            )
-            found.update({texts[here]: from_text(model, there) for here, there in pairs})
-        return found
+        return {texts[here]: read(there) for here, there in pairs}
 
     def _look_by_natural_key(self, model: type[Model], found: dict[Key, Identity], lock: bool) -> None:
         missing = [key for key, identity in found.items() if not identity.exists]

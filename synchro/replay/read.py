@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from typing import Any
 
 from django.db.models import Model
@@ -54,12 +54,18 @@ def select(
 
 
 class Rows:
-    """LOCAL's rows that the batch has to do with, each read once."""
+    """LOCAL's rows that the batch has to do with, as values or as lines."""
 
     def __init__(self, side: Side) -> None:
         self._side = side
+        #: Of models whose rows need no values: the rows that there are, as LOCAL's server spells them.
+        self.lines: dict[type[Model], dict[Key, bytes]] = {}
         self._found: dict[type[Model], dict[Key, Sequence[Any]]] = {}
         self._asked: dict[type[Model], set[Key]] = {}
+
+    def present(self, model: type[Model], keys: Collection[Key]) -> Container[Key]:
+        """Which of these rows LOCAL has."""
+        return self.lines[model] if model in self.lines else self.load(model, keys)
 
     def load(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Sequence[Any]]:
         """The rows of `model` by key, in the order of its table's fields; keys that LOCAL lacks are left out."""

@@ -7,7 +7,7 @@ over the range of ids that can be newer than the oldest change of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
@@ -162,7 +162,7 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
     """Decide for each row of the batch. `identities` and `rows` know them all."""
     plan = Plan()
     theirs = _their_changes(link, log, changes, identities)
-    present = {model: rows.load(model, keys) for model, keys in changes.by_model().items()}
+    present = {model: rows.present(model, keys) for model, keys in changes.by_model().items()}
     if not theirs.rows:
         _all_stand(changes, present, identities, plan)
         return plan
@@ -182,14 +182,14 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
 
 def _all_stand(
     changes: Changes,
-    present: Mapping[type[Model], Mapping[Key, Any]],
+    present: Mapping[type[Model], Container[Key]],
     identities: Identities,
     plan: Plan,
 ) -> None:
     """What `_Judge` decides where REMOTE has changed none of the rows."""
     for model, keys in changes.by_model().items():
         here, known = present[model], identities.known(model)
-        puts = plan.puts.setdefault(model, {}) if here else {}
+        puts: dict[Key, frozenset[str] | None] = {}
         for key in keys:
             identity = known[key]
             if key in here:
@@ -200,6 +200,8 @@ def _all_stand(
                 plan.forgotten.setdefault(model, []).append(key)
                 if identity.exists:
                     plan.remove(model, identity.remote, key)
+        if puts:
+            plan.puts[model] = puts
 
 
 @lru_cache(maxsize=10_000)

@@ -31,6 +31,7 @@ from synchro.replay.listeners import hears_saves, hears_sets
 from synchro.replay.members import change_members
 from synchro.replay.order import parents_first
 from synchro.replay.parents import generic_keys, generic_places, generic_targets, generic_value
+from synchro.replay.passing import write_lines
 from synchro.replay.read import Rows, as_key, as_values
 from synchro.replay.resolve import Plan
 
@@ -78,10 +79,12 @@ class Writer:
         self.tally = Tally()
         #: Highest explicit key written, by model: the database must not hand it out again.
         self._highest: dict[type[Model], int] = {}
-        self._reserved: dict[type[Model], int] = {}
+        #: Whether anybody listens to what is written.
+        self._is_heard = True
 
     def write(self) -> None:
         models = parents_first(self._plan.puts)
+        self._is_heard = any(hears_saves(model) or hears_sets(model) for model in models)
         self._reserve_keys(models)
         groups = [self._put(model) for model in models]
         self._settle([group for group in groups if group.unsettled])
@@ -115,6 +118,9 @@ class Writer:
     # -- rows ---------------------------------------------------------------------------------------------------
 
     def _put(self, model: type[Model]) -> Group:
+        passed = self._pass(model)
+        if passed is not None:
+            return passed
         group = self._group(model)
         if hears_sets(model):
             change_members(self._link, model, [as_key(group.rows[key]) for key in group.new], "add")
@@ -125,11 +131,30 @@ class Writer:
             self._run(own, lambda: self._update(own, own.rows))
         else:
             self._write_group(group)
-        self._count(self.tally.added, model, len(group.new))
-        self._count(self.tally.changed, model, len(group.old))
-        known = self._identities.known(model)
+        self._written(group)
+        return group
+
+    def _written(self, group: Group) -> None:
+        self._count(self.tally.added, group.model, len(group.new))
+        self._count(self.tally.changed, group.model, len(group.old))
+        known = self._identities.known(group.model)
         for key in group.new:
             known[key].exists = True
+
+    def _pass(self, model: type[Model]) -> Group | None:
+        """Write rows that need not become values; None where they have to, and then nothing is written."""
+        lines, planned = self._rows.lines.get(model), self._plan.puts[model]
+        if lines is None or self._is_heard or not planned.keys() <= lines.keys():
+            return None
+        known = self._identities.known(model)
+        new = [key for key in planned if not known[key].exists]
+        old = {key: names for key, names in planned.items() if known[key].exists}
+        if not write_lines(self._link.remote, model, lines, known, new, old):
+            return None
+        group = Group(model, Table(model).fields, {}, new, old, set())
+        if new:
+            self._note_explicit(group)
+        self._written(group)
         return group
 
     def _split(self, group: Group) -> tuple[Group, Group]:
@@ -181,7 +206,7 @@ class Writer:
         self,
         model: type[Model],
         generic: Any,
-        here: Mapping[Key, list[Any]],
+        here: Mapping[Key, Sequence[Any]],
         rows: Mapping[Key, list[Any]],
         unsettled: set[Key],
     ) -> None:
@@ -303,7 +328,9 @@ class Writer:
             keys = self._engine.insert_returning(self._connection, table, columns, rows, column)
             self._learn_keys(group, keys)
 
-    def _encoded(self, group: Group, fields: Sequence[AnyField], keys: Iterable[Key]) -> Sequence[Sequence[Any]]:
+    def _encoded(
+        self, group: Group, fields: Sequence[AnyField], keys: Iterable[Key]
+    ) -> Sequence[Sequence[Any]]:
         """These fields of the rows as REMOTE's driver takes them."""
         rows: list[Any] = [group.rows[key] for key in keys]
         if tuple(fields) != group.fields:
@@ -328,7 +355,8 @@ class Writer:
     def _note_explicit(self, group: Group) -> None:
         (own, *more) = key_fields(group.model)
         if not more and is_automatic(own):
-            keys: list[Any] = [self._identities.of(group.model, key).remote for key in group.new]
+            known = self._identities.known(group.model)
+            keys: list[Any] = [known[key].remote for key in group.new]
             self._highest[group.model] = max([self._highest.get(group.model, 0), *keys])
 
     def _update(self, group: Group, keys: Iterable[Key]) -> None:
