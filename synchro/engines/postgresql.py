@@ -86,7 +86,9 @@ class PostgreSQL(Engine):
         names = ", ".join(quoted(connection, column) for column in columns)
         condition, values = self.key_condition(connection, columns[:1], keys)
         sql = f"COPY (SELECT {names} FROM {quoted(connection, table)} WHERE {condition}) TO STDOUT"
-        with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(sql, values) as copy:
+        # COPY binds no values on the server, and Django's cursor for debugging takes none.
+        whole = connection.Database.ClientCursor(connection.connection).mogrify(sql, values)
+        with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(whole) as copy:
             for data in copy:  # one row each, and no tab stands in a value
                 line = bytes(data)
                 yield line[: line.find(b"\t")] if len(columns) > 1 else line[:-1], line

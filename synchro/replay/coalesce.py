@@ -139,20 +139,39 @@ class Changes:
 def coalesce(entries: Iterable[Entry]) -> Changes:
     """One `Change` per row; of a child in multi-table inheritance also one for each parent's row."""
     changes = Changes()
+    rows = changes.rows
     for entry in entries:
         changes.entries += 1
-        changes.last = entry.date if changes.last is None else max(changes.last, entry.date)
+        if changes.last is None or changes.last < entry.date:
+            changes.last = entry.date
         if entry.action == M2M_CHANGE:
             for m2m in sets_of(entry):
                 changes.sets.setdefault(m2m, SetChange()).add(entry.date, members_of(m2m, entry))
             continue
         for model, fields in tables_of(entry.model, entry.fields, entry.action == DELETION):
             place = (model, entry.key)
-            change = changes.rows.get(place)
+            change = rows.get(place)
             if change is None:
-                change = changes.rows[place] = Change(model, entry.key, entry.date)
-            change.add(entry, fields, model is entry.model)
+                rows[place] = _first(model, entry, fields)
+            else:
+                change.add(entry, fields, model is entry.model)
     return changes
+
+
+def _first(model: type[Model], entry: Entry, fields: tuple[str, ...] | None) -> Change:
+    """What `Change.add` makes of the first entry of a row, which most often is the only one."""
+    date, is_deletion = entry.date, entry.action == DELETION
+    return Change(
+        model,
+        entry.key,
+        date,
+        date if fields is None else None,
+        {} if fields is None else dict.fromkeys(fields, date),
+        entry.natural_key if is_deletion else None,
+        date if is_deletion else None,
+        entry.id,
+        model is entry.model,
+    )
 
 
 @lru_cache(maxsize=10_000)
