@@ -84,7 +84,24 @@ class Log:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._floor: tuple[datetime, int] | None = None
+        self._taken = 0
         self.top = 0
+
+    def note_received(self) -> None:
+        """
+        To be called before LOCAL's rows are read: they do not know yet what LOCAL receives from then on, by a run in
+        the other direction.
+        """
+        if self._link.peer_there is None:
+            return
+        receipts = Receipt.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk)
+        taken = receipts.values_list("batch", flat=True).first() or 0
+        if taken != self._taken:
+            self._taken = taken
+            self._forget_received()
+
+    def _forget_received(self) -> None:
+        self.__dict__.pop("_received", None)
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
@@ -110,6 +127,7 @@ class Log:
         self.top = log.aggregate(top=Max("id"))["top"] or 0
         if self._floor is not None and self._floor[0] <= since:
             return self._floor[1] if self._floor[1] < self.top else None
+        self._forget_received()
         back = 0
         while (candidate := self.top - back) > 0:
             at, date = log.filter(id__gte=candidate).order_by("id").values_list("id", "date").first() or (
@@ -129,15 +147,14 @@ class Log:
 
     @cached_property
     def _received(self) -> list[Range]:
-        receipt = Receipt.objects.filter(peer_id=self._link.peer.pk).using(self._link.local.alias).first()
-        if receipt is None:
+        if not self._taken:
             return []
         node = Node.objects.using(self._link.remote.alias).get(pk=1)
         batches = Batch.objects.using(self._link.remote.alias).filter(number__gt=node.forgotten)
         floor = self._floor[1] if self._floor else 0
         found: list[Range] = []
         for text in (
-            batches.filter(number__lte=receipt.batch).order_by("-number").values_list("ranges", flat=True)
+            batches.filter(number__lte=self._taken).order_by("-number").values_list("ranges", flat=True)
         ):
             ranges = list(ranges_from_text(text))
             if ranges and max(ids.last for ids in ranges) <= floor:
@@ -163,9 +180,10 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
         identity = identities.of(model, key)
         judge = _Judge(link, log, plan, change, identity, theirs)
         if key not in present[model]:
-            plan.forgotten.setdefault(model, []).append(key)
-            if identity.exists:
-                judge.deletion()
+            removed = identity.exists and judge.deletion()
+            # Where the deletion's own entry is still to come, it will need the reference to find the row.
+            if removed or not identity.exists or change.deleted is not None:
+                plan.forgotten.setdefault(model, []).append(key)
         elif identity.exists:
             judge.change()
         else:
@@ -197,15 +215,16 @@ class _Judge:
         self._remote = identity.remote if identity.exists or identity.gone is None else identity.gone
         self._policy = policy_of(change.model)
 
-    def deletion(self) -> None:
-        """LOCAL has deleted it, REMOTE has it."""
+    def deletion(self) -> bool:
+        """LOCAL has deleted it, REMOTE has it. Gives whether it goes there too."""
         lines = (self._model, *same_key_parents(self._model))
         theirs = [t for m in lines if (t := self._theirs.rows.get((m, self._remote)))]
         latest = max(theirs, key=lambda change: change.date, default=None)
         if latest and not self._wins(None, latest.date, self._change.date, latest):
             self._plan.keep(self._model)
-        else:
-            self._plan.remove(self._model, self._identity.remote, self._key)
+            return False
+        self._plan.remove(self._model, self._identity.remote, self._key)
+        return True
 
     def addition(self) -> None:
         """LOCAL has it, REMOTE has not: it is new there, or was deleted there."""
