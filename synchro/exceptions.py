@@ -29,6 +29,10 @@ class NotReady(SynchroError):
     """LOCAL or REMOTE lacks something that the run needs: a table, a column, a permission, a connection."""
 
 
+class Interrupted(SynchroError):
+    """A connection broke, or another transaction was in the way, again and again."""
+
+
 class Refused(SynchroError):
     """REMOTE refused a change."""
 

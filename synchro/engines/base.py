@@ -200,6 +200,13 @@ class Engine(ABC):
         """Whether each statement of the present transaction sees what others have committed up to then."""
         return True
 
+    @abstractmethod
+    def is_passing(self, error: BaseException) -> bool:
+        """
+        Whether `error`, of Django or of the driver, may well not come again: a lost connection, a server that is
+        just being restarted, a deadlock, a lock that somebody else held for too long.
+        """
+
     # -- the life of the database -------------------------------------------------------------------------------
 
     @abstractmethod

@@ -18,6 +18,11 @@ from synchro.engines.capture import SessionSwitch
 
 INCOMING = "synchro_incoming"
 
+#: A lock that was not granted, a deadlock, a row that changed meanwhile; too many connections, a server that is shut
+#: down, a connection that it has ended; a server that cannot be reached, has gone away, or is lost in a query. (0 is
+#: what the driver says of a connection that is closed.)
+PASSING = {1205, 1213, 1020, 1040, 1053, 1927, 4031, 2002, 2003, 2006, 2013, 2055, 0}
+
 #: How often MariaDB is asked for its open transactions, and after how many seconds it looks for them anew.
 ATTEMPTS, RENEWED_AFTER = 5, 0.11
 
@@ -103,6 +108,12 @@ class MySQL(Engine):
             return bool(cursor.fetchone()[0] == "READ-COMMITTED")
 
     isolation_variable = "transaction_isolation"
+
+    def is_passing(self, error: BaseException) -> bool:
+        name = type(error).__name__
+        return (
+            name in ("OperationalError", "InterfaceError") and bool(error.args) and error.args[0] in PASSING
+        )
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

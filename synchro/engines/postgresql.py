@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
+import psycopg
+from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.engines.base import PREPARED, Engine, Row, quoted
@@ -17,6 +19,9 @@ INCOMING = "synchro_incoming"
 
 #: What decides how a server spells values.
 SPELLING = ("DateStyle", "IntervalStyle", "client_encoding")
+#: Serialization failure, deadlock, a lock that was not granted, too many connections, and a server that is shut down,
+#: has crashed, or is starting. (All of class 08 are lost connections.)
+PASSING = {"40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"}
 
 
 class PostgreSQL(Engine):
@@ -183,6 +188,14 @@ class PostgreSQL(Engine):
         with connection.cursor() as cursor:
             cursor.execute("SHOW transaction_isolation")
             return bool(cursor.fetchone()[0] == "read committed")
+
+    def is_passing(self, error: BaseException) -> bool:
+        cause = error.__cause__ if isinstance(error, Error) else error
+        if not isinstance(cause, psycopg.Error):
+            return False
+        if cause.sqlstate is None:  # not said by the server: the connection is gone
+            return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+        return cause.sqlstate[:2] == "08" or cause.sqlstate in PASSING
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

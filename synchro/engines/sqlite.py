@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
+from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.engines.base import Engine, Row, quoted
@@ -99,6 +100,11 @@ class SQLite(Engine):
         table = connection.ops.quote_name(ContentType._meta.db_table)
         with connection.cursor() as cursor:
             cursor.execute(f"DELETE FROM {table} WHERE 0")
+
+    def is_passing(self, error: BaseException) -> bool:
+        cause = error.__cause__ if isinstance(error, Error) else error
+        code = getattr(cause, "sqlite_errorcode", None)
+        return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         return datetime.now(UTC)

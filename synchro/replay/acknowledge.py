@@ -24,7 +24,7 @@ from synchro.replay.resolve import Decision, Plan
 Pairs = Mapping[type[Model], Mapping[Key, Key]]
 
 
-def hold_receipt(link: Link, expected: int) -> None:
+def hold_receipt(link: Link) -> None:
     """
     First thing in REMOTE's transaction: keep the receipt to ourselves, so that nobody else applies this batch.
 
@@ -35,7 +35,7 @@ def hold_receipt(link: Link, expected: int) -> None:
     receipts = Receipt.objects.using(link.remote.alias)
     receipts.get_or_create(peer_id=link.peer_there.pk)
     receipt = receipts.select_for_update().get(peer_id=link.peer_there.pk)
-    if receipt.batch > expected:
+    if receipt.batch != link.arrived:
         raise UnknownState(
             _("Another run has taken batch %(number)d to the database “%(alias)s” meanwhile.")
             % {"number": receipt.batch, "alias": link.remote.alias}
@@ -78,14 +78,18 @@ def acknowledge(
     """LOCAL's transaction afterwards: the same pairs from its side, the conflicts, and the checkpoint."""
     with transaction.atomic(using=link.local.alias):
         link.local.engine.begin_writing(link.local.connection)
+        Conflict.objects.using(link.local.alias).bulk_create(conflicts, batch_size=500)
+        checkpoints = Checkpoint.objects.using(link.local.alias).filter(peer_id=link.peer.pk)
+        checkpoint = checkpoints.select_for_update().first()
+        if checkpoint is not None and checkpoint.batch >= batch.number:
+            return  # We were taken for dead, and another run has adopted all this, and may have gone on.
         for model, keys in plan.forgotten.items():
             if keeps_references(model):
                 _forget(link.local, link.peer.pk, model, keys)
         for model, found in pairs.items():
             _remember(link.local, link.peer.pk, model, found, batch)
-        Conflict.objects.using(link.local.alias).bulk_create(conflicts, batch_size=500)
         values: dict[str, Any] = {"batch": batch.number, "date": last} if last else {"batch": batch.number}
-        Checkpoint.objects.using(link.local.alias).filter(peer_id=link.peer.pk).update(**values, seen=seen)
+        checkpoints.update(**values, seen=max(seen, checkpoint.seen if checkpoint else 0))
 
 
 def new_pairs(plan: Plan, identities: Identities) -> dict[type[Model], dict[Key, Key]]:

@@ -17,14 +17,18 @@ from django.db import transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
+from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady, UnknownState
-from synchro.models import Baseline, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference
+from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference
 from synchro.replay.form import own_node
 from synchro.replay.link import Link, Side
 
 #: Differences of two clocks below this are noise of the measurement.
 CLOCK_NOISE = timedelta(seconds=1)
+
+#: How far a clock may have been set in the middle of a batch.
+CLOCK_STEPS = timedelta(minutes=1)
 
 
 def agree(link: Link) -> int:
@@ -57,8 +61,10 @@ def agree(link: Link) -> int:
     link.copied_log = _copied_log(remote.uuid)
     checkpoint = _checkpoint(link)
     receipt = Receipt.objects.using(link.remote.alias).filter(peer_id=there.pk).first()
-    arrived = receipt.batch if receipt else 0
+    arrived = link.arrived = receipt.batch if receipt else 0
     _compare(link, local, checkpoint, arrived)
+    if receipt is not None and arrived > max(checkpoint.batch, local.forgotten):
+        _check_date(link, receipt)
     if arrived > checkpoint.batch:
         _adopt(link, there, checkpoint, arrived)
     return max(arrived, local.forgotten)
@@ -195,12 +201,30 @@ def _compare(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> N
             % names
         )
     if local.pruned > max(arrived, local.forgotten):
+        raise lost_to_pruning(link)
+
+
+def lost_to_pruning(link: Link) -> UnknownState:
+    return UnknownState(
+        _(
+            "Entries that the database “%(alias)s” has not received have been pruned. Load it from a copy of "
+            "LOCAL, then set options.last_check to the time of that copy."
+        )
+        % {"alias": link.remote.alias}
+    )
+
+
+def _check_date(link: Link, receipt: Receipt) -> None:
+    """A batch that was formed after its receipt was signed is not the one that arrived."""
+    batch = Batch.objects.using(LOCAL).filter(number=receipt.batch).first()
+    if batch is not None and aware(batch.formed) + link.offset > aware(receipt.date) + CLOCK_STEPS:
         raise UnknownState(
             _(
-                "Entries that the database “%(alias)s” has not received have been pruned. Load it from a copy of "
-                "LOCAL, then set options.last_check to the time of that copy."
+                "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, which was formed anew "
+                "since: LOCAL was restored from an older copy. Compare both databases, then call "
+                "synchro.core.reset_synchro() to begin anew."
             )
-            % names
+            % {"alias": link.remote.alias, "arrived": receipt.batch}
         )
 
 

@@ -16,12 +16,13 @@ from datetime import datetime
 from itertools import islice
 
 from django.db import connections, transaction
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import Count, Max, Min, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from synchro.conf import LOCAL, conf
 from synchro.engines import Engine, engine_for
 from synchro.models import Batch, ChangeLog, Node
-from synchro.replay.ranges import Range, between, gaps, ranges_of, to_text, united
+from synchro.replay.ranges import Range, between, from_text, gaps, ranges_of, to_text, united
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,68 @@ def own_node(alias: str) -> Node:
     return node
 
 
+class Pruned(Exception):
+    """A batch that is to be replayed is not there any more."""
+
+
+def pending(after: int) -> Iterator[Batch]:
+    """
+    The batches that follow number `after`, until all are given that was visible when the first was asked for.
+
+    What is logged meanwhile is left to the next run, so that a run has an end whatever others do.
+    """
+    batch = next_batch(after)
+    if batch is None:
+        return
+    # Whoever forms the second batch after this one began to look after this moment.
+    begun = own_node(LOCAL).batch
+    newest = _log().aggregate(highest=Max("id"))["highest"] or 0
+    while batch is not None:
+        yield batch
+        *_, ids = from_text(batch.ranges)
+        if batch.number > begun + 1 and ids.last >= newest:
+            return
+        batch = next_batch(batch.number)
+
+
 def next_batch(after: int) -> Batch | None:
-    """The batch that follows number `after` on LOCAL: one that was formed before, else a new one, else None."""
-    found = Batch.objects.using(LOCAL).filter(number__gt=after).order_by("number").first()
-    return found or _form()
+    """
+    The batch that follows number `after` on LOCAL: one that was formed before, else a new one, else None.
+
+    Raises `Pruned`.
+    """
+    return _formed(after) or _form(after)
 
 
-def _form() -> Batch | None:
+def _formed(after: int) -> Batch | None:
+    forgotten = Node.objects.using(LOCAL).filter(pk=1).values("forgotten")
+    later = Batch.objects.using(LOCAL).filter(number__gt=after).order_by("number")
+    batch = later.filter(number__gt=Coalesce(Subquery(forgotten), 0)).first()
+    if batch is not None and batch.number > after + 1:
+        node = own_node(LOCAL)
+        if batch.number > max(after, node.forgotten) + 1:
+            raise Pruned
+    return batch
+
+
+def check_entries(batch: Batch) -> None:
+    """
+    To be called when the entries of the batch have been read.
+
+    Raises `Pruned` where some may have been missing.
+    """
+    if Node.objects.using(LOCAL).filter(pk=1, pruned__gte=batch.number).exists():
+        raise Pruned
+
+
+def _form(after: int) -> Batch | None:
     node = own_node(LOCAL)
     if not _log().filter(id__gt=node.highest).exists() and node.holes == "[]" and _is_whole(node):
         return None
     with _locked_node() as node:
+        meanwhile = _formed(after)
+        if meanwhile is not None:
+            return meanwhile  # by a run to another REMOTE
         if not _is_whole(node):
             # Somebody emptied the log, and may have made its ids start again: look at all that is there.
             node.highest, node.holes = 0, "[]"

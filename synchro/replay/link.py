@@ -57,6 +57,8 @@ class Link:
     peer: Peer = field(default_factory=Peer)
     #: REMOTE's row about LOCAL; None where REMOTE has no synchro tables.
     peer_there: Peer | None = None
+    #: The number of the last batch that REMOTE has a receipt for.
+    arrived: int = 0
     #: What to add to a time of LOCAL's clock to compare it with REMOTE's.
     offset: timedelta = timedelta(0)
     #: LOCAL's time when the run began.

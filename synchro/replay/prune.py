@@ -27,7 +27,10 @@ def prune() -> None:
     old = Batch.objects.using(LOCAL).filter(number__lte=done, formed__lt=limit).order_by("number")[:AT_ONCE]
     for batch in old:
         with transaction.atomic(using=LOCAL):
+            # Straight in the database: a delete that sends signals would read the entries first.
             for ids in from_text(batch.ranges):
-                ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(id=node.highest).delete()
+                ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(id=node.highest)._raw_delete(
+                    LOCAL
+                )
             Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(pruned=batch.number)
             batch.delete(using=LOCAL)

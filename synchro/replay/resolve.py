@@ -84,11 +84,28 @@ class Log:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._floor: tuple[datetime, int] | None = None
+        self._taken = 0
         self.top = 0
 
     def has_news(self, since: datetime) -> bool:
         """Whether it has entries that can be newer than a moment of LOCAL's clock."""
         return self._find_floor(since + self._link.offset - DISORDER) is not None
+
+    def note_received(self) -> None:
+        """
+        To be called before LOCAL's rows are read: they do not know yet what LOCAL receives from then on, by a run in
+        the other direction.
+        """
+        if self._link.peer_there is None:
+            return
+        receipts = Receipt.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk)
+        taken = receipts.values_list("batch", flat=True).first() or 0
+        if taken != self._taken:
+            self._taken = taken
+            self._forget_received()
+
+    def _forget_received(self) -> None:
+        self.__dict__.pop("_received", None)
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
@@ -114,6 +131,7 @@ class Log:
         self.top = log.aggregate(top=Max("id"))["top"] or 0
         if self._floor is not None and self._floor[0] <= since:
             return self._floor[1] if self._floor[1] < self.top else None
+        self._forget_received()
         back = 0
         while (candidate := self.top - back) > 0:
             at, date = log.filter(id__gte=candidate).order_by("id").values_list("id", "date").first() or (
@@ -135,15 +153,14 @@ class Log:
 
     @cached_property
     def _received(self) -> list[Range]:
-        receipt = Receipt.objects.filter(peer_id=self._link.peer.pk).using(self._link.local.alias).first()
-        if receipt is None:
+        if not self._taken:
             return []
         node = Node.objects.using(self._link.remote.alias).get(pk=1)
         batches = Batch.objects.using(self._link.remote.alias).filter(number__gt=node.forgotten)
         floor = self._floor[1] if self._floor else 0
         found: list[Range] = []
         for text in (
-            batches.filter(number__lte=receipt.batch).order_by("-number").values_list("ranges", flat=True)
+            batches.filter(number__lte=self._taken).order_by("-number").values_list("ranges", flat=True)
         ):
             ranges = list(ranges_from_text(text))
             if ranges and max(ids.last for ids in ranges) <= floor:

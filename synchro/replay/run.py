@@ -8,20 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware, moved_by_a_run
+from synchro.conf import LOCAL
 from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, Refused, SynchroError
 from synchro.keys import Key
 from synchro.models import Batch, options
 from synchro.replay import signals
 from synchro.replay.acknowledge import acknowledge, describe, hold_receipt, new_pairs, sign_receipt
-from synchro.replay.agree import agree
+from synchro.replay.agree import agree, lost_to_pruning
 from synchro.replay.coalesce import Changes, coalesce, entries_of
 from synchro.replay.entangled import Entangled
-from synchro.replay.form import next_batch
+from synchro.replay.form import Pruned, check_entries, pending
 from synchro.replay.garbage import uncollected
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
@@ -34,6 +36,7 @@ from synchro.replay.read import Rows
 from synchro.replay.ready import check_tables
 from synchro.replay.report import ModelReport, Report
 from synchro.replay.resolve import Log, Plan, resolve
+from synchro.replay.retry import persistently
 from synchro.replay.sets import expand
 from synchro.replay.write import Tally, Writer
 
@@ -87,21 +90,9 @@ def synchronize(alias: str) -> Report:
     Raises a `SynchroError`; what was replayed before it stays, batch by batch.
     """
     begun = time.monotonic()
-    link = Link(Side(alias))
     totals = Totals()
-    with reachable(link):
-        signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
-        with alone(link):
-            done = agree(link)
-            log = Log(link)
-            batch = next_batch(done)
-            if batch is not None:
-                check_tables(link)
-            while batch is not None:
-                with uncollected():
-                    replay(link, log, batch, totals)
-                batch = next_batch(batch.number)
-            prune()
+    sides = (Side(LOCAL), Side(alias))
+    link = persistently(lambda: _run(alias, totals), sides, lambda: totals.batches)
     _show(link.begun)
     return Report(
         remote=alias,
@@ -114,11 +105,31 @@ def synchronize(alias: str) -> Report:
     )
 
 
+def _run(alias: str, totals: Totals) -> Link:
+    """Begin anew with what is known of both sides, and go on until nothing is pending."""
+    link = Link(Side(alias))
+    with reachable(link):
+        signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
+        with alone(link):
+            done = agree(link)
+            log = Log(link)
+            try:
+                for place, batch in enumerate(pending(done)):
+                    if place == 0:
+                        check_tables(link)
+                    with uncollected():
+                        replay(link, log, batch, totals)
+            except Pruned as error:
+                raise lost_to_pruning(link) from error
+            prune()
+    return link
+
+
 def replay(link: Link, log: Log, batch: Batch, totals: Totals) -> None:
     """Bring REMOTE's rows to LOCAL's current values for every object named in the batch."""
     _announce("formed", batch)
     also: set[tuple[type[Model], Key]] = set()
-    vanished = 0
+    vanished = refused = 0
     while True:
         try:
             return _replay(link, log, batch, totals, also)
@@ -129,19 +140,39 @@ def replay(link: Link, log: Log, batch: Batch, totals: Totals) -> None:
                 raise Refused(str(error)) from error
         except Entangled as error:  # with each round more objects are in the batch, so there is an end
             also |= {(error.model, key) for key in error.keys}
+        except (Refused, IntegrityError) as error:
+            # Perhaps only since somebody there added or deleted a row after it had been looked for.
+            refused += 1
+            if isinstance(error, IntegrityError):
+                if refused == 2:
+                    raise _refused_at_the_end(error) from error
+            elif refused == 2 or not isinstance(error.__cause__, IntegrityError):
+                raise
+
+
+def _refused_at_the_end(error: IntegrityError) -> Refused:
+    return Refused(
+        _(
+            "REMOTE refuses the batch (%(cause)s): a row in it points at one that is not there. The batch was rolled "
+            "back."
+        )
+        % {"cause": type(error).__name__}
+    )
 
 
 def _replay(
     link: Link, log: Log, batch: Batch, totals: Totals, also: Collection[tuple[type[Model], Key]]
 ) -> None:
     changes = coalesce(entries_of(link.local, from_text(batch.ranges)))
+    check_entries(batch)
     changes.take_along(also)
+    log.note_received()
     rows = Rows(link.local)
     for model, keys in changes.by_model().items():
         read(link, rows, model, keys)
     _announce("read", batch)
     with writing(link):
-        hold_receipt(link, batch.number - 1)
+        hold_receipt(link)
         identities = Identities(link, rows, _natural_keys(changes))
         by_model = changes.by_model()
         for model in parents_first(by_model):  # a natural key may lead through a parent
@@ -157,10 +188,11 @@ def _replay(
         pairs = new_pairs(plan, identities)
         sign_receipt(link, batch, pairs, plan, identities)
         _announce("written", batch)
+    link.arrived = batch.number
+    totals.add(changes, plan, writer.tally)
     _announce("committed", batch)
     acknowledge(link, batch, pairs, plan, log.top, conflicts, changes.last)
     _announce("acknowledged", batch)
-    totals.add(changes, plan, writer.tally)
 
 
 def _natural_keys(changes: Changes) -> dict[tuple[type[Model], object], str]:
@@ -193,7 +225,22 @@ def reachable(link: Link) -> Iterator[None]:
                 _("The database “%(alias)s” cannot be reached (%(cause)s).")
                 % {"alias": side.alias, "cause": type(error).__name__}
             ) from error
+        if _is_bound(side.connection):
+            raise NotReady(
+                _(
+                    "synchronize cannot run inside a transaction of the database “%(alias)s”: its rollback would take "
+                    "back what the other database was told. Call it outside of “atomic” blocks, with autocommit on."
+                )
+                % {"alias": side.alias}
+            )
     yield
+
+
+def _is_bound(connection: BaseDatabaseWrapper) -> bool:
+    if connection.in_atomic_block:
+        # As with atomic(durable=True): the transaction of a test case does not count.
+        return not connection.atomic_blocks or not connection.atomic_blocks[0]._from_testcase  # type: ignore[attr-defined]
+    return not connection.get_autocommit()
 
 
 @contextmanager

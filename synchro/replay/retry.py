@@ -1,0 +1,76 @@
+"""Retry: what is likely to pass is tried again, with growing pauses, before it counts as an error."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from django.db import Error
+from django.utils.translation import gettext as _
+
+from synchro.exceptions import Busy, Interrupted, NotReady, SynchroError
+from synchro.replay.link import Side
+
+T = TypeVar("T")
+
+#: Seconds to wait before each further attempt, about: two that are in each other's way should not meet again.
+PAUSES = (0.1, 0.4, 1.5, 4.0)
+
+
+def persistently(attempt: Callable[[], T], sides: Sequence[Side], progress: Callable[[], int]) -> T:
+    """
+    What `attempt` returns; each time that it gets further, by `progress`, the patience is new.
+
+    Raises `Interrupted` when it is at an end.
+    """
+    tries, reached = 0, progress()
+    while True:
+        try:
+            return attempt()
+        except (Error, SynchroError) as error:
+            if progress() > reached:
+                tries, reached = 0, progress()
+            if not _may_pass(error, sides, tries) or _are_bound(sides):
+                raise
+            if tries == len(PAUSES):
+                raise _at_the_end(error, sides) from error
+        time.sleep(PAUSES[tries] * random.uniform(0.5, 1.5))  # noqa: S311  no secret
+        tries += 1
+        for side in sides:
+            side.connection.close_if_unusable_or_obsolete()
+
+
+def _may_pass(error: BaseException, sides: Sequence[Side], tries: int) -> bool:
+    # The server may not have noticed yet that the session which held our lock is gone.
+    if isinstance(error, Busy):
+        return tries > 0
+    # Somebody who cannot be reached at all is not waited for, unless he was there a moment ago.
+    if isinstance(error, NotReady) and not tries:
+        return False
+    return any(side.engine.is_passing(each) for each in _chain(error) for side in sides)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _are_bound(sides: Sequence[Side]) -> bool:
+    """Whether all happens inside the transaction of a test case, which cannot be begun again."""
+    return any(side.connection.in_atomic_block for side in sides)
+
+
+def _at_the_end(error: Exception, sides: Sequence[Side]) -> SynchroError:
+    if isinstance(error, SynchroError):
+        return error
+    return Interrupted(
+        _(
+            "The run to the database “%(alias)s” was interrupted %(count)d times, at last by %(cause)s. What has "
+            "arrived there stays; run synchronize again."
+        )
+        % {"alias": sides[-1].alias, "count": len(PAUSES) + 1, "cause": type(error).__name__}
+    )

@@ -1,0 +1,260 @@
+"""What two processes do at the same moment, at the worst moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.db import connections, transaction
+
+from synchro.core import call_synchronize
+from synchro.exceptions import NotReady, UnknownState
+from synchro.models import Batch, ChangeLog, Checkpoint, Node, Receipt
+from synchro.replay import form
+from synchro.replay.signals import step as step_signal
+from tests.replay.compare import assert_same_rows
+from tests.replay.sides import REMOTE, let_time_pass, other_side, remote, remote_count
+from tests.replay.writers import in_thread
+from tests.shop.models import Country, Customer, Order
+
+pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+
+
+@contextmanager
+def at_step(wanted: str, do: Callable[[], object], times: int = 1) -> Iterator[list[str]]:
+    """Inside, `do` is called when a run comes to the step `wanted`."""
+    seen: list[str] = []
+
+    def happen(step: str, **kwargs: Any) -> None:
+        if step == wanted and len(seen) < times:
+            seen.append(step)
+            do()
+
+    step_signal.connect(happen)
+    try:
+        yield seen
+    finally:
+        step_signal.disconnect(happen)
+
+
+def elsewhere(do: Callable[..., Any], *arguments: object) -> None:
+    """Another process does it, by connections of its own, and has done when this returns."""
+    with ThreadPoolExecutor(1) as pool:
+        in_thread(pool, do, *arguments).result(60)
+
+
+# -- batches ----------------------------------------------------------------------------------------------------
+
+
+def test_batch_that_was_formed_for_another_remote_meanwhile_is_not_skipped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Customer.objects.create(name="Vimes")
+    call_synchronize()
+    done = Batch.objects.latest("number").number
+    Customer.objects.create(name="Carrot")
+    lock = form._locked_node
+
+    @contextmanager
+    def lock_late() -> Iterator[Node]:
+        monkeypatch.setattr(form, "_locked_node", lock)
+        elsewhere(form.next_batch, done)
+        Customer.objects.create(name="Angua")
+        with lock() as node:
+            yield node
+
+    monkeypatch.setattr(form, "_locked_node", lock_late)
+
+    call_synchronize()
+    call_synchronize()
+
+    assert_same_rows()
+
+
+def test_run_ends_though_entries_come_all_the_time() -> None:
+    Customer.objects.create(name="first")
+
+    with at_step("committed", lambda: Customer.objects.create(name="another"), times=20) as seen:
+        call_synchronize()
+
+    assert len(seen) < 20
+    call_synchronize()
+    assert_same_rows()
+
+
+def test_batch_that_was_pruned_before_a_new_remote_had_it_stops_the_run() -> None:
+    """Pruning began before the new REMOTE was known."""
+    for name in ("Vimes", "Carrot"):
+        Customer.objects.create(name=name)
+        form.next_batch(Node.objects.get().batch if Node.objects.exists() else 0)
+
+    def prune() -> None:
+        with transaction.atomic():
+            batch = Batch.objects.earliest("number")
+            ChangeLog.objects.filter(pk__lte=int(batch.ranges)).delete()
+            Node.objects.update(pruned=batch.number)
+            batch.delete()
+
+    with at_step("formed", prune), pytest.raises(UnknownState, match="pruned"):
+        call_synchronize()
+
+    assert not Customer.objects.using(REMOTE).exists()
+    assert not Receipt.objects.using(REMOTE).filter(batch__gt=0).exists()
+
+
+def test_other_run_that_took_the_batch_is_noticed() -> None:
+    """The lock was lost with its connection, and another run has begun."""
+    Customer.objects.create(name="Vimes")
+    call_synchronize()
+    Customer.objects.create(name="Carrot")
+
+    def take() -> None:
+        Receipt.objects.using(REMOTE).update(batch=Batch.objects.latest("number").number)
+
+    with at_step("read", take), pytest.raises(UnknownState, match="Another run"):
+        call_synchronize()
+
+
+def test_remote_that_went_back_in_the_middle_of_a_run_stops_it() -> None:
+    for name in ("Vimes", "Carrot"):
+        Customer.objects.create(name=name)
+        call_synchronize()
+    Customer.objects.create(name="Angua")
+
+    with (
+        at_step("read", lambda: Receipt.objects.using(REMOTE).update(batch=1)),
+        pytest.raises(UnknownState),
+    ):
+        call_synchronize()
+
+
+def test_local_that_was_restored_and_has_numbered_its_batches_anew_stops_the_run() -> None:
+    """For another REMOTE, say: a batch of the same number that holds other entries."""
+    for name in ("Vimes", "Carrot"):
+        Customer.objects.create(name=name)
+        call_synchronize()
+    Node.objects.update(batch=1)
+    Checkpoint.objects.update(batch=1)
+    Batch.objects.filter(number__gt=1).delete()
+    Receipt.objects.using(REMOTE).update(date=Batch.objects.get().formed - timedelta(hours=1))
+    Customer.objects.create(name="Angua")
+    form.next_batch(1)
+
+    with pytest.raises(UnknownState, match="restored"):
+        call_synchronize()
+
+
+# -- transactions around a run ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alias", ["default", REMOTE])
+def test_run_inside_a_transaction_is_refused(alias: str) -> None:
+    """Its rollback would take back what the other database was told."""
+    Customer.objects.create(name="Vimes")
+
+    with transaction.atomic(using=alias), pytest.raises(NotReady, match="transaction"):
+        call_synchronize()
+
+    assert remote_count(Customer) == 0
+    call_synchronize()
+    assert_same_rows()
+
+
+# -- both ways at once ------------------------------------------------------------------------------------------
+
+
+def test_run_the_other_way_between_reading_and_writing_does_not_undo_the_newer_change() -> None:
+    customer = Customer.objects.create(name="Vimes", cash=1)
+    call_synchronize()
+    with other_side():
+        call_synchronize()
+    let_time_pass(20)
+    customer.cash = 2
+    customer.save()
+    let_time_pass(10)
+    with other_side():
+        there = Customer.objects.get()
+        there.cash = 3
+        there.save()
+
+    def run_the_other_way() -> None:
+        with other_side():
+            call_synchronize()
+
+    with at_step("read", run_the_other_way):
+        call_synchronize()
+
+    customer.refresh_from_db()
+    assert (customer.cash, remote(Customer).cash) == (3, 3)
+
+
+# -- REMOTE's own writers ---------------------------------------------------------------------------------------
+
+
+def test_row_that_remote_adds_under_the_same_key_meanwhile_is_weighed_not_overwritten() -> None:
+    if connections[REMOTE].vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    Country.objects.create(code="PL", name="older")
+    let_time_pass()
+
+    with at_step("identified", lambda: elsewhere(add_on_remote)):
+        call_synchronize()
+
+    assert remote(Country).name == "newer"
+
+
+def add_on_remote() -> None:
+    with transaction.atomic(using=REMOTE):
+        Country.objects.using(REMOTE).create(code="PL", name="newer")
+        log_on_remote(Country, "PL", 1)
+
+
+def log_on_remote(model: Any, key: str, action: int) -> None:
+    kind = ContentType.objects.db_manager(REMOTE).get_for_model(model)
+    ChangeLog.objects.using(REMOTE).create(content_type_id=kind.pk, object_id=key, action=action)
+
+
+def test_parent_that_remote_deletes_meanwhile_is_made_again() -> None:
+    if connections[REMOTE].vendor == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    Order.objects.create(customer=customer)
+
+    with at_step("resolved", lambda: elsewhere(delete_on_remote)):
+        call_synchronize()
+
+    assert_same_rows()
+
+
+def delete_on_remote() -> None:
+    with transaction.atomic(using=REMOTE), connections[REMOTE].cursor() as cursor:
+        cursor.execute("DELETE FROM shop_customer")
+
+
+# -- a deletion cut from a change -------------------------------------------------------------------------------
+
+
+def test_deletion_in_a_later_batch_than_a_change_that_lost_is_not_forgotten(settings: Any) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    let_time_pass(30)
+    customer.cash = 2
+    customer.save()
+    let_time_pass(10)
+    with other_side():
+        there = Customer.objects.get()
+        there.cash = 3
+        there.save()
+    let_time_pass(10)
+    customer.delete()
+    settings.SYNCHRO_BATCH_SIZE = 1
+
+    call_synchronize()
+
+    assert remote_count(Customer) == 0
