@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
@@ -172,11 +172,20 @@ def _announce(step: str, batch: Batch) -> None:
 def writing(link: Link) -> Iterator[None]:
     """A transaction on REMOTE whose writes are not captured there."""
     side = link.remote
-    side.engine.before_read_committed(side.connection)
-    with transaction.atomic(using=side.alias):
-        side.engine.begin_writing(side.connection)
-        with side.engine.capture_off(side.connection):
-            yield
+    try:
+        with side.engine.strictly(side.connection):
+            side.engine.before_read_committed(side.connection)
+            with transaction.atomic(using=side.alias):
+                side.engine.begin_writing(side.connection)
+                with side.engine.capture_off(side.connection):
+                    yield
+    except IntegrityError as error:
+        # What a server checks only at the commit; its own words may hold values.
+        about = getattr(error.__cause__, "diag", None)
+        raise Refused(
+            _("REMOTE refuses the batch as a whole (%(cause)s). It was rolled back.")
+            % {"cause": getattr(about, "constraint_name", None) or type(error).__name__}
+        ) from error
 
 
 @contextmanager
