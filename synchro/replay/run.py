@@ -33,6 +33,7 @@ from synchro.replay.ready import check_tables
 from synchro.replay.report import ModelReport, Report
 from synchro.replay.resolve import Log, Plan, resolve
 from synchro.replay.sets import expand
+from synchro.replay.spare import spare
 from synchro.replay.write import Tally, Writer
 
 #: How often a batch is tried again because LOCAL's rows changed while they were read.
@@ -145,6 +146,7 @@ def _replay(
             identities.find(model, by_model[model], lock=True)
         _announce("identified", batch)
         plan = resolve(link, log, changes, rows, identities)
+        spare(link, log, changes, plan)
         expand(link, log, changes, identities, plan)
         add_parents(link, plan, rows, identities)
         conflicts = describe(link, batch, plan.conflicts, rows)
