@@ -190,6 +190,11 @@ class Engine(ABC):
         """Inside, a row may be written before the row that it points at, where that is not so anyway."""
         yield
 
+    @contextmanager
+    def strictly(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Inside, what a column cannot hold as it is raises an error, whatever the server is told otherwise."""
+        yield
+
     def begin_writing(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027
         """First thing in a transaction that will write: take what could not be taken later on."""
 

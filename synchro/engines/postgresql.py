@@ -161,6 +161,8 @@ class PostgreSQL(Engine):
             return [key for (key,) in cursor.fetchall()]
 
     def pass_sequence(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> None:
+        if highest < 1:  # where no sequence of Django's begins
+            return
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT pg_get_serial_sequence(%s, %s)", [connection.ops.quote_name(table), column]

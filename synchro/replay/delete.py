@@ -104,7 +104,7 @@ def _leaves_first(link: Link, model: type[Model], keys: Sequence[Key]) -> Iterat
     waiting = dict.fromkeys(keys)
     pointing: dict[Key, set[Key]] = {}
     own = key_fields(model)
-    for child, column in _dependents(model):
+    for child, column, _rule in dependents(model):
         if child is model and target_of(column) is model:
             for *pk, target in select(link.remote, model, [*own, column], [column], [(key,) for key in keys]):
                 if as_key(pk) in waiting and as_key(pk) != target:
@@ -134,7 +134,7 @@ def _split_by_dependents(link: Link, model: type[Model], keys: Sequence[Key]) ->
     if any(hasattr(field, "bulk_related_objects") for field in model._meta.private_fields):
         return [], list(keys)  # generic relations: Django knows which rows go along
     depended: set[Key] = set()
-    for child, column in _dependents(model):
+    for child, column, _rule in dependents(model):
         if target_of(column) is not model:
             return [], list(keys)
         values = [(key,) for key in keys]
@@ -147,13 +147,13 @@ def _split_by_dependents(link: Link, model: type[Model], keys: Sequence[Key]) ->
     return [key for key in keys if key not in depended], [key for key in keys if key in depended]
 
 
-def _dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField]]:
-    """Foreign keys to `model` whose rows Django, not the database, takes care of."""
+def dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
+    """Foreign keys to `model` whose rows Django, not the database, takes care of, and how."""
     for relation in model._meta.get_fields(include_hidden=True):
         if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):
             rule = relation.on_delete  # type: ignore[union-attr]
             if rule is not DO_NOTHING and not is_done_by_the_database(rule):
-                yield relation.related_model, relation.field  # type: ignore[union-attr,misc]
+                yield relation.related_model, relation.field, rule  # type: ignore[union-attr,misc]
 
 
 def is_done_by_the_database(rule: Any) -> bool:

@@ -114,6 +114,10 @@ class Log:
             return Changes()
         return coalesce(entry for entry in self._entries(floor, wanted) if not self._is_known(entry, floor))
 
+    def is_quiet(self, since: datetime) -> bool:
+        """Whether it has nothing that can be newer than `since`."""
+        return self._find_floor(since + self._link.offset - DISORDER) is None
+
     def _entries(self, floor: int, wanted: Mapping[type[Model], Iterable[Key]]) -> Iterable[Entry]:
         side = self._link.remote
         for model, keys in wanted.items():

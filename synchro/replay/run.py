@@ -38,6 +38,7 @@ from synchro.replay.report import ModelReport, Report
 from synchro.replay.resolve import Log, Plan, resolve
 from synchro.replay.retry import persistently
 from synchro.replay.sets import expand
+from synchro.replay.spare import spare
 from synchro.replay.write import Tally, Writer
 
 #: How often a batch is tried again because LOCAL's rows changed while they were read.
@@ -179,6 +180,7 @@ def _replay(
             identities.find(model, by_model[model], lock=True)
         _announce("identified", batch)
         plan = resolve(link, log, changes, rows, identities)
+        spare(link, log, changes, plan)
         expand(link, log, changes, identities, plan)
         add_parents(link, plan, rows, identities)
         conflicts = describe(link, batch, plan.conflicts, rows)
@@ -207,11 +209,20 @@ def _announce(step: str, batch: Batch) -> None:
 def writing(link: Link) -> Iterator[None]:
     """A transaction on REMOTE whose writes are not captured there."""
     side = link.remote
-    side.engine.before_read_committed(side.connection)
-    with transaction.atomic(using=side.alias):
-        side.engine.begin_writing(side.connection)
-        with side.engine.capture_off(side.connection):
-            yield
+    try:
+        with side.engine.strictly(side.connection):
+            side.engine.before_read_committed(side.connection)
+            with transaction.atomic(using=side.alias):
+                side.engine.begin_writing(side.connection)
+                with side.engine.capture_off(side.connection):
+                    yield
+    except IntegrityError as error:
+        # What a server checks only at the commit; its own words may hold values.
+        about = getattr(error.__cause__, "diag", None)
+        raise Refused(
+            _("REMOTE refuses the batch as a whole (%(cause)s). It was rolled back.")
+            % {"cause": getattr(about, "constraint_name", None) or type(error).__name__}
+        ) from error
 
 
 @contextmanager
