@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
 
@@ -17,5 +18,15 @@ class SynchroConfig(AppConfig):
         conf.check_at_start()
         registry.watched_models()
         signals.connect()
+        self._keep_triggers()
         checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
+
+    def _keep_triggers(self) -> None:
+        from synchro.replay.signals import starting
+        from synchro.triggers import checks, migrate, ready
+
+        pre_migrate.connect(migrate.before_migrate, sender=self, dispatch_uid="synchro_before_migrate")
+        post_migrate.connect(migrate.after_migrate, sender=self, dispatch_uid="synchro_after_migrate")
+        starting.connect(ready.refuse_without_triggers, dispatch_uid="synchro_triggers_ready")
+        checks.register()

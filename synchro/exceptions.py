@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synchro.replay.report import Report
+
 
 class SynchroError(Exception):
     """Base class: the run stopped, and the batch it was at is not on REMOTE."""
@@ -25,6 +31,14 @@ class NotReady(SynchroError):
 
 class Refused(SynchroError):
     """REMOTE refused a change."""
+
+
+class Incomplete(SynchroError):
+    """Of several REMOTEs some were served and some were not; `reports` and `errors` say which."""
+
+    def __init__(self, reports: Sequence[Report], errors: Mapping[str, SynchroError]) -> None:
+        super().__init__(" ".join(f"{alias}: {error}" for alias, error in errors.items()))
+        self.reports, self.errors = tuple(reports), dict(errors)
 
 
 class Ambiguous(SynchroError):

@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 import dbsettings
-from django.contrib.admin.models import ADDITION, CHANGE, DELETION
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
@@ -32,7 +31,8 @@ __all__ = [
     "options",
 ]
 
-M2M_CHANGE = 4
+# The first three are those of django.contrib.admin, which a project need not have installed.
+ADDITION, CHANGE, DELETION, M2M_CHANGE = 1, 2, 3, 4
 
 ACTIONS = (
     (ADDITION, _("Addition")),
@@ -285,3 +285,25 @@ class Conflict(models.Model):
 
     def __str__(self) -> str:
         return f"{content_type_name(self.content_type_id)} {self.object_id}: {self.decision}"
+
+
+class CaptureSwitch(models.Model):
+    """
+    Of SQLite only: while there is a row, triggers log nothing. It is there for the time of one statement.
+
+    Its foreign key, which is checked at the end of the transaction, can never hold: there is no row 0. So no
+    transaction can commit with the switch on, whatever becomes of the process that put it there.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    never = models.ForeignKey("self", models.DO_NOTHING, db_index=False, related_name="+", default=0)
+
+    class Meta:
+        default_permissions = ()
+        constraints = (
+            models.CheckConstraint(condition=models.Q(id=1), name="synchro_captureswitch_one"),
+            models.CheckConstraint(condition=models.Q(never=0), name="synchro_captureswitch_never"),
+        )
+
+    def __str__(self) -> str:
+        return "on"

@@ -1,4 +1,4 @@
-"""What the company itself writes down. Each database hands out its own keys; references tie the rows together."""
+"""What the company itself writes down. Each database has keys of its own, which references tie together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether both databases hold the same: every row with all its columns, whatever its key is on either side."""
+"""Whether both databases hold the same: every row, with all its columns, whatever its key is on each side."""
 
 from __future__ import annotations
 

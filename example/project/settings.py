@@ -1,8 +1,8 @@
 """
 One project, deployed twice: in the office and on the main server.
 
-Each deployment has its own database as ``default`` and the other's as ``remote``. Here both are files in one folder,
-and ``EXAMPLE_SIDE`` says which deployment this process is.
+Each deployment has its own database as ``default`` and the other's as ``remote``. Here both are files in one
+folder, and ``EXAMPLE_SIDE`` says which deployment this process is.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ TEMPLATES = [
 ROOT_URLCONF = "project.urls"
 STATIC_URL = "/static/"
 USE_TZ = True
+TIME_ZONE = "UTC"
 
-# For an example on one's own machine only. Elsewhere than in the browser it would only remember every statement.
+# For an example on one's own machine only. Commands do not need it: it would remember every statement.
 DEBUG = "runserver" in sys.argv
 SECRET_KEY = "the example has no secrets"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]

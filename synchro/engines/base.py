@@ -18,6 +18,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 Row: TypeAlias = Sequence[Any]
 
+#: How the name of a transaction begins that was prepared for a commit in two phases: it outlives its connection.
+PREPARED = "prepared "
+
 
 def chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
     for start in range(0, len(rows), size):
@@ -218,6 +221,14 @@ class Engine(ABC):
 
         A name is never used again while it matters. None where the engine, or the account, cannot tell.
         """
+
+    def still_open(self, then: frozenset[str], now: frozenset[str]) -> frozenset[str]:
+        """
+        The `writers` of an earlier moment that are among those of `now`, by the names that they have now.
+
+        A transaction gets another name when it is prepared, so any prepared one may be one of them.
+        """
+        return (then & now) | {name for name in now if name.startswith(PREPARED)} if then else then
 
     @contextmanager
     def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
+from uuid import uuid4
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.engines.base import Engine, Row, chunks
+from synchro.engines.base import PREPARED, Engine, Row, chunks
+from synchro.engines.capture import SessionSwitch
 
 INCOMING = "synchro_incoming"
+
+#: How often MariaDB is asked for its open transactions, and after how many seconds it looks for them anew.
+ATTEMPTS, RENEWED_AFTER = 5, 0.11
 
 
 class MySQL(Engine):
@@ -79,6 +85,11 @@ class MySQL(Engine):
             if changed:
                 connection.enable_constraint_checking()
 
+    @contextmanager
+    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with SessionSwitch.off(connection):
+            yield
+
     def before_read_committed(self, connection: BaseDatabaseWrapper) -> None:
         if not connection.in_atomic_block:
             with connection.cursor() as cursor:
@@ -113,24 +124,30 @@ class MySQL(Engine):
                     cursor.execute("SELECT RELEASE_LOCK(%s)", [short])
 
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
-        # Whoever inserts holds the table's metadata lock before it takes an id, and until it ends.
+        # Whoever inserts holds the table's metadata lock before it takes an id, and until it ends. When a transaction
+        # is prepared (XA), its locks are cloned, by mdl.cc itself.
         locks = self._ask(
             connection,
-            "SELECT CONCAT(owner_thread_id, '/', owner_event_id) FROM performance_schema.metadata_locks "
+            "SELECT CONCAT(IF(source LIKE 'mdl.cc%%', %s, ''), COALESCE(owner_thread_id, 0), '/', "
+            "COALESCE(owner_event_id, 0)) FROM performance_schema.metadata_locks "
             "WHERE object_schema = DATABASE() AND object_name = %s AND object_type = 'TABLE' "
-            "AND lock_type LIKE 'SHARED_WRITE%%' AND owner_thread_id <> PS_CURRENT_THREAD_ID()",
-            [table],
+            "AND lock_type LIKE 'SHARED_WRITE%%' AND NOT owner_thread_id <=> PS_CURRENT_THREAD_ID()",
+            [PREPARED, table],
         )
         watched = self._ask(
             connection,
             "SELECT name FROM performance_schema.setup_instruments "
-            "WHERE name = 'wait/lock/metadata/sql/mdl' AND enabled = 'YES' AND @@performance_schema = 1",
+            "WHERE name = 'wait/lock/metadata/sql/mdl' AND enabled = 'YES' AND @@performance_schema = 1 "
+            "AND 0 = (SELECT variable_value FROM performance_schema.global_status "
+            "WHERE variable_name = 'Performance_schema_metadata_lock_lost')",
             [],
         )
-        return locks if watched else None
+        return frozenset(name for (name,) in locks) if locks is not None and watched else None
 
-    def _ask(self, connection: BaseDatabaseWrapper, sql: str, values: list[Any]) -> frozenset[str] | None:
-        """The first column, or None where this account may not look."""
+    def _ask(
+        self, connection: BaseDatabaseWrapper, sql: str, values: list[Any]
+    ) -> Sequence[tuple[Any, ...]] | None:
+        """The rows, or None where this account may not look."""
         with connection.cursor() as cursor:
             try:
                 cursor.execute(sql, values)
@@ -138,7 +155,8 @@ class MySQL(Engine):
                 if error.args and error.args[0] in (1142, 1143, 1227):  # command or access denied
                     return None
                 raise
-            return frozenset(name for (name,) in cursor.fetchall())
+            rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
+            return rows
 
 
 class MariaDB(MySQL):
@@ -146,17 +164,43 @@ class MariaDB(MySQL):
 
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
         # A transaction is known by its connection and its start: its own id changes with its first write. Between
-        # taking an id and being listed as a transaction, a connection is at work on a statement.
-        transactions = self._ask(
-            connection,
-            "SELECT CONCAT(trx_mysql_thread_id, '/', trx_started) FROM information_schema.innodb_trx "
-            "WHERE trx_mysql_thread_id <> CONNECTION_ID()",
-            [],
-        )
+        # taking an id and being listed as a transaction, a connection is at work on a statement; so statements are
+        # asked for first, and one that has no transaction yet goes by its connection alone.
         statements = self._ask(
             connection,
-            "SELECT CONCAT('statement ', query_id) FROM information_schema.processlist "
-            "WHERE command IN ('Query', 'Execute') AND id <> CONNECTION_ID()",
+            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() "
+            "AND command NOT IN ('Sleep', 'Daemon', 'Binlog Dump', 'Slave_IO', 'Slave_SQL')",
             [],
         )
-        return None if transactions is None or statements is None else transactions | statements
+        transactions = self._transactions(connection)
+        if statements is None or transactions is None:
+            return None
+        at_work = {str(number) for (number,) in statements} - {str(number) for number, _ in transactions}
+        return frozenset(at_work) | {
+            f"{number}/{start}" if number else f"{PREPARED}{start}" for number, start in transactions
+        }
+
+    def _transactions(self, connection: BaseDatabaseWrapper) -> list[tuple[int, str]] | None:
+        """
+        Connection and start of all open transactions but our own; None where that cannot be found out.
+
+        The server answers from a copy, which it renews only when nobody has asked for a tenth of a second. It is new
+        when our own transaction is in it with this very statement.
+        """
+        for _attempt in range(ATTEMPTS):
+            found = self._ask(
+                connection,
+                "SELECT trx_mysql_thread_id, CAST(trx_started AS CHAR), trx_mysql_thread_id = CONNECTION_ID(), "
+                "COALESCE(LOCATE(%s, trx_query), 0) FROM information_schema.innodb_trx",
+                [uuid4().hex],
+            )
+            if found is None:
+                return None
+            if any(is_own and is_new for _number, _start, is_own, is_new in found):
+                return [(number, start) for number, start, is_own, _is_new in found if not is_own]
+            time.sleep(RENEWED_AFTER)
+        return None
+
+    def still_open(self, then: frozenset[str], now: frozenset[str]) -> frozenset[str]:
+        at_work = {name for name in then if name.isdigit()}
+        return super().still_open(then, now) | {name for name in now if name.split("/")[0] in at_work}

@@ -10,7 +10,8 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.engines.base import Engine, Row, quoted
+from synchro.engines.base import PREPARED, Engine, Row, quoted
+from synchro.engines.capture import TransactionSwitch
 
 INCOMING = "synchro_incoming"
 
@@ -87,7 +88,7 @@ class PostgreSQL(Engine):
         condition, values = self.key_condition(connection, columns[:1], keys)
         sql = f"COPY (SELECT {names} FROM {quoted(connection, table)} WHERE {condition}) TO STDOUT"
         # COPY binds no values on the server, and Django's cursor for debugging takes none.
-        whole = connection.Database.ClientCursor(connection.connection).mogrify(sql, values)
+        whole = connection.Database.ClientCursor(connection.connection).mogrify(sql, values)  # type: ignore[attr-defined]
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(whole) as copy:
             for data in copy:  # one row each, and no tab stands in a value
                 line = bytes(data)
@@ -166,6 +167,11 @@ class PostgreSQL(Engine):
                     [sequence, highest, highest],
                 )
 
+    @contextmanager
+    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with TransactionSwitch.off(connection):
+            yield
+
     def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
         if not connection.savepoint_ids:  # the outermost block: nothing has been asked yet
             with connection.cursor() as cursor:
@@ -200,10 +206,10 @@ class PostgreSQL(Engine):
         # Whoever inserts locks the table before it takes an id, and until it ends; every role may look.
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT virtualtransaction FROM pg_locks "
+                "SELECT CASE WHEN pid IS NULL THEN %s ELSE '' END || virtualtransaction FROM pg_locks "
                 "WHERE locktype = 'relation' AND relation = %s::regclass AND mode = 'RowExclusiveLock' "
                 "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
                 "AND pid IS DISTINCT FROM pg_backend_pid()",
-                [connection.ops.quote_name(table)],
+                [PREPARED, connection.ops.quote_name(table)],
             )
             return frozenset(name for (name,) in cursor.fetchall())

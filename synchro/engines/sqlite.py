@@ -15,6 +15,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.engines.base import Engine, Row, quoted
+from synchro.engines.capture import StatementSwitch
 
 _memory_locks: dict[str, threading.Lock] = {}
 
@@ -86,6 +87,11 @@ class SQLite(Engine):
                 cursor.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = %s", [table])
                 last = max(last, cursor.fetchone()[0])
         return list(range(last + 1, last + 1 + count))
+
+    @contextmanager
+    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with StatementSwitch.off(connection):
+            yield
 
     def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
         # A transaction that begins by reading cannot wait for the write lock later on. This statement changes

@@ -7,7 +7,10 @@ read, identify, resolve, write, acknowledge.
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from synchro.conf import conf
+from synchro.exceptions import NotConfigured
 from synchro.replay.report import ModelReport, Report
 from synchro.replay.run import synchronize_all
 
@@ -20,4 +23,6 @@ def call_synchronize(remote: str | None = None) -> Report:
 
     Raises a subclass of `synchro.exceptions.SynchroError`.
     """
+    if remote and remote not in conf.remotes:
+        raise NotConfigured(_("SYNCHRO_REMOTE does not name the database “%(alias)s”.") % {"alias": remote})
     return Report.of(synchronize_all((remote,) if remote else conf.remotes))

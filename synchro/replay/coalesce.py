@@ -54,6 +54,8 @@ class Change:
     natural_key: str | None = None
     #: When it was last deleted; None where it was not, or was added again since.
     deleted: datetime | None = None
+    #: Whether its first entry says that it was added: nothing of it can have been on REMOTE before.
+    is_born: bool = False
     #: The newest entry.
     entry: int = 0
     #: Whether an entry names this very table, rather than that of a child whose row includes this one.
@@ -169,6 +171,7 @@ def _first(model: type[Model], entry: Entry, fields: tuple[str, ...] | None) -> 
         {} if fields is None else dict.fromkeys(fields, date),
         entry.natural_key if is_deletion else None,
         date if is_deletion else None,
+        entry.action == ADDITION,
         entry.id,
         model is entry.model,
     )

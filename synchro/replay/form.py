@@ -19,7 +19,7 @@ from django.db import connections, transaction
 from django.db.models import Count, Max, Min, Q, QuerySet
 
 from synchro.conf import LOCAL, conf
-from synchro.engines import engine_for
+from synchro.engines import Engine, engine_for
 from synchro.models import Batch, ChangeLog, Node
 from synchro.replay.ranges import Range, between, gaps, ranges_of, to_text, united
 
@@ -106,17 +106,20 @@ def _look_into_holes(node: Node, new: Sequence[Range]) -> list[int]:
     )
     holes = [*old, *(Hole(ids, writers) for ids in new)]
     filled = _visible([hole.ids for hole in holes])
-    node.holes = _dump(_left(holes, filled, writers))
+    node.holes = _dump(_left(engine, holes, filled, writers))
     return filled
 
 
-def _left(holes: Iterable[Hole], filled: Sequence[int], writers: frozenset[str] | None) -> Iterator[Hole]:
+def _left(
+    engine: Engine, holes: Iterable[Hole], filled: Sequence[int], writers: frozenset[str] | None
+) -> Iterator[Hole]:
     for hole in holes:
-        waiting = None if hole.writers is None or writers is None else hole.writers & writers
-        if hole.writers is None and writers is not None:
-            waiting = writers  # now that it can be told, whoever writes at this moment counts as a candidate
-        elif hole.writers is not None and writers is None:
+        if hole.writers is None:
+            waiting = writers  # if it can be told now, whoever writes at this moment counts as a candidate
+        elif writers is None:
             waiting = hole.writers
+        else:
+            waiting = engine.still_open(hole.writers, writers)
         if waiting is None or waiting:
             inside = [number for number in filled if hole.ids.first <= number <= hole.ids.last]
             for ids in gaps([*inside, hole.ids.last + 1], hole.ids.first - 1):

@@ -12,13 +12,12 @@ from django.db import DatabaseError, transaction
 from django.db.models import Model
 
 from synchro.keys import Key, key_fields, to_text
-from synchro.registry import Table
+from synchro.registry import Table, generic_keys
 from synchro.replay.columns import is_plain
 from synchro.replay.identify import Identity
 from synchro.replay.link import Link, Side
 from synchro.replay.listeners import hears_saves
 from synchro.replay.natural import has_natural_key
-from synchro.replay.parents import generic_keys
 from synchro.replay.read import Rows
 
 #: A row in the spelling of LOCAL's server, its key first.

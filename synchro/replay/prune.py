@@ -29,5 +29,5 @@ def prune() -> None:
         with transaction.atomic(using=LOCAL):
             for ids in from_text(batch.ranges):
                 ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(id=node.highest).delete()
-            batch.delete(using=LOCAL)
             Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(pruned=batch.number)
+            batch.delete(using=LOCAL)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.db.models import Model
@@ -63,7 +63,7 @@ class Rows:
         self._found: dict[type[Model], dict[Key, Sequence[Any]]] = {}
         self._asked: dict[type[Model], set[Key]] = {}
 
-    def present(self, model: type[Model], keys: Collection[Key]) -> Container[Key]:
+    def present(self, model: type[Model], keys: Collection[Key]) -> Collection[Key]:
         """Which of these rows LOCAL has."""
         return self.lines[model] if model in self.lines else self.load(model, keys)
 

@@ -7,7 +7,7 @@ over the range of ids that can be newer than the oldest change of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
@@ -20,7 +20,7 @@ from synchro.checkpoint import aware
 from synchro.conf import conf
 from synchro.keys import Key, to_text
 from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Receipt
-from synchro.registry import Table, watched_models
+from synchro.registry import Table, generic_keys, watched_models
 from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents
 from synchro.replay.identify import Identities, Identity
 from synchro.replay.link import Link
@@ -128,7 +128,9 @@ class Log:
         return 0 if self.top else None
 
     def _is_known(self, entry: Entry, floor: int) -> bool:
-        """Whether LOCAL has received the entry, by a run in the other direction."""
+        """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
+        if entry.id <= self._link.copied_log:
+            return True
         return any(ids.first <= entry.id <= ids.last for ids in self._received)
 
     @cached_property
@@ -165,24 +167,26 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
     present = {model: rows.present(model, keys) for model, keys in changes.by_model().items()}
     if not theirs.rows:
         _all_stand(changes, present, identities, plan)
+        _spare_successors(plan, present, identities)
         return plan
     for (model, key), change in changes.rows.items():
         identity = identities.of(model, key)
         judge = _Judge(link, log, plan, change, identity, theirs)
         if key not in present[model]:
             plan.forgotten.setdefault(model, []).append(key)
-            if identity.exists:
+            if identity.exists and (identity.is_remembered or not change.is_born):
                 judge.deletion()
         elif identity.exists:
             judge.change()
         else:
             judge.addition()
+    _spare_successors(plan, present, identities)
     return plan
 
 
 def _all_stand(
     changes: Changes,
-    present: Mapping[type[Model], Container[Key]],
+    present: Mapping[type[Model], Collection[Key]],
     identities: Identities,
     plan: Plan,
 ) -> None:
@@ -191,14 +195,13 @@ def _all_stand(
         here, known = present[model], identities.known(model)
         puts: dict[Key, frozenset[str] | None] = {}
         for key in keys:
-            identity = known[key]
+            identity, change = known[key], changes.rows[model, key]
             if key in here:
-                change = changes.rows[model, key]
                 is_part = identity.exists and change.whole is None
                 puts[key] = _synchronized(model, tuple(change.fields)) if is_part else None
             else:
                 plan.forgotten.setdefault(model, []).append(key)
-                if identity.exists:
+                if identity.exists and (identity.is_remembered or not change.is_born):
                     plan.remove(model, identity.remote, key)
         if puts:
             plan.puts[model] = puts
@@ -208,14 +211,27 @@ def _all_stand(
 def _synchronized(model: type[Model], names: tuple[str, ...]) -> frozenset[str] | None:
     """Those of the named fields that are synchronized; None where these are all."""
     fields = Table(model).fields
-    found = frozenset(field.name for field in fields if field.name in names)
-    return None if len(found) == len(fields) else found
+    found = {field.name for field in fields if field.name in names}
+    for generic in generic_keys(model):
+        if not found.isdisjoint((generic.ct_field, generic.fk_field)):
+            found |= {generic.ct_field, generic.fk_field}
+    return None if len(found) == len(fields) else frozenset(found)
+
+
+def _spare_successors(
+    plan: Plan, present: Mapping[type[Model], Collection[Key]], identities: Identities
+) -> None:
+    """A deleted object's row on REMOTE stays where one that LOCAL has now took it over, by its natural key."""
+    for model, removals in plan.removals.items():
+        taken = {identities.of(model, key).remote for key in present.get(model, ())}
+        for remote in taken & removals.keys():
+            del removals[remote]
 
 
 def _their_changes(link: Link, log: Log, changes: Changes, identities: Identities) -> Changes:
     if link.peer_there is None or not changes.rows:
         return Changes()
-    since = min([change.date for change in changes.rows.values()])
+    since = aware(min([change.date for change in changes.rows.values()]))
     if not log.has_news(since):
         return Changes()
     wanted: dict[type[Model], list[Key]] = {}
@@ -262,6 +278,7 @@ class _Judge:
         theirs = self._theirs.rows.get((self._model, self._remote))
         fields = Table(self._model).fields
         ours = {f.name: date for f in fields if (date := self._change.changed_at(f.name))}
+        self._complete_generic_keys(ours)
         if theirs is None:
             self._plan.put(self._model, self._key, None if len(ours) == len(fields) else frozenset(ours))
             return
@@ -275,6 +292,13 @@ class _Judge:
             self._plan.put(self._model, self._key, won)
         else:
             self._plan.keep(self._model)
+
+    def _complete_generic_keys(self, ours: dict[str, datetime]) -> None:
+        """What the key of a generic foreign key means depends on its content type: they change together."""
+        for generic in generic_keys(self._model):
+            dates = [ours[name] for name in (generic.ct_field, generic.fk_field) if name in ours]
+            if dates:
+                ours[generic.ct_field] = ours[generic.fk_field] = max(dates)
 
     def _wins(self, fields: tuple[str, ...] | None, theirs: datetime, ours: datetime, change: Change) -> bool:
         """Whether LOCAL's change wins; the conflict is put on record."""

@@ -13,7 +13,7 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware, moved_by_a_run
-from synchro.exceptions import Busy, NotConfigured, NotReady, Refused
+from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, Refused, SynchroError
 from synchro.keys import Key
 from synchro.models import Batch, options
 from synchro.replay import signals
@@ -25,6 +25,7 @@ from synchro.replay.form import next_batch
 from synchro.replay.garbage import uncollected
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
+from synchro.replay.order import parents_first
 from synchro.replay.parents import Vanished, add_parents
 from synchro.replay.passing import read
 from synchro.replay.prune import prune
@@ -142,8 +143,9 @@ def _replay(
     with writing(link):
         hold_receipt(link, batch.number - 1)
         identities = Identities(link, rows, _natural_keys(changes))
-        for model, keys in changes.by_model().items():
-            identities.find(model, keys, lock=True)
+        by_model = changes.by_model()
+        for model in parents_first(by_model):  # a natural key may lead through a parent
+            identities.find(model, by_model[model], lock=True)
         _announce("identified", batch)
         plan = resolve(link, log, changes, rows, identities)
         expand(link, log, changes, identities, plan)
@@ -153,7 +155,7 @@ def _replay(
         writer = Writer(link, plan, rows, identities)
         writer.write()
         pairs = new_pairs(plan, identities)
-        sign_receipt(link, batch, pairs, plan)
+        sign_receipt(link, batch, pairs, plan, identities)
         _announce("written", batch)
     _announce("committed", batch)
     acknowledge(link, batch, pairs, plan, log.top, conflicts, changes.last)
@@ -220,17 +222,19 @@ def synchronize_all(aliases: tuple[str, ...]) -> list[Report]:
     """
     Serve every REMOTE; one that fails holds back no other.
 
-    Raises the first error, after all have had their turn.
+    Raises the error of a single REMOTE, or `Incomplete` once all of several have had their turn.
     """
     if not aliases:
         raise NotConfigured(_("No REMOTE database specified in settings: name one in SYNCHRO_REMOTE."))
+    if len(aliases) == 1:
+        return [synchronize(aliases[0])]
     reports: list[Report] = []
-    errors: list[Exception] = []
+    errors: dict[str, SynchroError] = {}
     for alias in aliases:
         try:
             reports.append(synchronize(alias))
-        except Exception as error:  # noqa: BLE001  raised below, when the others had their turn
-            errors.append(error)
+        except SynchroError as error:
+            errors[alias] = error
     if errors:
-        raise errors[0]
+        raise Incomplete(reports, errors)
     return reports

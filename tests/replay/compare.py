@@ -49,7 +49,8 @@ def rows_of(model: type[Model], alias: str) -> dict[Any, Row]:
     }
     names = [field.attname for field in model._meta.local_concrete_fields]
     found: dict[Any, Row] = {}
-    for row in model._base_manager.using(alias).annotate(**flags).values(*names, *flags):
+    rows = model._base_manager.using(alias).order_by("pk").annotate(**flags)
+    for row in rows.values(*names, *flags):
         plain = {name: _plain(row[name]) for name in names}
         for flag in flags:
             name = flag.removesuffix("_is_null")

@@ -2,7 +2,8 @@
 A process of its own that runs ``synchronize``, and something happens to it on the way.
 
     python -m tests.replay.driver kill written 3    it ends by SIGKILL at that step of batch 3
-    python -m tests.replay.driver pause written 3   it writes a line there, and goes on after it was given one
+    python -m tests.replay.driver pause written 3   it writes a line there, and goes on at the next
+    python -m tests.replay.driver loop              it writes a line, then runs again and again until it is killed
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, NoReturn
 
 
-def main(what: str, wanted_step: str, wanted_batch: str) -> int:
+def main(what: str, wanted_step: str = "", wanted_batch: str = "0") -> int:
     import django
 
     django.setup()
+    if what == "loop":
+        loop()
 
     from django.core.management import CommandError, call_command
 
@@ -37,6 +41,16 @@ def main(what: str, wanted_step: str, wanted_batch: str) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def loop() -> NoReturn:
+    from synchro.core import call_synchronize
+    from synchro.exceptions import Busy
+
+    print("here", flush=True)
+    while True:
+        with suppress(Busy):  # a server may not have noticed yet that the one before was killed
+            call_synchronize()
 
 
 if __name__ == "__main__":

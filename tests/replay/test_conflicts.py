@@ -236,3 +236,43 @@ def test_members_that_each_side_added_to_a_set_are_all_in_it() -> None:
 
     assert {one.name for one in remote(Album).artists.all()} == {"Joni", "James"}
     assert {one.pk for one in album.artists.all()} == {joni.pk, james.pk}
+
+
+@pytest.mark.parametrize(("policy", "cash"), [("local", 2), ("remote", 3)])
+@pytest.mark.parametrize("first_here", [True, False])
+def test_policy_decides_whoever_was_later(
+    customer: Customer, settings: Any, policy: str, cash: int, first_here: bool
+) -> None:
+    settings.SYNCHRO_CONFLICT = policy
+    key = remote(Customer).pk
+    if first_here:
+        change_here(customer, cash=2)
+    change_there(key, cash=3)
+    if not first_here:
+        change_here(customer, cash=2)
+
+    call_synchronize()
+
+    assert remote(Customer).cash == cash
+
+
+def test_policy_of_the_model_goes_before_that_of_the_project(
+    customer: Customer, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SYNCHRO_CONFLICT = "remote"
+    monkeypatch.setattr(Customer, "SYNCHRO_CONFLICT", "local", raising=False)
+    change_here(customer, cash=2)
+    change_there(remote(Customer).pk, cash=3)
+
+    call_synchronize()
+
+    assert remote(Customer).cash == 2
+
+
+def test_change_without_a_rival_arrives_under_any_policy(customer: Customer, settings: Any) -> None:
+    settings.SYNCHRO_CONFLICT = "remote"
+
+    change_here(customer, cash=2)
+    call_synchronize()
+
+    assert remote(Customer).cash == 2

@@ -7,7 +7,8 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.core.management import CommandError, call_command
+from django.db import DatabaseError, connections
 
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
@@ -59,10 +60,9 @@ def test_lost_connection_loses_and_doubles_nothing(alias: str, step: str) -> Non
     for number in range(20):
         Order.objects.create(customer=Customer.objects.create(name=f"Customer {number}"))
 
-    with at_step(step, lambda: cut(alias)) as seen, suppress(SynchroError):
+    with at_step(step, lambda: cut(alias)) as seen, suppress(SynchroError, DatabaseError):
         call_synchronize()
-    for other in ("default", "remote"):
-        connections[other].close_if_unusable_or_obsolete()
+    connections.close_all()
     call_synchronize()
 
     assert seen == [step]
@@ -77,13 +77,27 @@ def test_connection_lost_between_the_commits_doubles_nothing() -> None:
     for number in range(20):
         Customer.objects.create(name=f"Customer {number}")
 
-    with at_step("committed", lambda: cut("default")), suppress(SynchroError):
+    with at_step("committed", lambda: cut("default")), suppress(SynchroError, DatabaseError):
         call_synchronize()
-    for alias in ("default", "remote"):
-        connections[alias].close_if_unusable_or_obsolete()
+    connections.close_all()
     call_synchronize()
 
     assert remote_count(Customer) == 20
+    assert_same_rows()
+
+
+def test_lost_connection_is_retried_or_said_without_a_traceback() -> None:
+    if connections["remote"].vendor == "sqlite":
+        pytest.skip("SQLite has no connection to lose")
+    Customer.objects.create(name="Vimes")
+
+    try:
+        with at_step("resolved", lambda: cut("remote")), suppress(CommandError):
+            call_command("synchronize", verbosity=0)
+    finally:
+        connections.close_all()
+    call_synchronize()
+
     assert_same_rows()
 
 

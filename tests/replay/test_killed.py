@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import random
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -13,12 +16,15 @@ from synchro.exceptions import Busy
 from tests.replay import processes
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import create_on_remote, remote_count
+from tests.replay.writers import in_thread, write_a_lot
 from tests.shop.models import Album, Artist, Country, Customer, Order, Publisher
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
 
 STEPS = ["formed", "read", "identified", "resolved", "written", "committed", "acknowledged"]
 BATCH_SIZE = 20
+#: For whoever looks for more: SYNCHRO_TEST_ROUNDS=50.
+ROUNDS = int(os.environ.get("SYNCHRO_TEST_ROUNDS", "4"))
 
 
 @pytest.fixture
@@ -90,6 +96,28 @@ def test_changes_made_between_the_kill_and_the_next_run_arrive(backlog: None) ->
         customer.save()
     Order.objects.all().delete()
 
+    run_until_free()
+
+    assert_same_rows()
+
+
+def test_killed_again_and_again_while_people_write_nothing_is_lost_or_doubled() -> None:
+    create_on_remote(Customer, name="gone").delete()
+    chance = random.Random(1)
+    environment = processes.environment(SYNCHRO_BATCH_SIZE=BATCH_SIZE)
+    with ThreadPoolExecutor(4) as pool:
+        writers = [in_thread(pool, write_a_lot, seed, 15 * ROUNDS) for seed in range(4)]
+        for _ in range(ROUNDS):
+            with processes.start("tests.replay.driver", "loop", env=environment) as process:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "here\n"
+                time.sleep(chance.random() / 2)
+                assert process.poll() is None, process.stderr and process.stderr.read()
+                process.kill()
+        for writer in writers:
+            writer.result()
+
+    run_until_free()
     run_until_free()
 
     assert_same_rows()

@@ -8,7 +8,18 @@ from synchro.core import Report, call_synchronize
 from synchro.models import ChangeLog, Reference
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import create_on_remote, let_time_pass, other_side, remote, remote_count
-from tests.shop.models import Album, Artist, Category, Country, Customer, Order, Passport, Pizzeria, Profile
+from tests.shop.models import (
+    Album,
+    Artist,
+    Category,
+    Country,
+    Customer,
+    Order,
+    Passport,
+    Pizzeria,
+    Profile,
+    Publisher,
+)
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -229,4 +240,63 @@ def test_tree_grown_by_both_sides_is_one_tree() -> None:
     synchronize_there()
 
     assert {one.name for one in root.category_set.all()} == {"branch from here", "branch from there"}
+    assert_same_rows()
+
+
+@pytest.mark.parametrize("first_here", [True, False])
+def test_older_deletion_there_does_not_undo_a_newer_change_here(first_here: bool) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    let_time_pass()
+
+    with other_side():
+        Customer.objects.get().delete()
+    let_time_pass()
+    customer.cash = 1
+    customer.save()
+    runs = [call_synchronize, synchronize_there]
+    for run in (runs if first_here else runs[::-1]) * 2:
+        run()
+
+    assert Customer.objects.get().cash == remote(Customer).cash == 1
+    assert_same_rows()
+
+
+@pytest.mark.parametrize("first_here", [True, False])
+@pytest.mark.parametrize("model", [Country, Publisher])
+def test_row_that_was_deleted_there_and_is_created_here_later_stays(
+    model: type[Country | Publisher], first_here: bool
+) -> None:
+    """By its given or its natural key it is the same row to both sides, though neither saw the other's."""
+    with other_side():
+        model(pk="PL", name="Poland").save() if model is Country else model(name="Poland").save()
+        let_time_pass()
+        model.objects.get().delete()
+    let_time_pass()
+
+    model(pk="PL", name="Poland").save() if model is Country else model(name="Poland").save()
+    runs = [call_synchronize, synchronize_there]
+    for run in (runs if first_here else runs[::-1]) * 2:
+        run()
+
+    assert (model.objects.count(), remote_count(model)) == (1, 1)
+    assert_same_rows()
+
+
+@pytest.mark.parametrize("first_here", [True, False])
+def test_child_born_there_of_a_parent_deleted_here_ends_alike_on_both_sides(first_here: bool) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    let_time_pass()
+
+    customer.delete()
+    let_time_pass()
+    with other_side():
+        Order.objects.create(customer=Customer.objects.get(), note="newer than the deletion")
+    runs = [call_synchronize, synchronize_there]
+    for run in (runs if first_here else runs[::-1]) * 3:
+        run()
+
+    assert Customer.objects.count() == remote_count(Customer)
+    assert Order.objects.count() == remote_count(Order)
     assert_same_rows()

@@ -1,4 +1,4 @@
-"""The models of the suite: a shop, its books and its staff. Together they have every kind of key and relation."""
+"""The models of the suite: a shop, its books and its staff, with every kind of key and of relation."""
 
 from __future__ import annotations
 

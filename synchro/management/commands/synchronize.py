@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from synchro.conf import LOCAL
-from synchro.exceptions import SynchroError
+from synchro.exceptions import Incomplete, SynchroError
 from synchro.replay import Report, call_synchronize
+from synchro.triggers.ready import missing_triggers_allowed
 
 
 class Command(BaseCommand):
@@ -24,6 +26,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--remote", metavar="ALIAS", help="only this one of the databases in SYNCHRO_REMOTE"
         )
+        parser.add_argument(
+            "--without-triggers",
+            action="store_true",
+            help="even if a watched table lacks a trigger, so that some of its changes may not have been captured",
+        )
 
     # Django's own way asks every database, so that a REMOTE which is away would end in a traceback.
     requires_system_checks: list[str] = []
@@ -32,13 +39,15 @@ class Command(BaseCommand):
         if not options.get("skip_checks"):
             self._check_local()
         try:
-            report = call_synchronize(remote=options["remote"])
+            with missing_triggers_allowed() if options["without_triggers"] else nullcontext():
+                report = call_synchronize(remote=options["remote"])
+        except Incomplete as error:
+            for served in error.reports:
+                self._show(served, options["verbosity"])
+            raise CommandError(str(error)) from error
         except SynchroError as error:
             raise CommandError(str(error)) from error
-        for warning in report.warnings:
-            self.stderr.write(self.style.WARNING(warning))
-        if options["verbosity"] > 0:
-            self._print(report, options["verbosity"])
+        self._show(report, options["verbosity"])
 
     def _check_local(self) -> None:
         try:
@@ -46,8 +55,11 @@ class Command(BaseCommand):
         except DatabaseError as error:
             raise CommandError(f"The database {LOCAL!r} cannot be used: {error}") from error
 
-    def _print(self, report: Report, verbosity: int) -> None:
-        self.stdout.write(str(report))
+    def _show(self, report: Report, verbosity: int) -> None:
+        for warning in report.warnings:
+            self.stderr.write(self.style.WARNING(warning))
+        if verbosity > 0:
+            self.stdout.write(str(report))
         if verbosity < 2:
             return
         for model in report.models:

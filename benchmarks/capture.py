@@ -1,0 +1,261 @@
+"""
+What capture by triggers costs the writer, on each engine that the environment names.
+
+    SYNCHRO_TEST_POSTGRESQL_URL=... SYNCHRO_TEST_MYSQL_URL=... python benchmarks/capture.py
+
+Each number is a ratio to the same work without triggers, of medians of one run (and for PostgreSQL's delete
+also microseconds added a row). The databases are made for the run and dropped after it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import django
+from django.conf import settings
+
+from tests.databases import database_from_url
+
+URLS = {
+    "PostgreSQL": "SYNCHRO_TEST_POSTGRESQL_URL",
+    "PostgreSQL, old": "SYNCHRO_TEST_POSTGRESQL_OLD_URL",
+    "MySQL": "SYNCHRO_TEST_MYSQL_URL",
+    "MariaDB": "SYNCHRO_TEST_MARIADB_URL",
+}
+BUDGETS = {
+    "PostgreSQL": (2.5, 2.5, 5.0, 1.15),
+    "PostgreSQL, old": (2.5, 2.5, 5.0, 1.15),
+    "MySQL": (3.5, 4.5, 5.0, 1.5),
+    "MariaDB": (4.0, 6.0, 4.5, 1.5),
+    "SQLite": (3.5, 4.0, 4.5, 1.3),
+}
+WORK = ("bulk insert", "bulk update", "bulk delete", "saves")
+HAS_PGHISTORY = find_spec("pghistory") is not None
+
+
+def configure(engine: str, folder: str) -> None:
+    url = (
+        f"sqlite:///{folder}/capture"
+        if engine == "SQLite"
+        else os.environ[URLS[engine]].rpartition("/")[0] + "/capture"
+    )
+    database = database_from_url(url, "bench")
+    apps = [
+        "django.contrib.contenttypes",
+        "django.contrib.auth",
+        "django.contrib.admin",
+        "dbsettings",
+        "synchro",
+        "benchmarks.rows",
+    ]
+    if engine.startswith("PostgreSQL") and HAS_PGHISTORY:
+        apps += ["pgtrigger", "pghistory"]
+    settings.configure(
+        DATABASES={"default": database},
+        INSTALLED_APPS=apps,
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        USE_TZ=True,
+        SECRET_KEY="only for a benchmark",
+        SYNCHRO_REMOTE=None,
+        SYNCHRO_MODELS=[("rows", "Row")],
+        SYNCHRO_CAPTURE="signals",
+    )
+    django.setup()
+
+
+@contextmanager
+def database() -> Iterator[None]:
+    from django.db import connection
+
+    connection.creation.create_test_db(verbosity=0, autoclobber=True, serialize=False)
+    try:
+        yield
+    finally:
+        connection.creation.destroy_test_db(str(connection.settings_dict["NAME"]), verbosity=0)
+
+
+class Bench:
+    def __init__(self, rows: int, saves: int, rounds: int, table: str = "rows_row") -> None:
+        from benchmarks.rows.models import Row
+
+        self.rows, self.saves, self.rounds = rows, saves, rounds
+        self.model, self.table = Row, table
+        columns = [field.column for field in Row._meta.concrete_fields]
+        self.columns = ", ".join(columns)
+
+    def execute(self, sql: str) -> None:
+        from django.db import connection, transaction
+
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    def fill(self) -> None:
+        self.execute(f"DELETE FROM {self.table}")
+        self.execute(f"INSERT INTO {self.table} ({self.columns}) SELECT {self.columns} FROM rows_source")
+
+    def clear(self) -> None:
+        from django.db import connection
+
+        with connection.cursor() as cursor:
+            if connection.vendor == "sqlite":
+                for name in ("synchro_changelog", self.table):
+                    cursor.execute(f"DELETE FROM {name}")
+                cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            else:
+                for name in ("synchro_changelog", self.table):
+                    cursor.execute(f"TRUNCATE TABLE {name}")
+            if connection.vendor == "postgresql":
+                cursor.execute(f"VACUUM ANALYZE {self.table}")
+                cursor.execute("CHECKPOINT")
+
+    def measure(self) -> list[float]:
+        """Seconds of each kind of work, once."""
+        self.clear()
+        insert = f"INSERT INTO {self.table} ({self.columns}) SELECT {self.columns} FROM rows_source"
+        seconds = [
+            timed(lambda: self.execute(insert)),
+            timed(lambda: self.execute(f"UPDATE {self.table} SET number = number + 1")),
+            0.0,
+            self.save_each(),
+        ]
+        seconds[2] = timed(lambda: self.execute(f"DELETE FROM {self.table}"))
+        return seconds
+
+    def save_each(self) -> float:
+        from django.db import transaction
+
+        rows = list(self.model.objects.order_by("pk")[: self.saves])
+
+        def save() -> None:
+            with transaction.atomic():
+                for row in rows:
+                    row.number += 7
+                    row.save()
+
+        return timed(save)
+
+
+def timed(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def run(engine: str, rows: int, saves: int, rounds: int) -> None:
+    from django.core.management import call_command
+
+    from benchmarks.rows.models import fill_source
+
+    fill_source(rows)
+    bench = Bench(rows, saves, rounds)
+    variants: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
+        "none": (lambda: None, lambda: None),
+        "synchro": (
+            lambda: call_command("synchro_install_triggers", verbosity=0, stdout=open(os.devnull, "w")),
+            lambda: call_command("synchro_install_triggers", "--uninstall", stdout=open(os.devnull, "w")),
+        ),
+    }
+    if not engine.startswith("PostgreSQL"):
+        variants["key and action only"] = (bare, drop_bare)
+    elif HAS_PGHISTORY:
+        from benchmarks.rows import history
+
+        variants |= history.variants()
+    times: dict[str, list[list[float]]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, (begin, end) in variants.items():
+            begin()
+            times[name].append(bench.measure())
+            end()
+    medians = {
+        name: [statistics.median(column) for column in zip(*found, strict=True)]
+        for name, found in times.items()
+    }
+    for name, found in medians.items():
+        if name != "none":
+            report(engine, name, medians["none"], found, rows)
+
+
+def bare() -> None:
+    """
+    The least that a row trigger of this kind can do: key and action, no switch, no columns, no comparison.
+    """
+    from django.db import connection
+
+    now = "strftime('%Y-%m-%d %H:%M:%f', 'now')" if connection.vendor == "sqlite" else "UTC_TIMESTAMP(6)"
+    with connection.cursor() as cursor:
+        for action, (event, row) in enumerate(
+            (("INSERT", "NEW"), ("UPDATE", "NEW"), ("DELETE", "OLD")), start=1
+        ):
+            cursor.execute(
+                f"CREATE TRIGGER bare_{event} AFTER {event} ON rows_row FOR EACH ROW BEGIN "
+                "INSERT INTO synchro_changelog (content_type_id, object_id, date, action) "
+                f"VALUES (1, {row}.id, {now}, {action}); END",
+                None,
+            )
+
+
+def drop_bare() -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        for event in ("INSERT", "UPDATE", "DELETE"):
+            cursor.execute(f"DROP TRIGGER bare_{event}")
+
+
+def report(engine: str, name: str, without: list[float], found: list[float], rows: int) -> None:
+    cells = []
+    for place, (base, seconds) in enumerate(zip(without, found, strict=True)):
+        budget = BUDGETS[engine][place]
+        verdict = ("" if seconds / base <= budget else " >") if name == "synchro" else ""
+        added = f" (+{(seconds - base) / rows * 1e6:.1f} us)" if place < 3 else ""
+        cells.append(f"{seconds / base:.2f}{verdict}{added}")
+    print(f"| {engine} | {name} | {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--saves", type=int, default=5_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--engine", choices=[*URLS, "SQLite"], help="Only this one.")
+    options = parser.parse_args()
+    engines = (
+        [options.engine]
+        if options.engine
+        else [e for e in (*URLS, "SQLite") if os.environ.get(URLS.get(e, ""), e == "SQLite")]
+    )
+    if len(engines) > 1:
+        print(
+            f"| engine | triggers | {' | '.join(WORK)} |\n| --- | --- | --- | --- | --- | --- |", flush=True
+        )
+        for engine in engines:
+            # Django is configured once a process.
+            arguments = [sys.executable, __file__, "--engine", engine]
+            for name in ("rows", "saves", "rounds"):
+                arguments += [f"--{name}", str(getattr(options, name))]
+            if os.spawnv(os.P_WAIT, sys.executable, arguments):
+                sys.exit(1)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        configure(engines[0], folder)
+        with database():
+            run(engines[0], options.rows, options.saves, options.rounds)
+
+
+if __name__ == "__main__":
+    main()

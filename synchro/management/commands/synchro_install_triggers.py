@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from synchro.conf import LOCAL
+from synchro.exceptions import SynchroError
+from synchro.registry import is_watched, m2m_fields
+from synchro.triggers import backend_for
+from synchro.triggers.install import PATIENCE, Finding, Survey, install, survey, uninstall
+
+
+class Command(BaseCommand):
+    help = (
+        "Installs, or brings up to date, the triggers that capture changes of the watched models "
+        "(SYNCHRO_CAPTURE = 'triggers')."
+    )
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("models", nargs="*", metavar="app.Model", help="Only these models.")
+        parser.add_argument(
+            "--database", default=LOCAL, metavar="ALIAS", help="The database (default: %(default)s)."
+        )
+        parser.add_argument(
+            "--lock-timeout",
+            type=int,
+            default=PATIENCE,
+            metavar="SECONDS",
+            help="How long to wait for a lock.",
+        )
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument(
+            "--check", action="store_true", help="Only tell what is wrong; exit status 1 if anything is."
+        )
+        what.add_argument("--uninstall", action="store_true", help="Remove the triggers.")
+        parser.add_argument("--sql", action="store_true", help="Only print the SQL.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["database"] not in connections:
+            raise CommandError(f"There is no database {options['database']!r} in DATABASES.")
+        connection = connections[options["database"]]
+        try:
+            found = self.survey(
+                connection, create=not (options["check"] or options["sql"] or options["uninstall"])
+            )
+            findings = self.selected(found, options["models"])
+            if options["check"]:
+                self.check_all(found, findings)
+            elif options["sql"]:
+                self.print_sql(connection, found, findings, options["uninstall"])
+            elif options["uninstall"]:
+                self.uninstall_all(connection, findings, options["lock_timeout"])
+            else:
+                self.install_all(connection, found, findings, options["lock_timeout"])
+        except SynchroError as error:
+            raise CommandError(str(error)) from error
+
+    def survey(self, connection: BaseDatabaseWrapper, create: bool) -> Survey:
+        if not backend_for(connection).is_ready(connection):
+            raise CommandError(
+                f"The database {connection.alias!r} has not all tables of synchro; run migrate first."
+            )
+        return survey(connection, create_content_types=create)
+
+    def selected(self, found: Survey, names: list[str]) -> list[Finding]:
+        if not names:
+            return list(found.findings)
+        labels = set(_labels(names))
+        return [finding for finding in found.findings if finding.label in labels]
+
+    def install_all(
+        self, connection: BaseDatabaseWrapper, found: Survey, findings: Iterable[Finding], seconds: int
+    ) -> None:
+        for finding in findings:
+            done = finding if finding.is_right else install(connection, finding.stem, seconds)
+            self.stdout.write(f"{finding.label}: {_done(done)}")
+        if found.impossible:
+            raise CommandError("\n".join(found.impossible.values()))
+
+    def uninstall_all(
+        self, connection: BaseDatabaseWrapper, findings: Iterable[Finding], seconds: int
+    ) -> None:
+        for finding in findings:
+            removed = uninstall(connection, finding.stem, seconds)
+            self.stdout.write(f"{finding.label}: {'removed' if removed else 'had none'}")
+
+    def check_all(self, found: Survey, findings: Iterable[Finding]) -> None:
+        problems = [str(problem) for finding in findings for problem in finding.problems]
+        problems += list(found.impossible.values())
+        problems += [f"{model._meta.label}: its triggers are missing" for model in found.unnamed]
+        if problems:
+            raise CommandError("\n".join(problems), returncode=1)
+        self.stdout.write("All triggers are installed and up to date.")
+
+    def print_sql(
+        self, connection: BaseDatabaseWrapper, found: Survey, findings: Iterable[Finding], remove: bool
+    ) -> None:
+        backend = backend_for(connection)
+        statements: list[str] = []
+        for finding in findings:
+            if not remove:
+                statements += [trigger.sql for trigger in finding.create]
+            statements += [backend.drop_sql(one) for one in finding.drop]
+        if remove:
+            stems = tuple(finding.stem for finding in findings)
+            ours = (one for one in backend.installed(connection) if one.stem.startswith(stems))
+            statements = [backend.drop_sql(one) for one in sorted(ours, key=lambda one: not one.table)]
+        for model in found.unnamed if not remove else ():
+            table = connection.ops.quote_name("django_content_type")
+            statements.insert(
+                0,
+                f"INSERT INTO {table} (app_label, model) "
+                f"VALUES ('{model._meta.app_label}', '{model._meta.model_name}')",
+            )
+        self.stdout.write(backend.script(statements) if statements else "-- Nothing to do.")
+        if found.unnamed and not remove:
+            self.stderr.write(
+                "Run this first, and then --sql again, for the tables whose content type was missing."
+            )
+
+
+def _done(finding: Finding | None) -> str:
+    if finding is None or (finding.drop and not finding.create and not finding.is_right):
+        return "removed what was left over"
+    if finding.is_right:
+        return "up to date"
+    return "brought up to date" if finding.had_some else "installed"
+
+
+def _labels(names: Iterable[str]) -> Iterator[str]:
+    """The labels of the models of these names, with those of their automatic many-to-many tables."""
+    for name in names:
+        try:
+            model = apps.get_model(name)
+        except (LookupError, ValueError) as error:
+            raise CommandError(f"{name!r} is no model: {error}") from error
+        if not is_watched(model):
+            raise CommandError(f"{name} is not watched; add it to SYNCHRO_MODELS.")
+        yield model._meta.label
+        for field in m2m_fields(model):
+            if field.remote_field.through is not None:
+                yield field.remote_field.through._meta.label

@@ -1,0 +1,249 @@
+"""
+Capture by triggers: what a trigger set is, and what each engine's module has to offer.
+
+A `Target` is one table as its triggers see it; `Backend.compile` makes it into `Trigger` values whose version
+is a hash of their SQL, so "is it outdated?" is a comparison with what `Backend.installed` finds in the
+database.
+
+What the triggers write is what `synchro.keys` and `synchro.models` say of an entry:
+
+- ``object_id``: the key in the text of `synchro.keys.to_text`; of an automatic many-to-many table, the pair.
+- ``action``: an update of the key is a DELETION of the old and an ADDITION of the new one, so every change of
+  a row of an automatic many-to-many table is one of these two.
+- ``fields``: of a CHANGE, the names of the fields whose columns changed, and no entry where no synchronized
+  column did; NULL where that is not known (while a migration is at work). Of an ADDITION, NULL: all of them.
+- ``natural_key``: of a DELETION, a JSON list of the values that the natural key's *columns* had (of a foreign
+  key, the raw value): numbers as numbers, NULL as null, everything else as a string that the field's
+  ``to_python`` reads. Only for a natural key made of columns of the table itself; NULL otherwise.
+- ``date``: the database's clock, in UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import blake2b
+from typing import Any
+
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field
+
+from synchro.exceptions import NotReady
+
+#: How the names of all our triggers and functions begin.
+PREFIX = "synchro_"
+LOG = "synchro_changelog"
+#: SQLite's alone to use; it is in every database, and without it synchro's migrations are not complete.
+SWITCH = "synchro_captureswitch"
+HINT = "To remove it: manage.py synchro_install_triggers --uninstall"
+
+_STEM = re.compile(r"synchro_[a-z0-9_]*_[0-9a-f]{8}(?=[_:]|$)")
+_VERSION = re.compile(r"version ([0-9a-f]{10}), content type ([0-9]+)")
+
+
+class Uncapturable(NotReady):
+    """A table whose key has no text that is the same on every engine, or that lacks what a trigger needs."""
+
+
+class Detail(Enum):
+    """How much of the table a trigger names."""
+
+    #: Key and columns: entries say which fields changed.
+    COLUMNS = "columns"
+    #: Only the key, so that a migration may do anything to the other columns: the fields are not known.
+    KEY = "key"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A table, and what its triggers have to know of it."""
+
+    label: str
+    table: str
+    #: None for a table that is not watched itself, but whose deletions reach watched ones.
+    content_type: int | None
+    key: tuple[Field[Any, Any], ...]
+    #: The synchronized columns other than the key.
+    columns: tuple[Field[Any, Any], ...] = ()
+    natural: tuple[Field[Any, Any], ...] = ()
+    detail: Detail = Detail.COLUMNS
+    #: What the database itself does to other rows when one of these is deleted, and when one of those is, and
+    #: so on.
+    cascades: tuple[Cascade, ...] = ()
+
+    @property
+    def stem(self) -> str:
+        return stem_for(self.table)
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """A foreign key by which the database itself deletes rows, or sets a column to NULL."""
+
+    parent: Target
+    child: Target
+    #: The foreign key, and the field of the parent that it points at.
+    source: Field[Any, Any]
+    target: Field[Any, Any]
+    deletes: bool
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """One trigger (on PostgreSQL also the function that its table's triggers share), ready to be created."""
+
+    #: What stays the same from version to version, and the name that this version has in the database.
+    stem: str
+    name: str
+    version: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A trigger, or a function of ours, found in the database."""
+
+    stem: str
+    name: str
+    version: str
+    content_type: int | None
+    #: As SQL names it, quoted; empty for a function of PostgreSQL.
+    table: str
+    enabled: bool = True
+
+
+class Backend(ABC):
+    """What differs between the engines. Everything takes Django's connection."""
+
+    #: Whether a new version takes the place of the old one, of the same name, when it is created.
+    replaces: bool = False
+    #: What writes to a table without its triggers, as a sentence for people.
+    blind_spot: str = ""
+
+    # -- looking ---------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
+        """The columns, in lower case, of each of these tables that exists."""
+
+    @abstractmethod
+    def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
+        """All triggers of ours in this database."""
+
+    @abstractmethod
+    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
+        """The name of `table` as `Installed.table` has it."""
+
+    def on(self, connection: BaseDatabaseWrapper, table: str) -> list[Installed]:
+        """
+        The triggers of ours on `table`, whatever it was called when they were made, and their functions.
+        """
+        name, installed = self.shown(connection, table), self.installed(connection)
+        stems = {stem_of(one.stem) for one in installed if one.table == name}
+        return [one for one in installed if one.table == name or (not one.table and one.stem in stems)]
+
+    def mentions(self, connection: BaseDatabaseWrapper, table: str, column: str) -> frozenset[str]:
+        """Names of our triggers on other tables that name this column of `table`."""
+        return frozenset()
+
+    @contextmanager
+    def suspended(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Inside, the log itself can be altered. Nobody else's changes are missed."""
+        yield
+
+    def has_cascades(self) -> bool:
+        """
+        Whether deletions done by the database itself fire no trigger, so that the parent's has to see them.
+        """
+        return False
+
+    def is_ready(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether this database has the tables of synchro that triggers need."""
+        return len(self.columns(connection, (LOG, SWITCH))) == 2
+
+    # -- saying ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
+        """
+        The triggers of `target`, in the order in which they are created.
+
+        Raises `Uncapturable`.
+        """
+
+    @abstractmethod
+    def drop_sql(self, found: Installed) -> str:
+        """The statement that removes it; it succeeds where it is gone already."""
+
+    # -- doing -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def exchange(
+        self,
+        connection: BaseDatabaseWrapper,
+        create: Sequence[Trigger],
+        drop: Sequence[Installed],
+        seconds: int,
+    ) -> None:
+        """
+        All or nothing: create these and drop those, waiting no longer than `seconds` for a lock.
+
+        At no moment is a change by somebody else missed.
+        """
+
+    def explained(self, error: DatabaseError, connection: BaseDatabaseWrapper) -> Exception:
+        """`error`, or a `NotReady` that tells what to do about it."""
+        return error
+
+    def script(self, statements: Sequence[str]) -> str:
+        """The statements as the engine's own command-line client takes them."""
+        return "BEGIN;\n" + "".join(f"{statement};\n" for statement in statements) + "COMMIT;\n"
+
+    @contextmanager
+    def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
+        """Inside, no other process installs or removes triggers in this database."""
+        yield
+
+
+def version_of(parts: Iterable[str]) -> str:
+    return blake2b("\0".join(parts).encode(), digest_size=5).hexdigest()
+
+
+def header(target: Target, version: str) -> tuple[str, str]:
+    """The two lines that each trigger begins with. `read_header` finds in them what it needs to know."""
+    # A label is made of Python's names; the table's own name could end a comment.
+    return (
+        f"Made by django-synchro, version {version}, content type {target.content_type or 0}: {target.label}",
+        HINT,
+    )
+
+
+def read_header(text: str) -> tuple[str, int | None]:
+    """Version and content type that a trigger's text tells; an empty version where it tells none."""
+    found = _VERSION.search(text)
+    return (found[1], int(found[2]) or None) if found else ("", None)
+
+
+def stem_for(table: str) -> str:
+    """
+    What the names of the triggers of `table` begin with: readable, and distinct whatever the table's name.
+    """
+    digest = blake2b(table.encode(), digest_size=4).hexdigest()
+    readable = re.sub(r"[^a-z0-9]+", "_", table.lower())[:24].strip("_")
+    return f"{PREFIX}{readable}_{digest}"
+
+
+def stem_of(name: str) -> str | None:
+    """The stem of the name of a trigger of ours, None for anybody else's."""
+    found = _STEM.match(name)
+    return found[0] if found else None
+
+
+def quoted(connection: BaseDatabaseWrapper, field: Field[Any, Any]) -> str:
+    assert field.column is not None
+    return connection.ops.quote_name(field.column)

@@ -1,0 +1,174 @@
+"""Comparing the triggers that a database has with those that it should have, and making them the same."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from synchro.triggers import backend_for
+from synchro.triggers.base import Installed, Target, Trigger
+from synchro.triggers.declare import Declaration
+
+#: How many seconds to wait for a lock.
+PATIENCE = 10
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one trigger: it is missing, outdated, disabled or left over."""
+
+    what: str
+    table: str
+    trigger: str
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.trigger} is {self.what}"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A table, and what it takes to give it the right triggers."""
+
+    #: The model's label, or the name of a table that is not watched any more.
+    label: str
+    stem: str
+    problems: tuple[Problem, ...] = ()
+    create: tuple[Trigger, ...] = ()
+    drop: tuple[Installed, ...] = ()
+    #: Whether it has any trigger of ours now.
+    had_some: bool = False
+    #: Whether no watched table has this name.
+    is_left_over: bool = False
+    #: Of those: whether the triggers are on a watched table all the same, under whose former name they were
+    #: made, or on none at all.
+    is_superseded: bool = False
+
+    @property
+    def is_right(self) -> bool:
+        return not self.problems
+
+
+@dataclass(frozen=True)
+class Survey:
+    findings: tuple[Finding, ...]
+    #: Models that cannot have triggers, and why.
+    impossible: dict[str, str]
+    #: Models whose content type has to be made first.
+    unnamed: tuple[type[Model], ...] = ()
+
+    @property
+    def problems(self) -> list[Problem]:
+        return [problem for finding in self.findings for problem in finding.problems]
+
+
+def survey(
+    connection: BaseDatabaseWrapper, create_content_types: bool = False, only: str | None = None
+) -> Survey:
+    """
+    What each table, watched or left over, has and needs; with `only` the one whose triggers have this stem.
+
+    Nothing but content types is written, where asked for.
+    """
+    backend = backend_for(connection)
+    if not backend.is_ready(connection):
+        return Survey((), {})
+    declaration = Declaration(connection, backend, create_content_types)
+    targets = declaration.targets(only)
+    installed = [one for one in backend.installed(connection) if only is None or _belongs(one, only)]
+    findings = [_compare(connection, target, installed) for target in targets]
+    stems = {target.stem for target in targets}
+    tables = {backend.shown(connection, target.table) for target in targets} if only is None else set()
+    return Survey(
+        (*findings, *_left_over(installed, stems, tables)),
+        declaration.impossible,
+        tuple(dict.fromkeys(declaration.unnamed)),
+    )
+
+
+def _compare(connection: BaseDatabaseWrapper, target: Target, installed: Collection[Installed]) -> Finding:
+    backend = backend_for(connection)
+    wanted = {trigger.stem: trigger for trigger in backend.compile(connection, target)}
+    found = [one for one in installed if _belongs(one, target.stem)]
+    right = {one.stem for one in found if _is_right(one, wanted)}
+    create = tuple(trigger for stem, trigger in wanted.items() if stem not in right)
+    drop = tuple(
+        one for one in found if one.stem not in wanted or not (_is_right(one, wanted) or backend.replaces)
+    )
+    return Finding(
+        target.label, target.stem, tuple(_problems(target, wanted, found)), create, drop, bool(found)
+    )
+
+
+def _is_right(one: Installed, wanted: dict[str, Trigger]) -> bool:
+    return one.stem in wanted and one.version == wanted[one.stem].version and one.enabled
+
+
+def _belongs(one: Installed, stem: str) -> bool:
+    return one.stem == stem or one.stem.startswith((f"{stem}_", f"{stem}:"))
+
+
+def _problems(target: Target, wanted: dict[str, Trigger], found: list[Installed]) -> Iterator[Problem]:
+    by_stem = {one.stem: one for one in found}
+    for stem, trigger in wanted.items():
+        one = by_stem.get(stem)
+        if one is None:
+            yield Problem("missing", target.label, trigger.name)
+        elif not one.enabled:
+            yield Problem("disabled", target.label, one.name)
+        elif one.version != trigger.version:
+            yield Problem("outdated", target.label, one.name)
+    for one in found:
+        if one.stem not in wanted:
+            yield Problem("left over", target.label, one.name)
+
+
+def _left_over(installed: Collection[Installed], stems: set[str], tables: set[str]) -> Iterator[Finding]:
+    others: dict[str, list[Installed]] = {}
+    for one in installed:
+        stem = next((stem for stem in stems if _belongs(one, stem)), None)
+        if stem is None:
+            others.setdefault(_shortest(one), []).append(one)
+    for stem, found in others.items():
+        label = next((one.table for one in found if one.table), stem)
+        problems = tuple(Problem("left over", label, one.name) for one in found)
+        superseded = all(not one.table or one.table in tables for one in found)
+        yield Finding(label, stem, problems, (), tuple(found), True, True, superseded)
+
+
+def _shortest(one: Installed) -> str:
+    from synchro.triggers.base import stem_of
+
+    return stem_of(one.stem) or one.stem
+
+
+def install(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE) -> Finding | None:
+    """
+    Bring one table up to date, all or nothing, while no other process does the same.
+
+    Gives what was done; None where nothing is known of the table any more.
+    """
+    backend = backend_for(connection)
+    try:
+        with backend.alone(connection, seconds):
+            finding = next(iter(survey(connection, True, stem).findings), None)
+            if finding is not None and not finding.is_right:
+                backend.exchange(connection, finding.create, finding.drop, seconds)
+            return finding
+    except DatabaseError as error:
+        raise backend.explained(error, connection) from error
+
+
+def uninstall(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE) -> list[Installed]:
+    """Remove the triggers of one table, and give what was removed."""
+    backend = backend_for(connection)
+    try:
+        with backend.alone(connection, seconds):
+            found = [one for one in backend.installed(connection) if _belongs(one, stem)]
+            backend.exchange(connection, (), found, seconds)
+            return found
+    except DatabaseError as error:
+        raise backend.explained(error, connection) from error

@@ -1,0 +1,346 @@
+"""
+MySQL and MariaDB: one trigger for each event and row, beside any that the project has.
+
+What foreign keys delete or set to NULL by themselves fires no trigger on the rows concerned, so a trigger
+before the deletion of the parent logs them, however deep.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field
+
+from synchro.exceptions import NotReady
+from synchro.triggers.base import (
+    PREFIX,
+    Backend,
+    Detail,
+    Installed,
+    Target,
+    Trigger,
+    header,
+    stem_of,
+    version_of,
+)
+from synchro.triggers.kinds import Kind, kind_of, scale
+from synchro.triggers.writer import UUID_PARTS, RowWriter
+
+#: What `synchro.engines.mysql` sets for its session.
+SWITCH = "@synchro_capture_off"
+LOCK = "synchro-triggers"
+#: Types of which two values that are equal are the same.
+PLAIN = (
+    "bigint",
+    "int",
+    "smallint",
+    "tinyint",
+    "mediumint",
+    "bool",
+    "datetime",
+    "date",
+    "time",
+    "numeric",
+    "uuid",
+)
+
+
+_NAME = re.compile(r"(.+)_([0-9a-f]{10})")
+_CONTENT_TYPE = re.compile(r"(?:VALUES \(|SELECT )([0-9]+), ")
+
+
+class MySQL(Backend):
+    blind_spot = "MySQL and MariaDB fire no triggers for TRUNCATE: it is not captured. Use DELETE."
+
+    def has_cascades(self) -> bool:
+        return True
+
+    def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT table_name, LOWER(column_name) FROM information_schema.columns WHERE table_schema = "
+                "DATABASE()"
+            )
+            for table, column in cursor.fetchall():
+                found.setdefault(table, set()).add(column)
+        return {table: frozenset(found[real_name(table)]) for table in tables if real_name(table) in found}
+
+    def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT trigger_name, action_statement, event_object_table FROM information_schema.triggers "
+                "WHERE trigger_schema = DATABASE() AND trigger_name LIKE %s",
+                [PREFIX.replace("_", r"\_") + "%"],
+            )
+            rows = cursor.fetchall()
+        found = []
+        for name, body, table in rows:
+            # Not from the comments: the command-line client sends none, unless it is told to.
+            ours, content_type = _NAME.fullmatch(name), _CONTENT_TYPE.search(body)
+            if ours is not None and stem_of(name) is not None:
+                number = int(content_type[1]) if content_type else None
+                found.append(Installed(ours[1], name, ours[2], number, escaped(table)))
+        return found
+
+    def mentions(self, connection: BaseDatabaseWrapper, table: str, column: str) -> frozenset[str]:
+        names = [connection.ops.quote_name(name) for name in (table, column)]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE() "
+                "AND LOCATE('_cascade_', trigger_name) AND event_object_table <> %s "
+                "AND LOCATE(%s, action_statement) AND LOCATE(%s, action_statement)",
+                [real_name(table), *names],
+            )
+            return frozenset(name for (name,) in cursor.fetchall())
+
+    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
+        return escaped(real_name(table))
+
+    def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
+        writer = Writer(connection, target, self.utf8_columns(connection, target.table))
+        return tuple(self._trigger(target, *parts) for parts in writer.triggers())
+
+    def utf8_columns(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str]:
+        """The columns that can be compared by a collation that takes every byte for what it is."""
+        return frozenset()
+
+    def _trigger(self, target: Target, event: str, body: str) -> Trigger:
+        table = escaped(real_name(target.table))
+        version = version_of([table, event, body, str(target.content_type)])
+        timing, verb = event.lower().split()
+        stem = f"{target.stem}_{'cascade' if timing == 'before' else verb}"
+        first, second = header(target, version)
+        return Trigger(
+            stem=stem,
+            name=f"{stem}_{version}",
+            version=version,
+            sql=f"CREATE TRIGGER `{stem}_{version}` {event} ON {table} FOR EACH ROW\n"
+            f"BEGIN\n    /* {first} */\n    /* {second} */\n{body}END",
+        )
+
+    def drop_sql(self, found: Installed) -> str:
+        return f"DROP TRIGGER IF EXISTS `{found.name}`"
+
+    def exchange(
+        self,
+        connection: BaseDatabaseWrapper,
+        create: Sequence[Trigger],
+        drop: Sequence[Installed],
+        seconds: int,
+    ) -> None:
+        """
+        Each statement commits by itself. The new triggers are made before the old ones go, so that nothing is
+        missed in between: a change may be logged twice then, which says no more than once.
+        """
+        with connection.cursor() as cursor, _waiting(cursor, seconds):
+            made: list[Trigger] = []
+            try:
+                for trigger in create:
+                    cursor.execute(trigger.sql, None)
+                    made.append(trigger)
+            except DatabaseError:
+                for trigger in made:
+                    cursor.execute(f"DROP TRIGGER IF EXISTS `{trigger.name}`", None)
+                raise
+            for found in drop:
+                cursor.execute(self.drop_sql(found), None)
+
+    def explained(self, error: DatabaseError, connection: BaseDatabaseWrapper) -> Exception:
+        """
+        `error` as a `NotReady` that tells what an administrator can do, where it is about rights or locks.
+        """
+        code = error.args[0] if error.args else None
+        if code not in (1142, 1205, 1227, 1419):
+            return error
+        name, user = connection.settings_dict["NAME"], connection.settings_dict["USER"]
+        grant = f"GRANT TRIGGER ON `{name}`.* TO '{user}'@'...';"
+        if code == 1142:
+            return NotReady(
+                f"The account {user!r} may not create triggers: {error.args[1]}. An administrator runs: "
+                f"{grant}"
+            )
+        if code == 1205:
+            return NotReady(
+                "Another transaction that has used the table is open and did not end in time; nothing was "
+                "changed. "
+                "Try again, or allow more time with --lock-timeout. SHOW PROCESSLIST and "
+                "information_schema.innodb_trx "
+                "tell whose it is."
+            )
+        return NotReady(
+            "The server writes a binary log and lets only privileged accounts create triggers: "
+            f"{error.args[1]}. "
+            "Either an administrator allows it to everybody who has the TRIGGER privilege, while the "
+            "triggers are created: "
+            "SET GLOBAL log_bin_trust_function_creators = 1; "
+            f"(and, where it lacks that: {grant}) or an administrator runs what "
+            "'manage.py synchro_install_triggers --sql' prints, as an account that will not be dropped: "
+            "triggers run with the rights of the account that created them."
+        )
+
+    def script(self, statements: Sequence[str]) -> str:
+        # The client would take a semicolon inside a trigger for its end.
+        return (
+            "-- Run it with: mysql --comments\nDELIMITER ;;\n"
+            + "".join(f"{statement} ;;\n" for statement in statements)
+            + "DELIMITER ;\n"
+        )
+
+    @contextmanager
+    def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
+        with connection.cursor() as cursor:
+            # The name holds for the whole server.
+            cursor.execute(
+                "SELECT GET_LOCK(CONCAT(%s, LEFT(SHA2(DATABASE(), 256), 16)), %s)", [LOCK, seconds]
+            )
+            if cursor.fetchone()[0] != 1:
+                raise NotReady(
+                    f"Another process is installing triggers in {connection.alias!r}; try again later."
+                )
+            try:
+                yield
+            finally:
+                if connection.is_usable():
+                    cursor.execute("SELECT RELEASE_LOCK(CONCAT(%s, LEFT(SHA2(DATABASE(), 256), 16)))", [LOCK])
+
+
+class MariaDB(MySQL):
+    def utf8_columns(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str]:
+        # Half the cost of a cast, which takes a copy of both values.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() "
+                "AND CAST(table_name AS BINARY) = CAST(%s AS BINARY) AND character_set_name = 'utf8mb4'",
+                [real_name(table)],
+            )
+            return frozenset(name for (name,) in cursor.fetchall())
+
+
+@contextmanager
+def _waiting(cursor: Any, seconds: int) -> Iterator[None]:
+    """CREATE TRIGGER waits for everybody who has read the table in an open transaction: not for a year."""
+    cursor.execute("SELECT @@SESSION.lock_wait_timeout")
+    before = cursor.fetchone()[0]
+    cursor.execute("SET SESSION lock_wait_timeout = %s", [seconds])
+    try:
+        yield
+    finally:
+        cursor.execute("SET SESSION lock_wait_timeout = %s", [before])
+
+
+def real_name(table: str) -> str:
+    """The name that Django, which does not escape quotes, makes of `table` in SQL."""
+    if len(table) > 1 and table.startswith("`") and table.endswith("`"):
+        table = table[1:-1]
+    return table.replace("``", "`")
+
+
+def escaped(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+class Writer(RowWriter):
+    """Writes the triggers of a table."""
+
+    now = "UTC_TIMESTAMP(6)"
+
+    def __init__(
+        self, connection: BaseDatabaseWrapper, target: Target, utf8_columns: frozenset[str] = frozenset()
+    ) -> None:
+        super().__init__(connection, target)
+        self.utf8_columns = utf8_columns
+
+    # -- values ----------------------------------------------------------------------------------------------
+
+    def text(self, row: str, field: Field[Any, Any]) -> str:
+        """The one spelling of a value, as `synchro.keys.value_to_text` has it."""
+        value = self.name(row, field)
+        match kind_of(field, self.connection):
+            case Kind.TEXT | Kind.ADDRESS:
+                return value
+            case Kind.UUID_TEXT:
+                return (
+                    f"LOWER(CONCAT_WS('-', {', '.join(f'SUBSTR({value}, {a}, {b})' for a, b in UUID_PARTS)}))"
+                )
+            case Kind.DECIMAL:
+                return f"CAST(CAST({value} AS DECIMAL(65, {scale(field)})) AS CHAR)"
+            case Kind.DATE:
+                return f"DATE_FORMAT({value}, '%Y-%m-%d')"
+            case Kind.TIME:
+                return f"TIME_FORMAT({value}, '%H:%i:%s.%f')"
+            case Kind.DATETIME:
+                return f"DATE_FORMAT({value}, '%Y-%m-%dT%H:%i:%s.%f')"
+            case Kind.BINARY:
+                return f"LOWER(HEX({value}))"
+        return f"CAST({value} AS CHAR)"
+
+    def json_text(self, text: str) -> str:
+        return json_quote(f"CONVERT({text} USING utf8mb4)")
+
+    def concatenated(self, *parts: str) -> str:
+        return f"CONCAT({', '.join(parts)})"
+
+    def differs(self, field: Field[Any, Any]) -> str:
+        old, new = self.name("OLD", field), self.name("NEW", field)
+        if (field.db_type(self.connection) or "").startswith(PLAIN):
+            return f"NOT {old} <=> {new}"
+        # Case, accents and trailing blanks count, whatever the column's collation.
+        if field.column in self.utf8_columns:
+            return f"NOT {old} <=> {new} COLLATE utf8mb4_nopad_bin"
+        return f"NOT CAST({old} AS BINARY) <=> CAST({new} AS BINARY)"
+
+    def fields(self) -> str:
+        parts = (f"IF({self.differs(field)}, ',{field.name}', '')" for field in self.target.columns)
+        return "SUBSTR(CONCAT(" + ",\n            ".join(parts) + "), 2)"
+
+    # -- entries ---------------------------------------------------------------------------------------------
+
+    def insert(self, key: str, action: int, **more: str) -> str:
+        return f"{super().insert(key, action, **more)};\n"
+
+    def triggers(self) -> Iterator[tuple[str, str]]:
+        """Event and body of each."""
+        if self.target.cascades:
+            from synchro.triggers.cascades import cascade_statements
+
+            statements = cascade_statements(self.connection, self.target)
+            yield "BEFORE DELETE", self.unless_off("".join(f"    {one};\n" for one in statements))
+        if self.target.content_type is None:
+            return
+        yield "AFTER INSERT", self.unless_off(f"    {self.added()}")
+        yield "AFTER UPDATE", self.unless_off(self.update())
+        yield "AFTER DELETE", self.unless_off(f"    {self.deleted()}")
+
+    def unless_off(self, statements: str) -> str:
+        return f"    IF {SWITCH} IS NULL THEN\n{statements}    END IF;\n"
+
+    def update(self) -> str:
+        moved = f"IF {self.any_differs(self.target.key)} THEN\n        {self.deleted()}        {self.added()}"
+        if self.target.detail is Detail.KEY:
+            return f"    {moved}    ELSE\n        {self.insert(self.key('NEW'), 2)}    END IF;\n"
+        if not self.target.columns:
+            return f"    {moved}    END IF;\n"
+        change = self.insert(self.key("NEW"), 2, fields=self.fields())
+        changed = self.any_differs(self.target.columns)
+        return f"    {moved}    ELSEIF {changed} THEN\n        {change}    END IF;\n"
+
+
+def json_quote(text: str) -> str:
+    """
+    SQL for `text` as JSON spells it: with small hexadecimal digits, where MariaDB's JSON_QUOTE has capitals.
+
+    Control characters are rare, so only text that has one takes the long way.
+    """
+    escaped = f"REPLACE(REPLACE({text}, 0x5C, 0x5C5C), 0x22, 0x5C22)"
+    for code in range(1, 32):
+        spelled = json.dumps(chr(code))[1:-1].encode().hex().upper()
+        escaped = f"REPLACE({escaped}, 0x{code:02X}, 0x{spelled})"
+    long_way = f"CONCAT(0x22, CONVERT({escaped} USING utf8mb4), 0x22)"
+    return f"IF({text} REGEXP '[[:cntrl:]]', {long_way}, JSON_QUOTE({text}))"

@@ -1,0 +1,394 @@
+"""
+PostgreSQL: statement-level triggers that read transition tables, and one function for each table.
+
+A partitioned table has row-level triggers instead: PostgreSQL gives those to every partition, present and
+future, so that writes made directly to a partition are seen too.
+
+Names of triggers and functions stay the same from version to version, because replacing the body of a
+function takes no lock on the table at all. The version stands in the function's body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import DatabaseError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field
+
+from synchro.exceptions import NotReady
+from synchro.triggers import writer as values
+from synchro.triggers.base import (
+    LOG,
+    PREFIX,
+    Backend,
+    Detail,
+    Installed,
+    Target,
+    Trigger,
+    Uncapturable,
+    header,
+    quoted,
+    read_header,
+    stem_of,
+    version_of,
+)
+from synchro.triggers.kinds import Kind, kind_of, scale, session_zone
+
+#: What `synchro.engines.postgresql` sets to 'off' for a transaction.
+SETTING = "synchro.capture"
+ENABLED = f"pg_catalog.current_setting('{SETTING}', true) IS DISTINCT FROM 'off'"
+#: Any number that others are unlikely to use for an advisory lock.
+LOCK = 0x73796E6368726F
+
+#: Types of which two values that are equal are the same.
+PLAIN = ("smallint", "integer", "bigint", "boolean", "uuid", "date", "time", "timestamp", "bytea", "numeric(")
+TEXTUAL = ("varchar", "char", "text", "citext")
+
+STATEMENT = {
+    "insert": "AFTER INSERT ON {table} REFERENCING NEW TABLE AS synchro_new FOR EACH STATEMENT",
+    "update": "AFTER UPDATE ON {table} REFERENCING OLD TABLE AS synchro_old NEW TABLE AS synchro_new "
+    "FOR EACH STATEMENT",
+    "delete": "AFTER DELETE ON {table} REFERENCING OLD TABLE AS synchro_old FOR EACH STATEMENT",
+}
+ROW = {
+    "insert": "AFTER INSERT ON {table} FOR EACH ROW",
+    "update": "AFTER UPDATE ON {table} FOR EACH ROW",
+    "delete": "AFTER DELETE ON {table} FOR EACH ROW",
+}
+TRUNCATE = {"truncate": "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"}
+
+
+class PostgreSQL(Backend):
+    replaces = True
+    blind_spot = (
+        "PostgreSQL fires no triggers in sessions with session_replication_role = replica: "
+        "what they write is not captured."
+    )
+
+    def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
+        names = list(tables)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT t.name, array_agg(lower(attname)) FROM unnest(%s::text[], %s::text[]) AS t (name, "
+                "quoted) "
+                "JOIN pg_attribute ON attrelid = to_regclass(t.quoted) AND attnum > 0 AND NOT attisdropped "
+                "GROUP BY t.name",
+                [names, [connection.ops.quote_name(name) for name in names]],
+            )
+            return {name: frozenset(columns) for name, columns in cursor.fetchall()}
+
+    def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
+        # Ours are those that call a function of ours that stands beside the log. Clones on partitions are not
+        # listed.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT p.proname, format('%%I.%%I', l.relnamespace::regnamespace::name, p.proname), "
+                "p.prosrc, "
+                "t.tgname, t.tgrelid::regclass::text, t.tgenabled FROM pg_proc p JOIN pg_class l ON l.oid = "
+                "to_regclass(%s) AND l.relnamespace = p.pronamespace "
+                "LEFT JOIN pg_trigger t ON t.tgfoid = p.oid AND t.tgparentid = 0 "
+                "WHERE starts_with(p.proname, %s) AND p.prorettype = 'trigger'::regtype",
+                [connection.ops.quote_name(LOG), PREFIX],
+            )
+            rows = cursor.fetchall()
+        found = []
+        for name, function, source, trigger, table, enabled in rows:
+            stem = stem_of(name)
+            if stem is None:
+                continue
+            version, content_type = read_header(source)
+            # A function is listed once for itself, and once for each trigger that calls it.
+            found.append(Installed(stem, function, version, content_type, ""))
+            if trigger is not None:
+                found.append(
+                    Installed(f"{stem}:{trigger}", trigger, "", content_type, table, enabled in ("O", "A"))
+                )
+        return list(dict.fromkeys(found))
+
+    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT COALESCE(to_regclass(%s)::text, '')", [connection.ops.quote_name(table)])
+            return str(cursor.fetchone()[0])
+
+    def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
+        schema, partitioned = self._place(connection, target.table)
+        log = f"{connection.ops.quote_name(schema)}.{connection.ops.quote_name(LOG)}"
+        writer = Writer(connection, target, log)
+        body = writer.rows() if partitioned else writer.statements()
+        version = version_of([body, schema])
+        function = f"{connection.ops.quote_name(schema)}.{connection.ops.quote_name(target.stem)}"
+        table = connection.ops.quote_name(target.table)
+        made = [Trigger(target.stem, target.stem, version, _function(function, body, target, version))]
+        kinds = ROW if partitioned else STATEMENT
+        for event, declaration in {**kinds, **TRUNCATE}.items():
+            name = f"{PREFIX}capture_{'row_' if partitioned and event in ROW else ''}{event}"
+            made.append(
+                Trigger(
+                    stem=f"{target.stem}:{name}",
+                    name=name,
+                    version="",
+                    sql=f"CREATE OR REPLACE TRIGGER {connection.ops.quote_name(name)}\n"
+                    f"    {declaration.replace('{table}', table)}\n"
+                    f"    WHEN ({ENABLED})\n"
+                    f"    EXECUTE FUNCTION {function}()",
+                )
+            )
+        return tuple(made)
+
+    def _place(self, connection: BaseDatabaseWrapper, table: str) -> tuple[str, bool]:
+        """The schema of the log, and whether the table is partitioned."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT n.nspname, t.relkind FROM pg_class l JOIN pg_namespace n ON n.oid = l.relnamespace, "
+                "pg_class t WHERE l.oid = to_regclass(%s) AND t.oid = to_regclass(%s)",
+                [connection.ops.quote_name(LOG), connection.ops.quote_name(table)],
+            )
+            found = cursor.fetchone()
+        if found is None:
+            raise Uncapturable(f"There is no table {table}, or none for the log; run migrate.")
+        schema, kind = found
+        if kind not in ("r", "p"):
+            raise Uncapturable(
+                f"{table} is no table: PostgreSQL fires triggers after writes for tables only."
+            )
+        return schema, kind == "p"
+
+    def drop_sql(self, found: Installed) -> str:
+        if found.table:
+            return f'DROP TRIGGER IF EXISTS "{found.name}" ON {found.table}'
+        return f"DROP FUNCTION IF EXISTS {found.name}() CASCADE"
+
+    def exchange(
+        self,
+        connection: BaseDatabaseWrapper,
+        create: Sequence[Trigger],
+        drop: Sequence[Installed],
+        seconds: int,
+    ) -> None:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds}s"])
+            for trigger in create:
+                cursor.execute(trigger.sql, None)
+            for found in sorted(drop, key=lambda one: not one.table):
+                cursor.execute(self.drop_sql(found), None)
+
+    def explained(self, error: DatabaseError, connection: BaseDatabaseWrapper) -> Exception:
+        state = getattr(error.__cause__, "sqlstate", None)
+        user = connection.settings_dict["USER"]
+        if state == "55P03":
+            return NotReady(
+                "Another transaction holds a lock on the table and did not end in time; nothing was changed. "
+                "Try again, or allow more time with --lock-timeout. pg_stat_activity and pg_locks tell whose "
+                "it is."
+            )
+        if state == "42501":
+            return NotReady(
+                f"The role {user!r} may not do this: {str(error).strip()}. Triggers are made by the owner of "
+                "the table, "
+                f'or by a role that has these rights: GRANT CREATE ON SCHEMA ... TO "{user}" (the schema of '
+                "the log); "
+                f'GRANT TRIGGER ON ... TO "{user}" (each watched table). Or let an administrator run what '
+                "'manage.py synchro_install_triggers --sql' prints."
+            )
+        return error
+
+    @contextmanager
+    def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds}s"])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            yield
+
+
+def _function(name: str, body: str, target: Target, version: str) -> str:
+    delimiter = "$synchro$"
+    while delimiter in body:
+        delimiter = delimiter.replace("synchro", "synchro_")
+    first, second = header(target, version)
+    return (
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger\n"
+        "    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp\n"
+        f"AS {delimiter}\n-- {first}\n-- {second}\n{body}{delimiter};\n"
+        # Else anybody could make a trigger of their own with it, and so write to the log.
+        f"REVOKE ALL ON FUNCTION {name}() FROM PUBLIC"
+    )
+
+
+class Writer(values.Writer):
+    """Writes the body of a table's function."""
+
+    def __init__(self, connection: BaseDatabaseWrapper, target: Target, log: str) -> None:
+        super().__init__(connection, target)
+        self.log = log
+
+    # -- values ----------------------------------------------------------------------------------------------
+
+    def text(self, row: str, field: Field[Any, Any]) -> str:
+        """The one spelling of a value, as `synchro.keys.value_to_text` has it."""
+        value = self.name(row, field)
+        match kind_of(field, self.connection):
+            case Kind.BOOLEAN:
+                return f"CASE WHEN {value} THEN '1' ELSE '0' END"
+            case Kind.DECIMAL:
+                return f"round({value}, {scale(field)})::text"
+            case Kind.DATE:
+                return f"to_char({value}, 'YYYY-MM-DD')"
+            case Kind.TIME:
+                return f"to_char({value}, 'HH24:MI:SS.US')"
+            case Kind.DATETIME:
+                zone = session_zone(self.connection).replace("'", "''")
+                return f"to_char({value} AT TIME ZONE '{zone}', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')"
+            case Kind.DURATION:
+                return f"(extract(epoch FROM {value}) * 1000000)::bigint::text"
+            case Kind.BINARY:
+                return f"encode({value}, 'hex')"
+            case Kind.ADDRESS:
+                return f"host({value})"
+            case Kind.UUID_TEXT:
+                return f"{value}::uuid::text"
+        return f"{value}::text"
+
+    def json_text(self, text: str) -> str:
+        return f"to_json({text})::text"
+
+    def same_key(self, old: str, new: str) -> str:
+        """
+        A condition that PostgreSQL can hash. Equal texts may differ under a collation, so their bytes count.
+        """
+        parts = []
+        for field in self.target.key:
+            one, other = self.name(old, field), self.name(new, field)
+            match kind_of(field, self.connection):
+                case Kind.TEXT | Kind.UUID_TEXT:
+                    one, other = (f'({value}::text COLLATE "C")' for value in (one, other))
+                case Kind.DECIMAL | Kind.DURATION | Kind.ADDRESS:
+                    one, other = (f"({self.text(row, field)})" for row in (old, new))
+            parts.append(f"{one} = {other}")
+        return " AND ".join(parts)
+
+    def differs(self, old: str, new: str, field: Field[Any, Any]) -> str:
+        one, other = self.name(old, field), self.name(new, field)
+        kind = field.db_type(self.connection) or ""
+        if kind.startswith(TEXTUAL):
+            # Case and accents count, whatever the column's collation; citext compares without them.
+            return f'{one}::text COLLATE "C" IS DISTINCT FROM {other}::text COLLATE "C"'
+        if kind.startswith(PLAIN) and not kind.endswith("]"):
+            return f"{one} IS DISTINCT FROM {other}"
+        # The image of a record sees every difference, and there is one for types without equality, as json.
+        return f"ROW({one})::record *<> ROW({other})::record"
+
+    def fields(self, old: str, new: str) -> str:
+        """Names of the changed fields, each after a comma."""
+        parts = [
+            f"CASE WHEN {self.differs(old, new, field)} THEN ',{field.name}' ELSE '' END"
+            for field in self.target.columns
+        ]
+        return "\n                    || ".join(parts)
+
+    # -- entries ---------------------------------------------------------------------------------------------
+
+    def insert(self, with_natural: bool = False, with_fields: bool = False) -> str:
+        more = (', "fields"' if with_fields else "") + (', "natural_key"' if with_natural else "")
+        return f'INSERT INTO {self.log} ("content_type_id", "object_id", "date", "action"{more})'
+
+    def added(self, source: str, row: str) -> str:
+        values = f"{self.target.content_type}, {self.key(row)}, clock_timestamp(), 1"
+        return f"{self.insert()}\n        SELECT {values} {source}"
+
+    def deleted(self, source: str, row: str) -> str:
+        natural = bool(self.target.natural)
+        more = f", {self.natural(row)}" if natural else ""
+        return (
+            f"{self.insert(natural)}\n        "
+            f"SELECT {self.target.content_type}, {self.key(row)}, clock_timestamp(), 3{more} {source}"
+        )
+
+    def truncated(self, only: str) -> str:
+        # The trigger itself names the table, since that may be renamed.
+        command = self.deleted("FROM \0", "t").replace("'", "''").replace("%", "%%")
+        command = command.replace("\0", f"{only}%s AS t")
+        return f"EXECUTE format('{command}', TG_RELID::regclass);"
+
+    def body(self, insert: str, update: str, delete: str, only: str) -> str:
+        return f"""BEGIN
+    IF TG_OP = 'INSERT' THEN
+        {insert};
+    ELSIF TG_OP = 'UPDATE' THEN
+        {update}
+    ELSIF TG_OP = 'DELETE' THEN
+        {delete};
+    ELSE
+        {self.truncated(only)}
+    END IF;
+    RETURN NULL;
+END
+"""
+
+    def statements(self) -> str:
+        return self.body(
+            self.added("FROM synchro_new AS n", "n"),
+            self.statement_update(),
+            self.deleted("FROM synchro_old AS o", "o"),
+            "ONLY ",
+        )
+
+    def statement_update(self) -> str:
+        """
+        One pass over old and new rows, matched by key: what has no match was deleted or added.
+
+        A FULL JOIN is never a nested loop, so the plan that a session keeps after a small statement also
+        serves a large one. OFFSET 0 makes PostgreSQL compute each row's names once.
+        """
+        first = quoted(self.connection, self.target.key[0])
+        natural = bool(self.target.natural)
+        if self.target.detail is Detail.KEY:
+            changed, unchanged = (
+                "NULL::text",
+                f"n.{first} IS NOT NULL AND o.{first} IS NOT NULL AND NOT o *<> n",
+            )
+        else:
+            changed, unchanged = self.fields("o", "n") or "''", "c.synchro_fields = ''"
+        action = f"CASE WHEN n.{first} IS NULL THEN 3 WHEN o.{first} IS NULL THEN 1 ELSE 2 END"
+        condition = f"WHERE NOT ({unchanged})" if self.target.detail is Detail.KEY else ""
+        outside = (
+            ""
+            if self.target.detail is Detail.KEY
+            else f"\n        WHERE c.synchro_action <> 2 OR NOT {unchanged}"
+        )
+        more = (
+            f",\n                CASE WHEN n.{first} IS NULL THEN {self.natural('o')} END AS synchro_natural"
+        )
+        names = "CASE WHEN c.synchro_action = 2 THEN substr(c.synchro_fields, 2) END"
+        return f"""{self.insert(natural, with_fields=True)}
+        SELECT {self.target.content_type}, c.synchro_key, clock_timestamp(), c.synchro_action,
+            {names}{", c.synchro_natural" if natural else ""}
+        FROM (
+            SELECT {action} AS synchro_action,
+                CASE WHEN n.{first} IS NULL THEN {self.key("o")} ELSE {self.key("n")} END AS synchro_key,
+                {changed} AS synchro_fields{more if natural else ""}
+            FROM synchro_old AS o FULL JOIN synchro_new AS n ON {self.same_key("o", "n")}
+            {condition}
+            OFFSET 0
+        ) AS c{outside};"""
+
+    def rows(self) -> str:
+        return self.body(self.added("", "NEW"), self.row_update(), self.deleted("", "OLD"), "")
+
+    def row_update(self) -> str:
+        if self.target.detail is Detail.KEY:
+            unchanged, changed = "NOT OLD *<> NEW", "NULL"
+        else:
+            changed = f"substr({self.fields('OLD', 'NEW')}, 2)" if self.target.columns else "''"
+            unchanged = " AND ".join(
+                f"NOT ({self.differs('OLD', 'NEW', field)})" for field in self.target.columns
+            )
+        return f"""IF NOT ({self.same_key("OLD", "NEW")}) THEN
+            {self.deleted("", "OLD")};
+            {self.added("", "NEW")};
+        ELSIF NOT ({unchanged or "true"}) THEN
+            {self.insert(with_fields=True)}
+            SELECT {self.target.content_type}, {self.key("NEW")}, clock_timestamp(), 2, {changed};
+        END IF;"""

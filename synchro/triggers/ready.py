@@ -1,0 +1,54 @@
+"""
+A run does not begin while a watched table lacks a trigger: what happened to it meanwhile may not be in the
+log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from synchro.conf import conf
+from synchro.exceptions import NotReady
+from synchro.triggers.install import survey
+
+_allowed: ContextVar[bool] = ContextVar("synchro_missing_triggers_allowed", default=False)
+#: What loses no change is no reason to stop.
+HARMLESS = ("left over", "outdated")
+
+
+@contextmanager
+def missing_triggers_allowed() -> Iterator[None]:
+    """Inside, runs begin all the same."""
+    token = _allowed.set(True)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
+def refuse_without_triggers(sender: Any, local: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """
+    Receives `synchro.replay.signals.starting`.
+
+    Raises `NotReady` where a watched table of LOCAL has a trigger missing or disabled.
+    """
+    if conf.capture != "triggers" or _allowed.get():
+        return
+    found = survey(local)
+    gaps = [str(problem) for problem in found.problems if problem.what not in HARMLESS]
+    gaps += [
+        *found.impossible.values(),
+        *(f"{model._meta.label}: its triggers are missing" for model in found.unnamed),
+    ]
+    if gaps:
+        raise NotReady(
+            f"Changes are not captured everywhere: {'; '.join(gaps)}. Run 'manage.py "
+            "synchro_install_triggers'; what "
+            "was changed before that is not in the log, so compare both databases. 'manage.py synchronize "
+            "--without-triggers' replays what there is all the same."
+        )

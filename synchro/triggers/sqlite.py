@@ -1,0 +1,199 @@
+"""
+SQLite: AFTER triggers for each row.
+
+They do nothing while the table `SWITCH` holds a row, which only `synchro.engines.sqlite` puts there, for the
+time of one statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field
+
+from synchro.triggers.base import (
+    PREFIX,
+    SWITCH,
+    Backend,
+    Detail,
+    Installed,
+    Target,
+    Trigger,
+    header,
+    quoted,
+    read_header,
+    stem_of,
+    version_of,
+)
+from synchro.triggers.kinds import Kind, kind_of, scale
+from synchro.triggers.writer import UUID_PARTS, RowWriter
+
+ENABLED = f'NOT EXISTS (SELECT 1 FROM "{SWITCH}")'
+NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
+
+
+class SQLite(Backend):
+    blind_spot = (
+        "SQLite fires no delete trigger for a row that REPLACE removes because of another row's unique "
+        "value, "
+        "unless PRAGMA recursive_triggers is on in that connection: such a removal is not captured."
+    )
+
+    def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
+        found = {}
+        with connection.cursor() as cursor:
+            for table in tables:
+                cursor.execute("SELECT name FROM pragma_table_xinfo(%s)", [real_name(table)])
+                found[table] = frozenset(name.lower() for (name,) in cursor.fetchall())
+        return {table: columns for table, columns in found.items() if columns}
+
+    def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name, sql, tbl_name FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s",
+                [f"{PREFIX}%"],
+            )
+            rows = cursor.fetchall()
+        found = []
+        for name, sql, table in rows:
+            stem = stem_of(name)
+            version, content_type = read_header(sql)
+            if stem is not None and version:
+                short = name.removesuffix(f"_{version}")
+                found.append(Installed(short, name, version, content_type, escaped(table)))
+        return found
+
+    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
+        return escaped(real_name(table))
+
+    @contextmanager
+    def suspended(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        # SQLite does not rename a table, which is how Django alters one, while a trigger names what is not
+        # there. The write lock is held all the time.
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            names = [one.name for one in self.installed(connection)]
+            cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
+            saved = [(name, sql) for name, sql in cursor.fetchall() if name in names]
+            for name, _ in saved:
+                cursor.execute(f'DROP TRIGGER "{name}"', None)
+            yield
+            for _, sql in saved:
+                cursor.execute(sql, None)
+
+    def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
+        writer = Writer(connection, target)
+        return tuple(self._trigger(target, *parts) for parts in writer.triggers())
+
+    def _trigger(self, target: Target, event: str, when: str, statements: tuple[str, ...]) -> Trigger:
+        body = "".join(f"    {statement};\n" for statement in statements)
+        table = escaped(real_name(target.table))
+        version = version_of([table, event, when, body, str(target.content_type)])
+        stem = f"{target.stem}_{event.split()[0].lower()}{'_key' if ' OF ' in event else ''}"
+        first, second = header(target, version)
+        return Trigger(
+            stem=stem,
+            name=f"{stem}_{version}",
+            version=version,
+            sql=f'CREATE TRIGGER "{stem}_{version}" AFTER {event} ON {table} FOR EACH ROW\n'
+            f"    -- {first}\n    -- {second}\n    WHEN {when}\nBEGIN\n{body}END",
+        )
+
+    def drop_sql(self, found: Installed) -> str:
+        return f'DROP TRIGGER IF EXISTS "{found.name}"'
+
+    def exchange(
+        self,
+        connection: BaseDatabaseWrapper,
+        create: Sequence[Trigger],
+        drop: Sequence[Installed],
+        seconds: int,
+    ) -> None:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            for found in drop:
+                cursor.execute(self.drop_sql(found), None)
+            for trigger in create:
+                cursor.execute(trigger.sql, None)
+
+    @contextmanager
+    def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            # The write lock, before anything is read: what has been read cannot change any more.
+            cursor.execute(f'DELETE FROM "{SWITCH}" WHERE 0 = 1')
+            yield
+
+
+def real_name(table: str) -> str:
+    """The name that Django, which does not escape quotes, makes of `table` in SQL."""
+    if len(table) > 1 and table.startswith('"') and table.endswith('"'):
+        table = table[1:-1]
+    return table.replace('""', '"')
+
+
+def escaped(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+class Writer(RowWriter):
+    """Writes the triggers of a table."""
+
+    now = NOW
+
+    # -- values ----------------------------------------------------------------------------------------------
+
+    def text(self, row: str, field: Field[Any, Any]) -> str:
+        """The one spelling of a value, as `synchro.keys.value_to_text` has it."""
+        value = self.name(row, field)
+        match kind_of(field, self.connection):
+            case Kind.UUID | Kind.UUID_TEXT:
+                parts = (f"substr({value}, {start}, {length})" for start, length in UUID_PARTS)
+                return f"lower({DASH.join(parts)})"
+            case Kind.DECIMAL:
+                return f"printf('%.{scale(field)}f', {value})"
+            case Kind.TIME:
+                return _padded(value, len("00:00:00.000000"))
+            case Kind.DATETIME:
+                return _padded(f"replace({value}, ' ', 'T')", len("2000-01-01T00:00:00.000000"))
+            case Kind.BINARY:
+                return f"lower(hex({value}))"
+        return f"CAST({value} AS TEXT)"
+
+    def json_text(self, text: str) -> str:
+        return f"json_quote({text})"
+
+    def differs(self, field: Field[Any, Any]) -> str:
+        # Case and trailing blanks count, whatever the column's collation.
+        return f"{self.name('OLD', field)} IS NOT {self.name('NEW', field)} COLLATE BINARY"
+
+    def fields(self) -> str:
+        parts = (f"CASE WHEN {self.differs(f)} THEN ',{f.name}' ELSE '' END" for f in self.target.columns)
+        return "substr(" + "\n            || ".join(parts) + ", 2)"
+
+    # -- entries ---------------------------------------------------------------------------------------------
+
+    def triggers(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """Event, condition and statements of each."""
+        moved = self.any_differs(self.target.key)
+        yield "INSERT", ENABLED, (self.added(),)
+        yield "DELETE", ENABLED, (self.deleted(),)
+        yield f"UPDATE OF {self.key_columns()}", f"{moved} AND {ENABLED}", (self.deleted(), self.added())
+        if self.target.detail is Detail.KEY:
+            yield "UPDATE", f"NOT {moved} AND {ENABLED}", (self.insert(self.key("NEW"), 2),)
+        elif self.target.columns:
+            changed = self.any_differs(self.target.columns)
+            change = self.insert(self.key("NEW"), 2, fields=self.fields())
+            yield "UPDATE", f"{changed} AND NOT {moved} AND {ENABLED}", (change,)
+
+    def key_columns(self) -> str:
+        return ", ".join(quoted(self.connection, field) for field in self.target.key)
+
+
+DASH = " || '-' || "
+
+
+def _padded(value: str, length: int) -> str:
+    """A time with six digits after the point, of which Django stores all or none."""
+    return f"substr({value} || CASE WHEN instr({value}, '.') THEN '' ELSE '.' END || '000000', 1, {length})"

@@ -1,0 +1,10 @@
+from django.db import migrations, models
+
+from tests.moving.writing import between
+
+
+class Migration(migrations.Migration):
+    dependencies = [("moving", "0004_alter_type")]
+    operations = between(
+        migrations.AlterField("item", "name", models.CharField(max_length=100)),
+    )

@@ -1,0 +1,58 @@
+"""The command-line client of each engine, as a process of its own, and second connections."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from django.db import connection
+
+
+def engine() -> str:
+    """The engine under test, before any connection is made."""
+    return os.environ.get("SYNCHRO_TEST_LOCAL", "sqlite:").partition(":")[0]
+
+
+def client(sql: str, *options: str, user: str = "", password: str = "") -> str:
+    """Run `sql` in the client of the engine under test, and give what it printed."""
+    settings = connection.settings_dict
+    user, password = user or settings["USER"], password or settings["PASSWORD"]
+    if connection.vendor == "sqlite":
+        command = ["sqlite3", "-bail", str(settings["NAME"]), ".timeout 20000", sql]
+        return _run([*command[:3], *options, *command[3:]], {})
+    binary = _binary({"postgresql": "psql", "mysql": "mysql"}[connection.vendor])
+    if connection.vendor == "postgresql":
+        place = ["-h", settings["HOST"], "-p", settings["PORT"], "-U", user, "-d", settings["NAME"]]
+        return _run(
+            [*binary, "-X", "-At", "-v", "ON_ERROR_STOP=1", *place, *options, "-c", sql],
+            {"PGPASSWORD": password},
+        )
+    place = [
+        f"--host={settings['HOST']}",
+        f"--port={settings['PORT']}",
+        f"--user={user}",
+        f"--password={password}",
+    ]
+    return _run([*binary, "--protocol=tcp", *place, *options, "-N", "-e", sql, settings["NAME"]], {})
+
+
+def _binary(default: str) -> list[str]:
+    """
+    The client that belongs to the server, where one was started for the tests, else the one on the path.
+    """
+    state = os.environ.get("SYNCHRO_TEST_BACKENDS_STATE")
+    port = int(connection.settings_dict["PORT"])
+    if state and Path(state).exists():
+        for server in json.loads(Path(state).read_text())["servers"].values():
+            if server["port"] == port and server.get("client") and server["client"][0] != "chroot":
+                return list(server["client"])
+    return [default]
+
+
+def _run(command: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        raise AssertionError(f"{command[0]} failed: {done.stderr or done.stdout}")
+    return done.stdout

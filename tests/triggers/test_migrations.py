@@ -1,0 +1,166 @@
+"""
+Tables with triggers are altered in every way by `migrate`, and writers at work before, in between and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
+from django.db import connection, models
+from django.db.migrations.executor import MigrationExecutor
+from django.test import override_settings
+
+from synchro.keys import key_fields
+from synchro.models import ChangeLog
+from synchro.triggers import backend_for
+from synchro.triggers.base import Target
+from tests.moving import migrations as moving
+from tests.moving.writing import write, written
+from tests.triggers.conftest import install
+
+STEPS = sorted(path.stem for path in Path(moving.__path__[0]).glob("0*.py"))
+#: What the tables were called when the first migration made them.
+FORMER = {"product": "item", "product_marks": "item_labels", "item_marks": "item_labels"}
+
+
+@pytest.fixture
+def early(transactional_db: None) -> Iterator[None]:
+    """
+    The tables as the first migration made them, with the triggers that the models of that time would have
+    got.
+    """
+    with override_settings(SYNCHRO_CAPTURE="triggers", SYNCHRO_MODELS=["moving"]):
+        call_command("migrate", "moving", STEPS[0], verbosity=0)
+        install("--uninstall")
+        with connection.cursor() as cursor:
+            for table in ("moving_part", "moving_thing", "moving_item_labels", "moving_item", "moving_label"):
+                cursor.execute(f"DELETE FROM {table}")
+        install_early()
+        ChangeLog.objects.all().delete()
+        written.clear()
+        try:
+            yield
+        finally:
+            install("--uninstall")
+            call_command("migrate", "moving", verbosity=0)
+            install("--uninstall")
+            ChangeLog.objects.all().delete()
+
+
+def install_early() -> None:
+    state = MigrationExecutor(connection).loader.project_state(("moving", STEPS[0]))
+    backend = backend_for(connection)
+    for model in state.apps.get_app_config("moving").get_models(include_auto_created=True):
+        content_type, _ = ContentType.objects.get_or_create(app_label="moving", model=model._meta.model_name)
+        key = key_fields(model)
+        columns = (
+            () if model._meta.auto_created else tuple(f for f in model._meta.concrete_fields if f not in key)
+        )
+        target = Target(model._meta.label, model._meta.db_table, content_type.pk, key, columns)
+        backend.exchange(connection, backend.compile(connection, target), (), 10)
+
+
+def logged() -> list[tuple[str, str, int]]:
+    found = [
+        (FORMER.get(one.content_type.model, one.content_type.model), one.object_id, one.action)
+        for one in ChangeLog.objects.order_by("id")
+        if one.content_type.model != "label"
+    ]
+    ChangeLog.objects.all().delete()
+    return found
+
+
+def missing() -> list[tuple[str, str, int]]:
+    """What the migrations have written, and nobody has logged."""
+    found, expected = logged(), list(written)
+    written.clear()
+    return [one for one in expected if one not in found]
+
+
+def test_nothing_that_a_migration_writes_is_lost(early: None) -> None:
+    for step in STEPS[1:]:
+        call_command("migrate", "moving", step, verbosity=0)
+        assert written
+        assert missing() == [], step
+    assert install("--check") == "All triggers are installed and up to date.\n"
+
+
+def test_all_migrations_at_once(early: None) -> None:
+    call_command("migrate", "moving", verbosity=0)
+    assert written
+    assert missing() == []
+    assert install("--check") == "All triggers are installed and up to date.\n"
+
+
+def test_back_to_the_start_writers_still_work(early: None) -> None:
+    call_command("migrate", "moving", verbosity=0)
+    for step in reversed(STEPS[:-1]):
+        call_command("migrate", "moving", step, verbosity=0)
+        written.clear()
+        ChangeLog.objects.all().delete()
+        state = MigrationExecutor(connection).loader.project_state(("moving", step))
+        with connection.schema_editor() as editor:
+            write(state.apps, editor)
+        assert missing() == [], step
+
+
+def test_a_migration_that_fails_half_way_leaves_triggers_that_work(
+    early: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError("half way")
+
+    step = STEPS.index("0007_rename_field")
+    call_command("migrate", "moving", STEPS[step - 1], verbosity=0)
+    written.clear()
+    ChangeLog.objects.all().delete()
+    with monkeypatch.context() as patch:
+        patch.setattr("django.db.migrations.operations.RenameField.database_forwards", fail)
+        with pytest.raises(RuntimeError, match="half way"):
+            call_command("migrate", "moving", STEPS[step], verbosity=0)
+    if connection.features.can_rollback_ddl:
+        written.clear()  # with the migration
+    state = MigrationExecutor(connection).loader.project_state(("moving", STEPS[step - 1]))
+    with connection.schema_editor() as editor:
+        write(state.apps, editor)
+    assert missing() == []
+
+
+def test_faked_and_empty_plans_change_nothing(early: None) -> None:
+    call_command("migrate", "moving", verbosity=0)
+    before = {one.name for one in backend_for(connection).installed(connection)}
+    call_command("migrate", "moving", verbosity=0)
+    call_command("migrate", "moving", STEPS[-2], fake=True, verbosity=0)
+    call_command("migrate", "moving", fake=True, verbosity=0)
+    assert {one.name for one in backend_for(connection).installed(connection)} == before
+
+
+def test_synchro_itself_can_be_migrated_away_and_back(early: None) -> None:
+    call_command("migrate", "moving", verbosity=0)
+    call_command("migrate", "synchro", "0002", verbosity=0)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO moving_thing (sku, name) VALUES ('away', '')")
+            cursor.execute("DELETE FROM moving_thing WHERE sku = 'away'")
+    finally:
+        call_command("migrate", "synchro", verbosity=0)
+    assert install("--check") == "All triggers are installed and up to date.\n"
+
+
+def test_the_log_itself_can_be_altered_while_triggers_name_it(early: None) -> None:
+    call_command("migrate", "moving", verbosity=0)
+    old = ChangeLog._meta.get_field("object_id")
+    new = models.TextField(null=True)
+    new.set_attributes_from_name("object_id")
+    new.model = ChangeLog
+    for before, after in ((old, new), (new, old)):
+        with connection.schema_editor() as editor:
+            editor.alter_field(ChangeLog, before, after)
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO moving_thing (sku, name) VALUES ('x', '')")
+    assert ("thing", "x", 1) in logged()
+    assert install("--check") == "All triggers are installed and up to date.\n"

@@ -1,0 +1,235 @@
+"""`DisableSynchroLog` with triggers: for its own connection, and no longer than it lasts."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, connections, transaction
+
+from synchro.core import DisableSynchroLog
+from synchro.engines import engine_for
+from synchro.models import CaptureSwitch, ChangeLog
+from tests.capture.models import Unique
+from tests.triggers.clients import client
+from tests.triggers.conftest import brief
+
+pytestmark = pytest.mark.usefixtures("triggers")
+
+
+def make(code: str) -> Unique:
+    return Unique.objects.create(code=code)
+
+
+def captured() -> bool:
+    """Whether a write of this connection is captured now."""
+    ChangeLog.objects.all().delete()
+    make(f"probe {Unique.objects.count()}")
+    return bool(brief())
+
+
+def test_outside_a_transaction() -> None:
+    with DisableSynchroLog():
+        row = make("a")
+        assert row.pk == Unique.objects.get().pk
+        Unique.objects.update(name="x")
+        Unique.objects.bulk_create([Unique(code=f"{n}") for n in range(500)])
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE capture_unique SET name = 'y'")
+            cursor.executemany(
+                "UPDATE capture_unique SET name = %s WHERE code = %s", [("z", "1"), ("z", "2")]
+            )
+        Unique.objects.all().delete()
+    assert brief() == []
+    assert captured()
+
+
+def test_rows_given_back_by_an_insertion_are_right() -> None:
+    with DisableSynchroLog():
+        rows = Unique.objects.bulk_create([Unique(code=f"{n}") for n in range(300)])
+    if connection.features.can_return_rows_from_bulk_insert:
+        assert {row.pk: row.code for row in rows} == dict(Unique.objects.values_list("pk", "code"))
+    assert Unique.objects.count() == 300
+
+
+def test_inside_a_transaction() -> None:
+    with transaction.atomic():
+        with DisableSynchroLog():
+            make("a")
+        make("b")
+        with DisableSynchroLog():
+            make("c")
+    assert len(brief()) == 1
+
+
+def test_with_a_transaction_inside() -> None:
+    with DisableSynchroLog():
+        with transaction.atomic():
+            make("a")
+            with transaction.atomic():
+                make("b")
+        with transaction.atomic(durable=True):
+            make("c")
+    assert brief() == []
+    assert captured()
+
+
+def test_nested() -> None:
+    with DisableSynchroLog():
+        with DisableSynchroLog():
+            make("a")
+        make("b")
+    make("c")
+    assert len(brief()) == 1
+
+
+def test_a_savepoint_rolled_back_inside() -> None:
+    with transaction.atomic():
+        with DisableSynchroLog():
+            point = connection.savepoint()
+            make("a")
+            connection.savepoint_rollback(point)
+            make("b")
+            with pytest.raises(IntegrityError), transaction.atomic():
+                make("b")
+            make("c")
+        make("d")
+    assert len(brief()) == 1
+
+
+def test_a_savepoint_from_before_rolled_back_inside() -> None:
+    with transaction.atomic():
+        point = connection.savepoint()
+        with DisableSynchroLog():
+            connection.savepoint_rollback(point)
+            make("a")
+        make("b")
+    assert len(brief()) == 1
+
+
+def test_a_savepoint_from_inside_rolled_back_after() -> None:
+    with transaction.atomic():
+        with DisableSynchroLog():
+            make("a")
+            point = connection.savepoint()
+            make("b")
+        connection.savepoint_rollback(point)
+        make("c")
+    assert len(brief()) == 1
+    assert captured()
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_exception_ends_it(inside: bool) -> None:
+    def fail() -> None:
+        with DisableSynchroLog():
+            make("a")
+            make("a")
+
+    with pytest.raises(IntegrityError), transaction.atomic() if inside else nullcontext():
+        fail()
+    assert Unique.objects.count() == (0 if inside else 1)
+    assert captured()
+
+
+def test_across_a_reconnection() -> None:
+    with DisableSynchroLog():
+        make("a")
+        connection.close()
+        make("b")
+    assert brief() == []
+    connection.close()
+    assert captured()
+
+
+def test_closed_at_the_end_and_reused() -> None:
+    with DisableSynchroLog():
+        connection.close()
+    assert captured()
+    with DisableSynchroLog():
+        make("a")
+        connection.close()
+    assert captured()
+
+
+def test_a_session_that_goes_back_to_a_pool_in_the_middle_is_clean() -> None:
+    """
+    The driver's connection is what a pool hands to its next user: here it is used by hand after `close`.
+    """
+    if connection.vendor == "sqlite":
+        return  # there is no session to hand on: the switch is on during a statement only
+    kept: dict[str, Any] = {}
+    session_close = type(connections["default"])._close
+    type(connections["default"])._close = lambda self: kept.update(session=self.connection)  # type: ignore[method-assign]
+    try:
+        with DisableSynchroLog():
+            make("a")
+            connection.close()
+            cursor = kept["session"].cursor()
+            cursor.execute("INSERT INTO capture_unique (code, name) VALUES ('b', '')")
+            kept["session"].commit() if not kept["session"].autocommit else None
+    finally:
+        type(connections["default"])._close = session_close  # type: ignore[method-assign]
+        kept["session"].close()
+    assert len(brief()) == 1
+
+
+def test_another_process_is_captured_at_the_same_moment() -> None:
+    with DisableSynchroLog():
+        make("a")
+        client("INSERT INTO capture_unique (code, name) VALUES ('b', '')")
+        make("c")
+    (entry,) = brief()
+    assert entry[0] == str(Unique.objects.get(code="b").pk)
+
+
+def test_another_process_is_captured_while_a_transaction_is_open() -> None:
+    if connection.vendor == "sqlite":
+        return  # nobody else can write then
+    with transaction.atomic(), DisableSynchroLog():
+        make("a")
+        client("INSERT INTO capture_unique (code, name) VALUES ('b', '')")
+    assert len(brief()) == 1
+
+
+def in_a_thread(work: Callable[[], None]) -> None:
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001
+            errors.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+def test_another_thread_is_captured() -> None:
+    with DisableSynchroLog():
+        in_a_thread(lambda: make("a"))
+    assert len(brief()) == 1
+
+
+def test_the_replayers_own_switch_does_not_need_the_setting(settings: Any) -> None:
+    settings.SYNCHRO_CAPTURE = "signals"
+    with engine_for(connection).capture_off(connection):
+        Unique.objects.bulk_create([Unique(code="a")])
+    assert brief() == []
+
+
+def test_the_switch_of_sqlite_cannot_be_left_on() -> None:
+    if connection.vendor != "sqlite":
+        assert not CaptureSwitch.objects.exists()
+        return
+    with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("INSERT INTO synchro_captureswitch (id, never_id) VALUES (1, 0)")
+    assert captured()
