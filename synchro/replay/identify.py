@@ -170,6 +170,8 @@ class Identities:
             there = self._by_natural_method(model, missing)
         else:
             there = {}
+        if not there:
+            return
         # A row that is gone and was known by its key comes back with it, so that all that names it is right again.
         here = self._rows.load(model, missing)
         owners = self._owners(model, {match for matches in there.values() for match in matches})
