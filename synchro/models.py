@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 import dbsettings
-from django.contrib.admin.models import ADDITION, CHANGE, DELETION
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
@@ -32,7 +31,8 @@ __all__ = [
     "options",
 ]
 
-M2M_CHANGE = 4
+# The first three are those of django.contrib.admin, which a project need not have installed.
+ADDITION, CHANGE, DELETION, M2M_CHANGE = 1, 2, 3, 4
 
 ACTIONS = (
     (ADDITION, _("Addition")),

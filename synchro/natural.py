@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar, Self
 
-from django.core.exceptions import ValidationError
+from django.contrib.auth.base_user import BaseUserManager
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 from django.db.models.base import ModelBase
 from django.db.models.manager import BaseManager
+
+from synchro.keys import AnyField
 
 
 class NaturalManager(models.Manager[Any]):
@@ -153,3 +157,49 @@ def _follow(instance: Any, path: str) -> Any:
             return None
         instance = getattr(instance, name)
     return instance
+
+
+@cache
+def natural_fields(model: type[models.Model]) -> tuple[AnyField, ...] | None:
+    """
+    The columns of `model`'s own table that say the same as its natural key; None where there are none such.
+
+    A path through a foreign key stands for that foreign key, where it ends in the whole natural key of the row
+    that it points at.
+    """
+    found: dict[AnyField, None] = {}
+    for first, rests in _by_first_step(_natural_names(model)).items():
+        try:
+            field: AnyField = model._meta.get_field(first)
+        except FieldDoesNotExist:
+            return None
+        if field not in model._meta.local_concrete_fields:
+            return None
+        if rests != {""} and (
+            field.related_model is None or rests != set(_natural_names(field.related_model))
+        ):
+            return None
+        found[field] = None
+    return tuple(found) or None
+
+
+def _by_first_step(paths: Sequence[str]) -> dict[str, set[str]]:
+    steps: dict[str, set[str]] = {}
+    for path in paths:
+        first, _, rest = path.partition("__")
+        steps.setdefault(first, set()).add(rest)
+    return steps
+
+
+def _natural_names(model: type[models.Model]) -> Sequence[str]:
+    """The names that the natural key of a model is made of, as far as they can be known: ours and Django's own."""
+    for manager in (model._default_manager, *model._meta.managers):
+        if isinstance(manager, NaturalManager):
+            return manager.fields
+    if model._meta.label == "contenttypes.ContentType":
+        return ("app_label", "model")
+    if isinstance(model._default_manager, BaseUserManager) and hasattr(model, "USERNAME_FIELD"):
+        return (model.USERNAME_FIELD,)
+    return {"auth.Group": ("name",), "auth.Permission": ("content_type", "codename")}.get(
+        model._meta.label, ()
+    )

@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from django.apps import AppConfig, apps
+from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import ManyToManyField, Model
 
@@ -84,6 +85,11 @@ def is_watched(model: type[Model]) -> bool:
 def m2m_fields(model: type[Model]) -> Iterator[ManyToManyField[Any, Any]]:
     """The many-to-many fields that `model` itself declares."""
     yield from model._meta.local_many_to_many
+
+
+def generic_keys(model: type[Model]) -> list[GenericForeignKey]:
+    """The generic foreign keys that `model` has."""
+    return [field for field in model._meta.private_fields if isinstance(field, GenericForeignKey)]
 
 
 @lru_cache(maxsize=8)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 
+from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Max
 from django.utils import timezone
 
@@ -21,7 +22,8 @@ def reset_synchro() -> None:
     Forget all changes logged on LOCAL so far, and give the database a new node id.
 
     To be called right after LOCAL was loaded from a copy of another database: it also notes how far the keys of
-    both are the same. References stay, since they say which rows correspond, and that has not changed.
+    both are the same. References stay, since they say which rows correspond, and that has not changed; the
+    other databases go on with theirs at the next run, by the same notes.
     """
     with transaction.atomic(using=LOCAL):
         node = Node.objects.using(LOCAL).select_for_update().filter(pk=1).first()
@@ -47,9 +49,16 @@ def reset_synchro() -> None:
 
 
 def _note_baselines(node: uuid.UUID) -> None:
-    for model in watched_models():
+    """
+    Of models that are not watched too, since rows that are may point at theirs; and of the log, since what it says
+    is in the copy already.
+    """
+    connection = connections[LOCAL]
+    with connection.cursor() as cursor:
+        present = set(connection.introspection.table_names(cursor))
+    for model in {*apps.get_models(), *watched_models()}:
         (key, *more) = key_fields(model)
-        if more or not is_automatic(key):
+        if more or not is_automatic(key) or model._meta.proxy or model._meta.db_table not in present:
             continue
         highest = model._base_manager.using(LOCAL).aggregate(highest=Max(key.attname))["highest"]
         Baseline.objects.using(LOCAL).update_or_create(

@@ -21,6 +21,7 @@ from django.utils.timezone import is_aware
 from synchro.conf import LOCAL, conf
 from synchro.keys import key_fields, key_of, normalize, to_text, value_to_text
 from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
+from synchro.natural import natural_fields
 from synchro.registry import is_watched, skipped_names
 from synchro.switch import is_capture_off
 
@@ -79,13 +80,15 @@ def _watched_line(sender: type[Model]) -> list[type[Model]]:
     """
     The watched models whose rows a save of `sender` writes, less those that another of them stands for.
 
-    An entry of a child stands for its parents' rows too, of which Django sends no signal.
+    An entry of a child stands for its parents' rows too, of which Django sends no signal, as far as they have its
+    key: a parent with a key of its own gets an entry of its own.
     """
     model = sender._meta.concrete_model
     if model is None:
         return []
     if is_watched(model):
-        return [model]
+        links = model._meta.parents.items()
+        return [model, *(parent for parent, link in links if link is not None and not link.primary_key)]
     return [found for parent in model._meta.parents for found in _watched_line(parent)]
 
 
@@ -127,11 +130,15 @@ def _content_type(model: type[Model]) -> ContentType:
 
 def _natural_key(instance: Model) -> str | None:
     """
-    The natural key's values as a JSON list.
+    The natural key's values as a JSON list: those of its columns where it is made of such (as triggers write them).
 
     None for an object that has none, or none any more since an object that it names is missing: the deletion
     itself must not fail for that.
     """
+    fields = natural_fields(type(instance)._meta.concrete_model)
+    if fields is not None:
+        columns = [normalize(field, getattr(instance, field.attname)) for field in fields]
+        return json.dumps(columns, default=_as_json, ensure_ascii=False)
     if not hasattr(instance, "natural_key"):
         return None
     try:

@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "dbsettings",
     "django_spicy_id",
     "synchro",
+    "tests.odd",
     "tests.people",
     "tests.shop",
     "tests.spicy",
@@ -42,7 +43,7 @@ INSTALLED_APPS = [
     "tests.unwatched",
 ]
 MIGRATION_MODULES = {
-    label: f"tests.initial.{label}" for label in ("capture", "people", "shop", "spicy", "unwatched")
+    label: f"tests.initial.{label}" for label in ("capture", "odd", "people", "shop", "spicy", "unwatched")
 }
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -72,5 +73,7 @@ STATIC_URL = "/static/"
 USE_TZ = True
 TIME_ZONE = "UTC"
 
+#: "signals" or "triggers".
+SYNCHRO_CAPTURE = os.environ.get("SYNCHRO_TEST_CAPTURE", "signals")
 SYNCHRO_REMOTE = "remote"
-SYNCHRO_MODELS = ["shop", "spicy"]
+SYNCHRO_MODELS = ["shop", "odd", "spicy"]

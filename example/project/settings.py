@@ -74,6 +74,7 @@ TEMPLATES = [
 ROOT_URLCONF = "project.urls"
 STATIC_URL = "/static/"
 USE_TZ = True
+TIME_ZONE = "UTC"
 
 # For an example on one's own machine only. Commands do not need it: it would remember every statement.
 DEBUG = "runserver" in sys.argv

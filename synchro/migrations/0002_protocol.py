@@ -144,6 +144,11 @@ def keep_moments(apps, schema_editor):
         entry.save(using=connection.alias, update_fields=["date"])
 
 
+def name_the_node(apps, schema_editor):
+    """From the start, so that a copy of this database can be told from it even if neither has synchronized yet."""
+    apps.get_model("synchro", "Node").objects.using(schema_editor.connection.alias).get_or_create(pk=1)
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -369,4 +374,5 @@ class Migration(migrations.Migration):
             field=synchro.fields.UTCDateTimeField(default=synchro.fields.DatabaseNow, verbose_name='date'),
         ),
         migrations.RunPython(keep_moments, migrations.RunPython.noop),
+        migrations.RunPython(name_the_node, migrations.RunPython.noop),
     ]

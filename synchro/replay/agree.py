@@ -9,8 +9,10 @@ taken over from REMOTE.
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import islice
 from uuid import UUID
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
@@ -18,7 +20,7 @@ from django.utils.translation import gettext as _
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady, UnknownState
-from synchro.models import Baseline, Batch, Checkpoint, Node, Peer, Receipt, Reference
+from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference
 from synchro.replay.form import own_node
 from synchro.replay.link import Link, Side
 
@@ -50,10 +52,13 @@ def agree(link: Link) -> int:
             )
             % {"alias": link.remote.alias}
         )
-    there, _created = Peer.objects.using(link.remote.alias).get_or_create(uuid=local.uuid)
+    there = Peer.objects.using(link.remote.alias).filter(uuid=local.uuid).first()
+    if there is None:
+        there = _welcome(link.remote, link.local, Peer(uuid=local.uuid))
     link.peer_there = there
     link.peer = _peer(link, there, remote.uuid)
     link.baselines = _baselines(link, local.uuid, remote.uuid)
+    link.copied_log = _copied_log(remote.uuid)
     checkpoint = _checkpoint(link)
     receipt = Receipt.objects.using(link.remote.alias).filter(peer_id=there.pk).first()
     arrived = link.arrived = receipt.batch if receipt else 0
@@ -106,11 +111,50 @@ def _peer(link: Link, there: Peer, uuid: UUID) -> Peer:
             link.peer = known
             _tell_what_came_before(link, there)
     if (known.uuid, known.alias) != (uuid, alias):
+        is_new = known.pk is None
         known.uuid, known.alias = uuid, alias
-        known.save(using=LOCAL)
+        if is_new:
+            _welcome(link.local, link.remote, known)
+        else:
+            known.save(using=LOCAL)
         # References of 0.7, which knew one REMOTE, are about this one.
         Reference.objects.using(LOCAL).filter(peer=None).update(peer_id=known.pk)
     return known
+
+
+def _welcome(side: Side, other: Side, peer: Peer) -> Peer:
+    """
+    Let `side` know `other` under a name that is new to it.
+
+    Where `other` was reset, or is a copy of a node that `side` knows, the references to its former name hold for
+    the rows that it had then.
+    """
+    with transaction.atomic(using=side.alias):
+        peer.save(using=side.alias)
+        for note in Baseline.objects.using(other.alias).order_by("-id"):
+            former = Peer.objects.using(side.alias).filter(uuid=note.node).first()
+            model = other.model_of(note.content_type_id)
+            if former is not None and model is not None:
+                _pass_on_references(side, model, former, peer, note.highest)
+    return peer
+
+
+def _pass_on_references(side: Side, model: type[Model], former: Peer, peer: Peer, highest: int) -> None:
+    references = Reference.objects.using(side.alias)
+    old = references.filter(peer_id=former.pk, content_type_id=side.content_type_id(model))
+    pairs = old.values_list("local_object_id", "remote_object_id").iterator(chunk_size=5000)
+    new = (
+        Reference(
+            peer_id=peer.pk,
+            content_type_id=side.content_type_id(model),
+            local_object_id=here,
+            remote_object_id=there,
+        )
+        for here, there in pairs
+        if int(there) <= highest
+    )
+    while part := list(islice(new, 5000)):
+        references.bulk_create(part, ignore_conflicts=True)  # a later reset may have passed it on already
 
 
 def _tell_what_came_before(link: Link, there: Peer) -> None:
@@ -217,6 +261,12 @@ def _baselines(link: Link, local: UUID, remote: UUID) -> dict[type[Model], int]:
             if model is not None:
                 found[model] = max(highest, found.get(model, 0))
     return found
+
+
+def _copied_log(remote: UUID) -> int:
+    log = ContentType.objects.db_manager(LOCAL).get_for_model(ChangeLog)
+    noted = Baseline.objects.using(LOCAL).filter(node=remote, content_type=log)
+    return noted.values_list("highest", flat=True).first() or 0
 
 
 def _clock_offset(local: Side, remote: Side) -> timedelta:

@@ -7,17 +7,18 @@ and names no value.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
-from django.db.models import Model
+from django.db.models import JSONField, Model
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Refused, SynchroError
-from synchro.keys import AnyField, Key, key_fields, to_text
+from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.registry import Table
-from synchro.replay.columns import Codec
+from synchro.replay.columns import Codec, Unfit
 from synchro.replay.link import Link, Side
 
 
@@ -30,7 +31,7 @@ def blame(link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], err
     """
     if isinstance(error, SynchroError) or _is_about_the_server(error):
         return error
-    if isinstance(error, DatabaseError | ValueError):
+    if isinstance(error, DatabaseError | ValueError | OverflowError):
         table = _Table(link.remote, model)
         for key, row in rows.items():
             for fields, cause in table.faults(row):
@@ -42,7 +43,7 @@ def blame(link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], err
             _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
             % {"model": model._meta.label, "key": to_text(model, key), "cause": cause}
         )
-    if isinstance(error, DatabaseError | ValueError):
+    if isinstance(error, DatabaseError | ValueError | OverflowError):
         return Refused(
             _("REMOTE refuses a row of %(model)s (%(cause)s). The batch was rolled back.")
             % {"model": model._meta.label, "cause": cause}
@@ -87,7 +88,37 @@ class _Table:
                 yield [field.name], _("the value is too long")
             elif isinstance(value, str) and "\x00" in value:
                 yield [field.name], _("the value has a NUL character")
+            elif value is not None and (cause := self._is_unfit(field, value)):
+                yield [field.name], cause
         yield from self._constraint_faults(dict(zip((f.column for f in self._fields), row, strict=True)))
+
+    def _is_unfit(self, field: AnyField, value: Any) -> str | None:
+        connection = self._side.connection
+        try:
+            (encoded,) = Codec([field], connection).encode([value])
+        except Unfit as error:
+            return str(error)
+        except (ValueError, OverflowError, ArithmeticError):
+            return _("REMOTE cannot hold the value")
+        if (
+            isinstance(column_field(field), JSONField)
+            and isinstance(value, str)
+            and not _is_plain_json(value)
+        ):
+            return _("the value has a character that REMOTE's JSON cannot hold")
+        if isinstance(encoded, int) and not isinstance(encoded, bool):
+            kind = column_field(field).get_internal_type()
+            kind = "BigIntegerField" if kind == "DurationField" else kind
+            try:
+                low, high = connection.ops.integer_field_range(kind)
+            except KeyError:
+                return None
+            low, high = max(low or -(2**63), -(2**63)), min(high or 2**64 - 1, 2**64 - 1)
+            if connection.vendor == "sqlite":
+                high = min(high, 2**63 - 1)
+            if not low <= encoded <= high:
+                return _("the value is out of range")
+        return None
 
     def _is_too_long(self, value: str, column: Any) -> bool:
         size = column.display_size or column.internal_size
@@ -101,7 +132,7 @@ class _Table:
             if not columns or any(row[column] is None for column in columns):
                 continue
             names = [by_column[column].name for column in columns]
-            if constraint["unique"] and columns != own and self._is_taken(own, columns, row, by_column):
+            if constraint["unique"] and self._is_taken(own, columns, row, by_column):
                 yield names, _("another row of REMOTE has this value, which must be unique")
 
     def _is_taken(
@@ -119,3 +150,13 @@ class _Table:
         table = self._model._meta.db_table
         found = self._side.engine.select(self._side.connection, table, own, columns, [values])
         return any(list(other) != list(mine) for other in found)
+
+
+def _is_plain_json(value: str) -> bool:
+    """Whether the text has neither NUL nor half of a character in it, which PostgreSQL and others refuse."""
+    try:
+        text = json.dumps(json.loads(value), ensure_ascii=False)
+        text.encode()
+    except ValueError:
+        return False
+    return "\\u0000" not in text

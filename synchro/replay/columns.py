@@ -9,14 +9,22 @@ type of their own are asked to convert.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache, partial
+from math import isinf, isnan
 from typing import Any, TypeAlias
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import format_number
 from django.db.models import Field, JSONField, Model, Value
 from django.db.models.expressions import Col
+from django.utils.translation import gettext as _
 
 from synchro.keys import INTEGERS, AnyField, column_field
 
@@ -42,6 +50,15 @@ KNOWN = (
 )
 
 
+#: What SQLite keeps of a decimal, which it stores as a float.
+SQLITE_DIGITS = 15
+LONG_NUMBER = re.compile(r"\d{19}")
+
+
+class Unfit(ValueError):
+    """A value that REMOTE would change without a word. The text names no value."""
+
+
 class Codec:
     """Converts rows of some fields, in their order, from one database's driver or to another's."""
 
@@ -55,6 +72,12 @@ class Codec:
             if values[place] is not None:
                 values[place] = convert(values[place])
         return values
+
+    def decode_all(self, rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
+        return [self.decode(row) for row in rows] if self.decoders else list(rows)
+
+    def encode_all(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        return [self.encode(row) for row in rows] if self.encoders else rows
 
     def encode(self, row: Sequence[Any]) -> list[Any]:
         values = list(row)
@@ -104,11 +127,15 @@ def encoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
         case "DateField":
             return ops.adapt_datefield_value
         case "DateTimeField":
-            return ops.adapt_datetimefield_value
+            return _moment(connection)
+        case "FloatField":
+            return {"mysql": _finite, "sqlite": _number}.get(connection.vendor)
         case "TimeField":
             return ops.adapt_timefield_value
         case "DecimalField":
             digits, places = target.max_digits, target.decimal_places
+            if connection.vendor == "sqlite" and (digits is None or digits > SQLITE_DIGITS):
+                return partial(_decimal_for_sqlite, digits=digits, places=places)
             return lambda value: ops.adapt_decimalfield_value(value, digits, places)
         case "DurationField":
             return None if features.has_native_duration_field else _microseconds
@@ -118,7 +145,62 @@ def encoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
             return connection.Database.Binary  # type: ignore[attr-defined,no-any-return]
         case "GenericIPAddressField":
             return ops.adapt_ipaddressfield_value
+        case "JSONField":
+            if connection.vendor == "mysql" and not connection.mysql_is_mariadb:  # type: ignore[attr-defined]
+                return _json_for_mysql
     return None
+
+
+def _moment(connection: BaseDatabaseWrapper) -> Convert:
+    """Where a moment is stored by the clock on the wall, some of them do not exist and some are two."""
+    adapt: Convert = connection.ops.adapt_datetimefield_value
+    if connection.features.supports_timezones:
+        name = None if settings.USE_TZ else settings.TIME_ZONE
+    else:
+        name = connection.timezone_name if settings.USE_TZ else None
+    if name is None or name == "UTC":
+        return adapt
+    zone = ZoneInfo(name)
+
+    def convert(value: datetime) -> Any:
+        naive = value.astimezone(zone).replace(tzinfo=None) if value.tzinfo else value
+        known = naive.replace(fold=0, tzinfo=zone).astimezone(UTC)
+        there = known if value.tzinfo else known.astimezone(zone).replace(tzinfo=None)
+        if there != value:
+            raise Unfit(_("REMOTE keeps times of %(zone)s, where this one is not or is two") % {"zone": name})
+        return adapt(value)
+
+    return convert
+
+
+def _finite(value: float) -> float:
+    if isnan(value) or isinf(value):
+        raise Unfit(_("REMOTE holds finite numbers only"))
+    return value
+
+
+def _number(value: float) -> float:
+    if isnan(value):
+        raise Unfit(_("REMOTE holds NULL in place of what is no number"))
+    return value
+
+
+def _decimal_for_sqlite(value: Decimal, digits: int | None, places: int | None) -> Any:
+    if not value.is_finite() or len(value.normalize().as_tuple().digits) > SQLITE_DIGITS:
+        raise Unfit(_("SQLite holds no more than 15 digits of a decimal"))
+    return format_number(value, digits, places)
+
+
+def _json_for_mysql(value: Any) -> Any:
+    if isinstance(value, str) and LONG_NUMBER.search(value):
+        json.loads(value, parse_int=_int_for_mysql)
+    return value
+
+
+def _int_for_mysql(text: str) -> None:
+    number = int(text)
+    if not -(2**63) <= number < 2**64 and (len(text) > 309 or int(float(number)) != number):
+        raise Unfit(_("MySQL holds no whole number of so many digits in JSON"))
 
 
 def _microseconds(value: timedelta) -> int:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from django.db.models import DO_NOTHING, Model
+from django.db.models import DO_NOTHING, Model, QuerySet
 from django.db.models.deletion import Collector
+from django.utils.translation import gettext as _
 
-from synchro.keys import AnyField, Key, key_fields
-from synchro.replay.columns import to_attribute
-from synchro.replay.identify import target_of
+from synchro.exceptions import Refused
+from synchro.keys import AnyField, Key, column_field, key_fields, key_of, to_text
+from synchro.replay.columns import TEXTS, to_attribute
+from synchro.replay.identify import existing, target_of
 from synchro.replay.link import Link
 from synchro.replay.listeners import hears_deletes
-from synchro.replay.read import encode_keys, key_columns, select
+from synchro.replay.read import as_key, encode_keys, key_columns, select
 
 
 def delete_rows(link: Link, model: type[Model], keys: Collection[Key]) -> int:
@@ -23,34 +25,108 @@ def delete_rows(link: Link, model: type[Model], keys: Collection[Key]) -> int:
     return side.engine.delete(side.connection, model._meta.db_table, key_columns(model), encoded)
 
 
-def delete_objects(link: Link, model: type[Model], keys: Sequence[Key], with_parents: Collection[Key]) -> int:
+def park(link: Link, model: type[Model], keys: Sequence[Key]) -> dict[Key, Model]:
+    """The objects, as they are, of rows that have to give way before their deletion is due."""
+    if model._meta.auto_created:
+        return {}
+    found: dict[Key, Model] = {}
+    for part in _parts(keys):
+        rows: QuerySet[Model] = QuerySet(model, using=link.remote.alias)
+        found.update({key_of(row, model): row for row in rows.filter(pk__in=_attributes(link, model, part))})
+    return found
+
+
+def delete_objects(
+    link: Link,
+    model: type[Model],
+    keys: Sequence[Key],
+    with_parents: Collection[Key],
+    parked: Mapping[Key, Model],
+) -> int:
     """
     Delete these objects as Django would, with what depends on them, and return how many there were.
 
-    Of a child in multi-table inheritance the parents' rows go along only for the keys in `with_parents`.
+    Of a child in multi-table inheritance the parents' rows go along only for the keys in `with_parents`. The rows
+    of `parked` objects are gone already, what depends on them is not.
     """
+    parked = {key: parked[key] for key in keys if key in parked and not _has_successor(link, parked[key])}
+    if any(column_field(field).get_internal_type() in TEXTS for field in key_fields(model)):
+        # What REMOTE's collation takes for the same key may be another row, which was written a moment ago.
+        there = existing(link, model, keys, lock=False)
+        keys = [key for key in keys if key in there or key in parked]
     if hears_deletes(model):
-        return sum(_delete_one(link, model, key, key in with_parents) for key in keys)
+        for several in _leaves_first(link, model, keys):
+            for key in several:
+                _delete_one(link, model, key, key in with_parents, parked.get(key))
+        # A method of the model's own may have done something else instead.
+        left = existing(link, model, keys, lock=False) if keys else set()
+        _delete_all(link, model, [key for key in keys if key in left], {})
+        return len(keys)
+    for several in _leaves_first(link, model, keys):
+        _delete_all(link, model, several, parked)
+    return len(keys)
+
+
+def _has_successor(link: Link, instance: Model) -> bool:
+    """
+    Whether REMOTE takes another row for this one, which is gone: what depends on it depends on that one now.
+
+    Values that are not the key are taken from `instance` where they have passed to another row.
+    """
+    rows: QuerySet[Model] = QuerySet(type(instance), using=link.remote.alias)
+    for relation in type(instance)._meta.related_objects:
+        target = getattr(relation.field, "target_field", None)
+        if target is not None and not target.primary_key:
+            value = getattr(instance, target.attname)
+            if value is not None and rows.filter(**{target.attname: value}).exists():
+                setattr(instance, target.attname, None)
+    return rows.filter(pk=instance.pk).exists()
+
+
+def _delete_all(link: Link, model: type[Model], keys: Sequence[Key], parked: Mapping[Key, Model]) -> None:
+    """By statements, where nothing depends on the row, and by Django's collector."""
     free, depended = _split_by_dependents(link, model, keys)
     for part in _parts(depended):
-        found = model._base_manager.using(link.remote.alias).filter(pk__in=_attributes(link, model, part))
-        collector = Collector(using=link.remote.alias, origin=found)
-        collector.collect(found, keep_parents=True)
-        collector.delete()
-    return len(depended) + delete_rows(link, model, free)
+        rows: QuerySet[Model] = QuerySet(model, using=link.remote.alias)
+        found = [
+            *rows.filter(pk__in=_attributes(link, model, part)),
+            *(parked[k] for k in part if k in parked),
+        ]
+        if found:
+            collector = Collector(using=link.remote.alias, origin=found[0])
+            collector.collect(found, keep_parents=True)
+            collector.delete()
+    delete_rows(link, model, free)
 
 
-def _delete_one(link: Link, model: type[Model], key: Key, with_parents: bool) -> int:
+def _leaves_first(link: Link, model: type[Model], keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
+    """The keys in parts, so that no row goes before those of the same model that point at it."""
+    waiting = dict.fromkeys(keys)
+    pointing: dict[Key, set[Key]] = {}
+    own = key_fields(model)
+    for child, column, _rule in dependents(model):
+        if child is model and target_of(column) is model:
+            for *pk, target in select(link.remote, model, [*own, column], [column], [(key,) for key in keys]):
+                if as_key(pk) in waiting and as_key(pk) != target:
+                    pointing.setdefault(target, set()).add(as_key(pk))
+    while waiting:
+        leaves = [key for key in waiting if waiting.keys().isdisjoint(pointing.get(key, ()))] or list(waiting)
+        yield leaves
+        for key in leaves:
+            del waiting[key]
+
+
+def _delete_one(link: Link, model: type[Model], key: Key, with_parents: bool, parked: Model | None) -> None:
     alias = link.remote.alias
     (attribute,) = _attributes(link, model, [key])
-    instance = model._base_manager.using(alias).filter(pk=attribute).first()
+    rows: QuerySet[Model] = QuerySet(model, using=alias)
+    instance = rows.filter(pk=attribute).first() or parked
     if instance is None:
-        return 0
+        return
     if model._meta.parents and not with_parents:
         instance.delete(using=alias, keep_parents=True)
     else:
         instance.delete(using=alias)
-    return 1
 
 
 def _split_by_dependents(link: Link, model: type[Model], keys: Sequence[Key]) -> tuple[list[Key], list[Key]]:
@@ -58,7 +134,7 @@ def _split_by_dependents(link: Link, model: type[Model], keys: Sequence[Key]) ->
     if any(hasattr(field, "bulk_related_objects") for field in model._meta.private_fields):
         return [], list(keys)  # generic relations: Django knows which rows go along
     depended: set[Key] = set()
-    for child, column in _dependents(model):
+    for child, column, _rule in dependents(model):
         if target_of(column) is not model:
             return [], list(keys)
         values = [(key,) for key in keys]
@@ -71,13 +147,13 @@ def _split_by_dependents(link: Link, model: type[Model], keys: Sequence[Key]) ->
     return [key for key in keys if key not in depended], [key for key in keys if key in depended]
 
 
-def _dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField]]:
-    """Foreign keys to `model` whose rows Django, not the database, takes care of."""
+def dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
+    """Foreign keys to `model` whose rows Django, not the database, takes care of, and how."""
     for relation in model._meta.get_fields(include_hidden=True):
         if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):
             rule = relation.on_delete  # type: ignore[union-attr]
             if rule is not DO_NOTHING and not is_done_by_the_database(rule):
-                yield relation.related_model, relation.field  # type: ignore[union-attr,misc]
+                yield relation.related_model, relation.field, rule  # type: ignore[union-attr,misc]
 
 
 def is_done_by_the_database(rule: Any) -> bool:
@@ -98,3 +174,52 @@ def _attributes(link: Link, model: type[Model], keys: Sequence[Key]) -> list[Any
 def _parts(keys: Sequence[Key], size: int = 1000) -> Iterator[Sequence[Key]]:
     for start in range(0, len(keys), size):
         yield keys[start : start + size]
+
+
+def pointing_at(model: type[Model]) -> Iterator[tuple[AnyField, Any]]:
+    """Foreign keys to columns of `model` that REMOTE's server ensures, with what becomes of their rows."""
+    for relation in model._meta.get_fields(include_hidden=True, include_parents=False):
+        if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):
+            column: AnyField = relation.field  # type: ignore[union-attr]
+            if column.db_constraint and not column.model._meta.proxy:
+                yield column, relation.on_delete  # type: ignore[union-attr]
+
+
+def refuse_dangling(
+    link: Link, model: type[Model], values: Mapping[AnyField, Collection[Any]], still_there: bool = False
+) -> None:
+    """
+    Raise `Refused` where a row of REMOTE points at one of `model` that is gone, or cannot go for that.
+
+    `values` are those of columns that are pointed at, from before; a server that checked nothing meanwhile does not
+    look again.
+    """
+    for column, rule in pointing_at(model):
+        target = column.target_field
+        asked = [(value,) for value in values.get(target, ())]
+        if still_there:
+            lost = asked if rule is DO_NOTHING else []
+        else:
+            there = {row[0] for row in select(link.remote, model, [target], [target], asked)}
+            lost = [value for value in asked if value[0] not in there]
+        found = [
+            pk
+            for *pk, value in select(
+                link.remote, column.model, [*key_fields(column.model), column], [column], lost
+            )
+            # By REMOTE's own comparison there may be one that is spelt otherwise.
+            if still_there or not select(link.remote, model, [target], [target], [(value,)])
+        ]
+        if found:
+            raise Refused(
+                _(
+                    "REMOTE's %(child)s %(key)s points by %(column)s at a row of %(model)s that LOCAL has deleted or "
+                    "given another value. The batch was rolled back; mend the row on REMOTE and synchronize again."
+                )
+                % {
+                    "child": column.model._meta.label,
+                    "key": to_text(column.model, as_key(found[0])),
+                    "column": column.name,
+                    "model": model._meta.label,
+                }
+            )

@@ -14,17 +14,18 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
 from synchro.conf import conf
 from synchro.exceptions import Ambiguous
-from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, key_of, to_text
+from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, key_of, key_reader, to_text
 from synchro.models import Reference
+from synchro.natural import natural_fields
 from synchro.registry import Table
 from synchro.replay.columns import to_attribute
 from synchro.replay.link import Link
-from synchro.replay.natural import allows_many, finder, natural_fields, values_from_entry
+from synchro.replay.natural import allows_many, finder, values_from_entry
 from synchro.replay.read import Rows, as_key, select
 
 Naturals = Mapping[tuple[type[Model], Key], str]
@@ -64,12 +65,26 @@ class Identities:
         self._rows = rows
         self._naturals = naturals
         self._known: dict[type[Model], dict[Key, Identity]] = {}
+        #: REMOTE's rows that were found by a natural key, and LOCAL's keys of the objects that found them.
+        self._taken: dict[type[Model], dict[Key, Key]] = {}
 
     def of(self, model: type[Model], key: Key) -> Identity:
         return self._known[model][key]
 
     def models(self) -> list[type[Model]]:
         return list(self._known)
+
+    def replaced(self) -> dict[type[Model], list[Key]]:
+        """REMOTE's keys of rows that references remember and that are gone, where the object has another row now."""
+        found: dict[type[Model], list[Key]] = {}
+        for model, known in self._known.items():
+            if keeps_references(model):
+                gone = [
+                    i.gone for i in known.values() if i.gone is not None and i.exists and i.gone != i.remote
+                ]
+                if gone:
+                    found[model] = gone
+        return found
 
     def known(self, model: type[Model]) -> dict[Key, Identity]:
         return self._known.setdefault(model, {})
@@ -92,16 +107,15 @@ class Identities:
             candidates = self._by_parts(model, keys, lock)
         elif keeps_references(model):
             remembered = self._by_reference(model, keys)
-            candidates = {key: remembered.get(key, self._same_as_copied(model, key)) for key in keys}
+            copied = self._link.baselines.get(model, 0)
+            candidates = {key: remembered.get(key, key if key <= copied else None) for key in keys}
         elif is_automatic(key_fields(model)[0]) and not uses_same_key(model):
             candidates = dict.fromkeys(keys)
         else:
             candidates = {key: key for key in keys}
         there = existing(self._link, model, [c for c in candidates.values() if c is not None], lock)
         found = {
-            key: Identity(
-                candidate, candidate in there, is_remembered=key in remembered and candidate in there
-            )
+            key: Identity(candidate, candidate in there, key in remembered and candidate in there)
             for key, candidate in candidates.items()
         }
         if is_automatic(key_fields(model)[0]) and not uses_same_key(model):
@@ -134,19 +148,16 @@ class Identities:
 
     def _by_reference(self, model: type[Model], keys: list[Key]) -> dict[Key, Key]:
         texts = {to_text(model, key): key for key in keys}
-        references = Reference.objects.using(self._link.local.alias).filter(
-            peer_id=self._link.peer.pk, content_type_id=self._link.local.content_type_id(model)
+        side, read = self._link.local, key_reader(model)
+        pairs = side.engine.select(
+            side.connection,
+            Reference._meta.db_table,
+            ["local_object_id", "remote_object_id"],
+            ["local_object_id"],
+            [(text,) for text in texts],
+            where={"peer_id": self._link.peer.pk, "content_type_id": side.content_type_id(model)},
         )
-        found = {}
-        for part in _parts(list(texts)):
-            pairs = references.filter(local_object_id__in=part).values_list(
-                "local_object_id", "remote_object_id"
-            )
-            found.update({texts[here]: from_text(model, there) for here, there in pairs})
-        return found
-
-    def _same_as_copied(self, model: type[Model], key: Key) -> Key | None:
-        return key if key <= self._link.baselines.get(model, 0) else None
+        return {texts[here]: read(there) for here, there in pairs}
 
     def _look_by_natural_key(self, model: type[Model], found: dict[Key, Identity], lock: bool) -> None:
         missing = [key for key, identity in found.items() if not identity.exists]
@@ -154,18 +165,63 @@ class Identities:
             return
         if natural_fields(model) is not None:
             there = self._by_natural_columns(model, missing, lock)
+            there = self._without_successors(model, there)
         elif finder(model) is not None:
             there = self._by_natural_method(model, missing)
         else:
             there = {}
-        for key in missing:
+        # A row that is gone and was known by its key comes back with it, so that all that names it is right again.
+        here = self._rows.load(model, missing)
+        owners = self._owners(model, {match for matches in there.values() for match in matches})
+        # Objects that are gone on LOCAL may take what is left.
+        for key in sorted(missing, key=lambda key: key not in here):
             identity = found[key]
-            if key in there:
-                identity.gone, identity.remote, identity.exists = identity.remote, there[key], True
-            elif keeps_references(model) and key > self._link.baselines.get(model, 0):
-                identity.gone, identity.remote = identity.remote, None
+            matches = [match for match in there.get(key, ()) if owners.setdefault(match, key) == key]
+            for match in matches[1:]:
+                del owners[match]
+            if matches:
+                match = self._only_one(model, key, matches)
+                self._taken.setdefault(model, {})[match] = key
+                identity.gone, identity.remote, identity.exists = identity.remote, match, True
 
-    def _by_natural_columns(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, Key]:
+    def _owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
+        """
+        Which of these rows of REMOTE are known to be objects of LOCAL: two objects are never one row.
+
+        Such an object may have another natural key by now, or be equal only for REMOTE's collation.
+        """
+        if not there or not keeps_references(model):
+            return {}
+        highest = self._link.baselines.get(model, 0)
+        copied = {key for key in there if key <= highest}
+        here = self._rows.load(model, copied)
+        owners = {key: key for key in copied if key in here or (model, key) in self._naturals}
+        return owners | self._remembered_owners(model, there) | self._taken.get(model, {})
+
+    def _remembered_owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
+        """By LOCAL's references, to which those of REMOTE lead without a search through all of them."""
+        link, texts = self._link, [to_text(model, key) for key in there]
+        ours = Reference.objects.using(link.local.alias).filter(
+            peer_id=link.peer.pk, content_type_id=link.local.content_type_id(model)
+        )
+        owners: dict[Key, Key] = {}
+        for part in _parts(texts):
+            if link.peer_there is None:
+                pairs = ours.filter(remote_object_id__in=part)
+            else:
+                theirs = Reference.objects.using(link.remote.alias).filter(
+                    peer_id=link.peer_there.pk,
+                    content_type_id=link.remote.content_type_id(model),
+                    local_object_id__in=part,
+                )
+                pairs = ours.filter(
+                    local_object_id__in=list(theirs.values_list("remote_object_id", flat=True))
+                )
+            for here, other in pairs.values_list("local_object_id", "remote_object_id"):
+                owners[from_text(model, other)] = from_text(model, here)
+        return owners
+
+    def _by_natural_columns(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, list[Key]]:
         """LOCAL's keys to REMOTE's, by one question for all."""
         fields = natural_fields(model) or ()
         wanted = self._natural_values(model, fields, keys, lock)
@@ -183,8 +239,23 @@ class Identities:
             if not matches and (strays or None in values):
                 matches = self._one_by_one(model, fields, values)
             if matches:
-                found[key] = self._only_one(model, key, sorted(matches))
+                found[key] = sorted(matches)
         return found
+
+    def _without_successors(self, model: type[Model], found: dict[Key, list[Key]]) -> dict[Key, list[Key]]:
+        """A deleted object's natural key may be that of one that LOCAL has now; REMOTE's row is that one's."""
+        fields = natural_fields(model) or ()
+        gone = {
+            key: values
+            for key in found
+            if (text := self._naturals.get((model, key))) and not self._rows.load(model, [key])
+            if (values := values_from_entry(model, text)) is not None and None not in values
+        }
+        if not gone:
+            return found
+        rows = select(self._link.local, model, fields, fields, list(dict.fromkeys(gone.values())))
+        present = {tuple(row) for row in rows}
+        return {key: matches for key, matches in found.items() if gone.get(key) not in present}
 
     def _natural_values(
         self, model: type[Model], fields: tuple[AnyField, ...], keys: list[Key], lock: bool
@@ -221,7 +292,7 @@ class Identities:
             field.attname: to_attribute(field, value, connection)
             for field, value in zip(fields, values, strict=True)
         }
-        found = model._base_manager.using(self._link.remote.alias).filter(**lookup)[:2]
+        found: QuerySet[Model] = QuerySet(model, using=self._link.remote.alias).filter(**lookup)
         return [key_of(instance, model) for instance in found]
 
     def _only_one(self, model: type[Model], key: Key, matches: list[Key]) -> Key:
@@ -235,13 +306,13 @@ class Identities:
             )
         return matches[0]
 
-    def _by_natural_method(self, model: type[Model], keys: list[Key]) -> dict[Key, Key]:
+    def _by_natural_method(self, model: type[Model], keys: list[Key]) -> dict[Key, list[Key]]:
         """Where the model's own methods know the natural key, they are asked for each object."""
         manager = finder(model).db_manager(self._link.remote.alias)
         found = {}
         for key, natural in self._natural_keys(model, keys):
             try:
-                found[key] = key_of(manager.get_by_natural_key(*natural), model)
+                found[key] = [key_of(manager.get_by_natural_key(*natural), model)]
             except ObjectDoesNotExist:
                 continue
             except MultipleObjectsReturned:
@@ -254,9 +325,9 @@ class Identities:
         pk = key_fields(model)[0]
         for part in _parts([key for key in keys if key in here]):
             attributes = [to_attribute(pk, key, local.connection) for key in part]
-            instances = model._base_manager.using(local.alias).filter(pk__in=attributes)
+            instances: Any = QuerySet(model, using=local.alias).filter(pk__in=attributes)
             for instance in instances:
-                yield key_of(instance, model), instance.natural_key()  # type: ignore[attr-defined]
+                yield key_of(instance, model), instance.natural_key()
         for key in keys:
             if key not in here and (text := self._naturals.get((model, key))):
                 yield key, json.loads(text)
@@ -279,8 +350,10 @@ def target_of(field: AnyField) -> type[Model] | None:
 def existing(link: Link, model: type[Model], keys: Collection[Key], lock: bool) -> set[Key]:
     """Which of these keys REMOTE has."""
     fields = key_fields(model)
-    values = [(key,) if len(fields) == 1 else key for key in dict.fromkeys(keys)]
-    return {as_key(row) for row in select(link.remote, model, fields, fields, values, lock)}
+    if len(fields) == 1:
+        values = [(key,) for key in dict.fromkeys(keys)]
+        return {key for (key,) in select(link.remote, model, fields, fields, values, lock)}
+    return {tuple(row) for row in select(link.remote, model, fields, fields, list(dict.fromkeys(keys)), lock)}
 
 
 def _parts(values: list[Any], size: int = 5000) -> Iterable[list[Any]]:

@@ -35,11 +35,15 @@ class Side:
         return int(manager.get_for_model(model, for_concrete_model=True).pk)
 
     def model_of(self, content_type_id: int) -> type[Model] | None:
-        """The model that a content type of this database stands for; None where it or its app is gone."""
+        """
+        The model that a content type of this database stands for (of a proxy, the one whose rows it shows); None
+        where it or its app is gone.
+        """
         try:
-            return ContentType.objects.db_manager(self.alias).get_for_id(content_type_id).model_class()
+            model = ContentType.objects.db_manager(self.alias).get_for_id(content_type_id).model_class()
         except ContentType.DoesNotExist:
             return None
+        return model._meta.concrete_model if model else None
 
 
 @dataclass
@@ -61,6 +65,8 @@ class Link:
     begun: datetime = datetime.min
     #: Up to which automatic key of a model LOCAL is a copy of REMOTE.
     baselines: dict[type[Model], int] = field(default_factory=dict)
+    #: LOCAL was copied from REMOTE when REMOTE's log went up to this id.
+    copied_log: int = 0
     #: What the person who runs this should know.
     warnings: list[str] = field(default_factory=list)
 

@@ -3,45 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
-from django.contrib.auth.base_user import BaseUserManager
-from django.contrib.contenttypes.models import ContentTypeManager
-from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model
 
-from synchro.keys import AnyField, value_from_text
-from synchro.natural import NaturalManager
-
-
-@cache
-def natural_fields(model: type[Model]) -> tuple[AnyField, ...] | None:
-    """The columns of `model` that its natural key is made of; None where it is not made of its own columns."""
-    names = _names(model)
-    if not names:
-        return None
-    try:
-        fields = tuple(model._meta.get_field(name) for name in names)
-    except FieldDoesNotExist:
-        return None
-    own = set(model._meta.local_concrete_fields)
-    return fields if set(fields) <= own else None
-
-
-def _names(model: type[Model]) -> Sequence[str]:
-    managers = [model._default_manager, *model._meta.managers]
-    for manager in managers:
-        if isinstance(manager, NaturalManager):
-            return manager.fields
-    if isinstance(model._default_manager, ContentTypeManager):
-        return ("app_label", "model")
-    if isinstance(model._default_manager, BaseUserManager) and hasattr(model, "USERNAME_FIELD"):
-        return (model.USERNAME_FIELD,)
-    return {"auth.Group": ("name",), "auth.Permission": ("content_type", "codename")}.get(
-        model._meta.label, ()
-    )
+from synchro.keys import value_from_text
+from synchro.natural import NaturalManager, natural_fields
 
 
 def allows_many(model: type[Model]) -> bool:
@@ -56,6 +23,10 @@ def finder(model: type[Model]) -> Any:
         if hasattr(manager, "get_by_natural_key"):
             return manager
     return None
+
+
+def has_natural_key(model: type[Model]) -> bool:
+    return natural_fields(model) is not None or finder(model) is not None
 
 
 def values_from_entry(model: type[Model], text: str) -> tuple[Any, ...] | None:

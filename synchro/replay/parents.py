@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from synchro.keys import AnyField, Key, key_fields, normalize, value_to_text
-from synchro.registry import Table
+from synchro.keys import AnyField, Key, is_integer, key_fields, normalize, value_to_text
+from synchro.registry import Table, generic_keys
+from synchro.replay.columns import to_attribute
 from synchro.replay.identify import Identities, target_of
 from synchro.replay.link import Link
 from synchro.replay.read import Rows, as_key, select
@@ -57,6 +58,8 @@ def _targets(
 ) -> Iterator[tuple[type[Model], set[Key], AnyField | None]]:
     """What the columns that will be written of these rows point at: by which foreign key, or None for a generic one."""
     table = Table(model)
+    if not generic_keys(model) and not any(field.remote_field is not None for field in table.fields):
+        return
     loaded = rows.load(model, keys)
     planned = plan.puts[model]
     for place, field in enumerate(table.fields):
@@ -86,12 +89,8 @@ def _targets_of(link: Link, field: AnyField, values: set[Any]) -> tuple[type[Mod
     return target, {as_key(row) for row in found}
 
 
-def generic_keys(model: type[Model]) -> list[GenericForeignKey]:
-    return [field for field in model._meta.private_fields if isinstance(field, GenericForeignKey)]
-
-
 def generic_targets(
-    link: Link, model: type[Model], generic: GenericForeignKey, loaded: Iterable[list[Any]]
+    link: Link, model: type[Model], generic: GenericForeignKey, loaded: Iterable[Sequence[Any]]
 ) -> dict[type[Model], dict[Any, Key]]:
     """The keys, by model, that the rows' generic foreign key names, each under the value that it has in the row."""
     places = generic_places(model, generic)
@@ -123,6 +122,9 @@ def generic_places(model: type[Model], generic: GenericForeignKey) -> tuple[int,
     return fields.index(type_field), fields.index(key_field)
 
 
-def generic_value(field: AnyField, key: Key) -> Any:
-    """A key as the column of a generic foreign key holds it."""
+def generic_value(field: AnyField, target: type[Model], key: Key, here: Any, link: Link) -> Any:
+    """REMOTE's `key` as the column of a generic foreign key holds it, spelt as LOCAL spells its own (`here`)."""
+    own = key_fields(target)[0]
+    if isinstance(here, str) and is_integer(own) and not here.lstrip("-").isdecimal():
+        return str(to_attribute(own, key, link.remote.connection))  # such as a spicy id
     return normalize(field, key if isinstance(key, int) else value_to_text(key))

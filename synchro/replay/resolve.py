@@ -7,10 +7,10 @@ over the range of ids that can be newer than the oldest change of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -20,7 +20,7 @@ from synchro.checkpoint import aware
 from synchro.conf import conf
 from synchro.keys import Key, to_text
 from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Receipt
-from synchro.registry import Table, watched_models
+from synchro.registry import Table, generic_keys, watched_models
 from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents
 from synchro.replay.identify import Identities, Identity
 from synchro.replay.link import Link
@@ -87,6 +87,10 @@ class Log:
         self._taken = 0
         self.top = 0
 
+    def has_news(self, since: datetime) -> bool:
+        """Whether it has entries that can be newer than a moment of LOCAL's clock."""
+        return self._find_floor(since + self._link.offset - DISORDER) is not None
+
     def note_received(self) -> None:
         """
         To be called before LOCAL's rows are read: they do not know yet what LOCAL receives from then on, by a run in
@@ -109,6 +113,10 @@ class Log:
         if floor is None:
             return Changes()
         return coalesce(entry for entry in self._entries(floor, wanted) if not self._is_known(entry, floor))
+
+    def is_quiet(self, since: datetime) -> bool:
+        """Whether it has nothing that can be newer than `since`."""
+        return self._find_floor(since + self._link.offset - DISORDER) is None
 
     def _entries(self, floor: int, wanted: Mapping[type[Model], Iterable[Key]]) -> Iterable[Entry]:
         side = self._link.remote
@@ -142,7 +150,9 @@ class Log:
         return 0 if self.top else None
 
     def _is_known(self, entry: Entry, floor: int) -> bool:
-        """Whether LOCAL has received the entry, by a run in the other direction."""
+        """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
+        if entry.id <= self._link.copied_log:
+            return True
         return any(ids.first <= entry.id <= ids.last for ids in self._received)
 
     @cached_property
@@ -175,24 +185,82 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
     """Decide for each row of the batch. `identities` and `rows` know them all."""
     plan = Plan()
     theirs = _their_changes(link, log, changes, identities)
-    present = {model: rows.load(model, keys) for model, keys in changes.by_model().items()}
+    present = {model: rows.present(model, keys) for model, keys in changes.by_model().items()}
+    if not theirs.rows:
+        _all_stand(changes, present, identities, plan)
+        _spare_successors(plan, present, identities)
+        return plan
     for (model, key), change in changes.rows.items():
         identity = identities.of(model, key)
         judge = _Judge(link, log, plan, change, identity, theirs)
         if key not in present[model]:
-            removed = identity.exists and judge.deletion()
-            # Where the deletion's own entry is still to come, it will need the reference to find the row.
-            if removed or not identity.exists or change.deleted is not None:
+            # A row that REMOTE keeps will come back from there under the same key: who it is, is not forgotten.
+            if not is_deletion(identity, change) or judge.deletion():
                 plan.forgotten.setdefault(model, []).append(key)
         elif identity.exists:
             judge.change()
         else:
             judge.addition()
+    _spare_successors(plan, present, identities)
     return plan
+
+
+def is_deletion(identity: Identity, change: Change) -> bool:
+    """Whether REMOTE has the row of an object that LOCAL has not: one born and gone unseen has none of its own."""
+    return identity.exists and (identity.is_remembered or not change.is_born)
+
+
+def _spare_successors(
+    plan: Plan, present: Mapping[type[Model], Collection[Key]], identities: Identities
+) -> None:
+    """A deleted object's row on REMOTE stays where one that LOCAL has now took it over, by its natural key."""
+    for model, removals in plan.removals.items():
+        taken = {identities.of(model, key).remote for key in present.get(model, ())}
+        for remote in taken & removals.keys():
+            del removals[remote]
+
+
+def _all_stand(
+    changes: Changes,
+    present: Mapping[type[Model], Collection[Key]],
+    identities: Identities,
+    plan: Plan,
+) -> None:
+    """What `_Judge` decides where REMOTE has changed none of the rows."""
+    for model, keys in changes.by_model().items():
+        here, known = present[model], identities.known(model)
+        puts: dict[Key, frozenset[str] | None] = {}
+        for key in keys:
+            identity = known[key]
+            if key in here:
+                change = changes.rows[model, key]
+                is_part = identity.exists and change.whole is None
+                puts[key] = _synchronized(model, tuple(change.fields)) if is_part else None
+            else:
+                plan.forgotten.setdefault(model, []).append(key)
+                if is_deletion(identity, changes.rows[model, key]):
+                    plan.remove(model, identity.remote, key)
+        if puts:
+            plan.puts[model] = puts
+
+
+@lru_cache(maxsize=10_000)
+def _synchronized(model: type[Model], names: tuple[str, ...]) -> frozenset[str] | None:
+    """Those of the named fields that are synchronized; None where these are all."""
+    fields = Table(model).fields
+    wanted = {*names}
+    for generic in generic_keys(model):  # a key means nothing without its content type
+        if wanted & {generic.ct_field, generic.fk_field}:
+            wanted |= {generic.ct_field, generic.fk_field}
+    found = frozenset(field.name for field in fields if field.name in wanted)
+    return None if len(found) == len(fields) else found
 
 
 def _their_changes(link: Link, log: Log, changes: Changes, identities: Identities) -> Changes:
     if link.peer_there is None or not changes.rows:
+        return Changes()
+    since = min(aware(change.date) for change in changes.rows.values())
+    if not log.has_news(since):
         return Changes()
     wanted: dict[type[Model], list[Key]] = {}
     for model, key in changes.rows:
@@ -200,7 +268,7 @@ def _their_changes(link: Link, log: Log, changes: Changes, identities: Identitie
         remote = identity.remote if identity.exists or identity.gone is None else identity.gone
         if remote is not None:
             wanted.setdefault(model, []).append(remote)
-    return log.changes(min(aware(change.date) for change in changes.rows.values()), wanted)
+    return log.changes(since, wanted)
 
 
 class _Judge:
@@ -216,7 +284,7 @@ class _Judge:
         self._policy = policy_of(change.model)
 
     def deletion(self) -> bool:
-        """LOCAL has deleted it, REMOTE has it. Gives whether it goes there too."""
+        """LOCAL has deleted it, REMOTE has it. Returns whether it is deleted there too."""
         lines = (self._model, *same_key_parents(self._model))
         theirs = [t for m in lines if (t := self._theirs.rows.get((m, self._remote)))]
         latest = max(theirs, key=lambda change: change.date, default=None)
@@ -239,6 +307,7 @@ class _Judge:
         theirs = self._theirs.rows.get((self._model, self._remote))
         fields = Table(self._model).fields
         ours = {f.name: date for f in fields if (date := self._change.changed_at(f.name))}
+        self._complete_generic_keys(ours)
         if theirs is None:
             self._plan.put(self._model, self._key, None if len(ours) == len(fields) else frozenset(ours))
             return
@@ -252,6 +321,13 @@ class _Judge:
             self._plan.put(self._model, self._key, won)
         else:
             self._plan.keep(self._model)
+
+    def _complete_generic_keys(self, ours: dict[str, datetime]) -> None:
+        """What the key of a generic foreign key means depends on its content type: they change together."""
+        for generic in generic_keys(self._model):
+            dates = [ours[name] for name in (generic.ct_field, generic.fk_field) if name in ours]
+            if dates:
+                ours[generic.ct_field] = ours[generic.fk_field] = max(dates)
 
     def _wins(self, fields: tuple[str, ...] | None, theirs: datetime, ours: datetime, change: Change) -> bool:
         """Whether LOCAL's change wins; the conflict is put on record."""

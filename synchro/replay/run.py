@@ -24,9 +24,12 @@ from synchro.replay.agree import agree, lost_to_pruning
 from synchro.replay.coalesce import Changes, coalesce, entries_of
 from synchro.replay.entangled import Entangled
 from synchro.replay.form import Pruned, check_entries, pending
+from synchro.replay.garbage import uncollected
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
+from synchro.replay.order import parents_first
 from synchro.replay.parents import Vanished, add_parents
+from synchro.replay.passing import read
 from synchro.replay.prune import prune
 from synchro.replay.ranges import from_text
 from synchro.replay.read import Rows
@@ -35,6 +38,7 @@ from synchro.replay.report import ModelReport, Report
 from synchro.replay.resolve import Log, Plan, resolve
 from synchro.replay.retry import persistently
 from synchro.replay.sets import expand
+from synchro.replay.spare import spare
 from synchro.replay.write import Tally, Writer
 
 #: How often a batch is tried again because LOCAL's rows changed while they were read.
@@ -114,7 +118,8 @@ def _run(alias: str, totals: Totals) -> Link:
                 for place, batch in enumerate(pending(done)):
                     if place == 0:
                         check_tables(link)
-                    replay(link, log, batch, totals)
+                    with uncollected():
+                        replay(link, log, batch, totals)
             except Pruned as error:
                 raise lost_to_pruning(link) from error
             prune()
@@ -165,15 +170,17 @@ def _replay(
     log.note_received()
     rows = Rows(link.local)
     for model, keys in changes.by_model().items():
-        rows.load(model, keys)
+        read(link, rows, model, keys)
     _announce("read", batch)
     with writing(link):
         hold_receipt(link)
         identities = Identities(link, rows, _natural_keys(changes))
-        for model, keys in changes.by_model().items():
-            identities.find(model, keys, lock=True)
+        by_model = changes.by_model()
+        for model in parents_first(by_model):  # a natural key may lead through a parent
+            identities.find(model, by_model[model], lock=True)
         _announce("identified", batch)
         plan = resolve(link, log, changes, rows, identities)
+        spare(link, log, changes, plan)
         expand(link, log, changes, identities, plan)
         add_parents(link, plan, rows, identities)
         conflicts = describe(link, batch, plan.conflicts, rows)
@@ -181,7 +188,7 @@ def _replay(
         writer = Writer(link, plan, rows, identities)
         writer.write()
         pairs = new_pairs(plan, identities)
-        sign_receipt(link, batch, pairs, plan)
+        sign_receipt(link, batch, pairs, plan, identities)
         _announce("written", batch)
     link.arrived = batch.number
     totals.add(changes, plan, writer.tally)
@@ -202,11 +209,20 @@ def _announce(step: str, batch: Batch) -> None:
 def writing(link: Link) -> Iterator[None]:
     """A transaction on REMOTE whose writes are not captured there."""
     side = link.remote
-    side.engine.before_read_committed(side.connection)
-    with transaction.atomic(using=side.alias):
-        side.engine.begin_writing(side.connection)
-        with side.engine.capture_off(side.connection):
-            yield
+    try:
+        with side.engine.strictly(side.connection):
+            side.engine.before_read_committed(side.connection)
+            with transaction.atomic(using=side.alias):
+                side.engine.begin_writing(side.connection)
+                with side.engine.capture_off(side.connection):
+                    yield
+    except IntegrityError as error:
+        # What a server checks only at the commit; its own words may hold values.
+        about = getattr(error.__cause__, "diag", None)
+        raise Refused(
+            _("REMOTE refuses the batch as a whole (%(cause)s). It was rolled back.")
+            % {"cause": getattr(about, "constraint_name", None) or type(error).__name__}
+        ) from error
 
 
 @contextmanager

@@ -23,7 +23,8 @@ def backend_for(connection: BaseDatabaseWrapper) -> Backend:
     backends: dict[str, type[Backend]] = {"postgresql": PostgreSQL, "mysql": MySQL, "sqlite": SQLite}
     if connection.vendor not in backends:
         raise NotReady(
-            f"The database {connection.alias!r} is {connection.display_name}, for which synchro has no triggers; "
+            f"The database {connection.alias!r} is {connection.display_name}, for which synchro has no "
+            "triggers; "
             "use SYNCHRO_CAPTURE = 'signals'."
         )
     if getattr(connection, "mysql_is_mariadb", False):

@@ -38,6 +38,8 @@ from synchro.exceptions import NotReady
 #: How the names of all our triggers and functions begin.
 PREFIX = "synchro_"
 LOG = "synchro_changelog"
+#: SQLite's alone to use; it is in every database, and without it synchro's migrations are not complete.
+SWITCH = "synchro_captureswitch"
 HINT = "To remove it: manage.py synchro_install_triggers --uninstall"
 
 _STEM = re.compile(r"synchro_[a-z0-9_]*_[0-9a-f]{8}(?=[_:]|$)")
@@ -159,6 +161,10 @@ class Backend(ABC):
         Whether deletions done by the database itself fire no trigger, so that the parent's has to see them.
         """
         return False
+
+    def is_ready(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether this database has the tables of synchro that triggers need."""
+        return len(self.columns(connection, (LOG, SWITCH))) == 2
 
     # -- saying ----------------------------------------------------------------------------------------------
 

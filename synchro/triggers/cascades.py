@@ -50,7 +50,8 @@ class _Walk:
         other = f" AND NOT ({self.is_row('c', 'OLD', child)})" if child.table == self.root.table else ""
         return (
             f"INSERT INTO `{LOG}` (`content_type_id`, `object_id`, `date`, `action`{natural[0]})\n"
-            f"{self.gone()}    SELECT {child.content_type}, {writer.key('c')}, UTC_TIMESTAMP(6), 3{natural[1]}\n"
+            f"{self.gone()}    SELECT {child.content_type}, {writer.key('c')}, UTC_TIMESTAMP(6), "
+            f"3{natural[1]}\n"
             f"    FROM synchro_gone AS g JOIN {self.table(child)} AS c ON {self.is_gone('c', child)}\n"
             f"    WHERE g.synchro_table = {number}{other}"
         )
@@ -61,7 +62,8 @@ class _Walk:
         fields = "NULL" if child.detail is Detail.KEY else f"'{cascade.source.name}'"
         return (
             f"INSERT INTO `{LOG}` (`content_type_id`, `object_id`, `date`, `action`, `fields`)\n"
-            f"{self.gone()}    SELECT {child.content_type}, {writer.key('c')}, UTC_TIMESTAMP(6), 2, {fields}\n"
+            f"{self.gone()}    SELECT {child.content_type}, {writer.key('c')}, UTC_TIMESTAMP(6), 2, "
+            f"{fields}\n"
             f"    {self.step(cascade)}"
         )
 
@@ -94,7 +96,8 @@ class _Walk:
         """From the rows of the parent that go, to the rows of the child `c` that point at them."""
         number = self.tables.index(cascade.parent.table)
         return (
-            f"FROM synchro_gone AS g JOIN {self.table(cascade.parent)} AS p ON {self.is_gone('p', cascade.parent)} "
+            f"FROM synchro_gone AS g JOIN {self.table(cascade.parent)} AS p ON "
+            f"{self.is_gone('p', cascade.parent)} "
             f"JOIN {self.table(cascade.child)} AS c ON c.{self.quoted(cascade.source)} = "
             f"p.{self.quoted(cascade.target)} WHERE g.synchro_table = {number}"
         )

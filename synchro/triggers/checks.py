@@ -14,7 +14,6 @@ from django.db import connections
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import NotReady
 from synchro.triggers import backend_for
-from synchro.triggers.base import LOG
 from synchro.triggers.install import Problem, survey
 
 HINT = "Run: manage.py synchro_install_triggers"
@@ -39,7 +38,7 @@ def _messages() -> Iterator[checks.CheckMessage]:
     except NotReady as error:
         yield checks.Error(str(error), hint="Use SYNCHRO_CAPTURE = 'signals'.", id="synchro.E101")
         return
-    if not backend.columns(connection, [LOG]):
+    if not backend.is_ready(connection):
         return  # before the first migrate
     found = survey(connection)
     for label, why in found.impossible.items():

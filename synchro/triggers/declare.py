@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
 from synchro.keys import key_fields
-from synchro.natural import NaturalManager
+from synchro.natural import natural_fields
 from synchro.registry import Table, is_watched, watched_tables
 from synchro.triggers.base import Backend, Cascade, Detail, Target, Uncapturable
 from synchro.triggers.kinds import READABLE, kind_of
@@ -114,14 +114,8 @@ class Declaration:
 
     def _natural(self, model: type[Model]) -> tuple[Field[Any, Any], ...]:
         """The fields of the natural key, where all are columns of the table itself that JSON can hold."""
-        for manager in model._meta.managers:
-            if isinstance(manager, NaturalManager) and manager.fields:
-                local = {field.name: field for field in model._meta.local_concrete_fields}
-                found = tuple(local[name] for name in manager.fields if name in local)
-                return (
-                    found if len(found) == len(manager.fields) and all(map(self._is_readable, found)) else ()
-                )
-        return ()
+        found = natural_fields(model) or ()
+        return found if all(map(self._is_readable, found)) else ()
 
     def _is_readable(self, field: Field[Any, Any]) -> bool:
         try:

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from synchro.triggers import backend_for
-from synchro.triggers.base import LOG, Installed, Target, Trigger
+from synchro.triggers.base import Installed, Target, Trigger
 from synchro.triggers.declare import Declaration
 
 #: How many seconds to wait for a lock.
@@ -74,7 +74,7 @@ def survey(
     Nothing but content types is written, where asked for.
     """
     backend = backend_for(connection)
-    if not backend.columns(connection, [LOG]):
+    if not backend.is_ready(connection):
         return Survey((), {})
     declaration = Declaration(connection, backend, create_content_types)
     targets = declaration.targets(only)

@@ -69,12 +69,14 @@ def kind_of(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> Kind:
         )
     if kind is None:
         raise Uncapturable(
-            f"{field.model._meta.label}.{field.name} is a {internal}, whose values have no spelling that is the same "
+            f"{field.model._meta.label}.{field.name} is a {internal}, whose values have no spelling that is "
+            "the same "
             "on every engine; it cannot be part of a key. Use SYNCHRO_CAPTURE = 'signals', or another key."
         )
     if kind is Kind.DATETIME and not _known_zone(connection):
         raise Uncapturable(
-            f"{field.model._meta.label}.{field.name} is a moment in a key, and the database {connection.alias!r} "
+            f"{field.model._meta.label}.{field.name} is a moment in a key, and the database "
+            f"{connection.alias!r} "
             f"stores moments in the time zone {connection.timezone_name}. Triggers need UTC: "
             "remove TIME_ZONE from its settings."
         )

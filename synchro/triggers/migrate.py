@@ -33,9 +33,8 @@ from synchro.exceptions import NotReady
 from synchro.keys import key_fields
 from synchro.registry import watched_tables
 from synchro.triggers import backend_for
-from synchro.triggers.base import LOG, Backend, Detail, Installed, Target
+from synchro.triggers.base import LOG, SWITCH, Backend, Detail, Installed, Target
 from synchro.triggers.install import install, survey
-from synchro.triggers.sqlite import SWITCH
 
 Key: TypeAlias = "Sequence[Field[Any, Any]]"
 
@@ -51,7 +50,7 @@ def before_migrate(
         return  # an engine without triggers
     _keep_out_of_the_way(connection)
     apps = {migration.app_label for migration, _ in plan if any(map(_is_raw, migration.operations))}
-    if not apps or not backend.columns(connection, [LOG]):
+    if not apps or not backend.is_ready(connection):
         return
     keeper = Keeper(connection)
     for table in watched_tables():
@@ -260,9 +259,10 @@ class KeepsTriggers(Editor):
         """A key has another type now, and so have the foreign keys of which keys of other tables are made."""
         for relation in model._meta.get_fields(include_hidden=True):
             related = getattr(relation, "related_model", None)
-            if relation.auto_created and not relation.concrete and related is not None:
-                if any(field.remote_field is not None for field in _key(related)):
-                    self.keeper.name_key_only(related, _key(related))
+            if not relation.auto_created or relation.concrete or related is None:
+                continue
+            if any(field.remote_field is not None for field in _key(related)):
+                self.keeper.name_key_only(related, _key(related))
 
 
 def _key(model: type[Model]) -> tuple[Field[Any, Any], ...]:

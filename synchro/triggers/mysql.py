@@ -19,7 +19,6 @@ from django.db.models import Field
 
 from synchro.exceptions import NotReady
 from synchro.triggers.base import (
-    LOG,
     PREFIX,
     Backend,
     Detail,
@@ -27,11 +26,11 @@ from synchro.triggers.base import (
     Target,
     Trigger,
     header,
-    quoted,
     stem_of,
     version_of,
 )
-from synchro.triggers.kinds import Kind, kind_of, needs_zone, scale
+from synchro.triggers.kinds import Kind, kind_of, scale
+from synchro.triggers.writer import UUID_PARTS, RowWriter
 
 #: What `synchro.engines.mysql` sets for its session.
 SWITCH = "@synchro_capture_off"
@@ -66,7 +65,8 @@ class MySQL(Backend):
         found: dict[str, set[str]] = {}
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT table_name, LOWER(column_name) FROM information_schema.columns WHERE table_schema = DATABASE()"
+                "SELECT table_name, LOWER(column_name) FROM information_schema.columns WHERE table_schema = "
+                "DATABASE()"
             )
             for table, column in cursor.fetchall():
                 found.setdefault(table, set()).add(column)
@@ -163,17 +163,22 @@ class MySQL(Backend):
         grant = f"GRANT TRIGGER ON `{name}`.* TO '{user}'@'...';"
         if code == 1142:
             return NotReady(
-                f"The account {user!r} may not create triggers: {error.args[1]}. An administrator runs: {grant}"
+                f"The account {user!r} may not create triggers: {error.args[1]}. An administrator runs: "
+                f"{grant}"
             )
         if code == 1205:
             return NotReady(
-                "Another transaction that has used the table is open and did not end in time; nothing was changed. "
-                "Try again, or allow more time with --lock-timeout. SHOW PROCESSLIST and information_schema.innodb_trx "
+                "Another transaction that has used the table is open and did not end in time; nothing was "
+                "changed. "
+                "Try again, or allow more time with --lock-timeout. SHOW PROCESSLIST and "
+                "information_schema.innodb_trx "
                 "tell whose it is."
             )
         return NotReady(
-            f"The server writes a binary log and lets only privileged accounts create triggers: {error.args[1]}. "
-            "Either an administrator allows it to everybody who has the TRIGGER privilege, while the triggers are created: "
+            "The server writes a binary log and lets only privileged accounts create triggers: "
+            f"{error.args[1]}. "
+            "Either an administrator allows it to everybody who has the TRIGGER privilege, while the "
+            "triggers are created: "
             "SET GLOBAL log_bin_trust_function_creators = 1; "
             f"(and, where it lacks that: {grant}) or an administrator runs what "
             "'manage.py synchro_install_triggers --sql' prints, as an account that will not be dropped: "
@@ -241,20 +246,18 @@ def escaped(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-class Writer:
+class Writer(RowWriter):
     """Writes the triggers of a table."""
+
+    now = "UTC_TIMESTAMP(6)"
 
     def __init__(
         self, connection: BaseDatabaseWrapper, target: Target, utf8_columns: frozenset[str] = frozenset()
     ) -> None:
-        self.connection = connection
-        self.target = target
+        super().__init__(connection, target)
         self.utf8_columns = utf8_columns
 
     # -- values ----------------------------------------------------------------------------------------------
-
-    def name(self, row: str, field: Field[Any, Any]) -> str:
-        return f"{row}.{quoted(self.connection, field)}"
 
     def text(self, row: str, field: Field[Any, Any]) -> str:
         """The one spelling of a value, as `synchro.keys.value_to_text` has it."""
@@ -278,24 +281,11 @@ class Writer:
                 return f"LOWER(HEX({value}))"
         return f"CAST({value} AS CHAR)"
 
-    def json(self, row: str, field: Field[Any, Any], zone: bool = False) -> str:
-        text = self.text(row, field)
-        if kind_of(field, self.connection) is Kind.INTEGER:
-            return text
-        if zone and needs_zone(field, self.connection):
-            text = f"CONCAT({text}, '+00:00')"
+    def json_text(self, text: str) -> str:
         return json_quote(f"CONVERT({text} USING utf8mb4)")
 
-    def key(self, row: str) -> str:
-        if len(self.target.key) == 1:
-            return self.text(row, self.target.key[0])
-        return "CONCAT('[', " + ", ',', ".join(self.json(row, field) for field in self.target.key) + ", ']')"
-
-    def natural(self, row: str) -> str:
-        if not self.target.natural:
-            return "NULL"
-        parts = (f"COALESCE({self.json(row, field, zone=True)}, 'null')" for field in self.target.natural)
-        return "CONCAT('[', " + ", ',', ".join(parts) + ", ']')"
+    def concatenated(self, *parts: str) -> str:
+        return f"CONCAT({', '.join(parts)})"
 
     def differs(self, field: Field[Any, Any]) -> str:
         old, new = self.name("OLD", field), self.name("NEW", field)
@@ -306,9 +296,6 @@ class Writer:
             return f"NOT {old} <=> {new} COLLATE utf8mb4_nopad_bin"
         return f"NOT CAST({old} AS BINARY) <=> CAST({new} AS BINARY)"
 
-    def any_differs(self, fields: Sequence[Field[Any, Any]]) -> str:
-        return " OR ".join(map(self.differs, fields))
-
     def fields(self) -> str:
         parts = (f"IF({self.differs(field)}, ',{field.name}', '')" for field in self.target.columns)
         return "SUBSTR(CONCAT(" + ",\n            ".join(parts) + "), 2)"
@@ -316,19 +303,7 @@ class Writer:
     # -- entries ---------------------------------------------------------------------------------------------
 
     def insert(self, key: str, action: int, **more: str) -> str:
-        names = "".join(f", `{name}`" for name in more)
-        values = "".join(f", {value}" for value in more.values())
-        return (
-            f"INSERT INTO `{LOG}` (`content_type_id`, `object_id`, `date`, `action`{names})\n"
-            f"        VALUES ({self.target.content_type}, {key}, UTC_TIMESTAMP(6), {action}{values});\n"
-        )
-
-    def deleted(self) -> str:
-        more = {"natural_key": self.natural("OLD")} if self.target.natural else {}
-        return self.insert(self.key("OLD"), 3, **more)
-
-    def added(self) -> str:
-        return self.insert(self.key("NEW"), 1)
+        return f"{super().insert(key, action, **more)};\n"
 
     def triggers(self) -> Iterator[tuple[str, str]]:
         """Event and body of each."""
@@ -353,7 +328,8 @@ class Writer:
         if not self.target.columns:
             return f"    {moved}    END IF;\n"
         change = self.insert(self.key("NEW"), 2, fields=self.fields())
-        return f"    {moved}    ELSEIF {self.any_differs(self.target.columns)} THEN\n        {change}    END IF;\n"
+        changed = self.any_differs(self.target.columns)
+        return f"    {moved}    ELSEIF {changed} THEN\n        {change}    END IF;\n"
 
 
 def json_quote(text: str) -> str:
@@ -366,8 +342,5 @@ def json_quote(text: str) -> str:
     for code in range(1, 32):
         spelled = json.dumps(chr(code))[1:-1].encode().hex().upper()
         escaped = f"REPLACE({escaped}, 0x{code:02X}, 0x{spelled})"
-    return f"IF({text} REGEXP '[[:cntrl:]]', CONCAT(0x22, CONVERT({escaped} USING utf8mb4), 0x22), JSON_QUOTE({text}))"
-
-
-#: Where the parts of a UUID begin in 32 digits, and how long they are.
-UUID_PARTS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+    long_way = f"CONCAT(0x22, CONVERT({escaped} USING utf8mb4), 0x22)"
+    return f"IF({text} REGEXP '[[:cntrl:]]', {long_way}, JSON_QUOTE({text}))"

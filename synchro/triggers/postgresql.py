@@ -19,6 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
 from synchro.exceptions import NotReady
+from synchro.triggers import writer as values
 from synchro.triggers.base import (
     LOG,
     PREFIX,
@@ -34,7 +35,7 @@ from synchro.triggers.base import (
     stem_of,
     version_of,
 )
-from synchro.triggers.kinds import Kind, kind_of, needs_zone, scale, session_zone
+from synchro.triggers.kinds import Kind, kind_of, scale, session_zone
 
 #: What `synchro.engines.postgresql` sets to 'off' for a transaction.
 SETTING = "synchro.capture"
@@ -71,7 +72,8 @@ class PostgreSQL(Backend):
         names = list(tables)
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT t.name, array_agg(lower(attname)) FROM unnest(%s::text[], %s::text[]) AS t (name, quoted) "
+                "SELECT t.name, array_agg(lower(attname)) FROM unnest(%s::text[], %s::text[]) AS t (name, "
+                "quoted) "
                 "JOIN pg_attribute ON attrelid = to_regclass(t.quoted) AND attnum > 0 AND NOT attisdropped "
                 "GROUP BY t.name",
                 [names, [connection.ops.quote_name(name) for name in names]],
@@ -83,8 +85,10 @@ class PostgreSQL(Backend):
         # listed.
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT p.proname, format('%%I.%%I', l.relnamespace::regnamespace::name, p.proname), p.prosrc, "
-                "t.tgname, t.tgrelid::regclass::text, t.tgenabled FROM pg_proc p JOIN pg_class l ON l.oid = to_regclass(%s) AND l.relnamespace = p.pronamespace "
+                "SELECT p.proname, format('%%I.%%I', l.relnamespace::regnamespace::name, p.proname), "
+                "p.prosrc, "
+                "t.tgname, t.tgrelid::regclass::text, t.tgenabled FROM pg_proc p JOIN pg_class l ON l.oid = "
+                "to_regclass(%s) AND l.relnamespace = p.pronamespace "
                 "LEFT JOIN pg_trigger t ON t.tgfoid = p.oid AND t.tgparentid = 0 "
                 "WHERE starts_with(p.proname, %s) AND p.prorettype = 'trigger'::regtype",
                 [connection.ops.quote_name(LOG), PREFIX],
@@ -177,12 +181,15 @@ class PostgreSQL(Backend):
         if state == "55P03":
             return NotReady(
                 "Another transaction holds a lock on the table and did not end in time; nothing was changed. "
-                "Try again, or allow more time with --lock-timeout. pg_stat_activity and pg_locks tell whose it is."
+                "Try again, or allow more time with --lock-timeout. pg_stat_activity and pg_locks tell whose "
+                "it is."
             )
         if state == "42501":
             return NotReady(
-                f"The role {user!r} may not do this: {str(error).strip()}. Triggers are made by the owner of the table, "
-                f'or by a role that has these rights: GRANT CREATE ON SCHEMA ... TO "{user}" (the schema of the log); '
+                f"The role {user!r} may not do this: {str(error).strip()}. Triggers are made by the owner of "
+                "the table, "
+                f'or by a role that has these rights: GRANT CREATE ON SCHEMA ... TO "{user}" (the schema of '
+                "the log); "
                 f'GRANT TRIGGER ON ... TO "{user}" (each watched table). Or let an administrator run what '
                 "'manage.py synchro_install_triggers --sql' prints."
             )
@@ -210,18 +217,14 @@ def _function(name: str, body: str, target: Target, version: str) -> str:
     )
 
 
-class Writer:
+class Writer(values.Writer):
     """Writes the body of a table's function."""
 
     def __init__(self, connection: BaseDatabaseWrapper, target: Target, log: str) -> None:
-        self.connection = connection
-        self.target = target
+        super().__init__(connection, target)
         self.log = log
 
     # -- values ----------------------------------------------------------------------------------------------
-
-    def name(self, row: str, field: Field[Any, Any]) -> str:
-        return f"{row}.{quoted(self.connection, field)}"
 
     def text(self, row: str, field: Field[Any, Any]) -> str:
         """The one spelling of a value, as `synchro.keys.value_to_text` has it."""
@@ -248,24 +251,8 @@ class Writer:
                 return f"{value}::uuid::text"
         return f"{value}::text"
 
-    def json(self, row: str, field: Field[Any, Any], zone: bool = False) -> str:
-        text = self.text(row, field)
-        if kind_of(field, self.connection) is Kind.INTEGER:
-            return text
-        if zone and needs_zone(field, self.connection):
-            text = f"{text} || '+00:00'"
+    def json_text(self, text: str) -> str:
         return f"to_json({text})::text"
-
-    def key(self, row: str) -> str:
-        if len(self.target.key) == 1:
-            return self.text(row, self.target.key[0])
-        return "'[' || " + " || ',' || ".join(self.json(row, field) for field in self.target.key) + " || ']'"
-
-    def natural(self, row: str) -> str:
-        if not self.target.natural:
-            return "NULL"
-        parts = (f"COALESCE({self.json(row, field, zone=True)}, 'null')" for field in self.target.natural)
-        return "'[' || " + " || ',' || ".join(parts) + " || ']'"
 
     def same_key(self, old: str, new: str) -> str:
         """
@@ -308,7 +295,8 @@ class Writer:
         return f'INSERT INTO {self.log} ("content_type_id", "object_id", "date", "action"{more})'
 
     def added(self, source: str, row: str) -> str:
-        return f"{self.insert()}\n        SELECT {self.target.content_type}, {self.key(row)}, clock_timestamp(), 1 {source}"
+        values = f"{self.target.content_type}, {self.key(row)}, clock_timestamp(), 1"
+        return f"{self.insert()}\n        SELECT {values} {source}"
 
     def deleted(self, source: str, row: str) -> str:
         natural = bool(self.target.natural)
@@ -351,8 +339,8 @@ END
         """
         One pass over old and new rows, matched by key: what has no match was deleted or added.
 
-        A FULL JOIN is never a nested loop, so the plan that a session keeps after a small statement also serves a
-        large one. OFFSET 0 makes PostgreSQL compute each row's names once.
+        A FULL JOIN is never a nested loop, so the plan that a session keeps after a small statement also
+        serves a large one. OFFSET 0 makes PostgreSQL compute each row's names once.
         """
         first = quoted(self.connection, self.target.key[0])
         natural = bool(self.target.natural)

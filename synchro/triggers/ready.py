@@ -47,7 +47,8 @@ def refuse_without_triggers(sender: Any, local: BaseDatabaseWrapper, **kwargs: A
     ]
     if gaps:
         raise NotReady(
-            f"Changes are not captured everywhere: {'; '.join(gaps)}. Run 'manage.py synchro_install_triggers'; what "
+            f"Changes are not captured everywhere: {'; '.join(gaps)}. Run 'manage.py "
+            "synchro_install_triggers'; what "
             "was changed before that is not in the log, so compare both databases. 'manage.py synchronize "
             "--without-triggers' replays what there is all the same."
         )

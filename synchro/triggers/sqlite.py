@@ -16,8 +16,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
 from synchro.triggers.base import (
-    LOG,
     PREFIX,
+    SWITCH,
     Backend,
     Detail,
     Installed,
@@ -29,16 +29,17 @@ from synchro.triggers.base import (
     stem_of,
     version_of,
 )
-from synchro.triggers.kinds import Kind, kind_of, needs_zone, scale
+from synchro.triggers.kinds import Kind, kind_of, scale
+from synchro.triggers.writer import UUID_PARTS, RowWriter
 
-SWITCH = "synchro_captureswitch"
 ENABLED = f'NOT EXISTS (SELECT 1 FROM "{SWITCH}")'
 NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
 
 class SQLite(Backend):
     blind_spot = (
-        "SQLite fires no delete trigger for a row that REPLACE removes because of another row's unique value, "
+        "SQLite fires no delete trigger for a row that REPLACE removes because of another row's unique "
+        "value, "
         "unless PRAGMA recursive_triggers is on in that connection: such a removal is not captured."
     )
 
@@ -136,17 +137,12 @@ def escaped(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-class Writer:
+class Writer(RowWriter):
     """Writes the triggers of a table."""
 
-    def __init__(self, connection: BaseDatabaseWrapper, target: Target) -> None:
-        self.connection = connection
-        self.target = target
+    now = NOW
 
     # -- values ----------------------------------------------------------------------------------------------
-
-    def name(self, row: str, field: Field[Any, Any]) -> str:
-        return f"{row}.{quoted(self.connection, field)}"
 
     def text(self, row: str, field: Field[Any, Any]) -> str:
         """The one spelling of a value, as `synchro.keys.value_to_text` has it."""
@@ -165,52 +161,18 @@ class Writer:
                 return f"lower(hex({value}))"
         return f"CAST({value} AS TEXT)"
 
-    def json(self, row: str, field: Field[Any, Any], zone: bool = False) -> str:
-        text = self.text(row, field)
-        if kind_of(field, self.connection) is Kind.INTEGER:
-            return text
-        if zone and needs_zone(field, self.connection):
-            text = f"{text} || '+00:00'"
+    def json_text(self, text: str) -> str:
         return f"json_quote({text})"
-
-    def key(self, row: str) -> str:
-        if len(self.target.key) == 1:
-            return self.text(row, self.target.key[0])
-        return "'[' || " + " || ',' || ".join(self.json(row, field) for field in self.target.key) + " || ']'"
-
-    def natural(self, row: str) -> str:
-        if not self.target.natural:
-            return "NULL"
-        parts = (f"COALESCE({self.json(row, field, zone=True)}, 'null')" for field in self.target.natural)
-        return "'[' || " + " || ',' || ".join(parts) + " || ']'"
 
     def differs(self, field: Field[Any, Any]) -> str:
         # Case and trailing blanks count, whatever the column's collation.
         return f"{self.name('OLD', field)} IS NOT {self.name('NEW', field)} COLLATE BINARY"
-
-    def any_differs(self, fields: Sequence[Field[Any, Any]]) -> str:
-        return "(" + (" OR ".join(map(self.differs, fields)) or "0") + ")"
 
     def fields(self) -> str:
         parts = (f"CASE WHEN {self.differs(f)} THEN ',{f.name}' ELSE '' END" for f in self.target.columns)
         return "substr(" + "\n            || ".join(parts) + ", 2)"
 
     # -- entries ---------------------------------------------------------------------------------------------
-
-    def insert(self, key: str, action: int, **more: str) -> str:
-        names = "".join(f', "{name}"' for name in more)
-        values = "".join(f", {value}" for value in more.values())
-        return (
-            f'INSERT INTO "{LOG}" ("content_type_id", "object_id", "date", "action"{names})\n'
-            f"        VALUES ({self.target.content_type}, {key}, {NOW}, {action}{values})"
-        )
-
-    def deleted(self) -> str:
-        more = {"natural_key": self.natural("OLD")} if self.target.natural else {}
-        return self.insert(self.key("OLD"), 3, **more)
-
-    def added(self) -> str:
-        return self.insert(self.key("NEW"), 1)
 
     def triggers(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         """Event, condition and statements of each."""
@@ -229,8 +191,6 @@ class Writer:
         return ", ".join(quoted(self.connection, field) for field in self.target.key)
 
 
-#: Where the parts of a UUID begin in 32 digits, and how long they are.
-UUID_PARTS = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
 DASH = " || '-' || "
 
 

@@ -10,6 +10,8 @@ from django.db import models
 from synchro.core import NaturalManager
 
 ENGINE = settings.DATABASES["default"]["ENGINE"].rsplit(".", 1)[1]
+#: The tables are made on both sides.
+ENGINES = {entry["ENGINE"].rsplit(".", 1)[1] for entry in settings.DATABASES.values()}
 
 
 class Tag(models.Model):
@@ -124,7 +126,7 @@ class Unique(models.Model):
     name = models.CharField(max_length=50, default="")
 
 
-if ENGINE != "mysql":  # which has no key of unlimited length
+if "mysql" not in ENGINES:  # which has no key of unlimited length
 
     class ByBytes(models.Model):
         code = models.BinaryField(primary_key=True)
@@ -161,10 +163,12 @@ assert len(LONG) == 63
 ODD_NAMES = {
     "Blank": "capture odd table",
     "Upper": "Capture_UPPER",
-    "Quote": {"mysql": "capture`` it's `` `` \" odd"}.get(ENGINE, "capture\"\" it's '' ` odd"),
+    "Quote": "capture it's '' odd"
+    if "mysql" in ENGINES and len(ENGINES) > 1
+    else {"mysql": "capture`` it's `` `` \" odd"}.get(ENGINE, "capture\"\" it's '' ` odd"),
     "Long": LONG,
     "LongToo": LONG[:-1] + "y",
-    "Longest": {"postgresql": LONG[:-1] + "z"}.get(ENGINE, LONG + "z"),
+    "Longest": LONG[:-1] + "z" if "postgresql" in ENGINES else LONG + "z",
     "Comment": "capture */ -- odd $synchro$ \\ ; é",
 }
 

@@ -1,4 +1,6 @@
-"""Models whose migrations alter tables in every way, while triggers are on them. This is what they come to."""
+"""
+Models whose migrations alter tables in every way, while triggers are on them. This is what they come to.
+"""
 
 from __future__ import annotations
 

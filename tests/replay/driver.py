@@ -2,7 +2,7 @@
 A process of its own that runs ``synchronize``, and something happens to it on the way.
 
     python -m tests.replay.driver kill written 3    it ends by SIGKILL at that step of batch 3
-    python -m tests.replay.driver pause written 3   it writes a line there, and goes on when it is given one
+    python -m tests.replay.driver pause written 3   it writes a line there, and goes on at the next
     python -m tests.replay.driver loop              it writes a line, then runs again and again until it is killed
 """
 

@@ -11,6 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management.color import no_style
 from django.db import connections
 from django.db.models import Model
+from django.test.utils import override_settings
 
 from synchro.core import DisableSynchroLog
 from synchro.models import ChangeLog, Node
@@ -25,11 +26,14 @@ def other_side() -> Iterator[None]:
     """
     Inside, this process is the other deployment: its own database is ``default``, and ours is its REMOTE.
 
+    It captures by signals, whatever our side does.
+
     Objects that were read outside belong to the other database inside; read them again.
     """
     _swap()
     try:
-        yield
+        with override_settings(SYNCHRO_CAPTURE="signals"):
+            yield
     finally:
         _swap()
 

@@ -13,7 +13,7 @@ from synchro.engines import engine_for
 from synchro.models import ChangeLog, Conflict
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, let_time_pass, other_side, remote, remote_count
-from tests.shop.models import Album, Artist, Country, Customer, Order
+from tests.shop.models import Album, Artist, Book, Country, Customer, Edition, Order, Publisher
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -276,3 +276,46 @@ def test_change_without_a_rival_arrives_under_any_policy(customer: Customer, set
     call_synchronize()
 
     assert remote(Customer).cash == 2
+
+
+def test_row_that_remote_gave_a_child_after_it_was_deleted_here_stays(customer: Customer) -> None:
+    Order.objects.create(customer=customer, note="older")
+    call_synchronize()
+    customer.delete()
+    let_time_pass()
+    with other_side():
+        Order.objects.create(customer=Customer.objects.get(), note="newer")
+
+    report = call_synchronize()
+
+    assert remote(Order, note="newer").customer.name == remote(Customer).name
+    assert report.conflicts == 1
+    with other_side():
+        call_synchronize()
+    assert Order.objects.get().note == "newer"
+
+
+def test_row_that_remote_gave_a_child_before_it_was_deleted_here_goes(customer: Customer) -> None:
+    with other_side():
+        Order.objects.create(customer=Customer.objects.get())
+    let_time_pass()
+    customer.delete()
+
+    call_synchronize()
+
+    assert (remote_count(Customer), remote_count(Order)) == (0, 0)
+
+
+def test_what_stands_above_a_newer_child_stays_to_the_top() -> None:
+    publisher = Publisher.objects.create(name="Gollancz")
+    book = Book.objects.create(publisher=publisher, title="Sourcery")
+    call_synchronize()
+    book.delete()
+    publisher.delete()
+    let_time_pass()
+    with other_side():
+        Edition.objects.create(book=Book.objects.get(), number=1, price="1.00")
+
+    call_synchronize()
+
+    assert remote(Edition).book.publisher.name == "Gollancz"

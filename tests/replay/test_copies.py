@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
+from django.test import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize, reset_synchro
 from synchro.exceptions import UnknownState
-from synchro.models import Node, Reference
+from synchro.models import ChangeLog, Node, Reference
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     REMOTE,
@@ -166,3 +169,73 @@ def test_references_of_the_former_life_are_kept_by_a_reset() -> None:
     reset_synchro()
 
     assert Reference.objects.count() == 1
+
+
+@pytest.mark.parametrize("policy", ["newer", "remote"])
+def test_what_remote_had_logged_before_the_copy_is_no_conflict(policy: str) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    make_local_a_copy_of_remote(Customer)
+    for entry in ChangeLog.objects.all():
+        entry.content_type_id = ContentType.objects.db_manager(REMOTE).get_for_model(Customer).pk
+        entry.save(using=REMOTE)
+    reset_synchro()
+    customer.cash = 5
+    customer.save()
+
+    with override_settings(SYNCHRO_CONFLICT=policy):
+        report = call_synchronize()
+
+    assert report.conflicts == 0
+    assert remote(Customer, name="Vimes").cash == 5
+
+
+def test_row_goes_back_to_its_original_after_a_reset() -> None:
+    Customer.objects.create(name="Vimes")
+    create_on_remote(Customer, name="Rust")
+    call_synchronize()
+    reset_synchro()
+
+    with other_side():
+        customer = Customer.objects.get(name="Vimes")
+        customer.cash = 5
+        customer.save()
+        call_synchronize()
+
+    assert [(c.name, c.cash) for c in Customer.objects.filter(name="Vimes")] == [("Vimes", 5)]
+
+
+def test_row_is_known_to_a_remote_that_was_reset() -> None:
+    create_on_remote(Customer, name="Rust")
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    with other_side():
+        reset_synchro()
+
+    customer.cash = 5
+    customer.save()
+    call_synchronize()
+
+    assert remote(Customer, name="Vimes").cash == 5
+    assert remote_count(Customer) == 2
+
+
+def test_rows_that_came_after_a_reset_are_not_taken_for_those_before() -> None:
+    lost = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    reset_synchro()
+    with DisableSynchroLog():
+        key = lost.pk
+        lost.delete()
+    Customer.objects.create(pk=key + 1, name="Carrot")
+
+    call_synchronize()
+
+    assert remote_count(Customer) == 2
+
+
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+def test_migrations_name_the_node() -> None:
+    call_command("migrate", "synchro", "0001", verbosity=0)
+    call_command("migrate", "synchro", verbosity=0)
+
+    assert Node.objects.count() == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeAlias
@@ -12,10 +11,11 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Model
 from django.db.models.signals import post_save
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from synchro.core import call_synchronize
+from tests.replay.chance import modest
 from tests.replay.compare import assert_same_rows, differences
 from tests.replay.sides import other_side
 from tests.shop.models import (
@@ -240,21 +240,6 @@ def somebody_listens() -> Iterator[None]:
 def steps(names: list[str]) -> st.SearchStrategy[list[Step]]:
     number = st.integers(0, 7)
     return st.lists(st.tuples(st.sampled_from(names), number, number), min_size=1, max_size=30)
-
-
-#: For whoever looks for more: SYNCHRO_TEST_EXAMPLES=1000. With SYNCHRO_TEST_SHRINK=1 the shortest history
-#: that fails is looked for, which takes minutes.
-EXAMPLES = int(os.environ.get("SYNCHRO_TEST_EXAMPLES", "40"))
-_ASKED = "SYNCHRO_TEST_SHRINK" in os.environ
-PHASES = [phase for phase in Phase if _ASKED or phase not in (Phase.shrink, Phase.explain)]
-
-modest = settings(
-    database=None,
-    deadline=None,
-    max_examples=EXAMPLES,
-    phases=PHASES,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
 
 
 @pytest.mark.parametrize("way", ["in groups", "object by object"])

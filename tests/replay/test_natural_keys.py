@@ -10,7 +10,7 @@ import pytest
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import Ambiguous, SynchroError
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import create_on_remote, remote, remote_count, save_unlogged
+from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count, save_unlogged
 from tests.shop.models import Book, Coin, Edition, Person, Publisher, Tag
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -179,3 +179,29 @@ def test_natural_keys_that_two_rows_swap_arrive() -> None:
     call_synchronize()
 
     assert {(tag.word, tag.note) for tag in Tag.objects.using("remote")} == {("blue", "1"), ("red", "2")}
+
+
+def test_row_that_takes_over_the_natural_key_of_a_renamed_one_is_another_row() -> None:
+    old = Publisher.objects.create(name="Gollancz", city="London")
+    call_synchronize()
+
+    old.name = "Gollancz & Sons"
+    old.save()
+    Publisher.objects.create(name="Gollancz", city="Ankh-Morpork")
+    call_synchronize()
+
+    found = dict(Publisher.objects.using(REMOTE).values_list("name", "city"))
+    assert found == {"Gollancz & Sons": "London", "Gollancz": "Ankh-Morpork"}
+    assert_same_rows()
+
+
+def test_row_that_takes_over_the_natural_key_of_a_deleted_one_stays() -> None:
+    old = Publisher.objects.create(name="Gollancz", city="London")
+    call_synchronize()
+
+    old.delete()
+    Publisher.objects.create(name="Gollancz", city="Ankh-Morpork")
+    call_synchronize()
+
+    assert [one.city for one in Publisher.objects.using(REMOTE).all()] == ["Ankh-Morpork"]
+    assert_same_rows()

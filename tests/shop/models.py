@@ -354,7 +354,7 @@ class Article(models.Model):
     published = models.BooleanField(default=True)
 
     objects = PublishedManager()
-    everything = models.Manager()  # noqa: DJ012
+    everything = models.Manager()
 
 
 class Delivery(models.Model):

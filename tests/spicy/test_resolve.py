@@ -106,7 +106,11 @@ def test_the_command_tells_the_id_of_a_key(name: str) -> None:
 def test_the_command_goes_from_a_child_to_the_table_that_has_the_key() -> None:
     bistro = Restaurant.objects.create(name="Bistro")
     key = str(Place._meta.pk.get_prep_value(bistro.pk))
-    assert run("Restaurant", key)[0:3] == [f"id: {bistro.pk}", "model: spicy.Place", "table: spicy_place"]
+    assert run("spicy.Restaurant", key)[0:3] == [
+        f"id: {bistro.pk}",
+        "model: spicy.Place",
+        "table: spicy_place",
+    ]
     assert run(bistro.pk)[-1] == "exists: yes"
 
 
@@ -119,10 +123,10 @@ def test_the_command_goes_from_a_child_to_the_table_that_has_the_key() -> None:
         (["NoModel", "5"], "there is no model 'NoModel'"),
         (["User", "5"], "'User' can be any of auth.User, spicy.User"),
         (["Menu", "5"], "spicy.Menu.pk is neither a spicy id"),
-        (["Invoice", "usr_5"], "'usr_5' is not an integer key"),
-        (["Invoice", "\u0665"], "is not an integer key"),
-        (["Invoice", "2147483648"], "it is not in the range from 0 to 2147483647"),
-        (["Invoice", "9" * 5000], "is not an integer key"),
+        (["spicy.Invoice", "usr_5"], "'usr_5' is not an integer key"),
+        (["spicy.Invoice", "\u0665"], "is not an integer key"),
+        (["spicy.Invoice", "2147483648"], "it is not in the range from 0 to 2147483647"),
+        (["spicy.Invoice", "9" * 5000], "is not an integer key"),
         (["usr_5", "--database", "elsewhere"], "there is no database 'elsewhere'"),
     ],
 )

@@ -12,8 +12,7 @@ from django.db import connection
 
 def engine() -> str:
     """The engine under test, before any connection is made."""
-    scheme = os.environ.get("SYNCHRO_TEST_LOCAL", "sqlite:").partition(":")[0]
-    return scheme
+    return os.environ.get("SYNCHRO_TEST_LOCAL", "sqlite:").partition(":")[0]
 
 
 def client(sql: str, *options: str, user: str = "", password: str = "") -> str:

@@ -52,10 +52,14 @@ def install(*arguments: str, **options: object) -> str:
 def empty() -> None:
     """No row in any table of the test app, nor in the log."""
     quote = connection.ops.quote_name
-    with transaction.atomic(), engine_for(connection).capture_off(connection):
-        with connection.constraint_checks_disabled(), connection.cursor() as cursor:
-            for model in apps.get_app_config("capture").get_models(include_auto_created=True):
-                cursor.execute(f"DELETE FROM {quote(model._meta.db_table)}", None)
+    with (
+        transaction.atomic(),
+        engine_for(connection).capture_off(connection),
+        connection.constraint_checks_disabled(),
+        connection.cursor() as cursor,
+    ):
+        for model in apps.get_app_config("capture").get_models(include_auto_created=True):
+            cursor.execute(f"DELETE FROM {quote(model._meta.db_table)}", None)
     ChangeLog.objects.all().delete()
 
 

@@ -242,8 +242,7 @@ def test_a_change_that_is_refused_or_rolled_back_leaves_no_entry() -> None:
     Unique.objects.create(code="a")
     entries()
     with pytest.raises(IntegrityError), transaction.atomic():
-        Unique.objects.create(code="b")
-        Unique.objects.create(code="a")
+        Unique.objects.bulk_create([Unique(code="b"), Unique(code="a")])
     with pytest.raises(IntegrityError):
         Unique.objects.create(code="a")
     assert brief() == []

@@ -227,7 +227,8 @@ def test_two_processes_at_once() -> None:
     code = (
         "import django; django.setup(); from django.db import connections; import sys;"
         "connections['default'].settings_dict['NAME'] = sys.argv[1];"
-        "from django.core.management import call_command; call_command('synchro_install_triggers', 'capture.Unique')"
+        "from django.core.management import call_command; call_command('synchro_install_triggers', "
+        "'capture.Unique')"
     )
     environment = {"DJANGO_SETTINGS_MODULE": "tests.late"}
     name = str(connection.settings_dict["NAME"])
@@ -401,7 +402,8 @@ def test_pgtrigger_neither_sees_nor_removes_ours() -> None:
 def test_a_partitioned_table_is_captured_however_it_is_written() -> None:
     sql(
         "ALTER TABLE capture_place RENAME TO capture_place_plain",
-        "CREATE TABLE capture_place (id bigint PRIMARY KEY, name varchar(50) NOT NULL) PARTITION BY RANGE (id)",
+        "CREATE TABLE capture_place (id bigint PRIMARY KEY, name varchar(50) NOT NULL) PARTITION BY RANGE "
+        "(id)",
         "CREATE TABLE capture_place_1 PARTITION OF capture_place FOR VALUES FROM (0) TO (100)",
     )
     try:
@@ -439,13 +441,13 @@ def test_a_large_update_after_a_small_one_is_not_quadratic() -> None:
 @postgresql_only
 def test_nobody_else_can_write_to_the_log_through_our_functions() -> None:
     function = f'public."{UNIQUE}"'
-    with clerk("SELECT") as user:
-        with pytest.raises(AssertionError, match="permission denied for function"):
-            client(
-                f"CREATE TEMP TABLE t (id bigint); CREATE TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION {function}()",
-                user=user,
-                password="clerk",
-            )
+    with clerk("SELECT") as user, pytest.raises(AssertionError, match="permission denied for function"):
+        client(
+            "CREATE TEMP TABLE t (id bigint); CREATE TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION "
+            f"{function}()",
+            user=user,
+            password="clerk",
+        )
 
 
 @postgresql_only

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, models
 from django.db.migrations.executor import MigrationExecutor
 from django.test import override_settings
 
@@ -106,3 +106,61 @@ def test_back_to_the_start_writers_still_work(early: None) -> None:
         with connection.schema_editor() as editor:
             write(state.apps, editor)
         assert missing() == [], step
+
+
+def test_a_migration_that_fails_half_way_leaves_triggers_that_work(
+    early: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError("half way")
+
+    step = STEPS.index("0007_rename_field")
+    call_command("migrate", "moving", STEPS[step - 1], verbosity=0)
+    written.clear()
+    ChangeLog.objects.all().delete()
+    with monkeypatch.context() as patch:
+        patch.setattr("django.db.migrations.operations.RenameField.database_forwards", fail)
+        with pytest.raises(RuntimeError, match="half way"):
+            call_command("migrate", "moving", STEPS[step], verbosity=0)
+    if connection.features.can_rollback_ddl:
+        written.clear()  # with the migration
+    state = MigrationExecutor(connection).loader.project_state(("moving", STEPS[step - 1]))
+    with connection.schema_editor() as editor:
+        write(state.apps, editor)
+    assert missing() == []
+
+
+def test_faked_and_empty_plans_change_nothing(early: None) -> None:
+    call_command("migrate", "moving", verbosity=0)
+    before = {one.name for one in backend_for(connection).installed(connection)}
+    call_command("migrate", "moving", verbosity=0)
+    call_command("migrate", "moving", STEPS[-2], fake=True, verbosity=0)
+    call_command("migrate", "moving", fake=True, verbosity=0)
+    assert {one.name for one in backend_for(connection).installed(connection)} == before
+
+
+def test_synchro_itself_can_be_migrated_away_and_back(early: None) -> None:
+    call_command("migrate", "moving", verbosity=0)
+    call_command("migrate", "synchro", "0002", verbosity=0)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO moving_thing (sku, name) VALUES ('away', '')")
+            cursor.execute("DELETE FROM moving_thing WHERE sku = 'away'")
+    finally:
+        call_command("migrate", "synchro", verbosity=0)
+    assert install("--check") == "All triggers are installed and up to date.\n"
+
+
+def test_the_log_itself_can_be_altered_while_triggers_name_it(early: None) -> None:
+    call_command("migrate", "moving", verbosity=0)
+    old = ChangeLog._meta.get_field("object_id")
+    new = models.TextField(null=True)
+    new.set_attributes_from_name("object_id")
+    new.model = ChangeLog
+    for before, after in ((old, new), (new, old)):
+        with connection.schema_editor() as editor:
+            editor.alter_field(ChangeLog, before, after)
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO moving_thing (sku, name) VALUES ('x', '')")
+    assert ("thing", "x", 1) in logged()
+    assert install("--check") == "All triggers are installed and up to date.\n"

@@ -262,7 +262,8 @@ def _() -> Entries:
     unique(1, "a")
     unique(2, "b")
     sql(
-        "MERGE INTO capture_unique AS t USING (VALUES (1, 'a'), (2, 'b'), (3, 'c')) AS s (id, code) ON t.id = s.id "
+        "MERGE INTO capture_unique AS t USING (VALUES (1, 'a'), (2, 'b'), (3, 'c')) AS s (id, code) ON t.id "
+        "= s.id "
         "WHEN MATCHED AND s.id = 1 THEN UPDATE SET name = 'x' WHEN MATCHED THEN DELETE "
         "WHEN NOT MATCHED THEN INSERT (id, code, name) VALUES (s.id, s.code, '')"
     )

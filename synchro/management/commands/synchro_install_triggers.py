@@ -12,7 +12,6 @@ from synchro.conf import LOCAL
 from synchro.exceptions import SynchroError
 from synchro.registry import is_watched, m2m_fields
 from synchro.triggers import backend_for
-from synchro.triggers.base import LOG
 from synchro.triggers.install import PATIENCE, Finding, Survey, install, survey, uninstall
 
 
@@ -63,8 +62,10 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def survey(self, connection: BaseDatabaseWrapper, create: bool) -> Survey:
-        if not backend_for(connection).columns(connection, [LOG]):
-            raise CommandError(f"The database {connection.alias!r} has no table {LOG}; run migrate first.")
+        if not backend_for(connection).is_ready(connection):
+            raise CommandError(
+                f"The database {connection.alias!r} has not all tables of synchro; run migrate first."
+            )
         return survey(connection, create_content_types=create)
 
     def selected(self, found: Survey, names: list[str]) -> list[Finding]:

@@ -1,0 +1,94 @@
+"""
+Spare: what REMOTE has added to an object since LOCAL deleted it keeps the object there.
+
+LOCAL has never seen those rows. Django's rules would have them go along with the object, without a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.db.models import CASCADE, Model
+
+from synchro.checkpoint import aware
+from synchro.keys import Key, key_fields
+from synchro.models import Conflict
+from synchro.replay.coalesce import Change, Changes, same_key_parents
+from synchro.replay.delete import dependents
+from synchro.replay.identify import target_of
+from synchro.replay.link import Link
+from synchro.replay.read import as_key, select
+from synchro.replay.resolve import Decision, Log, Plan, policy_of
+
+Row = tuple[type[Model], Key]
+
+
+def spare(link: Link, log: Log, changes: Changes, plan: Plan) -> None:
+    """Take the deletions out of `plan` that would take along what is newer than they are."""
+    dates = [change.date for change in changes.rows.values()]
+    if link.peer_there is None or not plan.removals or not dates or log.is_quiet(min(dates)):
+        return
+    for model, going in list(plan.removals.items()):
+        roots = {
+            remote: changes.rows[model, local]
+            for remote, local in going.items()
+            if local is not None and (model, local) in changes.rows
+        }
+        if roots and policy_of(model) != "local":
+            for remote, theirs in _newer(link, log, model, roots).items():
+                _keep(log, plan, roots[remote], remote, theirs)
+
+
+def _newer(link: Link, log: Log, model: type[Model], roots: Mapping[Key, Change]) -> dict[Key, Change]:
+    """REMOTE's keys of the objects that something newer depends on, with that change."""
+    found: dict[Key, Change] = {}
+    frontier: dict[type[Model], dict[Key, set[Key]]] = {model: {key: {key} for key in roots}}
+    seen: set[Row] = {(model, key) for key in roots}
+    since = min(change.date for change in roots.values())
+    while frontier:
+        below: dict[type[Model], dict[Key, set[Key]]] = {}
+        for parent, keys in frontier.items():
+            for child, rows in _rows_below(link, parent, keys).items():
+                theirs = log.changes(since, {child: rows})
+                for key, over in rows.items():
+                    change = theirs.rows.get((child, key))
+                    for root in over:
+                        if change and not change.deleted and _is_newer(link, change, roots[root]):
+                            found.setdefault(root, change)
+                    if (child, key) not in seen:
+                        seen.add((child, key))
+                        below.setdefault(child, {})[key] = over
+        frontier = below
+    return found
+
+
+def _rows_below(
+    link: Link, parent: type[Model], keys: Mapping[Key, set[Key]]
+) -> dict[type[Model], dict[Key, set[Key]]]:
+    """Rows of REMOTE that would go along with these, each with the objects at the top that it would go with."""
+    found: dict[type[Model], dict[Key, set[Key]]] = {}
+    for child, column, rule in dependents(parent):
+        if rule is not CASCADE or child._meta.auto_created or target_of(column) is not parent:
+            continue
+        values = [(key,) for key in keys]
+        for *pk, target in select(link.remote, child, [*key_fields(child), column], [column], values):
+            if target in keys:
+                found.setdefault(child, {}).setdefault(as_key(pk), set()).update(keys[target])
+    return found
+
+
+def _is_newer(link: Link, theirs: Change, ours: Change) -> bool:
+    if policy_of(ours.model) == "remote":
+        return True
+    peer = (link.peer.uuid or link.node).int
+    return (aware(theirs.date), peer) > (aware(ours.date) + link.offset, link.node.int)
+
+
+def _keep(log: Log, plan: Plan, ours: Change, remote: Key, theirs: Change) -> None:
+    for model in (ours.model, *same_key_parents(ours.model)):
+        plan.removals.get(model, {}).pop(remote, None)
+    plan.keep(ours.model)
+    if theirs.entry > log.seen:
+        plan.conflicts.append(
+            Decision(ours.model, ours.key, remote, None, ours.date, theirs.date, Conflict.REMOTE)
+        )

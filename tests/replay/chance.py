@@ -1,0 +1,22 @@
+"""How much is left to chance: the settings of the tests that hypothesis drives."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, Phase, settings
+
+#: The same examples each time. For whoever looks for more: SYNCHRO_TEST_EXAMPLES=1000 takes others. With
+#: SYNCHRO_TEST_SHRINK=1 the shortest example that fails is looked for, which takes minutes.
+EXAMPLES = int(os.environ.get("SYNCHRO_TEST_EXAMPLES", "40"))
+_ASKED = "SYNCHRO_TEST_SHRINK" in os.environ
+PHASES = [phase for phase in Phase if _ASKED or phase not in (Phase.shrink, Phase.explain)]
+
+modest = settings(
+    database=None,
+    deadline=None,
+    derandomize="SYNCHRO_TEST_EXAMPLES" not in os.environ,
+    max_examples=EXAMPLES,
+    phases=PHASES,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
