@@ -36,10 +36,14 @@ def persistently(attempt: Callable[[], T], sides: Sequence[Side], progress: Call
                 raise
             if tries == len(PAUSES):
                 raise _at_the_end(error, sides) from error
-        time.sleep(PAUSES[tries] * random.uniform(0.5, 1.5))  # noqa: S311  no secret
+        _pause(PAUSES[tries] * random.uniform(0.8, 1.2))  # noqa: S311  no secret
         tries += 1
         for side in sides:
             side.connection.close_if_unusable_or_obsolete()
+
+
+def _pause(seconds: float) -> None:
+    time.sleep(seconds)
 
 
 def _may_pass(error: BaseException, sides: Sequence[Side], tries: int) -> bool:
