@@ -283,7 +283,7 @@ def check_tables(
     with connection.cursor() as cursor:
         present = set(connection.introspection.table_names(cursor))
     missing = {model._meta.db_table for model in apps.get_app_config("synchro").get_models()} - present
-    if not missing:
+    if not missing or not present:  # an empty database is about to be migrated
         return []
     # No error: it would keep `migrate`, which makes them, from running.
     return [

@@ -62,7 +62,7 @@ class Conf:
     #: Who wins where both sides changed: ``'newer'``, ``'local'``, ``'remote'``, or the dotted path of a callable.
     conflict: Setting[Any] = Setting("newer")
     #: How many entries are replayed in one REMOTE transaction.
-    batch_size: Setting[int] = Setting(5000)
+    batch_size: Setting[int] = Setting(20_000)
     #: How long entries are kept after every REMOTE has them; ``None`` keeps all.
     retention: Setting[timedelta | None] = Setting(timedelta(days=30))
     #: What to do with a change that REMOTE refuses: ``'stop'`` or ``'quarantine'``.

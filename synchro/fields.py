@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Func
+from django.db.models.expressions import Col
 from django.utils import timezone
 
 if TYPE_CHECKING:
@@ -66,6 +67,26 @@ class UTCDateTimeField(DateTimeBase):
         elif timezone.is_naive(value):
             value = timezone.make_aware(value)
         return value.astimezone(UTC) if settings.USE_TZ else timezone.make_naive(value)
+
+
+def moment_reader(connection: BaseDatabaseWrapper) -> Callable[[Any], datetime]:
+    """What makes a moment of a stored `UTCDateTimeField`, as the driver gives it."""
+    field = UTCDateTimeField()
+    column = Col("", field)
+    converters = [*connection.ops.get_db_converters(column), field.from_db_value]
+    is_aware, with_zones = settings.USE_TZ, connection.features.supports_timezones
+
+    def read(value: Any) -> Any:
+        if is_aware and type(value) is datetime:  # the usual cases, for the sake of speed
+            if not with_zones:
+                return value.replace(tzinfo=UTC)
+            if value.tzinfo is UTC:
+                return value
+        for convert in converters:
+            value = convert(value, column, connection)
+        return value
+
+    return read
 
 
 class NamesField(TextBase):

@@ -9,9 +9,10 @@ identifies a row of an automatic many-to-many table. Its text is the same for si
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from django.utils import timezone
 Key: TypeAlias = Any
 #: A concrete field of a model, whose column django-stubs takes for optional.
 AnyField: TypeAlias = Any
+TextReader: TypeAlias = Callable[[str], Key]
 
 INTEGERS = frozenset(
     f"{prefix}{name}"
@@ -85,6 +87,8 @@ def normalize(field: AnyField, value: Any) -> Any:
 
 def to_text(model: type[Model], key: Key) -> str:
     """The one spelling in which entries and references name the object."""
+    if type(key) is int:  # the usual case, for the sake of speed
+        return str(key)
     fields = key_fields(model)
     if len(fields) == 1:
         return value_to_text(key)
@@ -105,6 +109,14 @@ def from_text(model: type[Model], text: str) -> Key:
     if not isinstance(parts, list) or len(parts) != len(fields):
         raise ValueError(f"{text!r} is no key of {model._meta.label}")
     return tuple(value_from_text(field, str(part)) for field, part in zip(fields, parts, strict=True))
+
+
+def key_reader(model: type[Model]) -> TextReader:
+    """`from_text` for many keys of one model."""
+    fields = key_fields(model)
+    if len(fields) == 1 and is_integer(fields[0]):
+        return int
+    return partial(from_text, model)
 
 
 def value_to_text(value: Any) -> str:

@@ -105,7 +105,7 @@ def test_overridden_settings_are_obeyed_at_once(settings: Any) -> None:
     settings.SYNCHRO_BATCH_SIZE = 7
     assert conf.batch_size == 7
     del settings.SYNCHRO_BATCH_SIZE
-    assert conf.batch_size == 5000
+    assert conf.batch_size == 20_000
     assert is_watched(ByText) is False
 
 

@@ -8,7 +8,7 @@ sequences of values as the driver takes them, in the order of the columns named 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from itertools import chain
@@ -52,15 +52,19 @@ class Engine(ABC):
         key: Sequence[str],
         keys: Sequence[Row],
         lock: bool = False,
+        where: Mapping[str, int] | None = None,
     ) -> Iterator[tuple[Any, ...]]:
-        """The `columns` of the rows whose `key` columns are among `keys`; with `lock`, kept from changing."""
+        """
+        The `columns` of the rows whose `key` columns are among `keys`, and in which the columns of `where` have these
+        values; with `lock`, kept from changing.
+        """
         names = ", ".join(quoted(connection, column) for column in columns)
-        start = f"SELECT {names} FROM {quoted(connection, table)} WHERE "
+        start = f"SELECT {names} FROM {quoted(connection, table)} WHERE {self._fixed(connection, where)}"
         for part in chunks(keys, self.key_chunk(len(key))):
             condition, values = self.key_condition(connection, key, part)
             with connection.cursor() as cursor:
                 cursor.execute(start + condition + (self.lock_clause if lock else ""), values)
-                yield from iter(cursor)
+                yield from cursor.fetchall()
 
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
@@ -71,6 +75,12 @@ class Engine(ABC):
             return f"{names} IN ({', '.join(['%s'] * len(keys))})", [value for (value,) in keys]
         one = f"({', '.join(['%s'] * len(key))})"
         return f"({names}) IN ({', '.join([one] * len(keys))})", list(chain.from_iterable(keys))
+
+    @staticmethod
+    def _fixed(connection: BaseDatabaseWrapper, where: Mapping[str, int] | None) -> str:
+        return "".join(
+            f"{quoted(connection, name)} = {value:d} AND " for name, value in (where or {}).items()
+        )
 
     def key_chunk(self, width: int) -> int:
         """How many keys of `width` columns one statement names."""
@@ -115,16 +125,52 @@ class Engine(ABC):
         """In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`."""
 
     def delete(
-        self, connection: BaseDatabaseWrapper, table: str, key: Sequence[str], keys: Sequence[Row]
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        key: Sequence[str],
+        keys: Sequence[Row],
+        where: Mapping[str, int] | None = None,
     ) -> int:
-        """Delete the rows with these keys and return how many there were."""
+        """Delete the rows with these keys, and with the values of `where`, and return how many there were."""
         count = 0
+        start = f"DELETE FROM {quoted(connection, table)} WHERE {self._fixed(connection, where)}"
         with connection.cursor() as cursor:
             for part in chunks(keys, self.key_chunk(len(key))):
                 condition, values = self.key_condition(connection, key, part)
-                cursor.execute(f"DELETE FROM {quoted(connection, table)} WHERE {condition}", values)
+                cursor.execute(start + condition, values)
                 count += cursor.rowcount
         return count
+
+    def passes_rows(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> bool:
+        """Whether what `dump` gives of `here` can be written to `there`, another database of any engine."""
+        return False
+
+    def dump(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], keys: Sequence[Row]
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """
+        The `columns` of the rows with these keys, which the first column holds: for each row the key as the server
+        spells it, and the row, key included.
+        """
+        raise NotImplementedError(f"{type(self).__name__} passes no rows.")
+
+    def insert_dumped(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], lines: Sequence[bytes]
+    ) -> None:
+        """`insert` for rows of `dump`."""
+        raise NotImplementedError(f"{type(self).__name__} passes no rows.")
+
+    def update_dumped(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        values: Sequence[str],
+        lines: Sequence[bytes],
+    ) -> None:
+        """`update` for rows of `dump`: of the `columns`, those in `values` are set."""
+        raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
     def reserve_keys(
         self, connection: BaseDatabaseWrapper, table: str, column: str, count: int, above: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -120,10 +120,9 @@ def _remember(side: Side, peer: int, model: type[Model], pairs: Mapping[Key, Key
 
 
 def _forget(side: Side, peer: int, model: type[Model], keys: Iterable[Key]) -> None:
-    type_id = side.content_type_id(model)
-    columns = ["peer_id", "content_type_id", "local_object_id"]
-    wanted = [[peer, type_id, to_text(model, key)] for key in keys]
-    side.engine.delete(side.connection, Reference._meta.db_table, columns, wanted)
+    where = {"peer_id": peer, "content_type_id": side.content_type_id(model)}
+    wanted = [(to_text(model, key),) for key in keys]
+    side.engine.delete(side.connection, Reference._meta.db_table, ["local_object_id"], wanted, where)
 
 
 def describe(link: Link, batch: Batch, decisions: Iterable[Decision], rows: Rows) -> list[Conflict]:
@@ -149,14 +148,14 @@ def describe(link: Link, batch: Batch, decisions: Iterable[Decision], rows: Rows
     return found
 
 
-def _row_there(link: Link, decision: Decision) -> list[Any] | None:
+def _row_there(link: Link, decision: Decision) -> Sequence[Any] | None:
     table = Table(decision.model)
     values = [(decision.remote_key,) if len(table.key_fields) == 1 else decision.remote_key]
     found = select(link.remote, decision.model, table.fields, table.key_fields, values)
     return found[0] if found else None
 
 
-def _values(decision: Decision, row: list[Any] | None) -> str | None:
+def _values(decision: Decision, row: Sequence[Any] | None) -> str | None:
     if row is None:
         return None
     names = [field.name for field in Table(decision.model).fields]

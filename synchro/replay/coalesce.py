@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from django.apps import apps
@@ -14,7 +15,8 @@ from django.db.models import Model, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Refused
-from synchro.keys import Key, from_text, key_fields, value_from_text
+from synchro.fields import moment_reader
+from synchro.keys import Key, TextReader, key_fields, key_reader, value_from_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
 from synchro.registry import is_watched
 from synchro.replay.link import Side
@@ -36,7 +38,7 @@ class Entry(NamedTuple):
     members: str | None = None
 
 
-@dataclass
+@dataclass(slots=True)
 class Change:
     """What a set of entries says of one row of one table."""
 
@@ -60,19 +62,22 @@ class Change:
     is_own: bool = False
 
     def add(self, entry: Entry, fields: tuple[str, ...] | None, own: bool) -> None:
-        self.date = max(self.date, entry.date)
+        date = entry.date
+        self.date = max(self.date, date)
         self.is_own |= own
         self.entry = max(self.entry, entry.id)
         if entry.action == DELETION:
             self.natural_key = entry.natural_key or self.natural_key
-            self.deleted = entry.date
+            self.deleted = date
         elif entry.action == ADDITION:
             self.deleted = None
         if fields is None:
-            self.whole = max(self.whole or entry.date, entry.date)
-        else:
+            self.whole = date if self.whole is None else max(self.whole, date)
+        elif self.fields:
             for name in fields:
-                self.fields[name] = max(self.fields.get(name, entry.date), entry.date)
+                self.fields[name] = max(self.fields.get(name, date), date)
+        else:
+            self.fields = dict.fromkeys(fields, date)
 
     def changed_at(self, name: str) -> datetime | None:
         """When the field `name` was last changed, or may have been; None where it was not."""
@@ -136,31 +141,55 @@ class Changes:
 def coalesce(entries: Iterable[Entry]) -> Changes:
     """One `Change` per row; of a child in multi-table inheritance also one for each parent's row."""
     changes = Changes()
+    rows = changes.rows
     for entry in entries:
         changes.entries += 1
-        changes.last = entry.date if changes.last is None else max(changes.last, entry.date)
+        if changes.last is None or changes.last < entry.date:
+            changes.last = entry.date
         if entry.action == M2M_CHANGE:
             for m2m in sets_of(entry):
                 changes.sets.setdefault(m2m, SetChange()).add(entry.date, members_of(m2m, entry))
             continue
-        for model, fields in tables_of(entry):
-            change = changes.rows.get((model, entry.key))
+        for model, fields in tables_of(entry.model, entry.fields, entry.action == DELETION):
+            place = (model, entry.key)
+            change = rows.get(place)
             if change is None:
-                change = changes.rows[model, entry.key] = Change(model, entry.key, entry.date)
-                change.is_born = entry.action == ADDITION
-            change.add(entry, fields, own=model is entry.model)
+                rows[place] = _first(model, entry, fields)
+            else:
+                change.add(entry, fields, model is entry.model)
     return changes
 
 
-def tables_of(entry: Entry) -> Iterator[tuple[type[Model], tuple[str, ...] | None]]:
-    """The tables whose rows the entry is about, each with the names of its fields that changed."""
-    yield entry.model, _own_fields(entry.model, entry.fields)
-    if entry.action == DELETION:
-        return  # the parents' rows have entries of their own, or were kept
-    for parent in same_key_parents(entry.model):
-        fields = _own_fields(parent, entry.fields)
+def _first(model: type[Model], entry: Entry, fields: tuple[str, ...] | None) -> Change:
+    """What `Change.add` makes of the first entry of a row, which most often is the only one."""
+    date, is_deletion = entry.date, entry.action == DELETION
+    return Change(
+        model,
+        entry.key,
+        date,
+        date if fields is None else None,
+        {} if fields is None else dict.fromkeys(fields, date),
+        entry.natural_key if is_deletion else None,
+        date if is_deletion else None,
+        entry.action == ADDITION,
+        entry.id,
+        model is entry.model,
+    )
+
+
+@lru_cache(maxsize=10_000)
+def tables_of(
+    model: type[Model], names: tuple[str, ...] | None, is_deletion: bool
+) -> list[tuple[type[Model], tuple[str, ...] | None]]:
+    """The tables whose rows such an entry is about, each with the names of its fields that changed."""
+    found = [(model, _own_fields(model, names))]
+    if is_deletion:
+        return found  # the parents' rows have entries of their own, or were kept
+    for parent in same_key_parents(model):
+        fields = _own_fields(parent, names)
         if fields != ():
-            yield parent, fields
+            found.append((parent, fields))
+    return found
 
 
 def _own_fields(model: type[Model], names: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -221,24 +250,41 @@ def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:
 
     Raises `Refused` for an entry whose key cannot be read.
     """
-    for row in log.values(*COLUMNS).iterator(chunk_size=5000):
-        model = side.model_of(row["content_type_id"])
-        if model is None or not is_watched(model):
+    readers: dict[int, tuple[type[Model], TextReader] | None] = {}
+    moment = moment_reader(side.connection)
+    for number, type_id, text, action, date, fields, natural_key, members in _stored(side, log):
+        if type_id not in readers:
+            readers[type_id] = _reader(side, type_id)
+        reader = readers[type_id]
+        if reader is None:
             continue
+        model, key_from = reader
         try:
-            key = from_text(model, row["object_id"])
+            key = key_from(text)
         except (ValueError, TypeError, ValidationError) as error:
             raise Refused(
                 _("Entry %(id)d of the log names an object of %(model)s by a key that cannot be read.")
-                % {"id": row["id"], "model": model._meta.label}
+                % {"id": number, "model": model._meta.label}
             ) from error
-        yield Entry(
-            row["id"],
-            model,
-            key,
-            row["action"],
-            row["date"],
-            row["fields"],
-            row["natural_key"],
-            row["members"],
-        )
+        yield Entry(number, model, key, action, moment(date), _names(fields), natural_key, members)
+
+
+def _stored(side: Side, log: QuerySet[ChangeLog]) -> Iterator[tuple[Any, ...]]:
+    """Rows as the driver gives them: what Django does to each value costs more than all the rest of this step."""
+    compiler = log.values_list(*COLUMNS).query.get_compiler(side.alias)
+    with side.connection.cursor() as cursor:
+        cursor.execute(*compiler.as_sql())
+        while rows := cursor.fetchmany(5000):
+            yield from rows
+
+
+def _reader(side: Side, type_id: int) -> tuple[type[Model], TextReader] | None:
+    """The watched model of a content type, and what reads its keys."""
+    model = side.model_of(type_id)
+    return (model, key_reader(model)) if model is not None and is_watched(model) else None
+
+
+@lru_cache(maxsize=10_000)
+def _names(text: str | None) -> tuple[str, ...] | None:
+    names: tuple[str, ...] | None = ChangeLog._meta.get_field("fields").to_python(text)
+    return names

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache, partial
@@ -72,6 +72,12 @@ class Codec:
             if values[place] is not None:
                 values[place] = convert(values[place])
         return values
+
+    def decode_all(self, rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
+        return [self.decode(row) for row in rows] if self.decoders else list(rows)
+
+    def encode_all(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+        return [self.encode(row) for row in rows] if self.encoders else rows
 
     def encode(self, row: Sequence[Any]) -> list[Any]:
         values = list(row)

@@ -16,12 +16,12 @@ from datetime import datetime
 from itertools import islice
 
 from django.db import connections, transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Count, Max, Min, Q, QuerySet
 
 from synchro.conf import LOCAL, conf
 from synchro.engines import Engine, engine_for
 from synchro.models import Batch, ChangeLog, Node
-from synchro.replay.ranges import Range, gaps, ranges_of, to_text
+from synchro.replay.ranges import Range, between, gaps, ranges_of, to_text, united
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,11 @@ def _form() -> Batch | None:
         if not _is_whole(node):
             # Somebody emptied the log, and may have made its ids start again: look at all that is there.
             node.highest, node.holes = 0, "[]"
-        new = list(
-            _log().filter(id__gt=node.highest).order_by("id").values_list("id", flat=True)[: conf.batch_size]
-        )
-        filled = _look_into_holes(node, gaps(new, node.highest))
+        new = _beyond(node.highest)
+        filled = _look_into_holes(node, between(new, node.highest))
         if new:
-            node.highest = new[-1]
-        batch = _write_batch(node, ranges_of(sorted([*filled, *new]))) if new or filled else None
+            node.highest = new[-1].last
+        batch = _write_batch(node, united([*ranges_of(filled), *new])) if new or filled else None
         node.save(using=LOCAL)
     return batch
 
@@ -73,6 +71,17 @@ def _locked_node() -> Iterator[Node]:
     with transaction.atomic(using=LOCAL):
         engine.begin_writing(connection)
         yield Node.objects.using(LOCAL).select_for_update().get(pk=1)
+
+
+def _beyond(highest: int) -> list[Range]:
+    """The ids beyond `highest` that are visible, as many as a batch holds."""
+    ids = _log().filter(id__gt=highest).order_by("id").values_list("id", flat=True)[: conf.batch_size]
+    found = ids.aggregate(first=Min("id"), last=Max("id"), count=Count("id"))
+    if found["count"] == 0:
+        return []
+    whole = Range(found["first"], found["last"])
+    # One statement sees one state; a second one may see more ids, which belong to a later batch or to the holes.
+    return [whole] if len(whole) == found["count"] else ranges_of(ids)
 
 
 def _is_whole(node: Node) -> bool:

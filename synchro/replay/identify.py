@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from synchro.conf import conf
 from synchro.exceptions import Ambiguous
-from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, key_of, to_text
+from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, key_of, key_reader, to_text
 from synchro.models import Reference
 from synchro.natural import natural_fields
 from synchro.registry import Table
@@ -107,16 +107,15 @@ class Identities:
             candidates = self._by_parts(model, keys, lock)
         elif keeps_references(model):
             remembered = self._by_reference(model, keys)
-            candidates = {key: remembered.get(key, self._same_as_copied(model, key)) for key in keys}
+            copied = self._link.baselines.get(model, 0)
+            candidates = {key: remembered.get(key, key if key <= copied else None) for key in keys}
         elif is_automatic(key_fields(model)[0]) and not uses_same_key(model):
             candidates = dict.fromkeys(keys)
         else:
             candidates = {key: key for key in keys}
         there = existing(self._link, model, [c for c in candidates.values() if c is not None], lock)
         found = {
-            key: Identity(
-                candidate, candidate in there, is_remembered=key in remembered and candidate in there
-            )
+            key: Identity(candidate, candidate in there, key in remembered and candidate in there)
             for key, candidate in candidates.items()
         }
         if is_automatic(key_fields(model)[0]) and not uses_same_key(model):
@@ -149,19 +148,16 @@ class Identities:
 
     def _by_reference(self, model: type[Model], keys: list[Key]) -> dict[Key, Key]:
         texts = {to_text(model, key): key for key in keys}
-        references = Reference.objects.using(self._link.local.alias).filter(
-            peer_id=self._link.peer.pk, content_type_id=self._link.local.content_type_id(model)
+        side, read = self._link.local, key_reader(model)
+        pairs = side.engine.select(
+            side.connection,
+            Reference._meta.db_table,
+            ["local_object_id", "remote_object_id"],
+            ["local_object_id"],
+            [(text,) for text in texts],
+            where={"peer_id": self._link.peer.pk, "content_type_id": side.content_type_id(model)},
         )
-        found = {}
-        for part in _parts(list(texts)):
-            pairs = references.filter(local_object_id__in=part).values_list(
-                "local_object_id", "remote_object_id"
-            )
-            found.update({texts[here]: from_text(model, there) for here, there in pairs})
-        return found
-
-    def _same_as_copied(self, model: type[Model], key: Key) -> Key | None:
-        return key if key <= self._link.baselines.get(model, 0) else None
+        return {texts[here]: read(there) for here, there in pairs}
 
     def _look_by_natural_key(self, model: type[Model], found: dict[Key, Identity], lock: bool) -> None:
         missing = [key for key, identity in found.items() if not identity.exists]
@@ -354,8 +350,10 @@ def target_of(field: AnyField) -> type[Model] | None:
 def existing(link: Link, model: type[Model], keys: Collection[Key], lock: bool) -> set[Key]:
     """Which of these keys REMOTE has."""
     fields = key_fields(model)
-    values = [(key,) if len(fields) == 1 else key for key in dict.fromkeys(keys)]
-    return {as_key(row) for row in select(link.remote, model, fields, fields, values, lock)}
+    if len(fields) == 1:
+        values = [(key,) for key in dict.fromkeys(keys)]
+        return {key for (key,) in select(link.remote, model, fields, fields, values, lock)}
+    return {tuple(row) for row in select(link.remote, model, fields, fields, list(dict.fromkeys(keys)), lock)}
 
 
 def _parts(values: list[Any], size: int = 5000) -> Iterable[list[Any]]:

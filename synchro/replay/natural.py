@@ -25,6 +25,10 @@ def finder(model: type[Model]) -> Any:
     return None
 
 
+def has_natural_key(model: type[Model]) -> bool:
+    return natural_fields(model) is not None or finder(model) is not None
+
+
 def values_from_entry(model: type[Model], text: str) -> tuple[Any, ...] | None:
     """The values of `natural_fields` in an entry of a deletion; None where they do not fit the model of today."""
     fields = natural_fields(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.contrib.contenttypes.fields import GenericForeignKey
@@ -58,6 +58,8 @@ def _targets(
 ) -> Iterator[tuple[type[Model], set[Key], AnyField | None]]:
     """What the columns that will be written of these rows point at: by which foreign key, or None for a generic one."""
     table = Table(model)
+    if not generic_keys(model) and not any(field.remote_field is not None for field in table.fields):
+        return
     loaded = rows.load(model, keys)
     planned = plan.puts[model]
     for place, field in enumerate(table.fields):
@@ -88,7 +90,7 @@ def _targets_of(link: Link, field: AnyField, values: set[Any]) -> tuple[type[Mod
 
 
 def generic_targets(
-    link: Link, model: type[Model], generic: GenericForeignKey, loaded: Iterable[list[Any]]
+    link: Link, model: type[Model], generic: GenericForeignKey, loaded: Iterable[Sequence[Any]]
 ) -> dict[type[Model], dict[Any, Key]]:
     """The keys, by model, that the rows' generic foreign key names, each under the value that it has in the row."""
     places = generic_places(model, generic)

@@ -37,6 +37,27 @@ def gaps(ids: Iterable[int], above: int) -> list[Range]:
     return found
 
 
+def between(ranges: Iterable[Range], above: int) -> list[Range]:
+    """What `gaps` gives for ids that are ranges already."""
+    found = []
+    for ids in ranges:
+        if ids.first > above + 1:
+            found.append(Range(above + 1, ids.first - 1))
+        above = ids.last
+    return found
+
+
+def united(ranges: Iterable[Range]) -> list[Range]:
+    """Ranges that do not overlap, in any order, as the fewest ranges, ascending."""
+    found: list[Range] = []
+    for ids in sorted(ranges):
+        if found and found[-1].last == ids.first - 1:
+            found[-1] = Range(found[-1].first, ids.last)
+        else:
+            found.append(ids)
+    return found
+
+
 def to_text(ranges: Iterable[Range]) -> str:
     return ",".join(str(r.first) if r.first == r.last else f"{r.first}-{r.last}" for r in ranges)
 

@@ -13,11 +13,10 @@ from synchro.replay.columns import Codec
 from synchro.replay.link import Side
 
 
-def encode_keys(model: type[Model], keys: Iterable[Key], side: Side) -> list[list[Any]]:
+def encode_keys(model: type[Model], keys: Iterable[Key], side: Side) -> Sequence[Sequence[Any]]:
     """Keys as the driver of `side` takes them, one list of values each."""
     fields = key_fields(model)
-    codec = Codec(fields, side.connection)
-    return [codec.encode((key,) if len(fields) == 1 else key) for key in keys]
+    return Codec(fields, side.connection).encode_all([(key,) if len(fields) == 1 else key for key in keys])
 
 
 def key_columns(model: type[Model]) -> list[str]:
@@ -39,32 +38,36 @@ def select(
     by: Sequence[AnyField],
     values: Sequence[Sequence[Any]],
     lock: bool = False,
-) -> list[list[Any]]:
+) -> list[Sequence[Any]]:
     """The `fields` of the rows of `model` on `side` in which the columns of `by` have one of these `values`."""
     if not values:
         return []
-    decode = Codec(fields, side.connection).decode
-    encode = Codec(by, side.connection).encode
     rows = side.engine.select(
         side.connection,
         model._meta.db_table,
         [field.column for field in fields],
         [field.column for field in by],
-        [encode(value) for value in values],
+        Codec(by, side.connection).encode_all(values),
         lock,
     )
-    return [decode(row) for row in rows]
+    return Codec(fields, side.connection).decode_all(rows)
 
 
 class Rows:
-    """LOCAL's rows that the batch has to do with, each read once."""
+    """LOCAL's rows that the batch has to do with, as values or as lines."""
 
     def __init__(self, side: Side) -> None:
         self._side = side
-        self._found: dict[type[Model], dict[Key, list[Any]]] = {}
+        #: Of models whose rows need no values: the rows that there are, as LOCAL's server spells them.
+        self.lines: dict[type[Model], dict[Key, bytes]] = {}
+        self._found: dict[type[Model], dict[Key, Sequence[Any]]] = {}
         self._asked: dict[type[Model], set[Key]] = {}
 
-    def load(self, model: type[Model], keys: Collection[Key]) -> dict[Key, list[Any]]:
+    def present(self, model: type[Model], keys: Collection[Key]) -> Collection[Key]:
+        """Which of these rows LOCAL has."""
+        return self.lines[model] if model in self.lines else self.load(model, keys)
+
+    def load(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Sequence[Any]]:
         """The rows of `model` by key, in the order of its table's fields; keys that LOCAL lacks are left out."""
         asked = self._asked.setdefault(model, set())
         found = self._found.setdefault(model, {})
@@ -74,8 +77,12 @@ class Rows:
             fields, key = Table(model).fields, key_fields(model)
             places = [fields.index(field) for field in key]
             values = [(k,) if len(key) == 1 else k for k in new]
-            for row in select(self._side, model, fields, key, values):
-                found[as_key([row[place] for place in places])] = row
+            rows = select(self._side, model, fields, key, values)
+            if len(places) == 1:
+                (place,) = places
+                found.update({row[place]: row for row in rows})
+            else:
+                found.update({tuple([row[place] for place in places]): row for row in rows})
         return {key: found[key] for key in keys if key in found}
 
     def forget(self, model: type[Model], keys: Iterable[Key]) -> None:

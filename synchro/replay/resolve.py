@@ -7,10 +7,10 @@ over the range of ids that can be newer than the oldest change of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -85,6 +85,10 @@ class Log:
         self._link = link
         self._floor: tuple[datetime, int] | None = None
         self.top = 0
+
+    def has_news(self, since: datetime) -> bool:
+        """Whether it has entries that can be newer than a moment of LOCAL's clock."""
+        return self._find_floor(since + self._link.offset - DISORDER) is not None
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
@@ -164,14 +168,18 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
     """Decide for each row of the batch. `identities` and `rows` know them all."""
     plan = Plan()
     theirs = _their_changes(link, log, changes, identities)
-    present = {model: rows.load(model, keys) for model, keys in changes.by_model().items()}
+    present = {model: rows.present(model, keys) for model, keys in changes.by_model().items()}
+    if not theirs.rows:
+        _all_stand(changes, present, identities, plan)
+        _spare_successors(plan, present, identities)
+        return plan
     for (model, key), change in changes.rows.items():
         identity = identities.of(model, key)
         judge = _Judge(link, log, plan, change, identity, theirs)
         if key not in present[model]:
-            plan.forgotten.setdefault(model, []).append(key)
-            if identity.exists and (identity.is_remembered or not change.is_born):
-                judge.deletion()
+            # A row that REMOTE keeps will come back from there under the same key: who it is, is not forgotten.
+            if not is_deletion(identity, change) or judge.deletion():
+                plan.forgotten.setdefault(model, []).append(key)
         elif identity.exists:
             judge.change()
         else:
@@ -180,8 +188,13 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
     return plan
 
 
+def is_deletion(identity: Identity, change: Change) -> bool:
+    """Whether REMOTE has the row of an object that LOCAL has not: one born and gone unseen has none of its own."""
+    return identity.exists and (identity.is_remembered or not change.is_born)
+
+
 def _spare_successors(
-    plan: Plan, present: Mapping[type[Model], Mapping[Key, Any]], identities: Identities
+    plan: Plan, present: Mapping[type[Model], Collection[Key]], identities: Identities
 ) -> None:
     """A deleted object's row on REMOTE stays where one that LOCAL has now took it over, by its natural key."""
     for model, removals in plan.removals.items():
@@ -190,8 +203,47 @@ def _spare_successors(
             del removals[remote]
 
 
+def _all_stand(
+    changes: Changes,
+    present: Mapping[type[Model], Collection[Key]],
+    identities: Identities,
+    plan: Plan,
+) -> None:
+    """What `_Judge` decides where REMOTE has changed none of the rows."""
+    for model, keys in changes.by_model().items():
+        here, known = present[model], identities.known(model)
+        puts: dict[Key, frozenset[str] | None] = {}
+        for key in keys:
+            identity = known[key]
+            if key in here:
+                change = changes.rows[model, key]
+                is_part = identity.exists and change.whole is None
+                puts[key] = _synchronized(model, tuple(change.fields)) if is_part else None
+            else:
+                plan.forgotten.setdefault(model, []).append(key)
+                if is_deletion(identity, changes.rows[model, key]):
+                    plan.remove(model, identity.remote, key)
+        if puts:
+            plan.puts[model] = puts
+
+
+@lru_cache(maxsize=10_000)
+def _synchronized(model: type[Model], names: tuple[str, ...]) -> frozenset[str] | None:
+    """Those of the named fields that are synchronized; None where these are all."""
+    fields = Table(model).fields
+    wanted = {*names}
+    for generic in generic_keys(model):  # a key means nothing without its content type
+        if wanted & {generic.ct_field, generic.fk_field}:
+            wanted |= {generic.ct_field, generic.fk_field}
+    found = frozenset(field.name for field in fields if field.name in wanted)
+    return None if len(found) == len(fields) else found
+
+
 def _their_changes(link: Link, log: Log, changes: Changes, identities: Identities) -> Changes:
     if link.peer_there is None or not changes.rows:
+        return Changes()
+    since = min(aware(change.date) for change in changes.rows.values())
+    if not log.has_news(since):
         return Changes()
     wanted: dict[type[Model], list[Key]] = {}
     for model, key in changes.rows:
@@ -199,7 +251,7 @@ def _their_changes(link: Link, log: Log, changes: Changes, identities: Identitie
         remote = identity.remote if identity.exists or identity.gone is None else identity.gone
         if remote is not None:
             wanted.setdefault(model, []).append(remote)
-    return log.changes(min(aware(change.date) for change in changes.rows.values()), wanted)
+    return log.changes(since, wanted)
 
 
 class _Judge:
@@ -214,15 +266,16 @@ class _Judge:
         self._remote = identity.remote if identity.exists or identity.gone is None else identity.gone
         self._policy = policy_of(change.model)
 
-    def deletion(self) -> None:
-        """LOCAL has deleted it, REMOTE has it."""
+    def deletion(self) -> bool:
+        """LOCAL has deleted it, REMOTE has it. Returns whether it is deleted there too."""
         lines = (self._model, *same_key_parents(self._model))
         theirs = [t for m in lines if (t := self._theirs.rows.get((m, self._remote)))]
         latest = max(theirs, key=lambda change: change.date, default=None)
         if latest and not self._wins(None, latest.date, self._change.date, latest):
             self._plan.keep(self._model)
-        else:
-            self._plan.remove(self._model, self._identity.remote, self._key)
+            return False
+        self._plan.remove(self._model, self._identity.remote, self._key)
+        return True
 
     def addition(self) -> None:
         """LOCAL has it, REMOTE has not: it is new there, or was deleted there."""

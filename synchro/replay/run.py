@@ -22,10 +22,12 @@ from synchro.replay.agree import agree
 from synchro.replay.coalesce import Changes, coalesce, entries_of
 from synchro.replay.entangled import Entangled
 from synchro.replay.form import next_batch
+from synchro.replay.garbage import uncollected
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
 from synchro.replay.order import parents_first
 from synchro.replay.parents import Vanished, add_parents
+from synchro.replay.passing import read
 from synchro.replay.prune import prune
 from synchro.replay.ranges import from_text
 from synchro.replay.read import Rows
@@ -97,7 +99,8 @@ def synchronize(alias: str) -> Report:
             if batch is not None:
                 check_tables(link)
             while batch is not None:
-                replay(link, log, batch, totals)
+                with uncollected():
+                    replay(link, log, batch, totals)
                 batch = next_batch(batch.number)
             prune()
     _show(link.begun)
@@ -136,7 +139,7 @@ def _replay(
     changes.take_along(also)
     rows = Rows(link.local)
     for model, keys in changes.by_model().items():
-        rows.load(model, keys)
+        read(link, rows, model, keys)
     _announce("read", batch)
     with writing(link):
         hold_receipt(link, batch.number - 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -37,6 +38,7 @@ from synchro.replay.listeners import hears_saves, hears_sets
 from synchro.replay.members import change_members
 from synchro.replay.order import parents_first
 from synchro.replay.parents import generic_places, generic_targets, generic_value
+from synchro.replay.passing import write_lines
 from synchro.replay.read import Rows, as_key, as_values, select
 from synchro.replay.resolve import Plan
 
@@ -90,9 +92,12 @@ class Writer:
         self._verbatim: set[tuple[type[Model], Key, tuple[AnyField, ...]]] = set()
         #: What rows of other models may point at, of rows that were written anew or deleted.
         self._uprooted: dict[type[Model], dict[AnyField, set[Any]]] = {}
+        #: Whether anybody listens to what is written.
+        self._is_heard = True
 
     def write(self) -> None:
         models = parents_first(self._plan.puts)
+        self._is_heard = any(hears_saves(model) or hears_sets(model) for model in models)
         self._reserve_keys(models)
         groups = [self._put(model) for model in models]
         self._settle([group for group in groups if group.unsettled])
@@ -114,12 +119,10 @@ class Writer:
         for model in models:
             if not is_automatic(key_fields(model)[0]):
                 continue
-            new = [
-                i for key in self._plan.puts[model] if (i := self._identities.of(model, key)).remote is None
-            ]
-            explicit = [
-                i.remote for key in self._plan.puts[model] if (i := self._identities.of(model, key)).remote
-            ]
+            known = self._identities.known(model)
+            identities = [known[key] for key in self._plan.puts[model]]
+            new = [identity for identity in identities if identity.remote is None]
+            explicit = [identity.remote for identity in identities if identity.remote is not None]
             if new:
                 table, column = model._meta.db_table, key_fields(model)[0].column
                 above = max(explicit, default=0)
@@ -130,8 +133,11 @@ class Writer:
     # -- rows ---------------------------------------------------------------------------------------------------
 
     def _put(self, model: type[Model]) -> Group:
+        passed = self._pass(model)
+        if passed is not None:
+            return passed
         group = self._group(model)
-        if any(not column.target_field.primary_key for column, _rule in pointing_at(model)):
+        if _is_pointed_at_by_value(model):
             self._uproot(model, [self._identities.of(model, key).remote for key in group.old])
         if hears_sets(model):
             change_members(self._link, model, [as_key(group.rows[key]) for key in group.new], "add")
@@ -142,10 +148,35 @@ class Writer:
             self._run(own, lambda: self._update(own, own.rows))
         else:
             self._write_group(group)
-        self._count(self.tally.added, model, len(group.new))
-        self._count(self.tally.changed, model, len(group.old))
+        self._written(group)
+        return group
+
+    def _written(self, group: Group) -> None:
+        self._count(self.tally.added, group.model, len(group.new))
+        self._count(self.tally.changed, group.model, len(group.old))
+        known = self._identities.known(group.model)
         for key in group.new:
-            self._identities.of(model, key).exists = True
+            known[key].exists = True
+
+    def _pass(self, model: type[Model]) -> Group | None:
+        """Write rows that need not become values; None where they have to, and then nothing is written."""
+        lines, planned = self._rows.lines.get(model), self._plan.puts[model]
+        if (
+            lines is None
+            or self._is_heard
+            or not planned.keys() <= lines.keys()
+            or _is_pointed_at_by_value(model)
+        ):
+            return None
+        known = self._identities.known(model)
+        new = [key for key in planned if not known[key].exists]
+        old = {key: names for key, names in planned.items() if known[key].exists}
+        if not write_lines(self._link.remote, model, lines, known, new, old):
+            return None
+        group = Group(model, Table(model).fields, {}, new, old, set())
+        if new:
+            self._note_explicit(group)
+        self._written(group)
         return group
 
     def _split(self, group: Group) -> tuple[Group, Group]:
@@ -157,13 +188,13 @@ class Writer:
     def _group(self, model: type[Model]) -> Group:
         planned = self._plan.puts[model]
         rows, unsettled = self._translated(model, list(planned))
-        of = self._identities.of
+        known = self._identities.known(model)
         return Group(
             model,
             Table(model).fields,
             rows,
-            new=[key for key in rows if not of(model, key).exists],
-            old={key: planned[key] for key in rows if of(model, key).exists},
+            new=[key for key in rows if not known[key].exists],
+            old={key: planned[key] for key in rows if known[key].exists},
             unsettled=unsettled,
         )
 
@@ -207,7 +238,7 @@ class Writer:
         self,
         model: type[Model],
         generic: Any,
-        here: Mapping[Key, list[Any]],
+        here: Mapping[Key, Sequence[Any]],
         rows: Mapping[Key, list[Any]],
         unsettled: set[Key],
     ) -> None:
@@ -273,14 +304,15 @@ class Writer:
     def _set_own_keys(
         self, model: type[Model], fields: Sequence[AnyField], rows: dict[Key, list[Any]]
     ) -> None:
-        own = key_fields(model)
+        own, known = key_fields(model), self._identities.known(model)
         places = [fields.index(f) for f in own]
-        for key, row in rows.items():
-            identity = self._identities.of(model, key)
-            if any(f.remote_field is not None for f in own):
-                identity.remote = as_key([row[place] for place in places])
-            elif len(own) == 1:
-                row[places[0]] = identity.remote
+        if any(f.remote_field is not None for f in own):
+            for key, row in rows.items():
+                known[key].remote = as_key([row[place] for place in places])
+        elif len(own) == 1:
+            (place,) = places
+            for key, row in rows.items():
+                row[place] = known[key].remote
 
     # -- by statements ------------------------------------------------------------------------------------------
 
@@ -379,20 +411,25 @@ class Writer:
         """Insert these columns, and the defaults of skipped ones; return the values of the column that is asked for."""
         extra = [f for f in Table(group.model).skipped if not f.has_db_default()]
         columns = [f.column for f in (*fields, *extra)]
-        encode = Codec(fields, self._connection).encode
-        places = [group.fields.index(f) for f in fields]
-        rows = [
-            [
-                *encode([group.rows[key][place] for place in places]),
-                *(default_of(group.model, f, self._connection) for f in extra),
-            ]
-            for key in group.new
-        ]
+        rows: Sequence[Sequence[Any]] = self._encoded(group, fields, group.new)
+        if extra:
+            rows = [[*row, *(default_of(group.model, f, self._connection) for f in extra)] for row in rows]
         table = group.model._meta.db_table
         if returning is None:
             self._engine.insert(self._connection, table, columns, rows)
             return []
         return self._engine.insert_returning(self._connection, table, columns, rows, returning)
+
+    def _encoded(
+        self, group: Group, fields: Sequence[AnyField], keys: Iterable[Key]
+    ) -> Sequence[Sequence[Any]]:
+        """These fields of the rows as REMOTE's driver takes them."""
+        rows: list[Any] = [group.rows[key] for key in keys]
+        if tuple(fields) != group.fields:
+            places = [group.fields.index(f) for f in fields]
+            pick = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
+            rows = list(map(pick, rows))
+        return Codec(fields, self._connection).encode_all(rows)
 
     def _learn_keys(self, group: Group, keys: Sequence[Key]) -> None:
         place = group.fields.index(key_fields(group.model)[0])
@@ -403,7 +440,8 @@ class Writer:
     def _note_explicit(self, group: Group) -> None:
         (own, *more) = key_fields(group.model)
         if not more and is_automatic(own):
-            keys: list[Any] = [self._identities.of(group.model, key).remote for key in group.new]
+            known = self._identities.known(group.model)
+            keys: list[Any] = [known[key].remote for key in group.new]
             self._highest[group.model] = max([self._highest.get(group.model, 0), *keys])
 
     def _update(self, group: Group, keys: Iterable[Key]) -> None:
@@ -415,9 +453,7 @@ class Writer:
             fields = [f for f in group.fields if f in own or names is None or f.name in names]
             if len(fields) == len(own):
                 continue
-            encode = Codec(fields, self._connection).encode
-            places = [group.fields.index(f) for f in fields]
-            rows = [encode([group.rows[key][place] for place in places]) for key in several]
+            rows = self._encoded(group, fields, several)
             columns = [f.column for f in fields]
             self._engine.update(
                 self._connection, group.model._meta.db_table, columns, [f.column for f in own], rows
@@ -552,6 +588,11 @@ class Writer:
     def _count(counts: dict[type[Model], int], model: type[Model], number: int) -> None:
         if number:
             counts[model] = counts.get(model, 0) + number
+
+
+def _is_pointed_at_by_value(model: type[Model]) -> bool:
+    """Whether foreign keys point at a column of `model` other than its key."""
+    return any(not column.target_field.primary_key for column, _rule in pointing_at(model))
 
 
 def _stored(model: type[Model]) -> list[AnyField]:

@@ -1,0 +1,81 @@
+"""Changes of LOCAL's rows, and the entries that triggers would write about them, in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.contrib.contenttypes.models import ContentType
+from django.db import connections, transaction
+from django.db.models import F, Model
+
+from synchro.engines import engine_for
+from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
+
+LOCAL = "default"
+#: The columns that an update changes.
+CHANGED = ("name", "amount", "changed")
+AT_ONCE = 10_000
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def row(number: int) -> tuple[Any, ...]:
+    """In the order of the model's columns."""
+    return (
+        number,
+        f"Item number {number:08d}",
+        f"{number:08d} " + "what there is to say about it " * 4,
+        number % 1000,
+        Decimal(number % 100_000) / 100,
+        START + timedelta(seconds=number, microseconds=number % 1_000_000),
+    )
+
+
+def insert(model: type[Model], count: int, first: int = 1) -> None:
+    fields = [field.attname for field in model._meta.concrete_fields]
+    for start in range(first, first + count, AT_ONCE):
+        numbers = range(start, min(start + AT_ONCE, first + count))
+        with transaction.atomic(using=LOCAL):
+            model._base_manager.bulk_create(
+                [model(**dict(zip(fields, row(number), strict=True))) for number in numbers], batch_size=1000
+            )
+            log(model, numbers, ADDITION)
+
+
+def update(model: type[Model], count: int, known: bool = True) -> None:
+    """Change three columns of every row. Where they are not `known`, the entries name none."""
+    model._base_manager.update(
+        name="Another name of the same item",
+        amount=F("amount") + 1,
+        changed=START + timedelta(days=1),
+    )
+    log(model, range(1, count + 1), CHANGE, CHANGED if known else None)
+
+
+def delete(model: type[Model], count: int) -> None:
+    model._base_manager.all()._raw_delete(LOCAL)  # type: ignore[attr-defined]
+    log(model, range(1, count + 1), DELETION)
+
+
+def log(model: type[Model], keys: range, action: int, fields: tuple[str, ...] | None = None) -> None:
+    connection = connections[LOCAL]
+    columns = ["content_type_id", "object_id", "action", "date", "fields"]
+    type_id = ContentType.objects.get_for_model(model).pk
+    now: Any = datetime.now(UTC)
+    if not connection.features.supports_timezones:
+        now = now.replace(tzinfo=None)
+    if connection.vendor == "sqlite":
+        now = str(now)
+    names = None if fields is None else ",".join(fields)
+    with transaction.atomic(using=LOCAL):
+        for part in _parts(keys):
+            rows = [(type_id, str(key), action, now, names) for key in part]
+            engine_for(connection).insert(connection, ChangeLog._meta.db_table, columns, rows)
+
+
+def _parts(keys: range) -> Iterator[range]:
+    for start in range(0, len(keys), AT_ONCE):
+        yield keys[start : start + AT_ONCE]

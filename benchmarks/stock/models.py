@@ -1,0 +1,29 @@
+"""The table under test: six columns, about 200 bytes a row."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Row(models.Model):
+    id = models.BigAutoField(primary_key=True)
+    name = models.CharField(max_length=60)
+    note = models.TextField()
+    amount = models.IntegerField()
+    price = models.DecimalField(max_digits=12, decimal_places=2)
+    changed = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+
+class Item(Row):
+    """The same key on both sides."""
+
+    SYNCHRO_IDENTITY = "pk"
+
+
+class Part(Row):
+    """REMOTE hands out keys of its own, which are remembered."""
+
+    SYNCHRO_IDENTITY = "reference"

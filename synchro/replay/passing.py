@@ -1,0 +1,109 @@
+"""
+Pass: rows in which nothing has to be translated go to REMOTE as LOCAL's server spells them.
+
+They never become values. Where REMOTE refuses them, the usual way is taken instead, which knows what to do then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from django.db import DatabaseError, transaction
+from django.db.models import Model
+
+from synchro.keys import Key, key_fields, to_text
+from synchro.registry import Table, generic_keys
+from synchro.replay.columns import is_plain
+from synchro.replay.identify import Identity
+from synchro.replay.link import Link, Side
+from synchro.replay.listeners import hears_saves
+from synchro.replay.natural import has_natural_key
+from synchro.replay.read import Rows
+
+#: A row in the spelling of LOCAL's server, its key first.
+Line = bytes
+
+
+def can_pass(local: Side, remote: Side, model: type[Model]) -> bool:
+    """Whether rows of `model` can go from one side to the other as they are, but for their own keys."""
+    return (
+        local.engine.passes_rows(local.connection, remote.connection)
+        and len(key_fields(model)) == 1
+        and not has_natural_key(model)
+        and not hears_saves(model)
+        and not generic_keys(model)
+        and all(field.remote_field is None and is_plain(field) for field in Table(model).fields)
+        and all(field.has_db_default() for field in Table(model).skipped)
+    )
+
+
+def read(link: Link, rows: Rows, model: type[Model], keys: Collection[Key]) -> None:
+    """Have `rows` know these rows of LOCAL, as lines where they can pass, else as values."""
+    lines = _read_lines(link.local, model, keys) if can_pass(link.local, link.remote, model) else None
+    if lines is None:
+        rows.load(model, keys)
+    else:
+        rows.lines[model] = lines
+
+
+def columns_of(model: type[Model]) -> list[str]:
+    """The columns of a `Line`."""
+    (own,) = key_fields(model)
+    return [own.column, *(field.column for field in Table(model).fields if field is not own)]
+
+
+def _read_lines(side: Side, model: type[Model], keys: Iterable[Key]) -> dict[Key, Line] | None:
+    """LOCAL's rows by key; None where the server spells a key in a way of its own."""
+    wanted = {to_text(model, key).encode(): key for key in keys}
+    encoded = [(key,) for key in wanted.values()]
+    lines = side.engine.dump(side.connection, model._meta.db_table, columns_of(model), encoded)
+    try:
+        return {wanted[key]: line for key, line in lines}
+    except KeyError:
+        return None
+
+
+def write_lines(
+    side: Side,
+    model: type[Model],
+    lines: Mapping[Key, Line],
+    identities: Mapping[Key, Identity],
+    new: Sequence[Key],
+    old: Mapping[Key, frozenset[str] | None],
+) -> bool:
+    """Write these rows to REMOTE; False where it refuses them, and then nothing is written."""
+    table, columns = model._meta.db_table, columns_of(model)
+    try:
+        with transaction.atomic(using=side.alias):
+            if new:
+                several = _with_their_keys(lines, identities, new)
+                side.engine.insert_dumped(side.connection, table, columns, several)
+            for names, keys in _by_names(old).items():
+                values = _columns_named(model, names)
+                if values:
+                    several = _with_their_keys(lines, identities, keys)
+                    side.engine.update_dumped(side.connection, table, columns, values, several)
+    except DatabaseError:
+        return False
+    return True
+
+
+def _with_their_keys(
+    lines: Mapping[Key, Line], identities: Mapping[Key, Identity], keys: Collection[Key]
+) -> list[Line]:
+    if all(identities[key].remote == key for key in keys):
+        return [lines[key] for key in keys]
+    # Keys that differ were handed out by REMOTE, so they are integers.
+    return [b"%d\t%b" % (identities[key].remote or 0, lines[key].partition(b"\t")[2]) for key in keys]
+
+
+def _by_names(old: Mapping[Key, frozenset[str] | None]) -> dict[frozenset[str] | None, list[Key]]:
+    found: dict[frozenset[str] | None, list[Key]] = {}
+    for key, names in old.items():
+        found.setdefault(names, []).append(key)
+    return found
+
+
+def _columns_named(model: type[Model], names: frozenset[str] | None) -> list[str]:
+    fields = [field for field in Table(model).fields if field not in key_fields(model)]
+    return [field.column for field in fields if names is None or field.name in names]
