@@ -168,7 +168,9 @@ def _people_are_watched(settings: Any) -> None:
 @pytest.mark.usefixtures("_people_are_watched")
 def test_reset_forgets_what_was_logged_and_names_the_database_anew() -> None:
     club = Club.objects.create(name="chess")
-    old = Node.objects.create(highest=7, holes="[1]", batch=3, forgotten=1, pruned=1)
+    old = Node.objects.update_or_create(
+        pk=1, defaults={"highest": 7, "holes": "[1]", "batch": 3, "forgotten": 1, "pruned": 1}
+    )[0]
     peer = Peer.objects.create(uuid=ByUuid().pk)
     Batch.objects.create(number=1, ranges="1", size=1)
     Checkpoint.objects.create(peer=peer, batch=1)
@@ -212,7 +214,7 @@ def test_reset_reads_no_entry_into_memory(django_assert_num_queries: Any) -> Non
 
 @pytest.mark.usefixtures("_people_are_watched")
 def test_reset_notes_how_far_automatic_keys_are_the_same() -> None:
-    node = Node.objects.create()
+    node = Node.objects.get_or_create(pk=1)[0]
     club = Club.objects.create(name="chess")
     Club.objects.create(name="rowing").delete()
     Person.objects.create(name="Ann")
