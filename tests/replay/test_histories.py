@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Model
 from django.db.models.signals import post_save
