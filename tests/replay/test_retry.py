@@ -20,7 +20,7 @@ from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count
 from tests.replay.test_connections import at_step, cut
 from tests.replay.writers import in_thread
-from tests.shop.models import Country, Customer, Order
+from tests.shop.models import Artist, Country, Customer, Order
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
 
@@ -57,12 +57,12 @@ def test_run_goes_on_after_a_connection_was_cut(alias: str, step: str) -> None:
 
 
 def wait_until_locked(key: object) -> None:
-    """Until the run holds the row of the customer with this key."""
+    """Until the run holds the row of the artist with this key."""
     deadline = time.monotonic() + 30
     with closing(connections[REMOTE].copy()) as other, other.cursor() as cursor:
         while time.monotonic() < deadline:
             try:
-                cursor.execute("SELECT id FROM shop_customer WHERE id = %s FOR UPDATE NOWAIT", [key])
+                cursor.execute("SELECT id FROM shop_artist WHERE id = %s FOR UPDATE NOWAIT", [key])
             except DatabaseError:
                 return
     raise AssertionError("the run never came to the row")
@@ -70,14 +70,14 @@ def wait_until_locked(key: object) -> None:
 
 @has_server
 def test_run_goes_on_after_a_real_deadlock() -> None:
-    """REMOTE's own writer holds one row and wants another, which the run holds; the run wants the first."""
+    """REMOTE's own writer holds one row and wants another, which the run holds: artists come first."""
     for code in ("DE", "PL"):
         Country.objects.create(code=code, name="old")
-    vimes = Customer.objects.create(name="Vimes")
+    joni = Artist.objects.create(name="Joan")
     call_synchronize()
-    key = remote(Customer).pk
-    vimes.cash = 5
-    vimes.save()
+    key = remote(Artist).pk
+    joni.name = "Joni"
+    joni.save()
     Country.objects.create(code="FR", name="new")
     took_one = threading.Event()
 
@@ -87,7 +87,7 @@ def test_run_goes_on_after_a_real_deadlock() -> None:
                 Country.objects.using(REMOTE).create(code="FR", name="theirs")
                 took_one.set()
                 wait_until_locked(key)
-                Customer.objects.using(REMOTE).filter(pk=key).update(name="theirs")
+                Artist.objects.using(REMOTE).filter(pk=key).update(name="theirs")
         except DatabaseError:
             pass  # the server chose this one to give way
 
@@ -97,7 +97,7 @@ def test_run_goes_on_after_a_real_deadlock() -> None:
         call_synchronize()
         writer.result(60)
 
-    assert remote(Customer).cash == 5
+    assert remote(Artist).name == "Joni"
     assert Country.objects.using(REMOTE).filter(code="FR").count() == 1
 
 
