@@ -8,6 +8,7 @@ The office and the main server: a whole project, kept the same in two databases.
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -33,6 +34,7 @@ def walk() -> None:
 
     say("Both sides work: the office first, the main server later")
     edit()
+    let_another_program_write()
     on_the_main_server("edit")
 
     say("The office synchronizes to the main server")
@@ -43,6 +45,7 @@ def walk() -> None:
 
     say("Now look at it")
     print(f"  {sys.executable} {HERE / 'manage.py'} runserver")
+    print("  http://127.0.0.1:8000/            orders, with ids such as ord_8M0kX in their addresses")
     print("  http://127.0.0.1:8000/admin/      the data, user demo, password demo")
     print("  http://127.0.0.1:8000/synchro/    the page with the button")
     print("  With EXAMPLE_SIDE=main before the command it is the main server.")
@@ -59,6 +62,7 @@ def create_databases() -> None:
             left.unlink()
     for alias in ("default", "remote"):
         call_command("migrate", database=alias, verbosity=0)
+        call_command("synchro_install_triggers", database=alias, verbosity=0, stdout=io.StringIO())
         User.objects.db_manager(alias).create_superuser("demo", password="demo")
 
 
@@ -89,6 +93,19 @@ def edit() -> None:
     with transaction.atomic():
         edits.work_in_the_office() if settings.SIDE == "office" else edits.work_on_the_main_server()
     print(f"  {settings.SIDE}: {ChangeLog.objects.count() - before} changes captured")
+
+
+def let_another_program_write() -> None:
+    from django.conf import settings
+    from django.db import connection
+
+    from desk.edits import another_program
+    from synchro.models import ChangeLog
+
+    before = ChangeLog.objects.count()
+    connection.close()
+    another_program(settings.DATABASES["default"]["NAME"])
+    print(f"  another program, with SQLite alone: {ChangeLog.objects.count() - before} changes captured")
 
 
 def synchronize() -> None:

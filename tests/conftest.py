@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
+HERE = Path(__file__).parent
+#: What is about both databases at once, and so runs on pairs of two kinds too.
+ABOUT_PAIRS = ("replay", "test_pair.py")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What has nothing to do with an engine need not run on each of them."""
-    if os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite") == "sqlite-sqlite":
-        return
-    once = [item for item in items if item.get_closest_marker("once")]
-    if once:
-        config.hook.pytest_deselected(items=once)
-        items[:] = [item for item in items if not item.get_closest_marker("once")]
+    """What has nothing to do with an engine runs once; what is about one database, where both are of one kind."""
+    pair = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite")
+    local, _, remote = pair.partition("-")
+    left_out = [
+        item
+        for item in items
+        if (pair != "sqlite-sqlite" and item.get_closest_marker("once"))
+        or (local != remote and item.path.relative_to(HERE).parts[0] not in ABOUT_PAIRS)
+    ]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]

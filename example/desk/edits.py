@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from desk.models import Branch, Note
+import subprocess
+import sys
+from pathlib import Path
+
+from django.db.models import F
+
+from desk.models import Branch, Note, Order
 from world.models import Country, Language, Subdivision
 
 
@@ -20,9 +26,10 @@ def open_branches() -> None:
 
 
 def work_in_the_office() -> None:
-    for branch in Branch.objects.order_by("pk")[:50]:
-        branch.staff += 1
-        branch.save()
+    hired = Branch.objects.order_by("pk").values("pk")[:50]
+    Branch.objects.filter(pk__in=list(hired.values_list("pk", flat=True))).update(staff=F("staff") + 1)
+    for branch in Branch.objects.order_by("pk")[:20]:
+        Order.objects.create(branch=branch, what="Paper, taken in the office")
     for branch in Branch.objects.filter(name__startswith="Branch G"):
         Note.objects.filter(text__contains=branch.place.name).delete()
         branch.delete()
@@ -42,8 +49,16 @@ def work_on_the_main_server() -> None:
         name="Branch of the main server", place=Subdivision.objects.get(code="PL-14")
     )
     branch.languages.add(Language.objects.get(code="pol"))
+    Order.objects.create(branch=branch, what="Ink, taken on the main server")
     Note.objects.create(target=branch, text="Written on the main server")
     _rename("PL", "Poland, as the main server says")
+
+
+def another_program(database: Path) -> None:
+    """A process that has SQLite and nothing else: no Django, no synchro."""
+    statement = "UPDATE desk_branch SET name = name || ' (renovated)' WHERE name LIKE 'Branch S%'"
+    program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute(sys.argv[2]); c.commit()"
+    subprocess.run([sys.executable, "-I", "-c", program, str(database), statement], check=True)
 
 
 def _rename(code: str, name: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
+from django.urls import reverse
 
+from django_spicy_id import SpicyBigAutoField
 from world.models import Language, Subdivision
 
 
@@ -20,6 +22,20 @@ class Branch(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Order(models.Model):
+    """Taken on either side at any time, so its id is drawn at random, and the same in both databases."""
+
+    id = SpicyBigAutoField("ord", randomize=True, primary_key=True)
+    branch = models.ForeignKey(Branch, models.CASCADE)
+    what = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.what}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("order", args=[self.id])
 
 
 class Note(models.Model):

@@ -44,11 +44,14 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "dbsettings",
     "synchro",
+    "django_spicy_id",
     "world",
     "desk",
 ]
 SYNCHRO_REMOTE = "remote"
 SYNCHRO_MODELS = ["world", "desk"]
+# Whatever writes is captured: QuerySet.update and programs that know nothing of Django too.
+SYNCHRO_CAPTURE = "triggers"
 
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

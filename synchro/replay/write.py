@@ -18,7 +18,7 @@ from django.db.models import DO_NOTHING, Model, ProtectedError, QuerySet, Restri
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Refused
-from synchro.keys import AnyField, Key, is_automatic, key_fields, to_text
+from synchro.keys import AnyField, Key, is_automatic, key_fields, normalize, to_text
 from synchro.registry import Table, generic_keys
 from synchro.replay.blame import blame
 from synchro.replay.coalesce import same_key_parents
@@ -41,6 +41,9 @@ from synchro.replay.parents import generic_places, generic_targets, generic_valu
 from synchro.replay.passing import write_lines
 from synchro.replay.read import Rows, as_key, as_values, select
 from synchro.replay.resolve import Plan
+
+#: An automatic key that no database hands out.
+NOWHERE = 0
 
 
 @dataclass
@@ -88,8 +91,8 @@ class Writer:
         self._highest: dict[type[Model], int] = {}
         #: Objects whose rows had to give way before their deletion was due.
         self._parked: dict[type[Model], dict[Key, Model]] = {}
-        #: References to nowhere that are written as LOCAL has them.
-        self._verbatim: set[tuple[type[Model], Key, tuple[AnyField, ...]]] = set()
+        #: What new rows got for references to nowhere.
+        self._verbatim: dict[tuple[type[Model], Key, tuple[AnyField, ...]], Any] = {}
         #: What rows of other models may point at, of rows that were written anew or deleted.
         self._uprooted: dict[type[Model], dict[AnyField, set[Any]]] = {}
         #: Whether anybody listens to what is written.
@@ -259,7 +262,8 @@ class Writer:
                 )
             elif self._points_nowhere(target, wanted):
                 fields = tuple(Table(model).fields[place] for place in places)
-                self._dangling(model, key, fields, target, wanted)
+                if self._dangling(model, key, fields, target, wanted) == NOWHERE:
+                    rows[key][places[1]] = normalize(column, NOWHERE)
             else:
                 unsettled.add(key)
 
@@ -274,11 +278,11 @@ class Writer:
         What REMOTE gets for a reference to a row that LOCAL does not have, which only LOCAL's own key can tell.
 
         A row that REMOTE has keeps what it points at there. A new one gets LOCAL's value, unless that is another
-        object on REMOTE.
+        object on REMOTE: then it is refused, or leads nowhere there too, if it is generic, as those often do.
         """
         planned, names = self._plan.puts[model], {f.name for f in fields}
         if (model, key, fields) in self._verbatim:
-            return value
+            return self._verbatim[model, key, fields]
         if self._identities.of(model, key).exists:
             written = planned[key]
             every = frozenset(f.name for f in Table(model).fields)
@@ -297,8 +301,9 @@ class Writer:
             )
             if len(fields) == 1:
                 raise Refused(text % names_of + " " + _("The batch was rolled back; mend the row on LOCAL."))
-            self._link.warn(text % names_of)  # a generic reference may well point nowhere
-        self._verbatim.add((model, key, fields))
+            self._link.warn(text % names_of + " " + _("It points nowhere there."))
+            value = NOWHERE
+        self._verbatim[model, key, fields] = value
         return value
 
     def _set_own_keys(

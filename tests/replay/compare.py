@@ -171,7 +171,7 @@ class Comparison:
         known = ContentType.objects.db_manager(LOCAL).get_for_id(key)
         return ContentType.objects.db_manager(REMOTE).get_by_natural_key(*known.natural_key()).pk
 
-    def _generic(self, relation: GenericForeignKey, row: Row) -> Any:
+    def _generic(self, relation: GenericForeignKey, row: Row, there: Any) -> Any:
         """The value that the object id of a generic foreign key must have on REMOTE."""
         model_meta = relation.model._meta
         kind_name = model_meta.get_field(relation.ct_field).attname  # type: ignore[union-attr]
@@ -181,8 +181,9 @@ class Comparison:
         model = ContentType.objects.db_manager(LOCAL).get_for_id(kind).model_class()
         assert model is not None
         key = model._meta.pk.to_python(value)  # type: ignore[union-attr]
-        if key not in self.read(model, LOCAL):
-            return value  # points nowhere: nothing to translate
+        if key not in self.read(model, LOCAL):  # points nowhere: it may do so by another key
+            leads_somewhere = model._meta.pk.to_python(there) in self.read(model, REMOTE)  # type: ignore[union-attr]
+            return "nowhere" if leads_somewhere else there
         missing = f"the counterpart of {model._meta.label} {key}"
         other = self.remote_keys(model).get(key, missing)
         return type(value)(other) if other is not missing else other
@@ -208,7 +209,7 @@ class Comparison:
         expected = {field.attname: self.translate(field, local[field.attname]) for field in _compared(model)}
         for relation in model._meta.private_fields:
             if isinstance(relation, GenericForeignKey) and relation.fk_field in expected:
-                expected[relation.fk_field] = self._generic(relation, local)
+                expected[relation.fk_field] = self._generic(relation, local, remote[relation.fk_field])
         return [
             f"{model._meta.label} {key!r}: {name} should be {value!r:.200} and is {remote[name]!r:.200}"
             for name, value in expected.items()
