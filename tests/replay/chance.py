@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 #: The same examples each time. For whoever looks for more: SYNCHRO_TEST_EXAMPLES=1000 takes others. With
 #: SYNCHRO_TEST_SHRINK=1 the shortest example that fails is looked for, which takes minutes.
-EXAMPLES = int(os.environ.get("SYNCHRO_TEST_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("SYNCHRO_TEST_EXAMPLES", "6"))
 _ASKED = "SYNCHRO_TEST_SHRINK" in os.environ
 PHASES = [phase for phase in Phase if _ASKED or phase not in (Phase.shrink, Phase.explain)]
 
