@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
 
-import psycopg
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -192,6 +191,8 @@ class PostgreSQL(Engine):
             return bool(cursor.fetchone()[0] == "read committed")
 
     def is_passing(self, error: BaseException) -> bool:
+        import psycopg  # here, since who has no PostgreSQL need not have it
+
         cause = error.__cause__ if isinstance(error, Error) else error
         if not isinstance(cause, psycopg.Error):
             return False
