@@ -120,7 +120,19 @@ def test_value_arrives_as_it_is_or_is_refused(name: str, value: Any) -> None:
             .exclude(**{f"{name}__isnull": True})
             .values_list(name, flat=True)
         )
-        assert there == here or repr(there) == repr(here)
+        assert there == here or repr(there) == repr(here) or is_the_same_float(here, there)
+
+
+def is_the_same_float(here: Any, there: Any) -> bool:
+    """
+    Whether LOCAL's JSON holds nothing but floating-point numbers, as MySQL does of long ones, and REMOTE's are those.
+
+    PostgreSQL writes such a number without its exponent, and Python then reads a whole number.
+    """
+    if not isinstance(here, dict):
+        return False
+    floats_here, floats_there = (json.loads(json.dumps(one), parse_int=float) for one in (here, there))
+    return repr(floats_here) == repr(here) and bool(floats_there == floats_here)
 
 
 def test_server_that_would_cut_values_short_is_told_not_to() -> None:
