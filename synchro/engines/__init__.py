@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.engines.base import Engine
+from synchro.engines.base import Convert, Engine, Unfit
 from synchro.engines.mysql import MariaDB, MySQL
 from synchro.engines.postgresql import PostgreSQL
 from synchro.engines.sqlite import SQLite
 from synchro.exceptions import NotReady
 
-__all__ = ["Engine", "engine_for"]
+__all__ = ["Convert", "Engine", "Unfit", "engine_for"]
 
 _sqlite, _postgresql, _mysql, _mariadb = SQLite(), PostgreSQL(), MySQL(), MariaDB()
 

@@ -8,7 +8,7 @@ sequences of values as the driver takes them, in the order of the columns named 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from itertools import chain
@@ -16,10 +16,17 @@ from typing import Any, TypeAlias
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from synchro.keys import AnyField
+
 Row: TypeAlias = Sequence[Any]
+Convert: TypeAlias = Callable[[Any], Any]
 
 #: How the name of a transaction begins that was prepared for a commit in two phases: it outlives its connection.
 PREPARED = "prepared "
+
+
+class Unfit(ValueError):
+    """A value that the database would change without a word. The text names no value."""
 
 
 def chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
@@ -41,6 +48,17 @@ class Engine(ABC):
     lock_clause: str = ""
     #: How many values one statement may bind.
     max_values: int = 30_000
+    #: The highest number that any column of whole numbers can hold.
+    highest_integer: int = 2**64 - 1
+
+    # -- values -------------------------------------------------------------------------------------------------
+
+    def encoder(self, field: AnyField) -> Convert | None:
+        """
+        What the driver takes for a value of this field of Django's own, where Django's backend would let the
+        database change it without a word: that raises `Unfit`. None where the backend is right.
+        """
+        return None
 
     # -- rows ---------------------------------------------------------------------------------------------------
 
@@ -102,7 +120,6 @@ class Engine(ABC):
         sql = f"INSERT INTO {quoted(connection, table)} ({names}) VALUES {', '.join([one] * len(rows))}"
         return sql, list(chain.from_iterable(rows))
 
-    @abstractmethod
     def insert_returning(
         self,
         connection: BaseDatabaseWrapper,
@@ -112,6 +129,11 @@ class Engine(ABC):
         key: str,
     ) -> list[int]:
         """Insert `rows`, which lack the automatic `key`, and return the keys that they were given, in order."""
+        keys = self.reserve_keys(connection, table, key, len(rows), above=0)
+        self.insert(
+            connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)]
+        )
+        return keys
 
     @abstractmethod
     def update(

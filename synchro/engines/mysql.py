@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
+from math import isinf, isnan
 from typing import Any
 from uuid import uuid4
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.translation import gettext as _
 
-from synchro.engines.base import PREPARED, Engine, Row, chunks
+from synchro.engines.base import PREPARED, Convert, Engine, Row, Unfit, chunks
 from synchro.engines.capture import SessionSwitch
+from synchro.keys import AnyField
 
 INCOMING = "synchro_incoming"
+
+LONG_NUMBER = re.compile(r"\d{19}")
 
 #: A lock that was not granted, a deadlock, a row that changed meanwhile; too many connections, a server that is shut
 #: down, a connection that it has ended; a server that cannot be reached, has gone away, or is lost in a query. (0 is
@@ -28,9 +35,19 @@ ATTEMPTS, RENEWED_AFTER = 5, 0.11
 
 
 class MySQL(Engine):
+    #: Whether long whole numbers in JSON become floats.
+    rounds_json = True
     defers_foreign_keys = False
     reserves_keys = False
     lock_clause = " FOR UPDATE"
+
+    def encoder(self, field: AnyField) -> Convert | None:
+        match field.get_internal_type():
+            case "FloatField":
+                return _finite
+            case "JSONField" if self.rounds_json:
+                return _json
+        return None
 
     def insert_returning(
         self,
@@ -190,6 +207,7 @@ class MySQL(Engine):
 
 
 class MariaDB(MySQL):
+    rounds_json = False
     isolation_variable = "tx_isolation"  # transaction_isolation is a variable from MariaDB 11.1 on
 
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
@@ -234,3 +252,21 @@ class MariaDB(MySQL):
     def still_open(self, then: frozenset[str], now: frozenset[str]) -> frozenset[str]:
         at_work = {name for name in then if name.isdigit()}
         return super().still_open(then, now) | {name for name in now if name.split("/")[0] in at_work}
+
+
+def _finite(value: float) -> float:
+    if isnan(value) or isinf(value):
+        raise Unfit(_("REMOTE holds finite numbers only"))
+    return value
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, str) and LONG_NUMBER.search(value):
+        json.loads(value, parse_int=_int_in_json)
+    return value
+
+
+def _int_in_json(text: str) -> None:
+    number = int(text)
+    if not -(2**63) <= number < 2**64 and (len(text) > 309 or int(float(number)) != number):
+        raise Unfit(_("MySQL holds no whole number of so many digits in JSON"))

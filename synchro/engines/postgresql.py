@@ -51,20 +51,6 @@ class PostgreSQL(Engine):
             for row in rows:
                 copy.write_row(row)
 
-    def insert_returning(
-        self,
-        connection: BaseDatabaseWrapper,
-        table: str,
-        columns: Sequence[str],
-        rows: Sequence[Row],
-        key: str,
-    ) -> list[int]:
-        keys = self.reserve_keys(connection, table, key, len(rows), above=0)
-        self.insert(
-            connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)]
-        )
-        return keys
-
     def update(
         self,
         connection: BaseDatabaseWrapper,

@@ -7,23 +7,42 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
 from hashlib import blake2b
 from itertools import chain
+from math import isnan
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import format_number
+from django.utils.translation import gettext as _
 
-from synchro.engines.base import Engine, Row, quoted
+from synchro.engines.base import Convert, Engine, Row, Unfit, quoted
 from synchro.engines.capture import StatementSwitch
+from synchro.keys import AnyField
 
 _memory_locks: dict[str, threading.Lock] = {}
+
+
+#: What SQLite keeps of a decimal, which it stores as a float.
+DIGITS = 15
 
 
 class SQLite(Engine):
     defers_foreign_keys = True
     reserves_keys = True
+    highest_integer = 2**63 - 1
+
+    def encoder(self, field: AnyField) -> Convert | None:
+        match field.get_internal_type():
+            case "FloatField":
+                return _number
+            case "DecimalField" if field.max_digits is None or field.max_digits > DIGITS:
+                return partial(_decimal, digits=field.max_digits, places=field.decimal_places)
+        return None
 
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
@@ -40,20 +59,6 @@ class SQLite(Engine):
         sql, _ = self.insert_sql(connection, table, columns, [[None] * len(columns)])
         with connection.cursor() as cursor:
             cursor.executemany(sql, rows)
-
-    def insert_returning(
-        self,
-        connection: BaseDatabaseWrapper,
-        table: str,
-        columns: Sequence[str],
-        rows: Sequence[Row],
-        key: str,
-    ) -> list[int]:
-        keys = self.reserve_keys(connection, table, key, len(rows), above=0)
-        self.insert(
-            connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)]
-        )
-        return keys
 
     def update(
         self,
@@ -129,6 +134,18 @@ class SQLite(Engine):
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
         # Ids come and go with the one write lock: what is not visible was rolled back.
         return frozenset()
+
+
+def _number(value: float) -> float:
+    if isnan(value):
+        raise Unfit(_("REMOTE holds NULL in place of what is no number"))
+    return value
+
+
+def _decimal(value: Decimal, digits: int | None, places: int | None) -> Any:
+    if not value.is_finite() or len(value.normalize().as_tuple().digits) > DIGITS:
+        raise Unfit(_("SQLite holds no more than 15 digits of a decimal"))
+    return format_number(value, digits, places)
 
 
 def _exclusive(guard: sqlite3.Connection) -> bool:

@@ -15,10 +15,11 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 from django.db.models import JSONField, Model
 from django.utils.translation import gettext as _
 
+from synchro.engines import Unfit
 from synchro.exceptions import Refused, SynchroError
 from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.registry import Table
-from synchro.replay.columns import Codec, Unfit
+from synchro.replay.columns import Codec
 from synchro.replay.link import Link, Side
 
 
@@ -113,9 +114,8 @@ class _Table:
                 low, high = connection.ops.integer_field_range(kind)
             except KeyError:
                 return None
-            low, high = max(low or -(2**63), -(2**63)), min(high or 2**64 - 1, 2**64 - 1)
-            if connection.vendor == "sqlite":
-                high = min(high, 2**63 - 1)
+            highest = self._side.engine.highest_integer
+            low, high = max(low or -(2**63), -(2**63)), min(high or highest, highest)
             if not low <= encoded <= high:
                 return _("the value is out of range")
         return None

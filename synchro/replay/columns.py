@@ -9,26 +9,20 @@ type of their own are asked to convert.
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import cache, partial
-from math import isinf, isnan
-from typing import Any, TypeAlias
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import format_number
 from django.db.models import Field, JSONField, Model, Value
 from django.db.models.expressions import Col
 from django.utils.translation import gettext as _
 
+from synchro.engines import Convert, Unfit, engine_for
 from synchro.keys import INTEGERS, AnyField, column_field
-
-Convert: TypeAlias = Callable[[Any], Any]
 
 TEXTS = frozenset(("CharField", "TextField", "SlugField", "FileField", "FilePathField"))
 KNOWN = (
@@ -48,15 +42,6 @@ KNOWN = (
         "UUIDField",
     }
 )
-
-
-#: What SQLite keeps of a decimal, which it stores as a float.
-SQLITE_DIGITS = 15
-LONG_NUMBER = re.compile(r"\d{19}")
-
-
-class Unfit(ValueError):
-    """A value that REMOTE would change without a word. The text names no value."""
 
 
 class Codec:
@@ -122,20 +107,19 @@ def encoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
     target = column_field(field)
     if not is_plain(field):
         return partial(target.get_db_prep_save, connection=connection)
+    own = engine_for(connection).encoder(target)
+    if own is not None:
+        return own
     ops, features = connection.ops, connection.features
     match target.get_internal_type():
         case "DateField":
             return ops.adapt_datefield_value
         case "DateTimeField":
             return _moment(connection)
-        case "FloatField":
-            return {"mysql": _finite, "sqlite": _number}.get(connection.vendor)
         case "TimeField":
             return ops.adapt_timefield_value
         case "DecimalField":
             digits, places = target.max_digits, target.decimal_places
-            if connection.vendor == "sqlite" and (digits is None or digits > SQLITE_DIGITS):
-                return partial(_decimal_for_sqlite, digits=digits, places=places)
             return lambda value: ops.adapt_decimalfield_value(value, digits, places)
         case "DurationField":
             return None if features.has_native_duration_field else _microseconds
@@ -145,9 +129,6 @@ def encoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
             return connection.Database.Binary  # type: ignore[attr-defined,no-any-return]
         case "GenericIPAddressField":
             return ops.adapt_ipaddressfield_value
-        case "JSONField":
-            if connection.vendor == "mysql" and not connection.mysql_is_mariadb:  # type: ignore[attr-defined]
-                return _json_for_mysql
     return None
 
 
@@ -171,36 +152,6 @@ def _moment(connection: BaseDatabaseWrapper) -> Convert:
         return adapt(value)
 
     return convert
-
-
-def _finite(value: float) -> float:
-    if isnan(value) or isinf(value):
-        raise Unfit(_("REMOTE holds finite numbers only"))
-    return value
-
-
-def _number(value: float) -> float:
-    if isnan(value):
-        raise Unfit(_("REMOTE holds NULL in place of what is no number"))
-    return value
-
-
-def _decimal_for_sqlite(value: Decimal, digits: int | None, places: int | None) -> Any:
-    if not value.is_finite() or len(value.normalize().as_tuple().digits) > SQLITE_DIGITS:
-        raise Unfit(_("SQLite holds no more than 15 digits of a decimal"))
-    return format_number(value, digits, places)
-
-
-def _json_for_mysql(value: Any) -> Any:
-    if isinstance(value, str) and LONG_NUMBER.search(value):
-        json.loads(value, parse_int=_int_for_mysql)
-    return value
-
-
-def _int_for_mysql(text: str) -> None:
-    number = int(text)
-    if not -(2**63) <= number < 2**64 and (len(text) > 309 or int(float(number)) != number):
-        raise Unfit(_("MySQL holds no whole number of so many digits in JSON"))
 
 
 def _microseconds(value: timedelta) -> int:

@@ -1,0 +1,42 @@
+"""Group: the rows of one model that are written together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Model
+
+from synchro.keys import AnyField, Key
+
+
+@dataclass
+class Group:
+    """The rows of one model that are written together, as REMOTE will have them, in the order of `fields`."""
+
+    model: type[Model]
+    fields: tuple[AnyField, ...]
+    #: By LOCAL's key.
+    rows: dict[Key, list[Any]]
+    #: Keys of the rows that REMOTE lacks, and for the others the names of the fields to write; None for all.
+    new: list[Key]
+    old: dict[Key, frozenset[str] | None]
+    #: Rows in which a foreign key waits for a row that REMOTE has not got a key for yet.
+    unsettled: set[Key]
+
+    def only(self, keys: Collection[Key]) -> Group:
+        """The part of the group with these keys; rows are shared."""
+        return Group(
+            self.model,
+            self.fields,
+            {key: row for key, row in self.rows.items() if key in keys},
+            [key for key in self.new if key in keys],
+            {key: names for key, names in self.old.items() if key in keys},
+            {key for key in self.unsettled if key in keys},
+        )
+
+    def is_written(self, key: Key, field: AnyField) -> bool:
+        """Whether the column is to be written in this row, which REMOTE has."""
+        names = self.old[key]
+        return names is None or field.name in names

@@ -1,0 +1,89 @@
+"""Objects: one save() for each, where somebody listens."""
+
+from __future__ import annotations
+
+from django.db import IntegrityError, transaction
+from django.db.models import Model, QuerySet
+
+from synchro.exceptions import Refused
+from synchro.keys import Key, key_fields
+from synchro.replay.blame import blame
+from synchro.replay.columns import to_attribute
+from synchro.replay.group import Group
+from synchro.replay.identify import Identities, keeps_references
+from synchro.replay.link import Link
+from synchro.replay.read import as_values
+from synchro.replay.statements import Statements
+from synchro.replay.swaps import Swaps
+
+
+class Objects:
+    def __init__(self, link: Link, identities: Identities, statements: Statements, swaps: Swaps) -> None:
+        self._link, self._identities, self._statements, self._swaps = link, identities, statements, swaps
+        self._connection, self._alias = link.remote.connection, link.remote.alias
+
+    def save(self, group: Group) -> None:
+        """Save each object of the group, first those that REMOTE has."""
+        try:
+            with transaction.atomic(using=self._alias):
+                self._save_each(group)
+        except Refused as error:
+            if not isinstance(error.__cause__, IntegrityError) or not group.old:
+                raise
+            # Perhaps they only stand in each other's way: put what is there in order first, then tell the listeners.
+            changed = group.only(group.old)
+            self._swaps.write(changed, error.__cause__)
+            self._save_each(group)
+
+    def _save_each(self, group: Group) -> None:
+        for key in [*group.old, *group.new]:
+            try:
+                with transaction.atomic(using=self._alias), self._statements.unchecked(group):
+                    self._save(group, key)
+            except Exception as error:
+                raise blame(self._link, group.model, {key: group.rows[key]}, error) from error
+
+    def _save(self, group: Group, key: Key) -> None:
+        identity = self._identities.of(group.model, key)
+        instance = self._instance(group, key)
+        is_new = key in group.new
+        for f, value in zip(group.fields, group.rows[key], strict=True):
+            if is_new or group.is_written(key, f):
+                setattr(instance, f.attname, to_attribute(f, value, self._connection))
+        instance.save(using=self._alias)
+        if is_new and instance._state.adding:  # a method of the model's own did not save it
+            self._statements.insert(group.only([key]))
+        elif is_new and identity.remote is None:
+            remote = key_fields(group.model)[0].get_prep_value(instance.pk)
+            self._statements.learn_keys(group.only([key]), [remote])
+        elif is_new and not keeps_references(group.model):
+            self._statements.note_explicit(group.only([key]))
+
+    def _instance(self, group: Group, key: Key) -> Model:
+        """REMOTE's object as it is now, which another's receivers may have changed a moment ago, or a new one."""
+        model, identity = group.model, self._identities.of(group.model, key)
+        if key in group.new:
+            instance = self._child_of_existing(group, key) or model()
+            instance._state.db = self._alias
+            return instance
+        own = key_fields(model)
+        values = zip(own, as_values(identity.remote), strict=True)
+        lookup = {f.attname: to_attribute(f, v, self._connection) for f, v in values}
+        rows: QuerySet[Model] = QuerySet(model, using=self._alias)  # no manager, not even the base, hides any
+        return rows.get(**lookup)
+
+    def _child_of_existing(self, group: Group, key: Key) -> Model | None:
+        """A new row of a child in multi-table inheritance: the parents' rows are there and are left alone."""
+        parents = [parent for parent, link in group.model._meta.parents.items() if link is not None]
+        if not parents:
+            return None
+        instance = group.model()
+        for parent, link in group.model._meta.parents.items():
+            if link is None:
+                continue
+            value = group.rows[key][group.fields.index(link)]
+            rows: QuerySet[Model] = QuerySet(parent, using=self._alias)
+            found = rows.get(pk=to_attribute(link, value, self._connection))
+            for f in parent._meta.concrete_fields:
+                setattr(instance, f.attname, getattr(found, f.attname))
+        return instance

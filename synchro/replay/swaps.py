@@ -1,0 +1,122 @@
+"""
+Swaps: rows that hand unique values to each other cannot be written one after the other.
+
+So all of them go, and those that are to be deleted anyway, before all of them come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Model
+
+from synchro.keys import AnyField, Key, key_fields
+from synchro.replay.blame import blame
+from synchro.replay.columns import Codec
+from synchro.replay.delete import delete_rows, is_done_by_the_database, park, pointing_at, refuse_dangling
+from synchro.replay.entangled import Entangled, holders
+from synchro.replay.group import Group
+from synchro.replay.identify import Identities
+from synchro.replay.link import Link
+from synchro.replay.read import as_key, as_values, select
+from synchro.replay.resolve import Plan
+from synchro.replay.statements import Statements
+
+
+class Swaps:
+    def __init__(self, link: Link, plan: Plan, identities: Identities, statements: Statements) -> None:
+        self._link, self._plan, self._identities, self._statements = link, plan, identities, statements
+        self._connection, self._engine = link.remote.connection, link.remote.engine
+        #: Objects whose rows had to give way before their deletion was due.
+        self._parked: dict[type[Model], dict[Key, Model]] = {}
+        #: What rows of other models may point at, of rows that were written anew or deleted.
+        self._uprooted: dict[type[Model], dict[AnyField, set[Any]]] = {}
+
+    def parked(self, model: type[Model]) -> dict[Key, Model]:
+        """Objects whose rows had to give way before their deletion was due."""
+        return self._parked.get(model, {})
+
+    def write(self, group: Group, error: IntegrityError) -> None:
+        """Write the rows, after `error` came when they were written as they are."""
+        going = [self._identities.of(group.model, key).remote for key in group.old]
+        early = list(self._plan.removals.get(group.model, {}))
+        going += early
+        self._take_along(group, going)
+        if not going or _is_cascaded_by_the_database(group.model):
+            raise blame(self._link, group.model, group.rows, error) from error
+        try:
+            with (
+                transaction.atomic(using=self._link.remote.alias),
+                self._engine.without_foreign_key_checks(self._connection),
+            ):
+                self.uproot(group.model, going)
+                self._parked[group.model] = park(self._link, group.model, early)
+                kept = self._whole_rows(group)
+                delete_rows(self._link, group.model, going)
+                self._statements.insert(group)
+                self._engine.insert(
+                    self._connection, group.model._meta.db_table, _stored_columns(group.model), kept
+                )
+        except IntegrityError as second:
+            raise blame(self._link, group.model, group.rows, second) from second
+
+    def uproot(self, model: type[Model], going: Collection[Key]) -> None:
+        """Remember what other rows may point at in these rows of REMOTE."""
+        own = key_fields(model)
+        targets = {column.target_field for column, _rule in pointing_at(model)}
+        values = [as_values(key) for key in going]
+        for target in targets:
+            found = select(self._link.remote, model, [target], own, values)
+            self._uprooted.setdefault(model, {}).setdefault(target, set()).update(value for (value,) in found)
+
+    def refuse_dangling(self) -> None:
+        """Where another row of REMOTE points at a value that is gone for good, the batch is refused."""
+        for model, values in self._uprooted.items():
+            refuse_dangling(self._link, model, values)
+
+    def refuse_dangling_to(self, model: type[Model]) -> None:
+        """The same before the rows of `model` are gone."""
+        refuse_dangling(self._link, model, self._uprooted.get(model, {}), still_there=True)
+
+    def _take_along(self, group: Group, going: Iterable[Key]) -> None:
+        """Have the batch begin again with the objects that hold the values these rows are to get."""
+        others = holders(self._link, group.model, group.rows, going) - self._plan.asked(group.model)
+        if others:
+            raise Entangled(group.model, others)
+
+    def _whole_rows(self, group: Group) -> list[list[Any]]:
+        """The rows that REMOTE has, all of their columns, with what is to be written in place."""
+        columns = _stored(group.model)
+        own = key_fields(group.model)
+        by_key = {self._identities.of(group.model, key).remote: key for key in group.old}
+        values = Codec(own, self._connection)
+        asked = [values.encode(as_values(k)) for k in by_key]
+        table, names = group.model._meta.db_table, [f.column for f in columns]
+        there = self._engine.select(self._connection, table, names, [f.column for f in own], asked)
+        codec = Codec(columns, self._connection)
+        places = [columns.index(f) for f in own]
+        rows = []
+        for stored in there:
+            row = codec.decode(stored)
+            key = by_key[as_key([row[place] for place in places])]
+            for f, value in zip(group.fields, group.rows[key], strict=True):
+                if group.is_written(key, f):
+                    row[columns.index(f)] = value
+            rows.append(codec.encode(row))
+        return rows
+
+
+def _stored(model: type[Model]) -> list[AnyField]:
+    """All columns that a row has of its own, skipped ones too."""
+    return [field for field in model._meta.local_concrete_fields if not field.generated]
+
+
+def _stored_columns(model: type[Model]) -> list[str]:
+    return [field.column for field in _stored(model)]
+
+
+def _is_cascaded_by_the_database(model: type[Model]) -> bool:
+    """Whether the database itself deletes rows that point at a row of `model`."""
+    return any(is_done_by_the_database(relation.on_delete) for relation in model._meta.related_objects)

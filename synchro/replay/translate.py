@@ -1,0 +1,167 @@
+"""Translate: LOCAL's rows with REMOTE's keys in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from synchro.exceptions import Refused
+from synchro.keys import AnyField, Key, key_fields, normalize, to_text
+from synchro.registry import Table, generic_keys
+from synchro.replay.group import Group
+from synchro.replay.identify import Identities, existing, target_of
+from synchro.replay.link import Link
+from synchro.replay.parents import generic_places, generic_targets, generic_value
+from synchro.replay.read import Rows, as_key
+from synchro.replay.resolve import Plan
+
+#: An automatic key that no database hands out.
+NOWHERE = 0
+
+
+class Translator:
+    def __init__(self, link: Link, plan: Plan, rows: Rows, identities: Identities) -> None:
+        self._link, self._plan, self._rows, self._identities = link, plan, rows, identities
+        #: What new rows got for references to nowhere.
+        self._verbatim: dict[tuple[type[Model], Key, tuple[AnyField, ...]], Any] = {}
+
+    def group(self, model: type[Model]) -> Group:
+        """All rows of `model` that the plan puts."""
+        planned = self._plan.puts[model]
+        rows, unsettled = self._translated(model, list(planned))
+        known = self._identities.known(model)
+        return Group(
+            model,
+            Table(model).fields,
+            rows,
+            new=[key for key in rows if not known[key].exists],
+            old={key: planned[key] for key in rows if known[key].exists},
+            unsettled=unsettled,
+        )
+
+    def again(self, group: Group) -> Group:
+        """The same rows once more, now that every key is known."""
+        rows, unsettled = self._translated(group.model, list(group.rows))
+        assert not unsettled, f"{group.model._meta.label}: a foreign key was never resolved"
+        return Group(group.model, group.fields, rows, group.new, group.old, unsettled)
+
+    def _translated(self, model: type[Model], keys: Sequence[Key]) -> tuple[dict[Key, list[Any]], set[Key]]:
+        """The rows, and those of them where a key is not known yet."""
+        fields = Table(model).fields
+        here = self._rows.load(model, keys)
+        rows = {key: list(row) for key, row in here.items()}
+        unsettled: set[Key] = set()
+        for place, column in enumerate(fields):
+            if column.remote_field is not None:
+                self._translate(model, column, place, rows, unsettled)
+        for generic in generic_keys(model):
+            self._translate_generic(model, generic, here, rows, unsettled)
+        self._set_own_keys(model, fields, rows)
+        return rows, unsettled
+
+    def _translate(
+        self,
+        model: type[Model],
+        column: AnyField,
+        place: int,
+        rows: Mapping[Key, list[Any]],
+        unsettled: set[Key],
+    ) -> None:
+        there = self._identities.translate(column, {row[place] for row in rows.values()})
+        target = target_of(column)
+        for key, row in rows.items():
+            value = row[place]
+            row[place] = there[value]
+            if value is None or row[place] is not None:
+                continue
+            if target is not None and self._points_nowhere(target, value):
+                row[place] = self._dangling(model, key, (column,), target, value)
+            else:
+                unsettled.add(key)
+                # Where NULL is not allowed, foreign keys are not checked while this value stands.
+                row[place] = None if column.null else 0
+
+    def _translate_generic(
+        self,
+        model: type[Model],
+        generic: Any,
+        here: Mapping[Key, Sequence[Any]],
+        rows: Mapping[Key, list[Any]],
+        unsettled: set[Key],
+    ) -> None:
+        places = generic_places(model, generic)
+        if places is None:
+            return
+        column = Table(model).fields[places[1]]
+        targets = generic_targets(self._link, model, generic, here.values())
+        for key, row in here.items():
+            target = self._link.local.model_of(row[places[0]]) if row[places[0]] is not None else None
+            wanted = targets.get(target, {}).get(row[places[1]]) if target is not None else None
+            if target is None or wanted is None:
+                continue
+            identity = self._identities.find(target, [wanted])[wanted]
+            if identity.remote is not None:
+                rows[key][places[1]] = generic_value(
+                    column, target, identity.remote, row[places[1]], self._link
+                )
+            elif self._points_nowhere(target, wanted):
+                fields = tuple(Table(model).fields[place] for place in places)
+                if self._dangling(model, key, fields, target, wanted) == NOWHERE:
+                    rows[key][places[1]] = normalize(column, NOWHERE)
+            else:
+                unsettled.add(key)
+
+    def _points_nowhere(self, target: type[Model], key: Key) -> bool:
+        """Whether neither side has the row, nor will REMOTE get it."""
+        return not self._identities.of(target, key).exists and key not in self._plan.puts.get(target, {})
+
+    def _dangling(
+        self, model: type[Model], key: Key, fields: tuple[AnyField, ...], target: type[Model], value: Key
+    ) -> Any:
+        """
+        What REMOTE gets for a reference to a row that LOCAL does not have, which only LOCAL's own key can tell.
+
+        A row that REMOTE has keeps what it points at there. A new one gets LOCAL's value, unless that is another
+        object on REMOTE: then it is refused, or leads nowhere there too, if it is generic, as those often do.
+        """
+        planned, names = self._plan.puts[model], {f.name for f in fields}
+        if (model, key, fields) in self._verbatim:
+            return self._verbatim[model, key, fields]
+        if self._identities.of(model, key).exists:
+            written = planned[key]
+            every = frozenset(f.name for f in Table(model).fields)
+            planned[key] = (every if written is None else written) - names
+            return None
+        if existing(self._link, target, [value], lock=False):
+            names_of = {
+                "model": model._meta.label,
+                "key": to_text(model, key),
+                "fields": ", ".join(sorted(names)),
+                "target": target._meta.label,
+            }
+            text = _(
+                "%(model)s %(key)s, column %(fields)s: it points at a row of %(target)s that LOCAL does not have, "
+                "and REMOTE has another one under that key."
+            )
+            if len(fields) == 1:
+                raise Refused(text % names_of + " " + _("The batch was rolled back; mend the row on LOCAL."))
+            self._link.warn(text % names_of + " " + _("It points nowhere there."))
+            value = NOWHERE
+        self._verbatim[model, key, fields] = value
+        return value
+
+    def _set_own_keys(
+        self, model: type[Model], fields: Sequence[AnyField], rows: dict[Key, list[Any]]
+    ) -> None:
+        own, known = key_fields(model), self._identities.known(model)
+        places = [fields.index(f) for f in own]
+        if any(f.remote_field is not None for f in own):
+            for key, row in rows.items():
+                known[key].remote = as_key([row[place] for place in places])
+        elif len(own) == 1:
+            (place,) = places
+            for key, row in rows.items():
+                row[place] = known[key].remote
