@@ -37,6 +37,10 @@ class Refused(SynchroError):
     """REMOTE refused a change."""
 
 
+class Undecided(SynchroError):
+    """Both sides changed an object, and the project's own callable did not decide between them."""
+
+
 class Incomplete(SynchroError):
     """Of several REMOTEs some were served and some were not; `reports` and `errors` say which."""
 

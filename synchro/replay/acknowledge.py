@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,13 +12,10 @@ from django.utils.translation import gettext as _
 
 from synchro.exceptions import UnknownState
 from synchro.keys import Key, to_text
-from synchro.models import Batch, Checkpoint, Conflict, Receipt, Reference
-from synchro.registry import Table
-from synchro.replay.columns import json_value
+from synchro.models import Batch, Checkpoint, Receipt, Reference
 from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link, Side
-from synchro.replay.read import Rows, select
-from synchro.replay.resolve import Decision, Plan
+from synchro.replay.resolve import Plan
 
 Pairs = Mapping[type[Model], Mapping[Key, Key]]
 
@@ -72,13 +68,11 @@ def acknowledge(
     pairs: Pairs,
     plan: Plan,
     seen: int,
-    conflicts: Iterable[Conflict],
     last: datetime | None,
 ) -> None:
-    """LOCAL's transaction afterwards: the same pairs from its side, the conflicts, and the checkpoint."""
+    """LOCAL's transaction afterwards: the same pairs from its side, and the checkpoint."""
     with transaction.atomic(using=link.local.alias):
         link.local.engine.begin_writing(link.local.connection)
-        Conflict.objects.using(link.local.alias).bulk_create(conflicts, batch_size=500)
         checkpoints = Checkpoint.objects.using(link.local.alias).filter(peer_id=link.peer.pk)
         checkpoint = checkpoints.select_for_update().first()
         if checkpoint is not None and checkpoint.batch >= batch.number:
@@ -127,42 +121,3 @@ def _forget(side: Side, peer: int, model: type[Model], keys: Iterable[Key]) -> N
     where = {"peer_id": peer, "content_type_id": side.content_type_id(model)}
     wanted = [(to_text(model, key),) for key in keys]
     side.engine.delete(side.connection, Reference._meta.db_table, ["local_object_id"], wanted, where)
-
-
-def describe(link: Link, batch: Batch, decisions: Iterable[Decision], rows: Rows) -> list[Conflict]:
-    """Conflicts as they are kept, with the values that both sides had. To be called before REMOTE is written."""
-    found = []
-    for decision in decisions:
-        here = rows.load(decision.model, [decision.key]).get(decision.key)
-        there = _row_there(link, decision)
-        found.append(
-            Conflict(
-                peer_id=link.peer.pk,
-                batch=batch.number,
-                content_type_id=link.local.content_type_id(decision.model),
-                object_id=to_text(decision.model, decision.key),
-                fields=decision.fields,  # type: ignore[misc]
-                local_values=_values(decision, here),
-                remote_values=_values(decision, there),
-                local_date=decision.local_date,
-                remote_date=decision.remote_date,
-                decision=decision.winner,
-            )
-        )
-    return found
-
-
-def _row_there(link: Link, decision: Decision) -> Sequence[Any] | None:
-    table = Table(decision.model)
-    values = [(decision.remote_key,) if len(table.key_fields) == 1 else decision.remote_key]
-    found = select(link.remote, decision.model, table.fields, table.key_fields, values)
-    return found[0] if found else None
-
-
-def _values(decision: Decision, row: Sequence[Any] | None) -> str | None:
-    if row is None:
-        return None
-    names = [field.name for field in Table(decision.model).fields]
-    pairs = zip(names, row, strict=True)
-    wanted = decision.fields
-    return json.dumps({name: json_value(value) for name, value in pairs if wanted is None or name in wanted})

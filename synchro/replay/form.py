@@ -193,6 +193,11 @@ def _write_batch(node: Node, ids: Sequence[Range]) -> Batch:
     return Batch.objects.using(LOCAL).create(number=node.batch, ranges=to_text(ids), size=sum(map(len, ids)))
 
 
+def holes_of(node: Node) -> list[Range]:
+    """The ids that may yet appear below the highest one of the node's log that was put into a batch."""
+    return [hole.ids for hole in _load(node.holes)]
+
+
 def rewind(moment: datetime) -> None:
     """
     A person set the checkpoint to `moment`: what was logged after it is to be replayed (again), what was logged

@@ -67,6 +67,8 @@ class Link:
     baselines: dict[type[Model], int] = field(default_factory=dict)
     #: LOCAL was copied from REMOTE when REMOTE's log went up to this id.
     copied_log: int = 0
+    #: Whether values were merged since REMOTE was last given all that was pending.
+    merged: bool = False
     #: What the person who runs this should know.
     warnings: list[str] = field(default_factory=list)
 

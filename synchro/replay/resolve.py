@@ -9,30 +9,46 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TypeAlias
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Max, Model
 
 from synchro.checkpoint import aware
-from synchro.conf import conf
-from synchro.keys import Key, to_text
+from synchro.keys import Key, key_fields, to_text
 from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Receipt
 from synchro.registry import Table, generic_keys, watched_models
 from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents
+from synchro.replay.form import holes_of
 from synchro.replay.identify import Identities, Identity
 from synchro.replay.link import Link
+from synchro.replay.merge import Merge
+from synchro.replay.policy import (
+    NEWER,
+    Answer,
+    Decider,
+    Question,
+    ask,
+    mergeable,
+    policy_of,
+    weighs_old_changes,
+)
 from synchro.replay.ranges import Range
 from synchro.replay.ranges import from_text as ranges_from_text
 from synchro.replay.read import Rows
+from synchro.replay.record import Decision, Records
+from synchro.replay.rivals import Rivals, rival_key
 
 #: How far the dates of entries may be out of the order of their ids: statements that write many rows, and the
 #: moment between taking an id and looking at the clock.
 DISORDER = timedelta(minutes=10)
 
-POLICIES = ("newer", "local", "remote")
+#: Higher than any id.
+BEYOND = 2**63
+
+#: When LOCAL and REMOTE changed a field.
+Dates: TypeAlias = tuple[datetime, datetime]
 
 
 @dataclass
@@ -48,6 +64,10 @@ class Plan:
     #: How many objects of a model were left as REMOTE has them.
     kept: dict[type[Model], int] = field(default_factory=dict)
     conflicts: list[Decision] = field(default_factory=list)
+    #: Values that LOCAL is to get first. Then nothing of this plan is carried out.
+    merges: list[Merge] = field(default_factory=list)
+    #: How many conflicts were put on record when values were merged, before the batch was begun again.
+    recorded: int = 0
 
     def asked(self, model: type[Model]) -> set[Key]:
         """LOCAL's keys of all objects of the model that the batch is about, whatever becomes of them."""
@@ -62,20 +82,6 @@ class Plan:
 
     def keep(self, model: type[Model]) -> None:
         self.kept[model] = self.kept.get(model, 0) + 1
-
-
-@dataclass(frozen=True)
-class Decision:
-    """A conflict and who won it."""
-
-    model: type[Model]
-    key: Key
-    remote_key: Key
-    #: None for the whole row.
-    fields: tuple[str, ...] | None
-    local_date: datetime
-    remote_date: datetime
-    winner: str
 
 
 class Log:
@@ -113,6 +119,25 @@ class Log:
         if floor is None:
             return Changes()
         return coalesce(entry for entry in self._entries(floor, wanted) if not self._is_known(entry, floor))
+
+    def unsent_changes(self, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
+        """What it says of these of REMOTE's rows that LOCAL has yet to receive, or would, however old it is."""
+        unsent = self._unsent()
+        floor = min(ids.first for ids in unsent) - 1
+        entries = self._entries(floor, wanted)
+        return coalesce(
+            entry for entry in entries if any(ids.first <= entry.id <= ids.last for ids in unsent)
+        )
+
+    def _unsent(self) -> list[Range]:
+        alias, copied = self._link.remote.alias, self._link.copied_log
+        # In this order: what is cut into a batch between the two questions is in both answers, not in none.
+        node = Node.objects.using(alias).get(pk=1)
+        batches = Batch.objects.using(alias).filter(number__gt=max(self._taken, node.forgotten))
+        found = [Range(node.highest + 1, BEYOND), *holes_of(node)]
+        for text in batches.values_list("ranges", flat=True):
+            found += ranges_from_text(text)
+        return [Range(max(ids.first, copied + 1), ids.last) for ids in found if ids.last > copied]
 
     def is_quiet(self, since: datetime) -> bool:
         """Whether it has nothing that can be newer than `since`."""
@@ -181,8 +206,10 @@ class Log:
         return checkpoint.seen if checkpoint else 0
 
 
-def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Identities) -> Plan:
-    """Decide for each row of the batch. `identities` and `rows` know them all."""
+def resolve(
+    link: Link, log: Log, changes: Changes, rows: Rows, there: Rows, identities: Identities, records: Records
+) -> Plan:
+    """Decide for each row of the batch. `identities` and `rows` know them all; `there` reads REMOTE's."""
     plan = Plan()
     theirs = _their_changes(link, log, changes, identities)
     present = {model: rows.present(model, keys) for model, keys in changes.by_model().items()}
@@ -190,9 +217,10 @@ def resolve(link: Link, log: Log, changes: Changes, rows: Rows, identities: Iden
         _all_stand(changes, present, identities, plan)
         _spare_successors(plan, present, identities)
         return plan
+    rivals = Rivals(changes, theirs, identities, rows, there, records)
     for (model, key), change in changes.rows.items():
         identity = identities.of(model, key)
-        judge = _Judge(link, log, plan, change, identity, theirs)
+        judge = _Judge(link, log, plan, change, identity, theirs, rivals)
         if key not in present[model]:
             # A row that REMOTE keeps will come back from there under the same key: who it is, is not forgotten.
             if not is_deletion(identity, change) or judge.deletion():
@@ -259,28 +287,39 @@ def _synchronized(model: type[Model], names: tuple[str, ...]) -> frozenset[str] 
 def _their_changes(link: Link, log: Log, changes: Changes, identities: Identities) -> Changes:
     if link.peer_there is None or not changes.rows:
         return Changes()
-    since = min(aware(change.date) for change in changes.rows.values())
-    if not log.has_news(since):
-        return Changes()
     wanted: dict[type[Model], list[Key]] = {}
     for model, key in changes.rows:
-        identity = identities.of(model, key)
-        remote = identity.remote if identity.exists or identity.gone is None else identity.gone
+        remote = rival_key(identities.of(model, key))
         if remote is not None:
             wanted.setdefault(model, []).append(remote)
-    return log.changes(since, wanted)
+    patient = {model: keys for model, keys in wanted.items() if weighs_old_changes(policy_of(model))}
+    found = log.unsent_changes(patient) if patient else Changes()
+    since = min(aware(change.date) for change in changes.rows.values())
+    if len(patient) < len(wanted) and log.has_news(since):
+        recent = log.changes(since, {m: keys for m, keys in wanted.items() if m not in patient})
+        # What the log says of a child stands for its parents' rows too, each of which has a policy of its own.
+        found.rows = {place: c for place, c in found.rows.items() if place[0] in patient}
+        found.rows |= {place: c for place, c in recent.rows.items() if place[0] not in patient}
+    return found
 
 
 class _Judge:
     """Decides about one row."""
 
     def __init__(
-        self, link: Link, log: Log, plan: Plan, change: Change, identity: Identity, theirs: Changes
+        self,
+        link: Link,
+        log: Log,
+        plan: Plan,
+        change: Change,
+        identity: Identity,
+        theirs: Changes,
+        rivals: Rivals,
     ) -> None:
         self._link, self._log, self._plan = link, log, plan
-        self._change, self._identity, self._theirs = change, identity, theirs
+        self._change, self._identity, self._theirs, self._rivals = change, identity, theirs, rivals
         self._model, self._key = change.model, change.key
-        self._remote = identity.remote if identity.exists or identity.gone is None else identity.gone
+        self._remote = rival_key(identity)
         self._policy = policy_of(change.model)
 
     def deletion(self) -> bool:
@@ -311,12 +350,14 @@ class _Judge:
         if theirs is None:
             self._plan.put(self._model, self._key, None if len(ours) == len(fields) else frozenset(ours))
             return
-        both = {name: date for name, date in ours.items() if theirs.changed_at(name)}
+        both = {name: (date, there) for name, date in ours.items() if (there := theirs.changed_at(name))}
         won = frozenset(ours) - frozenset(both)
-        for names in _by_dates(both, theirs):
-            dates = theirs.changed_at(names[0]) or theirs.date, both[names[0]]
-            if self._wins(names, *dates, theirs):
-                won |= frozenset(names)
+        if isinstance(self._policy, str):
+            for names, (here, there) in _by_dates(both):
+                if self._wins(names, there, here, theirs):
+                    won |= frozenset(names)
+        else:
+            won |= self._won_by_answer(self._policy, both, theirs)
         if won:
             self._plan.put(self._model, self._key, won)
         else:
@@ -331,41 +372,93 @@ class _Judge:
 
     def _wins(self, fields: tuple[str, ...] | None, theirs: datetime, ours: datetime, change: Change) -> bool:
         """Whether LOCAL's change wins; the conflict is put on record."""
-        link = self._link
-        if self._policy == "newer":
-            won = (aware(ours) + link.offset, link.node.int) > (
-                aware(theirs),
-                (link.peer.uuid or link.node).int,
-            )
-        else:
-            won = self._policy == "local"
-        if change.entry > self._log.seen:
-            winner = Conflict.LOCAL if won else Conflict.REMOTE
-            decision = Decision(self._model, self._key, self._remote, fields, ours, theirs, winner)
-            self._plan.conflicts.append(decision)
+        if not isinstance(self._policy, str):
+            return self._whole_wins_by_answer(self._policy, theirs, ours)
+        won = self._is_newer(ours, theirs) if self._policy == NEWER else self._policy == Conflict.LOCAL
+        if change.entry > self._log.seen or weighs_old_changes(self._policy):
+            self._plan.conflicts.append(self._decision(fields, ours, theirs, _winner(won)))
         return won
 
-
-def _by_dates(ours: Mapping[str, datetime], theirs: Change) -> Iterable[tuple[str, ...]]:
-    """Names of fields that were changed at the same two moments, and so share their fate."""
-    groups: dict[Any, list[str]] = {}
-    for name, date in ours.items():
-        groups.setdefault((date, theirs.changed_at(name)), []).append(name)
-    return [tuple(sorted(names)) for names in groups.values()]
-
-
-def policy_of(model: type[Model]) -> str:
-    """
-    Who wins where both sides changed an object of `model`.
-
-    Raises `ImproperlyConfigured` for anything else than "newer", "local" and "remote".
-    """
-    policy = getattr(model, "SYNCHRO_CONFLICT", conf.conflict)
-    if policy not in POLICIES:
-        raise ImproperlyConfigured(
-            f"SYNCHRO_CONFLICT is {policy!r}; it can be {' or '.join(map(repr, POLICIES))}."
+    def _is_newer(self, ours: datetime, theirs: datetime) -> bool:
+        link = self._link
+        return (aware(ours) + link.offset, link.node.int) > (
+            aware(theirs),
+            (link.peer.uuid or link.node).int,
         )
-    return str(policy)
+
+    def _decision(
+        self, fields: tuple[str, ...] | None, ours: datetime, theirs: datetime, winner: str
+    ) -> Decision:
+        return Decision(self._model, self._key, self._remote, fields, ours, theirs, winner)
+
+    # -- by a callable ------------------------------------------------------------------------------------------
+
+    def _whole_wins_by_answer(self, decider: Decider, theirs: datetime, ours: datetime) -> bool:
+        """Whether LOCAL's row, or that it has none, wins over REMOTE's."""
+        winner = self._rivals.records(self._model).verdict(self._model, self._key, None, ours, theirs)
+        if winner is None:
+            names = tuple(field.name for field in mergeable(self._model))
+            winner = str(self._ask(decider, names, ours, theirs))
+            self._plan.conflicts.append(self._decision(None, ours, theirs, winner))
+        return winner == Conflict.LOCAL
+
+    def _won_by_answer(self, decider: Decider, both: Mapping[str, Dates], theirs: Change) -> set[str]:
+        """In which of these fields, which both sides changed, LOCAL's value stands."""
+        records = self._rivals.records(self._model)
+        self._plan.recorded += records.count_of_this_batch(self._model, self._key)
+        dates = dict(both)
+        for name in records.merged_fields(self._model, self._key) - both.keys():
+            dates[name] = self._change.date, theirs.changed_at(name) or datetime.min.replace(tzinfo=UTC)
+        verdicts = {name: records.verdict(self._model, self._key, name, *at) for name, at in dates.items()}
+        won = {name for name, verdict in verdicts.items() if verdict == Conflict.LOCAL}
+        undecided = {name for name in both if verdicts[name] is None}
+        names = undecided - {field.name for field in key_fields(self._model)}
+        names -= self._rivals.equal_fields(self._model, self._key)
+        won |= undecided - names
+        if names:
+            won |= self._answered(decider, {name: both[name] for name in names}, theirs)
+        return won
+
+    def _answered(self, decider: Decider, both: Mapping[str, Dates], theirs: Change) -> set[str]:
+        names = tuple(sorted(both))
+        ours_at, theirs_at = (max(dates) for dates in zip(*both.values(), strict=True))
+        answer = self._ask(decider, names, ours_at, theirs_at)
+        if isinstance(answer, str):
+            self._plan.conflicts.append(self._decision(names, ours_at, theirs_at, answer))
+            return set(names) if answer == Conflict.LOCAL else set()
+        merged = tuple(sorted(field.name for field in answer))
+        won: set[str] = set()
+        decisions = []
+        # What the answer does not name goes to the newer.
+        for several, (here, there) in _by_dates({n: d for n, d in both.items() if n not in merged}):
+            is_ours = self._is_newer(here, there)
+            won |= set(several) if is_ours else set()
+            decisions.append(self._decision(several, here, there, _winner(is_ours)))
+        if not merged:
+            self._plan.conflicts += decisions
+            return won
+        # The callable has seen all that REMOTE changed.
+        decisions.append(self._decision(merged, self._change.date, theirs.date, Conflict.MERGED))
+        row, _there = self._rivals.rows(self._model, self._key)
+        assert row is not None
+        self._plan.merges.append(Merge(self._model, self._key, row, answer, decisions))
+        return won
+
+    def _ask(self, decider: Decider, fields: tuple[str, ...], ours: datetime, theirs: datetime) -> Answer:
+        here, there = self._rivals.rows(self._model, self._key)
+        return ask(self._link, decider, Question(self._model, self._key, here, there, ours, theirs, fields))
+
+
+def _winner(is_local: bool) -> str:
+    return Conflict.LOCAL if is_local else Conflict.REMOTE
+
+
+def _by_dates(both: Mapping[str, Dates]) -> Iterable[tuple[tuple[str, ...], Dates]]:
+    """Names of fields that were changed at the same two moments, and so share their fate."""
+    groups: dict[Dates, list[str]] = {}
+    for name, dates in both.items():
+        groups.setdefault(dates, []).append(name)
+    return [(tuple(sorted(names)), dates) for dates, names in groups.items()]
 
 
 def _same_key_children(model: type[Model]) -> list[type[Model]]:

@@ -15,11 +15,11 @@ from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware, moved_by_a_run
 from synchro.conf import LOCAL
-from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, Refused, SynchroError
-from synchro.keys import Key
+from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, Refused, SynchroError, Undecided
+from synchro.keys import Key, to_text
 from synchro.models import Batch, options
 from synchro.replay import signals
-from synchro.replay.acknowledge import acknowledge, describe, hold_receipt, new_pairs, sign_receipt
+from synchro.replay.acknowledge import acknowledge, hold_receipt, new_pairs, sign_receipt
 from synchro.replay.agree import agree, lost_to_pruning
 from synchro.replay.coalesce import Changes, coalesce, entries_of
 from synchro.replay.entangled import Entangled
@@ -27,6 +27,7 @@ from synchro.replay.form import Pruned, check_entries, pending
 from synchro.replay.garbage import uncollected
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
+from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.order import parents_first
 from synchro.replay.parents import Vanished, add_parents
 from synchro.replay.passing import read
@@ -34,6 +35,7 @@ from synchro.replay.prune import prune
 from synchro.replay.ranges import from_text
 from synchro.replay.read import Rows
 from synchro.replay.ready import check_tables
+from synchro.replay.record import Records, describe, forget_what_was_in_vain, put_on_record
 from synchro.replay.report import ModelReport, Report
 from synchro.replay.resolve import Log, Plan, resolve
 from synchro.replay.retry import persistently
@@ -60,7 +62,7 @@ class Totals:
     def add(self, changes: Changes, plan: Plan, tally: Tally) -> None:
         self.entries += changes.entries
         self.batches += 1
-        self.conflicts += len(plan.conflicts)
+        self.conflicts += len(plan.conflicts) + plan.recorded
         for ours, more in (
             (self.added, tally.added),
             (self.changed, tally.changed),
@@ -113,24 +115,33 @@ def _run(alias: str, totals: Totals) -> Link:
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
             done = agree(link)
-            log = Log(link)
             try:
-                for place, batch in enumerate(pending(done)):
-                    if place == 0:
-                        check_tables(link)
-                    with uncollected():
-                        replay(link, log, batch, totals)
+                _replay_pending(link, done, totals)
+                while link.merged:
+                    # What was merged is a change of LOCAL's own by now, and should not meet REMOTE's next one.
+                    link.merged = False
+                    _replay_pending(link, link.arrived, totals)
             except Pruned as error:
                 raise lost_to_pruning(link) from error
             prune()
     return link
 
 
+def _replay_pending(link: Link, done: int, totals: Totals) -> None:
+    log = Log(link)
+    for place, batch in enumerate(pending(done)):
+        if place == 0:
+            check_tables(link)
+            forget_what_was_in_vain(link, batch)
+        with uncollected():
+            replay(link, log, batch, totals)
+
+
 def replay(link: Link, log: Log, batch: Batch, totals: Totals) -> None:
     """Bring REMOTE's rows to LOCAL's current values for every object named in the batch."""
     _announce("formed", batch)
     also: set[tuple[type[Model], Key]] = set()
-    vanished = refused = 0
+    vanished = refused = merged = 0
     while True:
         try:
             return _replay(link, log, batch, totals, also)
@@ -139,6 +150,13 @@ def replay(link: Link, log: Log, batch: Batch, totals: Totals) -> None:
             vanished += 1
             if vanished == ATTEMPTS:
                 raise Refused(str(error)) from error
+        except Merging as merging:
+            merged += 1
+            if merged == ATTEMPTS:
+                raise _never_at_rest(merging) from merging
+            merge_on_local(link, merging)
+            link.merged = True
+            _announce("merged", batch)
         except Entangled as error:  # with each round more objects are in the batch, so there is an end
             also |= {(error.model, key) for key in error.keys}
         except (Refused, IntegrityError) as error:
@@ -149,6 +167,17 @@ def replay(link: Link, log: Log, batch: Batch, totals: Totals) -> None:
                     raise _refused_at_the_end(error) from error
             elif refused == 2 or not isinstance(error.__cause__, IntegrityError):
                 raise
+
+
+def _never_at_rest(merging: Merging) -> Undecided:
+    merge = merging.merges[0]
+    return Undecided(
+        _(
+            "%(model)s %(key)s: it was changed again and again while its values were to be merged. Run synchronize "
+            "again."
+        )
+        % {"model": merge.model._meta.label, "key": to_text(merge.model, merge.key)}
+    )
 
 
 def _refused_at_the_end(error: IntegrityError) -> Refused:
@@ -179,21 +208,26 @@ def _replay(
         for model in parents_first(by_model):  # a natural key may lead through a parent
             identities.find(model, by_model[model], lock=True)
         _announce("identified", batch)
-        plan = resolve(link, log, changes, rows, identities)
+        there = Rows(link.remote)
+        plan = resolve(link, log, changes, rows, there, identities, Records(link, batch))
+        hold_for_merging(link, batch, plan.merges, rows, there)
         spare(link, log, changes, plan)
         expand(link, log, changes, identities, plan)
         add_parents(link, plan, rows, identities)
-        conflicts = describe(link, batch, plan.conflicts, rows)
+        conflicts = describe(link, batch, plan.conflicts, rows, there)
         _announce("resolved", batch)
         writer = Writer(link, plan, rows, identities)
         writer.write()
         pairs = new_pairs(plan, identities)
         sign_receipt(link, batch, pairs, plan, identities)
         _announce("written", batch)
+        if conflicts:
+            put_on_record(link, batch, conflicts)
+            _announce("recorded", batch)
     link.arrived = batch.number
     totals.add(changes, plan, writer.tally)
     _announce("committed", batch)
-    acknowledge(link, batch, pairs, plan, log.top, conflicts, changes.last)
+    acknowledge(link, batch, pairs, plan, log.top, changes.last)
     _announce("acknowledged", batch)
 
 

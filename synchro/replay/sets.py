@@ -18,8 +18,9 @@ from synchro.keys import AnyField, Key, key_fields
 from synchro.replay.coalesce import M2M, Changes, SetChange
 from synchro.replay.identify import Identities, target_of
 from synchro.replay.link import Link, Side
+from synchro.replay.policy import word_of
 from synchro.replay.read import select
-from synchro.replay.resolve import Log, Plan, policy_of
+from synchro.replay.resolve import Log, Plan
 
 Pair = tuple[Key, Key]
 
@@ -153,7 +154,7 @@ class _Contest:
         theirs = self._changed_there(pair)
         if theirs is None:
             return False
-        policy = policy_of(self._view.owner)
+        policy = word_of(self._view.owner)
         if policy != "newer":
             return policy == "remote"
         link = self._link

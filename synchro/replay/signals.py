@@ -11,5 +11,17 @@ starting = Signal()
 #: After each step of a batch: ``step`` is one of `STEPS`, ``batch`` the number of the batch.
 step = Signal()
 
-#: "committed": REMOTE's transaction is, with the receipt; LOCAL does not know it yet.
-STEPS = ("formed", "read", "identified", "resolved", "written", "committed", "acknowledged")
+#: "merged", only where a callable merged values: LOCAL has them, and the batch begins again. "recorded", only where
+#: there were conflicts: LOCAL has them on record, and REMOTE has not committed. "committed": REMOTE's transaction is,
+#: with the receipt; LOCAL does not know it yet.
+STEPS = (
+    "formed",
+    "read",
+    "identified",
+    "resolved",
+    "merged",
+    "written",
+    "recorded",
+    "committed",
+    "acknowledged",
+)

@@ -17,8 +17,10 @@ from synchro.replay.coalesce import Change, Changes, same_key_parents
 from synchro.replay.delete import dependents
 from synchro.replay.identify import target_of
 from synchro.replay.link import Link
+from synchro.replay.policy import word_of
 from synchro.replay.read import as_key, select
-from synchro.replay.resolve import Decision, Log, Plan, policy_of
+from synchro.replay.record import Decision
+from synchro.replay.resolve import Log, Plan
 
 Row = tuple[type[Model], Key]
 
@@ -34,7 +36,7 @@ def spare(link: Link, log: Log, changes: Changes, plan: Plan) -> None:
             for remote, local in going.items()
             if local is not None and (model, local) in changes.rows
         }
-        if roots and policy_of(model) != "local":
+        if roots and word_of(model) != "local":
             for remote, theirs in _newer(link, log, model, roots).items():
                 _keep(log, plan, roots[remote], remote, theirs)
 
@@ -78,7 +80,7 @@ def _rows_below(
 
 
 def _is_newer(link: Link, theirs: Change, ours: Change) -> bool:
-    if policy_of(ours.model) == "remote":
+    if word_of(ours.model) == "remote":
         return True
     peer = (link.peer.uuid or link.node).int
     return (aware(theirs.date), peer) > (aware(ours.date) + link.offset, link.node.int)

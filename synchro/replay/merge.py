@@ -1,0 +1,120 @@
+"""
+Merge: what a callable made of both sides' values becomes a change of LOCAL's own, before REMOTE is written.
+
+It is captured like any other, so it also travels to other REMOTEs. The batch is then begun again, and LOCAL's row, with
+the merged values in it, goes to REMOTE. The record of the conflict, written in the same transaction, keeps the
+callable from being asked again, also by a run that comes after a killed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import DataError, IntegrityError, transaction
+from django.db.models import Model, QuerySet
+from django.utils.translation import gettext as _
+
+from synchro.exceptions import Undecided
+from synchro.keys import AnyField, Key, key_fields, to_text
+from synchro.models import Batch, Conflict
+from synchro.registry import Table
+from synchro.replay.columns import to_attribute
+from synchro.replay.link import Link
+from synchro.replay.read import Rows, as_key, as_values, select
+from synchro.replay.record import Decision, describe
+
+
+@dataclass(frozen=True)
+class Merge:
+    """The values that an object of LOCAL is to get."""
+
+    model: type[Model]
+    key: Key
+    #: LOCAL's row as the callable saw it.
+    row: Sequence[Any]
+    values: Mapping[AnyField, Any]
+    #: What was decided about the fields of this object, with which it is put on record.
+    decisions: Sequence[Decision]
+
+
+class Merging(Exception):
+    """The batch is to begin again, once LOCAL has the merged values."""
+
+    def __init__(self, merges: Sequence[Merge], conflicts: Sequence[Sequence[Conflict]]) -> None:
+        super().__init__("values are to be merged")
+        self.merges, self.conflicts = merges, conflicts
+
+
+def hold_for_merging(link: Link, batch: Batch, merges: Sequence[Merge], here: Rows, there: Rows) -> None:
+    """Raise `Merging` where there is something to merge."""
+    if not merges:
+        return
+    for several in _by_model(merges).values():  # in one question for all, which `describe` finds answered
+        here.load(several[0].model, [merge.key for merge in several])
+        there.load(several[0].model, [decision.remote_key for m in several for decision in m.decisions])
+    raise Merging(merges, [describe(link, batch, merge.decisions, here, there) for merge in merges])
+
+
+def merge_on_local(link: Link, merging: Merging) -> None:
+    """Write the merged values, and the conflicts, to LOCAL. Rows that have changed meanwhile are left as they are."""
+    conflicts = dict(zip(map(_place, merging.merges), merging.conflicts, strict=True))
+    with transaction.atomic(using=link.local.alias):
+        link.local.engine.begin_writing(link.local.connection)
+        for model, merges in _by_model(merging.merges).items():
+            present = _locked(link, model, [merge.key for merge in merges])
+            for merge in merges:
+                if present.get(merge.key) == list(merge.row):
+                    _save(link, merge)
+                    Conflict.objects.using(link.local.alias).bulk_create(conflicts[_place(merge)])
+
+
+def _place(merge: Merge) -> tuple[type[Model], Key]:
+    return merge.model, merge.key
+
+
+def _by_model(merges: Sequence[Merge]) -> dict[type[Model], list[Merge]]:
+    found: dict[type[Model], list[Merge]] = {}
+    for merge in merges:
+        found.setdefault(merge.model, []).append(merge)
+    return found
+
+
+def _locked(link: Link, model: type[Model], keys: Sequence[Key]) -> dict[Key, list[Any]]:
+    """LOCAL's rows, kept from changing."""
+    fields, own = Table(model).fields, key_fields(model)
+    places = [fields.index(field) for field in own]
+    rows = select(link.local, model, fields, own, [as_values(key) for key in keys], lock=True)
+    return {as_key([row[place] for place in places]): list(row) for row in rows}
+
+
+def _save(link: Link, merge: Merge) -> None:
+    """As anybody would: what listens to the model hears of it."""
+    model, alias, connection = merge.model, link.local.alias, link.local.connection
+    own = key_fields(model)
+    lookup = {
+        f.attname: to_attribute(f, value, connection)
+        for f, value in zip(own, as_values(merge.key), strict=True)
+    }
+    rows: QuerySet[Model] = QuerySet(model, using=alias)
+    instance = rows.get(**lookup)
+    changed = [f for f, value in merge.values.items() if getattr(instance, f.attname) != value]
+    for field in changed:
+        setattr(instance, field.attname, merge.values[field])
+    if not changed:
+        return
+    try:
+        with transaction.atomic(using=alias):
+            instance.save(using=alias, update_fields=[field.name for field in changed])
+            if any(field.remote_field is not None for field in changed):
+                connection.check_constraints([model._meta.db_table])
+    except (IntegrityError, DataError, ValidationError, ValueError, TypeError) as error:
+        raise Undecided(
+            _(
+                "%(model)s %(key)s: LOCAL refuses the merged values (%(cause)s). Mend the callable and "
+                "synchronize again."
+            )
+            % {"model": model._meta.label, "key": to_text(model, merge.key), "cause": type(error).__name__}
+        ) from error

@@ -1,0 +1,189 @@
+"""Policy: who wins where both sides changed an object, by a word or by a callable of the project's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from reprlib import repr as shortened
+from typing import Any, TypeAlias
+
+from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.db.models import Model
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext as _
+
+from synchro.checkpoint import aware
+from synchro.conf import conf
+from synchro.exceptions import Undecided
+from synchro.keys import AnyField, Key, column_field, key_fields, to_text
+from synchro.models import Conflict
+from synchro.registry import Table, generic_keys
+from synchro.replay.columns import to_attribute
+from synchro.replay.link import Link, Side
+
+NEWER, LOCAL, REMOTE = "newer", "local", "remote"
+POLICIES = (NEWER, LOCAL, REMOTE)
+
+#: Of the project's own: it is given the model, LOCAL's and REMOTE's object (None where there is none), the times of
+#: both changes and the names of the fields that both changed.
+Decider: TypeAlias = Callable[[type[Model], Any, Any, datetime, datetime, tuple[str, ...]], Any]
+#: Who wins, or the merged values as attributes hold them.
+Answer: TypeAlias = "str | dict[AnyField, Any]"
+
+
+def policy_of(model: type[Model]) -> str | Decider:
+    """
+    Who wins where both sides changed an object of `model`.
+
+    Raises `ImproperlyConfigured` for anything else than "newer", "local", "remote", a callable, or the path of one.
+    """
+    policy = getattr(model, "SYNCHRO_CONFLICT", conf.conflict)
+    if callable(policy):
+        # Rows of automatic many-to-many tables are there or not: nothing in them can be weighed.
+        return NEWER if model._meta.auto_created else policy
+    if policy in POLICIES:
+        return str(policy)
+    try:
+        found = import_string(policy)
+    except (ImportError, TypeError, AttributeError) as error:
+        raise _unusable(policy) from error
+    if not callable(found):
+        raise _unusable(policy)
+    return NEWER if model._meta.auto_created else found
+
+
+def _unusable(policy: object) -> ImproperlyConfigured:
+    return ImproperlyConfigured(
+        f"SYNCHRO_CONFLICT is {policy!r}; it can be {', '.join(map(repr, POLICIES))}, a callable, or the dotted path "
+        "of one."
+    )
+
+
+def word_of(model: type[Model]) -> str:
+    """The policy for what is no row with values on both sides: members of sets, and what depends on a deleted row."""
+    policy = policy_of(model)
+    return policy if isinstance(policy, str) else NEWER
+
+
+def weighs_old_changes(policy: str | Decider) -> bool:
+    """Whether a change that REMOTE made long before LOCAL's can decide, as long as LOCAL has not received it."""
+    return policy not in (NEWER, LOCAL)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A conflict, as it is put before a callable."""
+
+    model: type[Model]
+    key: Key
+    #: Both rows, in the order of the table's fields; None for one that was deleted.
+    here: Sequence[Any] | None
+    there: Sequence[Any] | None
+    local_date: datetime
+    remote_date: datetime
+    fields: tuple[str, ...]
+
+
+def ask(link: Link, decider: Decider, question: Question) -> Answer:
+    """
+    Have the callable decide.
+
+    Raises `Undecided` where it raises, or gives what is no decision.
+    """
+    try:
+        answer = decider(
+            question.model,
+            _object(link.local, question.model, question.here),
+            _object(link.remote, question.model, question.there),
+            # By one clock, REMOTE's, so that they can be compared.
+            (aware(question.local_date) + link.offset).astimezone(UTC),
+            aware(question.remote_date).astimezone(UTC),
+            question.fields,
+        )
+    except Exception as error:
+        raise _undecided(decider, question, _("it raised %s") % type(error).__name__) from error
+    if isinstance(answer, str) and answer in (Conflict.LOCAL, Conflict.REMOTE):
+        return answer
+    if not isinstance(answer, Mapping):
+        raise _undecided(
+            decider,
+            question,
+            _("it returned %s, which is neither 'local' nor 'remote' nor a mapping of fields to values")
+            % shortened(answer),
+        )
+    if question.here is None or question.there is None:
+        raise _undecided(
+            decider, question, _("it returned merged values for a row that one side has deleted")
+        )
+    return _merged(link, decider, question, answer)
+
+
+def _object(side: Side, model: type[Model], row: Sequence[Any] | None) -> Model | None:
+    """An instance with these values, and with what is not synchronized left for Django to load when asked for."""
+    if row is None:
+        return None
+    fields = Table(model).fields
+    values = {f: to_attribute(f, value, side.connection) for f, value in zip(fields, row, strict=True)}
+    known = [field for field in model._meta.concrete_fields if field in values]
+    return model.from_db(side.alias, [f.attname for f in known], [values[f] for f in known])
+
+
+def _merged(
+    link: Link, decider: Decider, question: Question, answer: Mapping[Any, Any]
+) -> dict[AnyField, Any]:
+    fields = {name: f for f in mergeable(question.model) for name in (f.name, f.attname)}
+    found: dict[AnyField, Any] = {}
+    for name, value in answer.items():
+        field = fields.get(name)
+        if field is None:
+            raise _undecided(
+                decider, question, _("it gives %s, which is no field that can be merged") % shortened(name)
+            )
+        try:
+            found[field] = _checked(link, field, value)
+        except (ValidationError, ValueError, TypeError, ArithmeticError) as error:
+            raise _undecided(
+                decider, question, _("it gives %s a value that it cannot have") % field.name
+            ) from error
+    return found
+
+
+def mergeable(model: type[Model]) -> list[AnyField]:
+    """The fields that may be merged: all of the table's but its key and generic foreign keys."""
+    generic = {name for each in generic_keys(model) for name in (each.ct_field, each.fk_field)}
+    keys = key_fields(model)
+    return [f for f in Table(model).fields if f not in keys and f.name not in generic]
+
+
+def _checked(link: Link, field: AnyField, value: Any) -> Any:
+    """`value` as an attribute of LOCAL's object."""
+    if isinstance(value, Model):
+        if field.remote_field is None or value._state.db != link.local.alias:
+            raise ValueError("only an object of LOCAL can be named")
+        value = getattr(value, field.target_field.attname)
+    if value is None:
+        if not field.null:
+            raise ValueError("it must not be NULL")
+        return None
+    return column_field(field).to_python(value)
+
+
+def _undecided(decider: Decider, question: Question, cause: str) -> Undecided:
+    return Undecided(
+        _(
+            "%(model)s %(key)s: both sides changed it, and %(callable)s does not decide: %(cause)s. The batch was not "
+            "written; mend the callable, or set SYNCHRO_CONFLICT to something else, and synchronize again."
+        )
+        % {
+            "model": question.model._meta.label,
+            "key": to_text(question.model, question.key),
+            "callable": _name(decider),
+            "cause": cause,
+        }
+    )
+
+
+def _name(decider: Decider) -> str:
+    named: Any = decider if hasattr(decider, "__qualname__") else type(decider)
+    return f"{named.__module__}.{named.__qualname__}"

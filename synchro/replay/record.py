@@ -1,0 +1,181 @@
+"""
+Record: conflicts and what was decided, kept on LOCAL.
+
+They are written before REMOTE's transaction commits, so that none is lost with a process that dies right afterwards.
+What was decided in vain, since REMOTE did not take the batch, is replaced when the batch is repeated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Model, QuerySet, Subquery
+
+from synchro.checkpoint import aware
+from synchro.keys import Key, from_text, to_text
+from synchro.models import Batch, Conflict
+from synchro.registry import Table
+from synchro.replay.columns import json_value
+from synchro.replay.link import Link
+from synchro.replay.read import Rows
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A conflict and who won it."""
+
+    model: type[Model]
+    key: Key
+    remote_key: Key
+    #: None for the whole row.
+    fields: tuple[str, ...] | None
+    local_date: datetime
+    remote_date: datetime
+    winner: str
+
+
+def describe(
+    link: Link, batch: Batch, decisions: Sequence[Decision], here: Rows, there: Rows
+) -> list[Conflict]:
+    """Conflicts as they are kept, with the values that both sides had. To be called before REMOTE is written."""
+    by_model: dict[type[Model], list[Decision]] = {}
+    for decision in decisions:
+        by_model.setdefault(decision.model, []).append(decision)
+    found = []
+    for model, several in by_model.items():
+        ours = here.load(model, [decision.key for decision in several])
+        theirs = there.load(model, [decision.remote_key for decision in several])
+        for decision in several:
+            found.append(
+                Conflict(
+                    peer_id=link.peer.pk,
+                    batch=batch.number,
+                    content_type_id=link.local.content_type_id(model),
+                    object_id=to_text(model, decision.key),
+                    fields=decision.fields,  # type: ignore[misc]
+                    local_values=_values(decision, ours.get(decision.key)),
+                    remote_values=_values(decision, theirs.get(decision.remote_key)),
+                    local_date=decision.local_date,
+                    remote_date=decision.remote_date,
+                    decision=decision.winner,
+                )
+            )
+    return found
+
+
+def _values(decision: Decision, row: Sequence[Any] | None) -> str | None:
+    if row is None:
+        return None
+    names = [field.name for field in Table(decision.model).fields]
+    pairs = zip(names, row, strict=True)
+    wanted = decision.fields
+    return json.dumps({name: json_value(value) for name, value in pairs if wanted is None or name in wanted})
+
+
+def put_on_record(link: Link, batch: Batch, conflicts: Sequence[Conflict]) -> None:
+    """Keep the conflicts of a batch that REMOTE is about to take."""
+    if not conflicts:
+        return
+    with transaction.atomic(using=link.local.alias):
+        link.local.engine.begin_writing(link.local.connection)
+        _forget(_decided_since(link, batch).filter(batch=batch.number))
+        Conflict.objects.using(link.local.alias).bulk_create(conflicts, batch_size=500)
+
+
+def forget_what_was_in_vain(link: Link, first: Batch) -> None:
+    """Forget what was decided about batches, from the `first`, that did not arrive: it will be decided again."""
+    with transaction.atomic(using=link.local.alias):
+        link.local.engine.begin_writing(link.local.connection)
+        _forget(_decided_since(link, first))
+
+
+def _decided_since(link: Link, first: Batch) -> QuerySet[Conflict]:
+    """Conflicts of the batches from the `first`; the time tells them from those before a reset, which count anew."""
+    alias = link.local.alias
+    formed = Batch.objects.using(alias).filter(number=first.number).values("formed")
+    return Conflict.objects.using(alias).filter(
+        peer_id=link.peer.pk, batch__gte=first.number, date__gte=Subquery(formed)
+    )
+
+
+def _forget(conflicts: QuerySet[Conflict]) -> None:
+    """Of objects with merged values the decisions stay, as LOCAL has those values already."""
+    found = list(conflicts.values_list("pk", "decision", "batch", "content_type_id", "object_id"))
+    stay = {tuple(place) for _pk, decision, *place in found if decision == Conflict.MERGED}
+    going = [pk for pk, _decision, *place in found if tuple(place) not in stay]
+    for start in range(0, len(going), 500):
+        Conflict.objects.using(conflicts.db).filter(pk__in=going[start : start + 500]).delete()
+
+
+class Records:
+    """What was decided about objects before, by what LOCAL has on record."""
+
+    def __init__(self, link: Link, batch: Batch) -> None:
+        self._link, self._batch = link, batch
+        self._found: dict[type[Model], dict[Key, list[Conflict]]] = {}
+
+    def load(self, model: type[Model], keys: Iterable[Key]) -> None:
+        link, found = self._link, self._found.setdefault(model, {})
+        texts = [to_text(model, key) for key in keys]
+        conflicts = Conflict.objects.using(link.local.alias).filter(
+            peer_id=link.peer.pk, content_type_id=link.local.content_type_id(model)
+        )
+        for start in range(0, len(texts), 5000):
+            part = conflicts.filter(object_id__in=texts[start : start + 5000])
+            for conflict in part.order_by("-id"):
+                found.setdefault(from_text(model, conflict.object_id), []).append(conflict)
+
+    def count_of_this_batch(self, model: type[Model], key: Key) -> int:
+        """How many there are of this very batch, from when values of the object were merged; else none."""
+        found = [record for record in self._of(model, key) if self._is_of_this_batch(record)]
+        return len(found) if any(record.decision == Conflict.MERGED for record in found) else 0
+
+    def merged_fields(self, model: type[Model], key: Key) -> set[str]:
+        """Names of the fields that were merged when this very batch was tried before."""
+        return {
+            name
+            for record in self._of(model, key)
+            if self._is_of_this_batch(record) and record.decision == Conflict.MERGED
+            for name in record.fields or ()
+        }
+
+    def _is_of_this_batch(self, record: Conflict) -> bool:
+        return record.batch == self._batch.number and record.date >= self._formed
+
+    @cached_property
+    def _formed(self) -> datetime:
+        """What the database says: the batch may have been made with an expression in its place."""
+        batches = Batch.objects.using(self._link.local.alias)
+        return batches.values_list("formed", flat=True).get(number=self._batch.number)
+
+    def verdict(
+        self, model: type[Model], key: Key, name: str | None, ours: datetime, theirs: datetime
+    ) -> str | None:
+        """
+        Who won already, `Conflict.LOCAL` or `Conflict.REMOTE`, between these changes of the field `name` (None for the
+        row as a whole); None where that is still open.
+        """
+        is_repeated = self.count_of_this_batch(model, key) > 0
+        for record in self._of(model, key):
+            if name is not None and record.fields is not None and name not in record.fields:
+                continue
+            has_arrived = record.batch <= self._link.arrived
+            is_merged = record.decision == Conflict.MERGED
+            if is_merged and has_arrived and aware(ours) <= aware(record.date):
+                return Conflict.REMOTE  # LOCAL's change is that merge itself, which REMOTE has
+            if aware(theirs) > aware(record.remote_date):
+                continue
+            if is_repeated and self._is_of_this_batch(record):
+                return Conflict.REMOTE if record.decision == Conflict.REMOTE else Conflict.LOCAL
+            if has_arrived and record.decision != Conflict.REMOTE:
+                return Conflict.LOCAL
+        return None
+
+    def _of(self, model: type[Model], key: Key) -> list[Conflict]:
+        return self._found.get(model, {}).get(key, [])

@@ -1,0 +1,87 @@
+"""Rivals: both sides' rows of objects that both changed; of a whole model, when the first is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import JSONField, Model
+
+from synchro.keys import AnyField, Key, column_field
+from synchro.registry import Table, generic_keys
+from synchro.replay.coalesce import Changes, same_key_parents
+from synchro.replay.identify import Identities, Identity
+from synchro.replay.read import Rows
+from synchro.replay.record import Records
+
+Row = Sequence[Any]
+
+
+def rival_key(identity: Identity) -> Key | None:
+    """The key by which REMOTE's log may speak of the object."""
+    return identity.remote if identity.exists or identity.gone is None else identity.gone
+
+
+class Rivals:
+    def __init__(
+        self,
+        changes: Changes,
+        theirs: Changes,
+        identities: Identities,
+        here: Rows,
+        there: Rows,
+        records: Records,
+    ) -> None:
+        self._changes, self._theirs, self._identities = changes, theirs, identities
+        self._here, self._there, self._records = here, there, records
+        self._translated: dict[type[Model], dict[AnyField, dict[Any, Any]]] = {}
+
+    def records(self, model: type[Model]) -> Records:
+        self._gather(model)
+        return self._records
+
+    def rows(self, model: type[Model], key: Key) -> tuple[Row | None, Row | None]:
+        """LOCAL's row and REMOTE's; None for one that is not there."""
+        self._gather(model)
+        remote = rival_key(self._identities.of(model, key))
+        return self._here.load(model, [key]).get(key), self._there.load(model, [remote]).get(remote)
+
+    def equal_fields(self, model: type[Model], key: Key) -> set[str]:
+        """Names of the fields that have the same value on both sides."""
+        here, there = self.rows(model, key)
+        if here is None or there is None:
+            return set()
+        generic = {each.fk_field for each in generic_keys(model)}
+        return {
+            field.name
+            for field, ours, theirs in zip(Table(model).fields, here, there, strict=True)
+            if field.name not in generic and self._is_equal(model, field, ours, theirs)
+        }
+
+    def _is_equal(self, model: type[Model], field: AnyField, ours: Any, theirs: Any) -> bool:
+        translated = self._translated[model].get(field)
+        if translated is not None:
+            return (ours is None and theirs is None) or (ours is not None and translated[ours] == theirs)
+        if isinstance(column_field(field), JSONField) and isinstance(ours, str) and isinstance(theirs, str):
+            return bool(json.loads(ours) == json.loads(theirs))
+        return bool(ours == theirs)
+
+    def _gather(self, model: type[Model]) -> None:
+        if model in self._translated:
+            return
+        lines = (model, *same_key_parents(model))
+        pairs = {}
+        for place in self._changes.rows:
+            if place[0] is model:
+                remote = rival_key(self._identities.of(*place))
+                if any((line, remote) in self._theirs.rows for line in lines):
+                    pairs[place[1]] = remote
+        here = self._here.load(model, list(pairs))
+        self._there.load(model, [remote for remote in pairs.values() if remote is not None])
+        self._records.load(model, list(pairs))
+        self._translated[model] = {
+            field: self._identities.translate(field, {row[place] for row in here.values()})
+            for place, field in enumerate(Table(model).fields)
+            if field.remote_field is not None
+        }
