@@ -124,23 +124,32 @@ def _read_oddity(codec: Codec, value: Any) -> str | None:
 
 
 def _hexadecimal_reader(codec: Codec) -> Reader:
-    preamble, maximum = codec.preamble, codec.maximum
-    form = f"0{codec.width}x" if codec.pad else "x"
+    maximum = codec.maximum
+    # By the operator, which has a shorter way for an integer in hexadecimal than an f-string.
+    form = codec.preamble.replace("%", "%%") + (f"%0{codec.width}x" if codec.pad else "%x")
 
     def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
         if value.__class__ is int and 0 <= value <= maximum:
-            return f"{preamble}{value:{form}}"
+            return form % value
         return _read_oddity(codec, value)
 
     return read
 
 
 def _padded_reader(codec: Codec) -> Reader:
+    """Numbers of up to four digits, as automatic keys mostly are, by table; the others are filled up."""
     preamble, width, zero, maximum = codec.preamble, codec.width, codec.alphabet[0], codec.maximum
     digits = Codec("", codec.encoding, maximum, pad=False).encode
+    pairs = _pairs(codec.alphabet)
+    zeros = preamble + zero * (width - 4)
+    heads = [zeros + pair for pair in pairs]
+    two = len(pairs)
+    short = two**2 if width >= 4 else 0
 
     def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
         if value.__class__ is int and 0 <= value <= maximum:
+            if value < short:
+                return heads[value // two] + pairs[value % two]
             return preamble + digits(value).rjust(width, zero)
         return _read_oddity(codec, value)
 

@@ -15,7 +15,7 @@ from django.db.models.query_utils import DeferredAttribute
 from django.utils.functional import Promise, cached_property
 from django.utils.translation import gettext_lazy as _
 
-from django_spicy_id import lookups, references
+from django_spicy_id import lookups, references, rows
 from django_spicy_id.checks import check_preamble
 from django_spicy_id.encoding import (
     ALPHABETS,
@@ -172,9 +172,9 @@ class SpicyField(Field):
         return [*self.default_validators, *self._validators]  # type: ignore[attr-defined]
 
     def db_type_suffix(self, connection: BaseDatabaseWrapper) -> str | None:
-        if connection.vendor == "sqlite" and not self.primary_key:
-            return None  # there, only a primary key can be AUTOINCREMENT
-        return super().db_type_suffix(connection)
+        suffix = super().db_type_suffix(connection)
+        # SQLite's, which only a primary key can have; PostgreSQL's IDENTITY suits any column.
+        return None if suffix == "AUTOINCREMENT" and not self.primary_key else suffix
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
         return [*super().check(**kwargs), *check_preamble(self)]
@@ -244,3 +244,4 @@ class SpicySmallAutoField(SpicyField, models.SmallAutoField):  # type: ignore[ty
 
 lookups.register(SpicyField)
 references.connect(SpicyField)
+rows.connect(SpicyField)

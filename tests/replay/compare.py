@@ -123,7 +123,8 @@ class Comparison:
                 if key not in pairs and name in by_name:
                     pairs[key] = by_name[name]
         highest = self._baseline(model)
-        pairs |= {key: key for key in local if key not in pairs and key <= highest and key in remote}
+        if highest:
+            pairs |= {key: key for key in local if key not in pairs and key <= highest and key in remote}
         return pairs
 
     def _translated_key(self, model: type[Model], row: Row) -> Any:
@@ -135,8 +136,9 @@ class Comparison:
         found = Reference.objects.using(LOCAL).filter(content_type=content_type)
         if self.peer is not None:
             found = found.filter(Q(peer__uuid=self.peer) | Q(peer=None))
+        shown: Any = model._meta.pk.to_python  # type: ignore[union-attr]  # a spicy key is read as its id
         return {
-            from_text(model, own): from_text(model, other)
+            shown(from_text(model, own)): shown(from_text(model, other))
             for own, other in found.values_list("local_object_id", "remote_object_id")
         }
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import pytest
+from django.core.management import call_command
 from django.db.models import Model
+from django.test.utils import override_settings
 
 from synchro.core import call_synchronize
 from synchro.models import ChangeLog
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count
-from tests.spicy.models import Device, Event, Invoice, Menu, Note, Restaurant, Tag, User, UserProxy
+from tests.spicy.models import Device, Event, Invoice, Menu, Note, Place, Restaurant, Tag, User, UserProxy
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -128,3 +133,43 @@ def test_row_with_a_random_key_goes_both_ways() -> None:
     device.refresh_from_db()
     assert device.serial == "2"
     assert_same_rows(Device)
+
+
+@pytest.fixture
+def _triggers(transactional_db: None) -> Iterator[None]:
+    with override_settings(SYNCHRO_CAPTURE="triggers", SYNCHRO_MODELS=["spicy"]):
+        call_command("synchro_install_triggers", verbosity=0)
+        try:
+            yield
+        finally:
+            call_command("synchro_install_triggers", "--uninstall", verbosity=0)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+@pytest.mark.usefixtures("_triggers")
+def test_rows_of_every_kind_are_captured_by_triggers_and_arrive() -> None:
+    users = User.objects.bulk_create([User(name=f"user {number}") for number in range(3)])
+    users = list(User.objects.order_by("name")) if users[0].pk is None else users
+    invoices = [Invoice.objects.create(customer=user) for user in users]
+    tag = Tag.objects.create(label="urgent")
+    tag.invoices.add(*invoices)
+    device = Device.objects.create(owner=users[0], serial="1")
+    Note.objects.create(target=device, text="see there")
+    Menu.objects.create(restaurant=Restaurant.objects.create(name="Harga's", stars=1), title="All day")
+    call_synchronize()
+    keys = set(ChangeLog.objects.values_list("content_type__model", "object_id"))
+
+    Invoice.objects.filter(customer__in=users[1:]).update(total=5)
+    users[0].delete()
+    call_synchronize()
+
+    assert all(isinstance(json.loads(key), int) for model, key in keys if model != "tag_invoices")
+    assert ("device", str(Device._meta.pk.get_prep_value(device.pk))) in keys
+    assert {(row.customer.name, row.total) for row in Invoice.objects.using(REMOTE).filter(total=5)} == {
+        ("user 1", 5),
+        ("user 2", 5),
+    }
+    assert remote_count(Device) == 0
+    assert remote(Tag, label="urgent").invoices.using(REMOTE).count() == 2
+    assert remote(Menu).restaurant.name == "Harga's"
+    assert_same_rows(Device, Menu, Place, Restaurant)

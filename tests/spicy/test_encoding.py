@@ -216,6 +216,16 @@ def test_a_separator_with_a_meaning_in_regular_expressions_stands_for_itself() -
     assert not field.re.match("axx1")
 
 
+@pytest.mark.parametrize("pad", [False, True])
+@pytest.mark.parametrize("encoding", ALPHABETS)
+def test_a_separator_with_a_meaning_in_templates_stands_for_itself(encoding: str, pad: bool) -> None:
+    field = SpicyBigAutoField(primary_key=True, prefix="a", sep="%{}%s", encoding=encoding, pad=pad)
+    for key in (0, 10, 2**63 - 1):
+        text = field.codec.encode(key)
+        assert text.startswith("a%{}%s")
+        assert field.codec.decode(text) == key
+
+
 def test_the_pattern_has_no_anchors() -> None:
     pattern = BIG[ENCODING_BASE_62, False].re_pattern
     assert re.search(f"<{pattern}>", "see <usr_8M0kX>")
