@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from itertools import chain
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -146,6 +147,31 @@ class Engine(ABC):
     ) -> None:
         """In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`."""
 
+    def put(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        values: Sequence[str],
+        rows: Sequence[Row],
+    ) -> int:
+        """
+        Insert those of the `rows` that are not there by the key in the first of the `columns`, and return how many;
+        in the others set the columns in `values`. Keys are whole numbers.
+        """
+        key = columns[:1]
+        found = self.select(connection, table, key, key, [row[:1] for row in rows], lock=True)
+        there = {number for (number,) in found}
+        new = [row for row in rows if row[0] not in there]
+        old = [row for row in rows if row[0] in there] if new else rows
+        if new:
+            self.insert(connection, table, columns, new)
+        if old and values:
+            places = [0, *(columns.index(column) for column in values)]
+            pick = itemgetter(*places)
+            self.update(connection, table, [columns[0], *values], key, list(map(pick, old)))
+        return len(new)
+
     def delete(
         self,
         connection: BaseDatabaseWrapper,
@@ -170,15 +196,23 @@ class Engine(ABC):
 
     def dump(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], keys: Sequence[Row]
-    ) -> Iterator[tuple[bytes, bytes]]:
+    ) -> Sequence[Any]:
         """
-        The `columns` of the rows with these keys, which the first column holds: for each row the key as the server
-        spells it, and the row, key included.
+        The `columns` of the rows with these keys, which the first column holds, in a form of the engine's own that
+        takes little time.
         """
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
+    def dumped_keys(self, rows: Sequence[Any]) -> Sequence[str]:
+        """The keys of rows of `dump`, as the server spells them."""
+        raise NotImplementedError(f"{type(self).__name__} passes no rows.")
+
+    def with_keys(self, rows: Sequence[Any], keys: Sequence[int]) -> Sequence[Any]:
+        """The rows of `dump` with other keys."""
+        raise NotImplementedError(f"{type(self).__name__} passes no rows.")
+
     def insert_dumped(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], lines: Sequence[bytes]
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Any]
     ) -> None:
         """`insert` for rows of `dump`."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
@@ -189,9 +223,20 @@ class Engine(ABC):
         table: str,
         columns: Sequence[str],
         values: Sequence[str],
-        lines: Sequence[bytes],
+        rows: Sequence[Any],
     ) -> None:
         """`update` for rows of `dump`: of the `columns`, those in `values` are set."""
+        raise NotImplementedError(f"{type(self).__name__} passes no rows.")
+
+    def put_dumped(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        values: Sequence[str],
+        rows: Sequence[Any],
+    ) -> int:
+        """`put` for rows of `dump`."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
     def reserve_keys(
@@ -222,6 +267,11 @@ class Engine(ABC):
 
     def before_read_committed(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027
         """Make the transaction that begins next see what others commit while it runs, whatever the default is."""
+
+    @contextmanager
+    def long_texts(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Inside, texts of many rows that are joined to one are not cut off, as far as the server can help it."""
+        yield
 
     def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
         """Whether each statement of the present transaction sees what others have committed up to then."""

@@ -30,6 +30,9 @@ LONG_NUMBER = re.compile(r"\d{19}")
 #: what the driver says of a connection that is closed.)
 PASSING = {1205, 1213, 1020, 1040, 1053, 1927, 4031, 2002, 2003, 2006, 2013, 2055, 0}
 
+#: Bytes; 20,000 keys take a hundredth of that.
+LONGEST_TEXT = 16 * 2**20
+
 #: How often MariaDB is asked for its open transactions, and after how many seconds it looks for them anew.
 ATTEMPTS, RENEWED_AFTER = 5, 0.11
 
@@ -135,6 +138,15 @@ class MySQL(Engine):
         if not connection.in_atomic_block:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+    @contextmanager
+    def long_texts(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@SESSION.group_concat_max_len")
+            before = cursor.fetchone()[0]
+            cursor.execute("SET SESSION group_concat_max_len = %s", [LONGEST_TEXT])
+            yield
+            cursor.execute("SET SESSION group_concat_max_len = %s", [before])
 
     def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
         if not connection.savepoint_ids:  # the outermost block asked for it

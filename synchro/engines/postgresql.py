@@ -36,7 +36,7 @@ class PostgreSQL(Engine):
             return super().key_condition(connection, key, keys)
         values = [value for (value,) in keys]
         # One literal, whose type PostgreSQL finds out by itself, takes less time than an adapted list.
-        if all(type(value) is int for value in values):
+        if set(map(type, values)) == {int}:
             return f"{quoted(connection, key[0])} = ANY(%s)", ["{" + ",".join(map(str, values)) + "}"]
         if all(type(value) is str and value.isalnum() for value in values):
             return f"{quoted(connection, key[0])} = ANY(%s)", ['{"' + '","'.join(values) + '"}']
@@ -73,25 +73,30 @@ class PostgreSQL(Engine):
 
     def dump(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], keys: Sequence[Row]
-    ) -> Iterator[tuple[bytes, bytes]]:
+    ) -> list[bytes]:
         names = ", ".join(quoted(connection, column) for column in columns)
         condition, values = self.key_condition(connection, columns[:1], keys)
         sql = f"COPY (SELECT {names} FROM {quoted(connection, table)} WHERE {condition}) TO STDOUT"
         # COPY binds no values on the server, and Django's cursor for debugging takes none.
         whole = connection.Database.ClientCursor(connection.connection).mogrify(sql, values)  # type: ignore[attr-defined]
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(whole) as copy:
-            for data in copy:  # one row each, and no tab stands in a value
-                line = bytes(data)
-                yield line[: line.find(b"\t")] if len(columns) > 1 else line[:-1], line
+            return list(map(bytes, copy))  # one line for each row
+
+    def dumped_keys(self, rows: Sequence[bytes]) -> list[str]:
+        # No tab stands in a value; the line ends where there is no other column.
+        return [(row[: row.find(b"\t")] if b"\t" in row else row[:-1]).decode() for row in rows]
+
+    def with_keys(self, rows: Sequence[bytes], keys: Sequence[int]) -> list[bytes]:
+        return [b"%d\t%b" % (key, row.partition(b"\t")[2]) for key, row in zip(keys, rows, strict=True)]
 
     def insert_dumped(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], lines: Sequence[bytes]
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[bytes]
     ) -> None:
         quote = connection.ops.quote_name
         sql = f"COPY {quote(table)} ({', '.join(map(quote, columns))}) FROM STDIN"
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(sql) as copy:
-            for start in range(0, len(lines), 1000):
-                copy.write(b"".join(lines[start : start + 1000]))
+            for start in range(0, len(rows), 1000):
+                copy.write(b"".join(rows[start : start + 1000]))
 
     def update_dumped(
         self,
@@ -99,11 +104,50 @@ class PostgreSQL(Engine):
         table: str,
         columns: Sequence[str],
         values: Sequence[str],
-        lines: Sequence[bytes],
+        rows: Sequence[bytes],
     ) -> None:
         with self._incoming(connection, table, columns):
-            self.insert_dumped(connection, INCOMING, columns, lines)
+            self.insert_dumped(connection, INCOMING, columns, rows)
             self._update_from_incoming(connection, table, values, columns[:1])
+
+    def put(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        values: Sequence[str],
+        rows: Sequence[Row],
+    ) -> int:
+        with self._incoming(connection, table, columns):
+            self.insert(connection, INCOMING, columns, rows)
+            return self._put_incoming(connection, table, columns, values)
+
+    def put_dumped(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        values: Sequence[str],
+        rows: Sequence[bytes],
+    ) -> int:
+        with self._incoming(connection, table, columns):
+            self.insert_dumped(connection, INCOMING, columns, rows)
+            return self._put_incoming(connection, table, columns, values)
+
+    def _put_incoming(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], values: Sequence[str]
+    ) -> int:
+        quote = connection.ops.quote_name
+        incoming, target, key = quote(INCOMING), quote(table), quote(columns[0])
+        if values:
+            self._update_from_incoming(connection, table, values, columns[:1])
+        names = ", ".join(map(quote, columns))
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT INTO {target} ({names}) SELECT {names} FROM {incoming} "
+                f"WHERE NOT EXISTS (SELECT FROM {target} WHERE {target}.{key} = {incoming}.{key})"
+            )
+            return int(cursor.rowcount)
 
     @contextmanager
     def _incoming(

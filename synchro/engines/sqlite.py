@@ -12,6 +12,7 @@ from functools import partial
 from hashlib import blake2b
 from itertools import chain
 from math import isnan
+from operator import itemgetter
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -20,7 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import format_number
 from django.utils.translation import gettext as _
 
-from synchro.engines.base import Convert, Engine, Row, Unfit, quoted
+from synchro.engines.base import Convert, Engine, Row, Unfit, chunks, quoted
 from synchro.engines.capture import StatementSwitch
 from synchro.keys import AnyField
 
@@ -48,6 +49,10 @@ class SQLite(Engine):
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
     ) -> tuple[str, Sequence[Any]]:
         if len(key) == 1:
+            values = [value for (value,) in keys]
+            if set(map(type, values)) == {int}:
+                # One value instead of thousands, whose places Django would count.
+                return f"{quoted(connection, key[0])} IN (SELECT value FROM json_each(%s))", [str(values)]
             return super().key_condition(connection, key, keys)
         names = ", ".join(quoted(connection, column) for column in key)
         one = f"({', '.join(['%s'] * len(key))})"
@@ -68,17 +73,79 @@ class SQLite(Engine):
         key: Sequence[str],
         rows: Sequence[Row],
     ) -> None:
-        places = [place for place, column in enumerate(columns) if column not in key]
-        order = [*places, *(columns.index(column) for column in key)]
-        if not places:
-            return
-        assignments = ", ".join(f"{quoted(connection, columns[place])} = %s" for place in places)
+        values = [column for column in columns if column not in key]
+        if values:
+            self._update(connection, table, values, key, columns, rows)
+
+    @staticmethod
+    def _update(
+        connection: BaseDatabaseWrapper,
+        table: str,
+        values: Sequence[str],
+        key: Sequence[str],
+        columns: Sequence[str],
+        rows: Sequence[Row],
+    ) -> int:
+        """Set the `values` in the rows with this key, and return how many there were; `rows` have all `columns`."""
+        assignments = ", ".join(f"{quoted(connection, column)} = %s" for column in values)
         condition = " AND ".join(f"{quoted(connection, column)} = %s" for column in key)
+        pick = itemgetter(*(columns.index(column) for column in (*values, *key)))
         with connection.cursor() as cursor:
             cursor.executemany(
                 f"UPDATE {quoted(connection, table)} SET {assignments} WHERE {condition}",
-                [[row[place] for place in order] for row in rows],
+                list(map(pick, rows)),
             )
+            return int(cursor.rowcount)
+
+    def passes_rows(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> bool:
+        return here.vendor == there.vendor and here.timezone_name == there.timezone_name
+
+    def dump(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], keys: Sequence[Row]
+    ) -> list[tuple[Any, ...]]:
+        # The sign makes expressions of the columns, which have no declared type that the driver would convert.
+        names = ", ".join(f"+{quoted(connection, column)}" for column in columns)
+        start = f"SELECT {names} FROM {quoted(connection, table)} WHERE "
+        rows: list[tuple[Any, ...]] = []
+        with connection.cursor() as cursor:
+            for part in chunks(keys, self.key_chunk(1)):
+                condition, values = self.key_condition(connection, columns[:1], part)
+                cursor.execute(start + condition, values)
+                rows += cursor.fetchall()
+        return rows
+
+    def dumped_keys(self, rows: Sequence[Row]) -> list[str]:
+        return [str(row[0]) for row in rows]
+
+    def with_keys(self, rows: Sequence[Row], keys: Sequence[int]) -> list[Row]:
+        return [(key, *row[1:]) for key, row in zip(keys, rows, strict=True)]
+
+    insert_dumped = insert
+
+    def update_dumped(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        values: Sequence[str],
+        rows: Sequence[Row],
+    ) -> None:
+        self._update(connection, table, values, columns[:1], columns, rows)
+
+    def put(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        values: Sequence[str],
+        rows: Sequence[Row],
+    ) -> int:
+        # Most often all are there, and an update that finds them all says so.
+        if values and self._update(connection, table, values, columns[:1], columns, rows) == len(rows):
+            return 0
+        return super().put(connection, table, columns, (), rows)
+
+    put_dumped = put
 
     def reserve_keys(
         self, connection: BaseDatabaseWrapper, table: str, column: str, count: int, above: int

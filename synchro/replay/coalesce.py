@@ -238,10 +238,15 @@ def entries_of(side: Side, ranges: Iterable[Range]) -> Iterator[Entry]:
     """The entries of a batch, oldest id first."""
     several = list(ranges)
     for start in range(0, len(several), 200):
-        condition = Q()
-        for ids in several[start : start + 200]:
-            condition |= Q(id__range=ids)
-        yield from read_entries(side, ChangeLog.objects.using(side.alias).filter(condition).order_by("id"))
+        yield from read_entries(side, log_of(side, several[start : start + 200]))
+
+
+def log_of(side: Side, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
+    """The entries with these ids, oldest first."""
+    condition = Q()
+    for ids in ranges:
+        condition |= Q(id__range=ids)
+    return ChangeLog.objects.using(side.alias).filter(condition).order_by("id")
 
 
 def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:

@@ -7,21 +7,23 @@ They never become values. Where REMOTE refuses them, the usual way is taken inst
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from django.db import DatabaseError, transaction
 from django.db.models import Model
 
-from synchro.keys import Key, key_fields, to_text
+from synchro.engines import Engine
+from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.registry import Table, generic_keys
 from synchro.replay.columns import is_plain
 from synchro.replay.identify import Identity
 from synchro.replay.link import Link, Side
 from synchro.replay.listeners import hears_saves
 from synchro.replay.natural import has_natural_key
-from synchro.replay.read import Rows
+from synchro.replay.read import Rows, encode_keys
 
-#: A row in the spelling of LOCAL's server, its key first.
-Line = bytes
+#: A row as LOCAL's engine dumps it, its key first.
+Line = Any
 
 
 def can_pass(local: Side, remote: Side, model: type[Model]) -> bool:
@@ -46,19 +48,25 @@ def read(link: Link, rows: Rows, model: type[Model], keys: Collection[Key]) -> N
         rows.lines[model] = lines
 
 
+def fields_of(model: type[Model]) -> list[AnyField]:
+    """The fields of a `Line`."""
+    (own,) = key_fields(model)
+    return [own, *(field for field in Table(model).fields if field is not own)]
+
+
 def columns_of(model: type[Model]) -> list[str]:
     """The columns of a `Line`."""
-    (own,) = key_fields(model)
-    return [own.column, *(field.column for field in Table(model).fields if field is not own)]
+    return [field.column for field in fields_of(model)]
 
 
 def _read_lines(side: Side, model: type[Model], keys: Iterable[Key]) -> dict[Key, Line] | None:
     """LOCAL's rows by key; None where the server spells a key in a way of its own."""
-    wanted = {to_text(model, key).encode(): key for key in keys}
-    encoded = [(key,) for key in wanted.values()]
+    wanted = {to_text(model, key): key for key in keys}
+    encoded = encode_keys(model, wanted.values(), side)
     lines = side.engine.dump(side.connection, model._meta.db_table, columns_of(model), encoded)
+    keys = side.engine.dumped_keys(lines)
     try:
-        return {wanted[key]: line for key, line in lines}
+        return {wanted[key]: line for key, line in zip(keys, lines, strict=True)}
     except KeyError:
         return None
 
@@ -76,12 +84,12 @@ def write_lines(
     try:
         with transaction.atomic(using=side.alias):
             if new:
-                several = _with_their_keys(lines, identities, new)
+                several = _with_their_keys(side.engine, lines, identities, new)
                 side.engine.insert_dumped(side.connection, table, columns, several)
             for names, keys in _by_names(old).items():
-                values = _columns_named(model, names)
+                values = columns_named(model, names)
                 if values:
-                    several = _with_their_keys(lines, identities, keys)
+                    several = _with_their_keys(side.engine, lines, identities, keys)
                     side.engine.update_dumped(side.connection, table, columns, values, several)
     except DatabaseError:
         return False
@@ -89,12 +97,13 @@ def write_lines(
 
 
 def _with_their_keys(
-    lines: Mapping[Key, Line], identities: Mapping[Key, Identity], keys: Collection[Key]
+    engine: Engine, lines: Mapping[Key, Line], identities: Mapping[Key, Identity], keys: Collection[Key]
 ) -> list[Line]:
     if all(identities[key].remote == key for key in keys):
         return [lines[key] for key in keys]
     # Keys that differ were handed out by REMOTE, so they are integers.
-    return [b"%d\t%b" % (identities[key].remote or 0, lines[key].partition(b"\t")[2]) for key in keys]
+    own = [identities[key].remote or 0 for key in keys]
+    return list(engine.with_keys([lines[key] for key in keys], own))
 
 
 def _by_names(old: Mapping[Key, frozenset[str] | None]) -> dict[frozenset[str] | None, list[Key]]:
@@ -104,6 +113,7 @@ def _by_names(old: Mapping[Key, frozenset[str] | None]) -> dict[frozenset[str] |
     return found
 
 
-def _columns_named(model: type[Model], names: frozenset[str] | None) -> list[str]:
+def columns_named(model: type[Model], names: frozenset[str] | None) -> list[str]:
+    """The columns of these fields, all but the key's for None."""
     fields = [field for field in Table(model).fields if field not in key_fields(model)]
     return [field.column for field in fields if names is None or field.name in names]

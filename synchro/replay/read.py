@@ -59,7 +59,7 @@ class Rows:
     def __init__(self, side: Side) -> None:
         self._side = side
         #: Of models whose rows need no values: the rows that there are, as LOCAL's server spells them.
-        self.lines: dict[type[Model], dict[Key, bytes]] = {}
+        self.lines: dict[type[Model], dict[Key, Any]] = {}
         self._found: dict[type[Model], dict[Key, Sequence[Any]]] = {}
         self._asked: dict[type[Model], set[Key]] = {}
 

@@ -143,6 +143,18 @@ class Log:
         """Whether it has nothing that can be newer than `since`."""
         return self._find_floor(since + self._link.offset - DISORDER) is None
 
+    def is_quiet_about(self, models: Iterable[type[Model]], since: datetime) -> bool:
+        """Whether it says nothing of rows of these models that can be newer than `since`."""
+        if self._link.peer_there is None:
+            return True
+        floor = self._find_floor(aware(since) + self._link.offset - DISORDER)
+        if floor is None:
+            return True
+        side = self._link.remote
+        types = [side.content_type_id(each) for model in models for each in _same_key_children(model)]
+        log = ChangeLog.objects.using(side.alias)
+        return not log.filter(id__gt=floor, content_type_id__in=types).exists()
+
     def _entries(self, floor: int, wanted: Mapping[type[Model], Iterable[Key]]) -> Iterable[Entry]:
         side = self._link.remote
         for model, keys in wanted.items():
@@ -263,7 +275,7 @@ def _all_stand(
             if key in here:
                 change = changes.rows[model, key]
                 is_part = identity.exists and change.whole is None
-                puts[key] = _synchronized(model, tuple(change.fields)) if is_part else None
+                puts[key] = synchronized_names(model, tuple(change.fields)) if is_part else None
             else:
                 plan.forgotten.setdefault(model, []).append(key)
                 if is_deletion(identity, changes.rows[model, key]):
@@ -273,7 +285,7 @@ def _all_stand(
 
 
 @lru_cache(maxsize=10_000)
-def _synchronized(model: type[Model], names: tuple[str, ...]) -> frozenset[str] | None:
+def synchronized_names(model: type[Model], names: tuple[str, ...]) -> frozenset[str] | None:
     """Those of the named fields that are synchronized; None where these are all."""
     fields = Table(model).fields
     wanted = {*names}

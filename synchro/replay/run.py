@@ -41,6 +41,7 @@ from synchro.replay.resolve import Log, Plan, resolve
 from synchro.replay.retry import persistently
 from synchro.replay.sets import expand
 from synchro.replay.spare import spare
+from synchro.replay.wholesale import NotPlain, deliver, pack
 from synchro.replay.write import Tally, Writer
 
 #: How often a batch is tried again because LOCAL's rows changed while they were read.
@@ -193,6 +194,8 @@ def _refused_at_the_end(error: IntegrityError) -> Refused:
 def _replay(
     link: Link, log: Log, batch: Batch, totals: Totals, also: Collection[tuple[type[Model], Key]]
 ) -> None:
+    if not also and _replay_wholesale(link, log, batch, totals):
+        return
     changes = coalesce(entries_of(link.local, from_text(batch.ranges)))
     check_entries(batch)
     changes.take_along(also)
@@ -229,6 +232,32 @@ def _replay(
     _announce("committed", batch)
     acknowledge(link, batch, pairs, plan, log.top, changes.last)
     _announce("acknowledged", batch)
+
+
+def _replay_wholesale(link: Link, log: Log, batch: Batch, totals: Totals) -> bool:
+    """Replay the batch, where it is plain enough; returns whether it was."""
+    parcel = pack(link, log, batch)
+    check_entries(batch)
+    if parcel is None:
+        return False
+    _announce("read", batch)
+    changes, plan = Changes(entries=parcel.entries, last=parcel.last), Plan()
+    try:
+        with writing(link):
+            hold_receipt(link)
+            tally = deliver(link, log, parcel)
+            _announce("identified", batch)
+            _announce("resolved", batch)
+            sign_receipt(link, batch, {}, plan, Identities(link, Rows(link.local), {}))
+            _announce("written", batch)
+    except NotPlain:
+        return False
+    link.arrived = batch.number
+    totals.add(changes, plan, tally)
+    _announce("committed", batch)
+    acknowledge(link, batch, {}, plan, log.top, parcel.last)
+    _announce("acknowledged", batch)
+    return True
 
 
 def _natural_keys(changes: Changes) -> dict[tuple[type[Model], object], str]:
