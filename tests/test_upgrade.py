@@ -18,6 +18,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import override_settings
 
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Reference
+from tests.few import only
 from tests.people.models import City, Club
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -58,11 +59,12 @@ def migrate(target: tuple[str, str | None]) -> Any:
 @pytest.fixture
 def old() -> Iterator[Any]:
     """The apps as 0.7 had them, with its tables."""
-    migrate(("synchro", None))
-    try:
-        yield migrate(OLD)
-    finally:
-        call_command("migrate", "synchro", verbosity=0)
+    with only("tests.people"), override_settings(SYNCHRO_MODELS=["people"]):
+        migrate(("synchro", None))
+        try:
+            yield migrate(OLD)
+        finally:
+            call_command("migrate", "synchro", verbosity=0)
 
 
 def upgrade() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -33,8 +34,9 @@ PASSING = {1205, 1213, 1020, 1040, 1053, 1927, 4031, 2002, 2003, 2006, 2013, 205
 #: Bytes; 20,000 keys take a hundredth of that.
 LONGEST_TEXT = 16 * 2**20
 
-#: How often MariaDB is asked for its open transactions, and after how many seconds it looks for them anew.
-ATTEMPTS, RENEWED_AFTER = 5, 0.11
+#: How often MariaDB is asked for its open transactions, and after how many seconds without a question it looks for
+#: them anew. Two replayers that ask in step would keep each other from ever having a new answer.
+ATTEMPTS, RENEWED_AFTER, OUT_OF_STEP = 4, 0.11, 0.15
 
 
 class MySQL(Engine):
@@ -258,7 +260,7 @@ class MariaDB(MySQL):
                 return None
             if any(is_own and is_new for _number, _start, is_own, is_new in found):
                 return [(number, start) for number, start, is_own, _is_new in found if not is_own]
-            time.sleep(RENEWED_AFTER)
+            time.sleep(random.uniform(RENEWED_AFTER, RENEWED_AFTER + OUT_OF_STEP))  # noqa: S311  no secret
         return None
 
     def still_open(self, then: frozenset[str], now: frozenset[str]) -> frozenset[str]:

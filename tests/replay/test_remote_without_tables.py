@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 from django.core.management import call_command
+from django.test import override_settings
 
 from synchro.core import Report, call_synchronize
+from tests.few import only
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import create_on_remote, remote, remote_count
 from tests.shop.models import Album, Artist, Country, Customer, Order
@@ -17,9 +19,14 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remo
 
 @pytest.fixture(autouse=True)
 def without_tables() -> Iterator[None]:
-    call_command("migrate", "synchro", "zero", database="remote", verbosity=0)
+    migrate("zero")
     yield
-    call_command("migrate", "synchro", database="remote", verbosity=0)
+    migrate("0003")
+
+
+def migrate(step: str) -> None:
+    with only(), override_settings(SYNCHRO_MODELS=[]):
+        call_command("migrate", "synchro", step, database="remote", verbosity=0)
 
 
 def test_run_works_and_warns_once() -> None:
@@ -63,7 +70,7 @@ def test_running_again_doubles_nothing() -> None:
 def test_tables_that_are_installed_later_are_used_from_then_on() -> None:
     customer = Customer.objects.create(name="Vimes")
     call_synchronize()
-    call_command("migrate", "synchro", database="remote", verbosity=0)
+    migrate("0003")
 
     customer.cash = 5
     customer.save()

@@ -18,6 +18,7 @@ from synchro.keys import key_fields
 from synchro.models import ChangeLog
 from synchro.triggers import backend_for
 from synchro.triggers.base import Target
+from tests.few import only
 from tests.moving import migrations as moving
 from tests.moving.writing import write, written
 from tests.triggers.conftest import install
@@ -33,7 +34,7 @@ def early(transactional_db: None) -> Iterator[None]:
     The tables as the first migration made them, with the triggers that the models of that time would have
     got.
     """
-    with override_settings(SYNCHRO_CAPTURE="triggers", SYNCHRO_MODELS=["moving"]):
+    with only("tests.moving"), override_settings(SYNCHRO_CAPTURE="triggers", SYNCHRO_MODELS=["moving"]):
         call_command("migrate", "moving", STEPS[0], verbosity=0)
         install("--uninstall")
         with connection.cursor() as cursor:
