@@ -47,6 +47,13 @@ def test_outside_a_transaction() -> None:
     assert captured()
 
 
+def test_statement_that_begins_with_many_blanks_is_written_at_once() -> None:
+    with DisableSynchroLog(), connection.cursor() as cursor:
+        cursor.execute("\n" + " " * 5_000 + "-- a note\n /* and another */" + "\t" * 5_000 + "SELECT 1")
+        cursor.execute("\n" + " " * 5_000 + "DELETE FROM capture_unique")
+    assert brief() == []
+
+
 def test_rows_given_back_by_an_insertion_are_right() -> None:
     with DisableSynchroLog():
         rows = Unique.objects.bulk_create([Unique(code=f"{n}") for n in range(300)])
