@@ -148,8 +148,9 @@ def _busy() -> Exception:
     first, second = connections[REMOTE].copy(), connections[REMOTE].copy()
     try:
         with first.cursor() as cursor, second.cursor() as other:
-            cursor.execute("BEGIN IMMEDIATE")
+            cursor.execute("PRAGMA busy_timeout = 0")
             other.execute("PRAGMA busy_timeout = 0")
+            cursor.execute("BEGIN IMMEDIATE")
             other.execute("BEGIN IMMEDIATE")
     except DatabaseError as error:
         return error
