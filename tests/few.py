@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 from django.test import override_settings
 
 NEEDED = ("django.contrib.auth", "django.contrib.contenttypes", "dbsettings", "synchro")
 
 
-def only(*apps: str) -> override_settings:
-    """Inside, the project has these apps and those that synchro needs."""
-    return override_settings(INSTALLED_APPS=[*NEEDED, *apps])
+@contextmanager
+def only(*apps: str, watched: Sequence[str] = ()) -> Iterator[None]:
+    """Inside, the project has these apps and those that synchro needs, and `watched` are its SYNCHRO_MODELS."""
+    # In this order: an app that is watched must be there at any time.
+    with override_settings(SYNCHRO_MODELS=watched), override_settings(INSTALLED_APPS=[*NEEDED, *apps]):
+        yield

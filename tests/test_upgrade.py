@@ -59,7 +59,7 @@ def migrate(target: tuple[str, str | None]) -> Any:
 @pytest.fixture
 def old() -> Iterator[Any]:
     """The apps as 0.7 had them, with its tables."""
-    with only("tests.people"), override_settings(SYNCHRO_MODELS=["people"]):
+    with only("tests.people", watched=["people"]):
         migrate(("synchro", None))
         try:
             yield migrate(OLD)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 from django.core.management import call_command
-from django.test import override_settings
 
 from synchro.core import Report, call_synchronize
 from tests.few import only
@@ -25,7 +24,7 @@ def without_tables() -> Iterator[None]:
 
 
 def migrate(step: str) -> None:
-    with only(), override_settings(SYNCHRO_MODELS=[]):
+    with only():
         call_command("migrate", "synchro", step, database="remote", verbosity=0)
 
 

@@ -34,7 +34,7 @@ def early(transactional_db: None) -> Iterator[None]:
     The tables as the first migration made them, with the triggers that the models of that time would have
     got.
     """
-    with only("tests.moving"), override_settings(SYNCHRO_CAPTURE="triggers", SYNCHRO_MODELS=["moving"]):
+    with only("tests.moving", watched=["moving"]), override_settings(SYNCHRO_CAPTURE="triggers"):
         call_command("migrate", "moving", STEPS[0], verbosity=0)
         install("--uninstall")
         with connection.cursor() as cursor:
