@@ -15,13 +15,14 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 
-def main(what: str, wanted_step: str = "", wanted_batch: str = "0") -> int:
+def main(what: str, *arguments: str) -> int:
     import django
 
     django.setup()
-    if what == "loop":
-        loop()
+    return loop() if what == "loop" else happening(what, *arguments)
 
+
+def happening(what: str, wanted_step: str, wanted_batch: str) -> int:
     from django.core.management import CommandError, call_command
 
     from synchro.replay.signals import step as step_signal

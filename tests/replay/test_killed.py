@@ -13,7 +13,7 @@ from django.contrib.contenttypes.models import ContentType
 
 from synchro.core import Report, call_synchronize
 from synchro.exceptions import Busy
-from tests.replay import processes
+from tests.replay import driver, processes
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import create_on_remote, remote_count
 from tests.replay.writers import in_thread, write_a_lot
@@ -64,9 +64,7 @@ def run_until_free() -> Report:
 @pytest.mark.parametrize("batch", [2, 3])
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_nothing_is_lost_or_doubled(backlog: None, step: str, batch: int) -> None:
-    environment = processes.environment(SYNCHRO_BATCH_SIZE=BATCH_SIZE)
-    killed = processes.run("tests.replay.driver", "kill", step, str(batch), env=environment)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert processes.forked(driver.happening, "kill", step, str(batch)) == -signal.SIGKILL
 
     run_until_free()
 
@@ -76,10 +74,9 @@ def test_killed_at_any_step_nothing_is_lost_or_doubled(backlog: None, step: str,
 
 
 def test_killed_twice_at_the_same_step_nothing_is_lost_or_doubled(backlog: None) -> None:
-    environment = processes.environment(SYNCHRO_BATCH_SIZE=BATCH_SIZE)
     for _ in range(2):
         for step, batch in (("written", "2"), ("committed", "2"), ("committed", "3")):
-            processes.run("tests.replay.driver", "kill", step, batch, env=environment)
+            processes.forked(driver.happening, "kill", step, batch)
 
     run_until_free()
 
@@ -88,9 +85,7 @@ def test_killed_twice_at_the_same_step_nothing_is_lost_or_doubled(backlog: None)
 
 def test_changes_made_between_the_kill_and_the_next_run_arrive(backlog: None) -> None:
     """Of rows whose references LOCAL does not know yet."""
-    environment = processes.environment(SYNCHRO_BATCH_SIZE=BATCH_SIZE)
-    killed = processes.run("tests.replay.driver", "kill", "committed", "2", env=environment)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert processes.forked(driver.happening, "kill", "committed", "2") == -signal.SIGKILL
     for customer in Customer.objects.filter(name__startswith="New"):
         customer.cash = 1000
         customer.save()
