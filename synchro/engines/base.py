@@ -15,6 +15,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeAlias
 
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.keys import AnyField
@@ -272,6 +273,22 @@ class Engine(ABC):
     def long_texts(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         """Inside, texts of many rows that are joined to one are not cut off, as far as the server can help it."""
         yield
+
+    @contextmanager
+    def snapshot(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """A transaction in which all that is read is of one moment, whatever others commit meanwhile."""
+        self.before_snapshot(connection)
+        with transaction.atomic(using=connection.alias):
+            if not connection.savepoint_ids:  # the outermost block: nothing has been asked yet
+                self.begin_snapshot(connection)
+            yield
+
+    def before_snapshot(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027
+        """What has to be said before the transaction of a snapshot begins."""
+
+    @abstractmethod
+    def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
+        """First thing in the transaction of a snapshot: fix the moment."""
 
     def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
         """Whether each statement of the present transaction sees what others have committed up to then."""

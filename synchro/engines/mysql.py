@@ -150,6 +150,15 @@ class MySQL(Engine):
             yield
             cursor.execute("SET SESSION group_concat_max_len = %s", [before])
 
+    def before_snapshot(self, connection: BaseDatabaseWrapper) -> None:
+        if not connection.in_atomic_block:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+    def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+
     def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
         if not connection.savepoint_ids:  # the outermost block asked for it
             return True

@@ -215,6 +215,11 @@ class PostgreSQL(Engine):
                 if cursor.fetchone()[0] != "read committed":
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
+    def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            cursor.execute("SELECT 1")  # the moment is that of the first question
+
     def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
         with connection.cursor() as cursor:
             cursor.execute("SHOW transaction_isolation")

@@ -173,6 +173,10 @@ class SQLite(Engine):
         with connection.cursor() as cursor:
             cursor.execute(f"DELETE FROM {table} WHERE 0")
 
+    def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM sqlite_master LIMIT 1")  # the moment is that of the first page read
+
     def is_passing(self, error: BaseException) -> bool:
         cause = error.__cause__ if isinstance(error, Error) else error
         code = getattr(cause, "sqlite_errorcode", None)

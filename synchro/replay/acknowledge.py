@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -15,9 +14,9 @@ from synchro.keys import Key, to_text
 from synchro.models import Batch, Checkpoint, Receipt, Reference
 from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link, Side
+from synchro.replay.made import Pairs
+from synchro.replay.outcome import Outcome
 from synchro.replay.resolve import Plan
-
-Pairs = Mapping[type[Model], Mapping[Key, Key]]
 
 
 def hold_receipt(link: Link) -> None:
@@ -62,28 +61,22 @@ def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan, identities:
     )
 
 
-def acknowledge(
-    link: Link,
-    batch: Batch,
-    pairs: Pairs,
-    plan: Plan,
-    seen: int,
-    last: datetime | None,
-) -> None:
+def acknowledge(link: Link, outcome: Outcome) -> None:
     """LOCAL's transaction afterwards: the same pairs from its side, and the checkpoint."""
+    batch, last = outcome.batch, outcome.last
     with transaction.atomic(using=link.local.alias):
         link.local.engine.begin_writing(link.local.connection)
         checkpoints = Checkpoint.objects.using(link.local.alias).filter(peer_id=link.peer.pk)
         checkpoint = checkpoints.select_for_update().first()
         if checkpoint is not None and checkpoint.batch >= batch.number:
             return  # We were taken for dead, and another run has adopted all this, and may have gone on.
-        for model, keys in plan.forgotten.items():
+        for model, keys in outcome.forgotten.items():
             if keeps_references(model):
                 _forget(link.local, link.peer.pk, model, keys)
-        for model, found in pairs.items():
+        for model, found in outcome.pairs.items():
             _remember(link.local, link.peer.pk, model, found, batch)
         values: dict[str, Any] = {"batch": batch.number, "date": last} if last else {"batch": batch.number}
-        checkpoints.update(**values, seen=max(seen, checkpoint.seen if checkpoint else 0))
+        checkpoints.update(**values, seen=max(outcome.seen, checkpoint.seen if checkpoint else 0))
 
 
 def new_pairs(plan: Plan, identities: Identities) -> dict[type[Model], dict[Key, Key]]:

@@ -84,6 +84,15 @@ def _formed(after: int) -> Batch | None:
     return batch
 
 
+def visible_beyond(batch: Batch) -> list[Range]:
+    """The ids that are visible at this moment and are in no batch up to this one."""
+    node = own_node(LOCAL)
+    later = Batch.objects.using(LOCAL).filter(number__gt=batch.number)
+    found = [ids for text in later.values_list("ranges", flat=True) for ids in from_text(text)]
+    unformed = _log().filter(id__gt=node.highest).order_by("id").values_list("id", flat=True)
+    return united([*found, *ranges_of(_visible(holes_of(node))), *ranges_of(unformed.iterator())])
+
+
 def check_entries(batch: Batch) -> None:
     """
     To be called when the entries of the batch have been read.

@@ -157,7 +157,8 @@ class Identities:
             [(text,) for text in texts],
             where={"peer_id": self._link.peer.pk, "content_type_id": side.content_type_id(model)},
         )
-        return {texts[here]: read(there) for here, there in pairs}
+        found = {texts[here]: read(there) for here, there in pairs}
+        return found | self._link.made.remote_keys(model, keys)
 
     def _look_by_natural_key(self, model: type[Model], found: dict[Key, Identity], lock: bool) -> None:
         missing = [key for key, identity in found.items() if not identity.exists]
@@ -221,7 +222,7 @@ class Identities:
                 )
             for here, other in pairs.values_list("local_object_id", "remote_object_id"):
                 owners[from_text(model, other)] = from_text(model, here)
-        return owners
+        return owners | link.made.local_keys(model, there)
 
     def _by_natural_columns(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, list[Key]]:
         """LOCAL's keys to REMOTE's, by one question for all."""

@@ -14,6 +14,7 @@ from django.db.models import Model
 from synchro.conf import LOCAL
 from synchro.engines import Engine, engine_for
 from synchro.models import Peer
+from synchro.replay.made import Made
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class Link:
     baselines: dict[type[Model], int] = field(default_factory=dict)
     #: LOCAL was copied from REMOTE when REMOTE's log went up to this id.
     copied_log: int = 0
+    #: What earlier batches of a transaction have made that is still open.
+    made: Made = field(default_factory=Made)
     #: Whether values were merged since REMOTE was last given all that was pending.
     merged: bool = False
     #: What the person who runs this should know.

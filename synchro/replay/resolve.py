@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import TypeAlias
 
-from django.db.models import Max, Model
+from django.db.models import Max, Model, QuerySet
 
 from synchro.checkpoint import aware
 from synchro.keys import Key, key_fields, to_text
@@ -44,8 +44,8 @@ from synchro.replay.rivals import Rivals, rival_key
 #: moment between taking an id and looking at the clock.
 DISORDER = timedelta(minutes=10)
 
-#: Higher than any id.
-BEYOND = 2**63
+#: The highest id that there can be, and how many ranges of ids are looked through one by one.
+BEYOND, MANY = 2**63 - 1, 20
 
 #: When LOCAL and REMOTE changed a field.
 Dates: TypeAlias = tuple[datetime, datetime]
@@ -147,13 +147,24 @@ class Log:
         """Whether it says nothing of rows of these models that can be newer than `since`."""
         if self._link.peer_there is None:
             return True
+        if self._has_unsent([model for model in models if weighs_old_changes(policy_of(model))]):
+            return False
         floor = self._find_floor(aware(since) + self._link.offset - DISORDER)
         if floor is None:
             return True
+        return not self._about(models).filter(id__gt=floor).exists()
+
+    def _has_unsent(self, models: Collection[type[Model]]) -> bool:
+        """Whether it may say something of these models, however old, that LOCAL has not received."""
+        if not models:
+            return False
+        unsent = self._unsent()
+        return len(unsent) > MANY or any(self._about(models).filter(id__range=ids).exists() for ids in unsent)
+
+    def _about(self, models: Iterable[type[Model]]) -> QuerySet[ChangeLog]:
         side = self._link.remote
         types = [side.content_type_id(each) for model in models for each in _same_key_children(model)]
-        log = ChangeLog.objects.using(side.alias)
-        return not log.filter(id__gt=floor, content_type_id__in=types).exists()
+        return ChangeLog.objects.using(side.alias).filter(content_type_id__in=types)
 
     def _entries(self, floor: int, wanted: Mapping[type[Model], Iterable[Key]]) -> Iterable[Entry]:
         side = self._link.remote

@@ -20,7 +20,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Aggregate, Count, Max, Min, Model, TextField
 
 from synchro.keys import Key, is_automatic, is_integer, key_fields
-from synchro.models import ADDITION, M2M_CHANGE, Batch
+from synchro.models import ADDITION, M2M_CHANGE
 from synchro.registry import Table, generic_keys, is_watched
 from synchro.replay.coalesce import log_of
 from synchro.replay.columns import Codec
@@ -29,7 +29,7 @@ from synchro.replay.identify import uses_same_key
 from synchro.replay.link import Link, Side
 from synchro.replay.listeners import hears_deletes, hears_saves
 from synchro.replay.passing import can_pass, columns_named, columns_of, fields_of
-from synchro.replay.ranges import Range, from_text
+from synchro.replay.ranges import Range
 from synchro.replay.resolve import Log, synchronized_names
 from synchro.replay.write import Tally
 
@@ -80,9 +80,8 @@ class Parcel:
         return [named.model for named in self.named]
 
 
-def pack(link: Link, log: Log, batch: Batch) -> Parcel | None:
-    """What the batch is about; None where it has to go the usual way."""
-    ranges = list(from_text(batch.ranges))
+def pack(link: Link, log: Log, ranges: Sequence[Range]) -> Parcel | None:
+    """What the entries with these ids are about; None where they have to go the usual way."""
     if len(ranges) > MOST_RANGES:
         return None
     groups = _groups(link.local, ranges)
@@ -120,7 +119,7 @@ class _Joined(Aggregate):
         return self.as_sql(compiler, connection, template="STRING_AGG(%(expressions)s, ',')", **context)
 
 
-def _groups(side: Side, ranges: list[Range]) -> list[_Group]:
+def _groups(side: Side, ranges: Sequence[Range]) -> list[_Group]:
     entries = log_of(side, ranges).order_by().values_list("content_type_id", "action", "fields")
     found = entries.annotate(
         entries=Count("id"), first=Min("date"), last=Max("date"), texts=_Joined("object_id")

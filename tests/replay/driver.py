@@ -37,7 +37,7 @@ def happening(what: str, wanted_step: str, wanted_batch: str) -> int:
 
     step_signal.connect(happen)
     try:
-        call_command("synchronize", stdout=sys.stderr)
+        call_command("synchronize", atomic="SYNCHRO_TEST_ATOMIC" in os.environ, stdout=sys.stderr)
     except CommandError as error:
         print(error, file=sys.stderr)
         return 1

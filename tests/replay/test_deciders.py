@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError, Undecided
 from synchro.models import ChangeLog, Conflict
-from tests.replay import processes
+from tests.replay import driver, processes
 from tests.replay.chance import modest
 from tests.replay.compare import assert_same_rows
 from tests.replay.deciders import more_cash
 from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count
 from tests.replay.test_histories import rolled_back, run_until_quiet
-from tests.shop.models import Country, Customer, Order
+from tests.replay.test_killed import run_until_free
+from tests.shop.models import Country, Customer, Order, Warehouse
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -154,6 +155,23 @@ def test_change_that_remote_made_long_ago_is_put_before_it_too(customer: Custome
 
     assert len(decider.asked) == 1
     assert remote(Customer).cash == 3
+
+
+def test_plain_rows_that_need_no_look_are_put_before_it_too(decide: Any) -> None:
+    warehouse = Warehouse.objects.create(name="old")
+    call_synchronize()
+    decider = decide("remote")
+    with other_side():
+        Warehouse.objects.update(name="there")
+        Warehouse.objects.get().save()
+    let_time_pass(24 * 3600)
+    warehouse.name = "here"
+    warehouse.save()
+
+    call_synchronize()
+
+    assert len(decider.asked) == 1
+    assert remote(Warehouse).name == "there"
 
 
 @pytest.mark.parametrize("first", ["here", "there"])
@@ -444,14 +462,11 @@ def test_killed_while_merging_it_goes_on_with_what_was_merged(
     dispute: None, settings: Any, tmp_path: Path, monkeypatch: Any, step: str
 ) -> None:
     asked = tmp_path / "asked"
-    path = "tests.replay.deciders.more_cash"
-    environment = processes.environment(SYNCHRO_CONFLICT=path) | {"SYNCHRO_TEST_ASKED": str(asked)}
-    killed = processes.run("tests.replay.driver", "kill", step, "2", env=environment)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-
-    settings.SYNCHRO_CONFLICT = path
+    settings.SYNCHRO_CONFLICT = more_cash
     monkeypatch.setenv("SYNCHRO_TEST_ASKED", str(asked))
-    synchronize_until_free()
+    assert processes.forked(driver.happening, "kill", step, "2") == -signal.SIGKILL
+
+    run_until_free()
     synchronize_there()
 
     assert (local(Customer, name="Vimes").cash, remote(Customer, name="Vimes").cash) == (5, 5)
@@ -464,20 +479,13 @@ def test_killed_while_merging_it_goes_on_with_what_was_merged(
 @pytest.mark.django_db(transaction=True, databases=["default", "remote"])
 @pytest.mark.parametrize("step", ["recorded", "committed"])
 def test_conflict_is_on_record_once_wherever_the_process_is_killed(dispute: None, step: str) -> None:
-    killed = processes.run("tests.replay.driver", "kill", step, "2", env=processes.environment())
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert processes.forked(driver.happening, "kill", step, "2") == -signal.SIGKILL
 
-    synchronize_until_free()
+    run_until_free()
 
     conflict = Conflict.objects.get()
     assert (conflict.decision, conflict.remote_values is not None) == (Conflict.REMOTE, True)
     assert ChangeLog.objects.filter(object_id=conflict.object_id).exists()
-
-
-def synchronize_until_free() -> None:
-    from tests.replay.test_killed import run_until_free
-
-    run_until_free()
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "remote"])

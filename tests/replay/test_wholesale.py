@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,7 +14,7 @@ from django.db.models import Model
 from synchro.core import call_synchronize
 from synchro.exceptions import Refused
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict
-from synchro.replay import run, wholesale
+from synchro.replay import carry, wholesale
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count
 from tests.replay.test_races import at_step, elsewhere
@@ -27,12 +28,21 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each batch, whether it went as a whole."""
     found: list[bool] = []
 
-    def replay_wholesale(*arguments: object) -> bool:
-        found.append(original(*arguments))
-        return found[-1]
+    def carry_parcel(link: Any, log: Any, batch: Any, parcel: Any) -> Any:
+        found.append(False)
+        outcome = original(link, log, batch, parcel)
+        found[-1] = True
+        return outcome
 
-    original = run._replay_wholesale
-    monkeypatch.setattr(run, "_replay_wholesale", replay_wholesale)
+    def pack(*arguments: Any) -> Any:
+        parcel = packing(*arguments)
+        if parcel is None:
+            found.append(False)
+        return parcel
+
+    original, packing = carry.carry_parcel, carry.pack
+    monkeypatch.setattr(carry, "carry_parcel", carry_parcel)
+    monkeypatch.setattr(carry, "pack", pack)
     return found
 
 

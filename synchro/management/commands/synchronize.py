@@ -28,6 +28,11 @@ class Command(BaseCommand):
             "--remote", metavar="ALIAS", help="only this one of the databases in SYNCHRO_REMOTE"
         )
         parser.add_argument(
+            "--atomic",
+            action="store_true",
+            help="all in one transaction on REMOTE, so that nobody there sees half of one of LOCAL's",
+        )
+        parser.add_argument(
             "--without-triggers",
             action="store_true",
             help="even if a watched table lacks a trigger, so that some of its changes may not have been captured",
@@ -41,7 +46,7 @@ class Command(BaseCommand):
             self._check_local()
         try:
             with missing_triggers_allowed() if options["without_triggers"] else nullcontext():
-                report = call_synchronize(remote=options["remote"])
+                report = call_synchronize(remote=options["remote"], atomic=options["atomic"])
         except Incomplete as error:
             for served in error.reports:
                 self._show(served, options["verbosity"])

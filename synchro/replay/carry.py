@@ -1,0 +1,242 @@
+"""Carry: one batch from LOCAL's rows to REMOTE's, and what is done where something comes in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from django.db import IntegrityError, transaction
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from synchro.exceptions import Refused, Undecided
+from synchro.keys import Key, to_text
+from synchro.models import Batch
+from synchro.replay import signals
+from synchro.replay.acknowledge import new_pairs, sign_receipt
+from synchro.replay.coalesce import Changes, coalesce, entries_of
+from synchro.replay.entangled import Entangled
+from synchro.replay.form import check_entries
+from synchro.replay.identify import Identities
+from synchro.replay.link import Link
+from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
+from synchro.replay.order import parents_first
+from synchro.replay.outcome import Outcome
+from synchro.replay.parents import Vanished, add_parents
+from synchro.replay.passing import read
+from synchro.replay.ranges import Range
+from synchro.replay.read import Rows
+from synchro.replay.record import Records, describe, put_on_record
+from synchro.replay.resolve import Log, Plan, resolve
+from synchro.replay.sets import expand
+from synchro.replay.spare import spare
+from synchro.replay.wholesale import NotPlain, Parcel, deliver, pack
+from synchro.replay.write import Writer
+
+#: How often a batch is tried again because LOCAL's rows changed while they were read.
+ATTEMPTS = 5
+
+T = TypeVar("T")
+#: Rows that a batch is to be about besides those that its entries name.
+Objects: TypeAlias = set[tuple[type[Model], Key]]
+
+
+#: To be called within REMOTE's transaction when all is written.
+Finish: TypeAlias = Callable[[Outcome], None]
+#: The transaction of REMOTE, or the part of it, that a batch is written in.
+Within: TypeAlias = Callable[[], AbstractContextManager[Finish]]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What LOCAL has to say about a batch."""
+
+    changes: Changes
+    rows: Rows
+
+
+def attempt(
+    link: Link, log: Log, batch: Batch, ids: Sequence[Range], also: Objects, within: Within
+) -> Outcome:
+    """Bring to REMOTE the rows that these entries name: wholesale if they are plain, else the usual way."""
+    parcel = None if also else pack(link, log, ids)
+    check_entries(batch)
+    if parcel is not None:
+        announce("read", batch)
+        with suppress(NotPlain), within() as finish:
+            outcome = carry_parcel(link, log, batch, parcel)
+            finish(outcome)
+            return outcome
+    material = gather(link, log, batch, ids, also)
+    with within() as finish:
+        outcome = carry(link, log, batch, material)
+        finish(outcome)
+    return outcome
+
+
+def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], also: Objects) -> Material:
+    """What LOCAL has to say: the entries with these ids, and the rows that they name."""
+    changes = coalesce(entries_of(link.local, ids))
+    check_entries(batch)
+    changes.take_along(also)
+    log.note_received()
+    rows = Rows(link.local)
+    for model, keys in changes.by_model().items():
+        read(link, rows, model, keys)
+    announce("read", batch)
+    return Material(changes, rows)
+
+
+def carry(link: Link, log: Log, batch: Batch, material: Material) -> Outcome:
+    """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
+    changes, rows = material.changes, material.rows
+    identities = Identities(link, rows, _natural_keys(changes))
+    by_model = changes.by_model()
+    for model in parents_first(by_model):  # a natural key may lead through a parent
+        identities.find(model, by_model[model], lock=True)
+    announce("identified", batch)
+    there = Rows(link.remote)
+    plan = resolve(link, log, changes, rows, there, identities, Records(link, batch))
+    hold_for_merging(link, batch, plan.merges, rows, there)
+    spare(link, log, changes, plan)
+    expand(link, log, changes, identities, plan)
+    add_parents(link, plan, rows, identities)
+    conflicts = describe(link, batch, plan.conflicts, rows, there)
+    announce("resolved", batch)
+    writer = Writer(link, plan, rows, identities)
+    writer.write()
+    pairs = new_pairs(plan, identities)
+    sign_receipt(link, batch, pairs, plan, identities)
+    announce("written", batch)
+    return Outcome(
+        batch=batch,
+        entries=changes.entries,
+        last=changes.last,
+        forgotten=plan.forgotten,
+        pairs=pairs,
+        seen=log.top,
+        conflicts=conflicts,
+        recorded=plan.recorded,
+        tally=writer.tally,
+        kept=plan.kept,
+    )
+
+
+def carry_parcel(link: Link, log: Log, batch: Batch, parcel: Parcel) -> Outcome:
+    """
+    The same for a batch that is plain enough.
+
+    Raises `NotPlain` where it turns out not to be.
+    """
+    tally = deliver(link, log, parcel)
+    announce("identified", batch)
+    announce("resolved", batch)
+    sign_receipt(link, batch, {}, Plan(), Identities(link, Rows(link.local), {}))
+    announce("written", batch)
+    return Outcome(
+        batch=batch,
+        entries=parcel.entries,
+        last=parcel.last,
+        forgotten={},
+        pairs={},
+        seen=log.top,
+        conflicts=(),
+        recorded=0,
+        tally=tally,
+        kept={},
+    )
+
+
+def keep_record(link: Link, outcome: Outcome) -> None:
+    """Last thing before REMOTE's transaction ends."""
+    if outcome.conflicts:
+        put_on_record(link, outcome.batch, outcome.conflicts)
+        announce("recorded", outcome.batch)
+
+
+def merging(link: Link, batch: Batch, attempt: Callable[[], T]) -> T:
+    """What `attempt` returns, once LOCAL has the values that were to be merged; `batch` is the one it is about."""
+    for _attempt in range(ATTEMPTS):
+        try:
+            return attempt()
+        except Merging as error:
+            merge_on_local(link, error)
+            link.merged = True
+            announce("merged", batch)
+            last = error
+    raise _never_at_rest(last) from last
+
+
+def insisting(attempt: Callable[[Objects], Outcome]) -> Outcome:
+    """What `attempt` returns; it is tried again where others, or its own rows, were in its way."""
+    also: Objects = set()
+    vanished = refused = 0
+    while True:
+        try:
+            return attempt(also)
+        except Vanished as error:
+            # A row that LOCAL lost while its children were being read has an entry of its own by now.
+            vanished += 1
+            if vanished == ATTEMPTS:
+                raise Refused(str(error)) from error
+        except Entangled as error:  # with each round more objects are in the batch, so there is an end
+            also |= {(error.model, key) for key in error.keys}
+        except (Refused, IntegrityError) as error:
+            # Perhaps only since somebody there added or deleted a row after it had been looked for.
+            refused += 1
+            if isinstance(error, IntegrityError):
+                if refused == 2:
+                    raise _refused_at_the_end(error) from error
+            elif refused == 2 or not isinstance(error.__cause__, IntegrityError):
+                raise
+
+
+def _never_at_rest(merging: Merging) -> Undecided:
+    merge = merging.merges[0]
+    return Undecided(
+        _(
+            "%(model)s %(key)s: it was changed again and again while its values were to be merged. Run synchronize "
+            "again."
+        )
+        % {"model": merge.model._meta.label, "key": to_text(merge.model, merge.key)}
+    )
+
+
+def _refused_at_the_end(error: IntegrityError) -> Refused:
+    return Refused(
+        _(
+            "REMOTE refuses the batch (%(cause)s): a row in it points at one that is not there. The batch was rolled "
+            "back."
+        )
+        % {"cause": type(error).__name__}
+    )
+
+
+def _natural_keys(changes: Changes) -> dict[tuple[type[Model], object], str]:
+    return {place: change.natural_key for place, change in changes.rows.items() if change.natural_key}
+
+
+def announce(step: str, batch: Batch) -> None:
+    signals.step.send(sender=announce, step=step, batch=batch.number)
+
+
+@contextmanager
+def writing(link: Link) -> Iterator[None]:
+    """A transaction on REMOTE whose writes are not captured there."""
+    side = link.remote
+    try:
+        with side.engine.strictly(side.connection):
+            side.engine.before_read_committed(side.connection)
+            with transaction.atomic(using=side.alias):
+                side.engine.begin_writing(side.connection)
+                with side.engine.capture_off(side.connection):
+                    yield
+    except IntegrityError as error:
+        # What a server checks only at the commit; its own words may hold values.
+        about = getattr(error.__cause__, "diag", None)
+        raise Refused(
+            _("REMOTE refuses the batch as a whole (%(cause)s). It was rolled back.")
+            % {"cause": getattr(about, "constraint_name", None) or type(error).__name__}
+        ) from error

@@ -1,0 +1,78 @@
+"""
+Whole: all batches of a run in one transaction of REMOTE, where nobody may see half of one of LOCAL's.
+
+LOCAL is read as it was at one moment. What was logged until then goes along with the last batch, also where it is in
+no batch yet: else of a transaction that committed after the batches were formed only those rows would arrive that an
+older entry names. It stays pending, and is replayed once more in its own batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+from django.db import transaction
+
+from synchro.models import Batch
+from synchro.replay.acknowledge import hold_receipt
+from synchro.replay.carry import Finish, Objects, announce, attempt, insisting, keep_record, writing
+from synchro.replay.form import visible_beyond
+from synchro.replay.garbage import uncollected
+from synchro.replay.link import Link
+from synchro.replay.made import Made
+from synchro.replay.outcome import Outcome
+from synchro.replay.ranges import Range, from_text, united
+from synchro.replay.resolve import Log
+
+
+def replay_as_one(link: Link, batches: Sequence[Batch]) -> list[Outcome]:
+    """
+    Bring REMOTE's rows to LOCAL's values of one moment, for every object that the batches name.
+
+    The references that a batch leads to are written down on LOCAL only after REMOTE's commit, so the batches that
+    follow are told of them.
+    """
+    for batch in batches:
+        announce("formed", batch)
+    log = Log(link)
+    outcomes = []
+    with _as_if_arrived(link), writing(link):
+        hold_receipt(link)
+        with link.local.engine.snapshot(link.local.connection):
+            for batch in batches:
+                ids = list(from_text(batch.ranges))
+                if batch is batches[-1]:
+                    ids = united([*ids, *visible_beyond(batch)])
+                with uncollected():
+                    outcome = insisting(partial(_attempt, link, log, batch, ids))
+                link.made.add(outcome.pairs)
+                link.arrived = batch.number
+                outcomes.append(outcome)
+        for outcome in outcomes:  # LOCAL can be written to again
+            keep_record(link, outcome)
+    return outcomes
+
+
+@contextmanager
+def _as_if_arrived(link: Link) -> Iterator[None]:
+    """Inside, each batch may take what it knows of those before it for settled; an error takes that back."""
+    arrived, link.made = link.arrived, Made()
+    try:
+        yield
+    except BaseException:
+        link.arrived = arrived
+        raise
+    finally:
+        link.made = Made()
+
+
+def _attempt(link: Link, log: Log, batch: Batch, ids: Sequence[Range], also: Objects) -> Outcome:
+    return attempt(link, log, batch, ids, also, lambda: _part(link))
+
+
+@contextmanager
+def _part(link: Link) -> Iterator[Finish]:
+    """A savepoint; the records are kept when LOCAL can be written to again."""
+    with transaction.atomic(using=link.remote.alias):
+        yield lambda _outcome: None
