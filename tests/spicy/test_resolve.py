@@ -97,7 +97,7 @@ def test_the_command_tells_all_of_an_id() -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("name", ["spicy.User", "SPICY.USER", "UserProxy", "spicy.userproxy"])
+@pytest.mark.parametrize("name", ["User", "spicy.User", "SPICY.USER", "UserProxy", "spicy.userproxy"])
 def test_the_command_tells_the_id_of_a_key(name: str) -> None:
     assert run(name, "123456789") == [*REPORT, "exists: no"]
 
@@ -121,7 +121,7 @@ def test_the_command_goes_from_a_child_to_the_table_that_has_the_key() -> None:
         (["acct_5"], "no model has ids that begin like 'acct_5'"),
         (["usr_05"], "it is padded"),
         (["NoModel", "5"], "there is no model 'NoModel'"),
-        (["User", "5"], "'User' can be any of auth.User, spicy.User"),
+        (["Team", "5"], "'Team' can be any of odd.Team, people.Team"),
         (["Menu", "5"], "spicy.Menu.pk is neither a spicy id"),
         (["spicy.Invoice", "usr_5"], "'usr_5' is not an integer key"),
         (["spicy.Invoice", "\u0665"], "is not an integer key"),

@@ -62,7 +62,11 @@ def _by_key(model_name: str, digits: str) -> ResolvedId:
 
 
 def _model(name: str) -> type[models.Model]:
-    """Return the model of a label or of a name alone; raise CommandError unless there is just one."""
+    """
+    Return the model of a label or of a name alone; raise CommandError unless there is just one.
+
+    Of several with one name, such as Django's own User beside the project's, those with spicy keys count.
+    """
     wanted = name.lower()
     found = [
         model
@@ -71,7 +75,16 @@ def _model(name: str) -> type[models.Model]:
     ]
     if not found:
         raise CommandError(f"there is no model {name!r}")
+    found = list(filter(_has_ids, found)) or found
     if len(found) > 1:
         labels = ", ".join(model._meta.label for model in found)
         raise CommandError(f"{name!r} can be any of {labels}")
     return found[0]
+
+
+def _has_ids(model: type[models.Model]) -> bool:
+    try:
+        spicy_field(model)
+    except ImproperlyConfigured:
+        return False
+    return True
