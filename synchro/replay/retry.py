@@ -57,9 +57,11 @@ def _may_pass(error: BaseException, sides: Sequence[Side], tries: int) -> bool:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and what it came of."""
-    while error is not None:
+    """An error, and what it came of; a driver that raises an error again may close the chain to a ring."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
         yield error
+        seen.append(error)
         error = error.__cause__ or error.__context__
 
 

@@ -27,6 +27,15 @@ def database_url(alias: str) -> str:
     return f"{scheme}://{user}:{password}@{settings['HOST']}:{settings['PORT']}/{quote(settings['NAME'])}"
 
 
+def databases() -> dict[str, dict[str, Any]]:
+    """``DATABASES`` as it is in this process, with whatever a test has changed in it."""
+    names = ("ENGINE", "NAME", "HOST", "PORT", "USER", "PASSWORD", "OPTIONS")
+    return {
+        connection.alias: {name: connection.settings_dict[name] for name in names}
+        for connection in connections.all()
+    }
+
+
 def environment(local: str | None = None, remote: str | None = None, **settings: Any) -> dict[str, str]:
     """Of a process with these database URLs (those of the test where none is given) and `settings`."""
     return os.environ | {

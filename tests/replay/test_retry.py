@@ -194,6 +194,16 @@ def test_error_of_another_kind_is_not_tried_again(pauses: list[float]) -> None:
     assert pauses == []
 
 
+def test_errors_that_came_of_each_other_end_the_run() -> None:
+    """As drivers make them that raise the error of a lost connection once more."""
+    Customer.objects.create(name="Vimes")
+    first, second = DatabaseError("first"), DatabaseError("second")
+    first.__cause__, second.__context__ = second, first
+
+    with always_at("resolved", raising(lambda: first, 1000)), pytest.raises(DatabaseError, match="first"):
+        call_synchronize()
+
+
 def test_engine_tells_what_passes_from_what_does_not() -> None:
     connection = connections[REMOTE]
     try:
