@@ -15,14 +15,18 @@ ABOUT_PAIRS = ("replay", "test_pair.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What has nothing to do with an engine runs once; what is about one database, where both are of one kind."""
+    """
+    What has nothing to do with an engine runs once; what is about one database, where both are of one kind; where
+    capture is by triggers, what is about synchronizing. (Tests of one way to capture choose it themselves.)
+    """
+    by_triggers = os.environ.get("SYNCHRO_TEST_CAPTURE") == "triggers"
     pair = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite")
     local, _, remote = pair.partition("-")
     left_out = [
         item
         for item in items
         if (pair != "sqlite-sqlite" and item.get_closest_marker("once"))
-        or (local != remote and item.path.relative_to(HERE).parts[0] not in ABOUT_PAIRS)
+        or ((by_triggers or local != remote) and item.path.relative_to(HERE).parts[0] not in ABOUT_PAIRS)
     ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -26,6 +26,7 @@ from tests.backends.commands import run
 from tests.backends.readiness import answers
 from tests.backends.server import KINDS, Server, from_url, variable
 from tests.databases import database_from_url
+from tests.suite.__main__ import lanes_of
 from tests.suite.outcomes import Counts, Outcome, closing_lines, read_junit
 
 pytestmark = pytest.mark.once
@@ -96,7 +97,16 @@ class TestNames:
     def test_any_two_backends_make_a_pair(self) -> None:
         assert pairs.find("mariadb-mysql").servers == {"mariadb", "mysql"}
 
-    @pytest.mark.parametrize("label", ["oracle", "sqlite-oracle", "mysql-", ""])
+    def test_any_pair_can_capture_by_triggers(self) -> None:
+        found = pairs.find("mariadb-mysql-triggers")
+        assert (found.name, found.capture) == ("mariadb-mysql", "triggers")
+
+    def test_replayers_that_read_one_mariadb_do_not_run_at_once(self) -> None:
+        lanes = lanes_of(pairs.PAIRS)
+        assert [pair for lane in lanes for pair in lane if pair.local == "mariadb"] in lanes
+        assert sorted(pair.label for lane in lanes for pair in lane) == sorted(p.label for p in pairs.PAIRS)
+
+    @pytest.mark.parametrize("label", ["oracle", "sqlite-oracle", "mysql-", "", "-triggers"])
     def test_unknown_pair_is_refused(self, label: str) -> None:
         with pytest.raises(BackendError, match="is no pair"):
             pairs.find(label)

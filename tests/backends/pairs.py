@@ -1,7 +1,8 @@
-"""The pairs of databases that the suite runs on: LOCAL's backend and REMOTE's."""
+"""The pairs of databases that the suite runs on, LOCAL's backend and REMOTE's, and how changes are captured there."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -11,16 +12,19 @@ from tests.backends.server import KINDS
 from tests.backends.state import PROJECT, State
 
 SQLITE = "sqlite"
+#: How labels of pairs that capture by triggers end.
+TRIGGERS = "-triggers"
 DATABASES = PROJECT / ".cache" / "databases"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two backends by name, and the Django series to run on (empty: the newest one)."""
+    """Two backends by name, the Django series to run on (empty: the newest one), and SYNCHRO_CAPTURE."""
 
     local: str
     remote: str
     django: str = ""
+    capture: str = "signals"
 
     @property
     def name(self) -> str:
@@ -30,7 +34,8 @@ class Pair:
     @property
     def label(self) -> str:
         """What people read, and may write in ``PAIRS``."""
-        return f"{self.name}-django{self.django.replace('.', '')}" if self.django else self.name
+        django = f"-django{self.django.replace('.', '')}" if self.django else ""
+        return f"{self.name}{django}{TRIGGERS if self.capture == 'triggers' else ''}"
 
     @property
     def servers(self) -> set[str]:
@@ -39,19 +44,23 @@ class Pair:
 
 
 # The slowest ones first: then none of them is what everyone waits for in the end.
-PAIRS = (
-    Pair("mysql", "mysql"),
-    Pair("mysql_old", "mysql_old"),
+_BY_SIGNALS = (
     Pair("mariadb", "mariadb"),
     Pair("mariadb_old", "mariadb_old"),
-    Pair("mysql", "postgresql"),
-    Pair("postgresql", "mysql"),
     Pair("mariadb", SQLITE),
+    Pair("mysql", "mysql"),
+    Pair("mysql_old", "mysql_old"),
     Pair("postgresql", "postgresql"),
     Pair("postgresql_old", "postgresql_old"),
-    Pair(SQLITE, "postgresql"),
     Pair(SQLITE, SQLITE),
     Pair(SQLITE, SQLITE, django="5.2"),
+    Pair("mysql", "postgresql"),
+    Pair("postgresql", "mysql"),
+    Pair(SQLITE, "postgresql"),
+)
+PAIRS = (
+    *_BY_SIGNALS,
+    *(dataclasses.replace(pair, capture="triggers") for pair in _BY_SIGNALS if not pair.django),
 )
 
 
@@ -59,10 +68,12 @@ def find(label: str) -> Pair:
     """
     The pair of this label; a single backend's name stands for that backend on both sides.
 
-    Any two backends make a pair, also one that the suite does not run by itself. Raises `BackendError` if
-    `label` is none.
+    Any two backends make a pair, also one that the suite does not run by itself, and ``-triggers`` may follow.
+    Raises `BackendError` if `label` is none.
     """
-    for pair in PAIRS:
+    if label.endswith(TRIGGERS):
+        return dataclasses.replace(find(label.removesuffix(TRIGGERS)), capture="triggers")
+    for pair in _BY_SIGNALS:
         if label in {pair.label, pair.local if pair.local == pair.remote and not pair.django else None}:
             return pair
     local, _dash, remote = label.partition("-")
@@ -75,9 +86,10 @@ def find(label: str) -> Pair:
 
 
 def environment(pair: Pair, current: State) -> dict[str, str]:
-    """The environment variables by which `tests.settings` finds the two databases of `pair`."""
+    """The environment variables that tell `tests.settings` about `pair`."""
     return {
         "SYNCHRO_TEST_PAIR": pair.name,
+        "SYNCHRO_TEST_CAPTURE": pair.capture,
         "SYNCHRO_TEST_LOCAL": _url(pair, pair.local, current),
         "SYNCHRO_TEST_REMOTE": _url(pair, pair.remote, current),
     }
