@@ -42,6 +42,16 @@ class Pair:
         """The backends that it needs. SQLite needs none."""
         return {self.local, self.remote} - {SQLITE}
 
+    @property
+    def owns_servers(self) -> bool:
+        """Whether tests that restart servers run on it: among such pairs, no two have a server in common."""
+        return (
+            len(self.servers) == 1
+            and self.remote == self.local
+            and self.capture == "signals"
+            and not self.django
+        )
+
 
 # The slowest ones first: then none of them is what everyone waits for in the end.
 _BY_SIGNALS = (

@@ -1,7 +1,7 @@
 """
 The whole suite: ``python3 -m tests.suite [--pairs "sqlite mysql"] [pytest's arguments]``.
 
-Linters, and the tests on every pair at once; then, one pair at a time, the tests that restart servers.
+Linters, and the tests on every pair at once; then the tests that restart servers, on pairs that share none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from tests.backends import lifecycle, pairs
@@ -80,7 +80,8 @@ class Suite:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self.programs.end()
                 raise
-        tested = [self._exclusive(pair, servers, tests[pair]) for pair in ready]
+        tests |= self._exclusives([pair for pair in ready if pair.owns_servers], servers, tests)
+        tested = [tests[pair] for pair in ready]
         yield from (self._judged(outcome) for outcome in tested)
         if not any(outcome.passed or outcome.failed for outcome in tested):
             yield Outcome("all pairs", failed=1, remark="no test was run")
@@ -111,6 +112,23 @@ class Suite:
     def _has_exclusive_tests(self) -> bool:
         mark = f"pytest.mark.{EXCLUSIVE}"
         return any(mark in path.read_text() for path in (PROJECT / "tests").rglob("test_*.py"))
+
+    def _exclusives(
+        self, alone: Sequence[Pair], servers: State, before: Mapping[Pair, Outcome]
+    ) -> dict[Pair, Outcome]:
+        """Of pairs that share no server, so that one may restart its own while the others go on."""
+        with ThreadPoolExecutor(max_workers=len(alone) or 1) as pool:
+            try:
+                return dict(
+                    zip(
+                        alone,
+                        pool.map(lambda pair: self._exclusive(pair, servers, before[pair]), alone),
+                        strict=True,
+                    )
+                )
+            except BaseException:
+                self.programs.end()
+                raise
 
     def _exclusive(self, pair: Pair, servers: State, before: Outcome) -> Outcome:
         """The sum of what was `before` and the outcome of the tests that must run alone, if there are any."""
