@@ -14,5 +14,9 @@ NEEDED = ("django.contrib.auth", "django.contrib.contenttypes", "dbsettings", "s
 def only(*apps: str, watched: Sequence[str] = ()) -> Iterator[None]:
     """Inside, the project has these apps and those that synchro needs, and `watched` are its SYNCHRO_MODELS."""
     # In this order: an app that is watched must be there at any time.
-    with override_settings(SYNCHRO_MODELS=watched), override_settings(INSTALLED_APPS=[*NEEDED, *apps]):
+    with (
+        override_settings(SYNCHRO_MODELS=[]),
+        override_settings(INSTALLED_APPS=[*NEEDED, *apps]),
+        override_settings(SYNCHRO_MODELS=watched),
+    ):
         yield

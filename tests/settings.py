@@ -39,7 +39,6 @@ INSTALLED_APPS = [
     "tests.shop",
     "tests.spicy",
     "tests.capture",
-    "tests.moving",
     "tests.unwatched",
 ]
 MIGRATION_MODULES = {

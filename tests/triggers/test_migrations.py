@@ -37,9 +37,6 @@ def early(transactional_db: None) -> Iterator[None]:
     with only("tests.moving", watched=["moving"]), override_settings(SYNCHRO_CAPTURE="triggers"):
         call_command("migrate", "moving", STEPS[0], verbosity=0)
         install("--uninstall")
-        with connection.cursor() as cursor:
-            for table in ("moving_part", "moving_thing", "moving_item_labels", "moving_item", "moving_label"):
-                cursor.execute(f"DELETE FROM {table}")
         install_early()
         ChangeLog.objects.all().delete()
         written.clear()
@@ -47,8 +44,7 @@ def early(transactional_db: None) -> Iterator[None]:
             yield
         finally:
             install("--uninstall")
-            call_command("migrate", "moving", verbosity=0)
-            install("--uninstall")
+            call_command("migrate", "moving", "zero", verbosity=0)
             ChangeLog.objects.all().delete()
 
 
