@@ -68,10 +68,7 @@ _BY_SIGNALS = (
     Pair("postgresql", "mysql"),
     Pair(SQLITE, "postgresql"),
 )
-PAIRS = (
-    *_BY_SIGNALS,
-    *(dataclasses.replace(pair, capture="triggers") for pair in _BY_SIGNALS if not pair.django),
-)
+PAIRS = _BY_SIGNALS
 
 
 def find(label: str) -> Pair:
