@@ -92,7 +92,8 @@ def to_text(model: type[Model], key: Key) -> str:
     fields = key_fields(model)
     if len(fields) == 1:
         return value_to_text(key)
-    parts = [value if isinstance(value, int) else value_to_text(value) for value in key]
+    # A truth value is an int for Python, but not where its text is read again.
+    parts = [value if type(value) is int else value_to_text(value) for value in key]
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
 
 

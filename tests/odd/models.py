@@ -56,6 +56,21 @@ class Tariff(models.Model):
     name = models.CharField(max_length=40, blank=True)
 
 
+class Shift(models.Model):
+    """A key of a value of each kind."""
+
+    pk = models.CompositePrimaryKey("day", "is_night", "begins", "moment", "length", "rate", "token", "place")
+    day = models.DateField()
+    is_night = models.BooleanField()
+    begins = models.TimeField()
+    moment = models.DateTimeField()
+    length = models.DurationField()
+    rate = models.DecimalField(max_digits=8, decimal_places=2)
+    token = models.UUIDField()
+    place = models.CharField(max_length=20)
+    name = models.CharField(max_length=40, blank=True)
+
+
 class Article(models.Model):
     """Known by a text, and something points at it."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 
 import pytest
 from django.db import connections
@@ -10,6 +12,7 @@ from django.test import override_settings
 
 from synchro.core import call_synchronize
 from synchro.models import Reference
+from tests.odd.models import Shift
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count
 from tests.shop.models import Country, Customer, Holding, Order, Parcel, Shelf, Warehouse
@@ -101,6 +104,35 @@ def test_row_with_a_composite_key_is_added_changed_and_deleted() -> None:
     shelf.delete()
     call_synchronize()
     assert remote(Shelf).letter == "B"
+
+
+def test_row_whose_key_holds_values_of_every_kind_is_changed_and_deleted_and_no_other() -> None:
+    moment = datetime(2026, 3, 29, 1, 30, 0, 1, tzinfo=UTC)
+    values = {
+        "day": date(999, 1, 2),
+        "begins": time(23, 59, 59, 999999),
+        "moment": moment,
+        "length": timedelta(days=-1, microseconds=1),
+        "rate": Decimal("-0.10"),
+        "token": uuid.UUID(int=7),
+        "place": '1", "2',
+    }
+    by_day = Shift.objects.create(is_night=False, name="day", **values)
+    by_night = Shift.objects.create(is_night=True, name="night", **values)
+    call_synchronize()
+    assert_same_rows()
+
+    by_night.name = "late"
+    by_night.save()
+    call_synchronize()
+    assert remote(Shift, is_night=True).name == "late"
+
+    by_night.delete()
+    call_synchronize()
+    assert [shift.is_night for shift in Shift.objects.using(REMOTE)] == [False]
+    by_day.delete()
+    call_synchronize()
+    assert remote_count(Shift) == 0
 
 
 def test_reference_within_a_composite_key_is_translated() -> None:
