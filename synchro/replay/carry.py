@@ -16,6 +16,7 @@ from synchro.keys import Key, to_text
 from synchro.models import Batch
 from synchro.replay import signals
 from synchro.replay.acknowledge import new_pairs, sign_receipt
+from synchro.replay.births import note_births
 from synchro.replay.coalesce import Changes, coalesce, entries_of
 from synchro.replay.entangled import Entangled
 from synchro.replay.form import check_entries
@@ -96,6 +97,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material) -> Outcome:
     by_model = changes.by_model()
     for model in parents_first(by_model):  # a natural key may lead through a parent
         identities.find(model, by_model[model], lock=True)
+    note_births(link, batch, changes, identities)
     announce("identified", batch)
     there = Rows(link.remote)
     plan = resolve(link, log, changes, rows, there, identities, Records(link, batch))

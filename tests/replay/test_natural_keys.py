@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+from django.test import override_settings
+from django.utils import timezone
 
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import Ambiguous, SynchroError
+from synchro.models import options
+from synchro.replay.signals import step as step_signal
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count, save_unlogged
 from tests.shop.models import Book, Coin, Edition, Person, Publisher, Tag
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
+
+
+@contextmanager
+def stopped_at(wanted_step: str, wanted_batch: int) -> Iterator[None]:
+    def stop(step: str, batch: int, **kwargs: object) -> None:
+        if (step, batch) == (wanted_step, wanted_batch):
+            raise SynchroError("stopped")
+
+    step_signal.connect(stop)
+    try:
+        yield
+    finally:
+        step_signal.disconnect(stop)
 
 
 def test_row_of_remote_with_the_same_natural_key_becomes_the_counterpart() -> None:
@@ -205,3 +224,31 @@ def test_row_that_takes_over_the_natural_key_of_a_deleted_one_stays() -> None:
 
     assert [one.city for one in Publisher.objects.using(REMOTE).all()] == ["Ankh-Morpork"]
     assert_same_rows()
+
+
+@pytest.mark.parametrize("is_stopped_between", [False, True])
+@override_settings(SYNCHRO_BATCH_SIZE=1)
+def test_row_added_and_deleted_in_different_batches_takes_none_of_remotes_own_along(
+    is_stopped_between: bool,
+) -> None:
+    """It never was on REMOTE, so the row with that natural key there is another one."""
+    create_on_remote(Publisher, name="Gollancz", city="London")
+    Publisher.objects.create(name="Gollancz", city="Ankh-Morpork").delete()
+    if is_stopped_between:
+        with stopped_at("formed", 2), pytest.raises(SynchroError):
+            call_synchronize()
+
+    call_synchronize()
+
+    assert remote(Publisher).city == "London"
+
+
+def test_row_that_came_by_other_means_goes_by_its_natural_key_however_long_ago_it_was_added() -> None:
+    publisher = Publisher.objects.create(name="Gollancz")
+    create_on_remote(Publisher, name="Gollancz")
+    options.last_check = timezone.now() + timedelta(days=1)  # what was logged so far is on REMOTE already
+
+    publisher.delete()
+    call_synchronize()
+
+    assert remote_count(Publisher) == 0
