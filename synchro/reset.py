@@ -11,10 +11,11 @@ from django.db.models import Max
 from django.utils import timezone
 
 from synchro.checkpoint import moved_by_a_run
-from synchro.conf import LOCAL
+from synchro.conf import LOCAL, conf
 from synchro.keys import is_automatic, key_fields
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, options
 from synchro.registry import watched_models
+from synchro.replay.agree import adopt_what_arrived
 
 
 def reset_synchro() -> None:
@@ -24,7 +25,11 @@ def reset_synchro() -> None:
     To be called right after LOCAL was loaded from a copy of another database: it also notes how far the keys of
     both are the same. References stay, since they say which rows correspond, and that has not changed; the
     other databases go on with theirs at the next run, by the same notes.
+
+    Raises `synchro.exceptions.NotReady` where a run was interrupted and its REMOTE cannot be reached.
     """
+    for alias in conf.remotes:
+        adopt_what_arrived(alias)
     with transaction.atomic(using=LOCAL):
         node = Node.objects.using(LOCAL).select_for_update().filter(pk=1).first()
         if node is not None:

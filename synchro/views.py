@@ -23,7 +23,7 @@ from django.views.decorators.http import require_http_methods
 
 from synchro import core
 from synchro.conf import conf
-from synchro.exceptions import SynchroError
+from synchro.exceptions import NotReady, SynchroError
 from synchro.models import options
 from synchro.status import remotes
 
@@ -84,8 +84,12 @@ def reset(request: HttpRequest) -> HttpResponse:
     """Asks whether this is meant; a POST resets."""
     if request.method != "POST":
         return render(request, "synchro/reset.html", title=_("Reset synchronization"))
-    core.reset_synchro()
-    messages.success(request, _("Synchronization has been reset."))
+    try:
+        core.reset_synchro()
+    except NotReady as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, _("Synchronization has been reset."))
     return back()
 
 

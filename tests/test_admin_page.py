@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from synchro import status
 from synchro.core import Report
-from synchro.exceptions import Busy
+from synchro.exceptions import Busy, NotReady
 from synchro.models import ADDITION, Batch, ChangeLog, Checkpoint, Node, Peer, options
 from tests.people.models import Club
 
@@ -195,6 +195,17 @@ def test_reset_asks_first_and_then_forgets(runs: list[Any]) -> None:
     assert messages(response) == [("success", "Synchronization has been reset.")]
     assert not ChangeLog.objects.exists()
     assert options.last_check is not None
+
+
+def test_reset_that_has_to_wait_says_so(monkeypatch: Any) -> None:
+    def reset_synchro() -> None:
+        raise NotReady("The database cannot be asked.")
+
+    monkeypatch.setattr("synchro.core.reset_synchro", reset_synchro)
+
+    response = staff("reset").post(RESET, follow=True)
+
+    assert messages(response) == [("error", "The database cannot be asked.")]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from itertools import islice
 from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
@@ -214,10 +214,14 @@ def lost_to_pruning(link: Link) -> UnknownState:
     )
 
 
-def _check_date(link: Link, receipt: Receipt) -> None:
+def _was_formed_anew(link: Link, receipt: Receipt) -> bool:
     """A batch that was formed after its receipt was signed is not the one that arrived."""
     batch = Batch.objects.using(LOCAL).filter(number=receipt.batch).first()
-    if batch is not None and aware(batch.formed) + link.offset > aware(receipt.date) + CLOCK_STEPS:
+    return batch is not None and aware(batch.formed) + link.offset > aware(receipt.date) + CLOCK_STEPS
+
+
+def _check_date(link: Link, receipt: Receipt) -> None:
+    if _was_formed_anew(link, receipt):
         raise UnknownState(
             _(
                 "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, which was formed anew "
@@ -248,6 +252,41 @@ def _adopt(link: Link, there: Peer, checkpoint: Checkpoint, arrived: int) -> Non
                 )
         checkpoint.batch = arrived
         checkpoint.save(using=LOCAL, update_fields=["batch"])
+
+
+def adopt_what_arrived(alias: str) -> None:
+    """
+    Take over what the REMOTE `alias` has received and LOCAL was not told, before LOCAL goes by another name: nobody
+    will look for it under the former one.
+
+    Raises `NotReady` where something may have arrived there and it cannot be asked.
+    """
+    local = own_node(LOCAL)
+    link = Link(Side(alias))
+    last = Checkpoint.objects.using(LOCAL).filter(peer__alias=alias).order_by("-peer_id").first()
+    if last is None or local.batch <= last.batch:
+        return
+    try:
+        link.offset = _clock_offset(link.local, link.remote)
+        if not _has_tables(link.remote):
+            return
+        peer = Peer.objects.using(LOCAL).filter(uuid=own_node(alias).uuid).first()
+        there = Peer.objects.using(alias).filter(uuid=local.uuid).first()
+        receipt = Receipt.objects.using(alias).filter(peer=there).first() if there else None
+    except DatabaseError as error:
+        raise NotReady(
+            _(
+                "The database “%(alias)s” cannot be asked (%(cause)s) whether batch %(number)d, which was being sent "
+                "to it, has arrived. Reset when it can, or take it out of SYNCHRO_REMOTE."
+            )
+            % {"alias": alias, "cause": type(error).__name__, "number": last.batch + 1}
+        ) from error
+    if peer is None or there is None or receipt is None or receipt.batch > local.batch:
+        return
+    link.peer = peer
+    checkpoint = _checkpoint(link)
+    if receipt.batch > checkpoint.batch and not _was_formed_anew(link, receipt):
+        _adopt(link, there, checkpoint, receipt.batch)
 
 
 def _baselines(link: Link, local: UUID, remote: UUID) -> dict[type[Model], int]:

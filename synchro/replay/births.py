@@ -47,9 +47,7 @@ def _is_by_natural_key(identity: Identity) -> bool:
     return identity.exists and not identity.is_remembered and identity.gone is None
 
 
-def _additions(
-    link: Link, model: type[Model], keys: Mapping[str, Key], before: int
-) -> dict[Key, list[int]]:
+def _additions(link: Link, model: type[Model], keys: Mapping[str, Key], before: int) -> dict[Key, list[int]]:
     """The entries below `before` that tell of an addition of these objects."""
     side, texts = link.local, list(keys)
     log = ChangeLog.objects.using(side.alias).filter(

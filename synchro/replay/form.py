@@ -207,6 +207,11 @@ def holes_of(node: Node) -> list[Range]:
     return [hole.ids for hole in _load(node.holes)]
 
 
+def is_blind(node: Node) -> bool:
+    """Whether some of those ids are waited for only because nobody can tell who is writing."""
+    return any(hole.writers is None for hole in _load(node.holes))
+
+
 def rewind(moment: datetime) -> None:
     """
     A person set the checkpoint to `moment`: what was logged after it is to be replayed (again), what was logged

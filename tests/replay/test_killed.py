@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
-from synchro.core import Report, call_synchronize
+from synchro.core import Report, call_synchronize, reset_synchro
 from synchro.exceptions import Busy
 from tests.replay import driver, processes
 from tests.replay.compare import assert_same_rows
@@ -94,6 +94,23 @@ def test_changes_made_between_the_kill_and_the_next_run_arrive(backlog: None) ->
     run_until_free()
 
     assert_same_rows()
+
+
+def test_reset_between_the_kill_and_the_next_run_doubles_nothing(backlog: None) -> None:
+    """The references of what has arrived are on REMOTE only."""
+    assert processes.forked(driver.happening, "kill", "committed", "2") == -signal.SIGKILL
+    arrived = {customer.name for customer in Customer.objects.using("remote").all()}
+
+    reset_synchro()
+    for customer in Customer.objects.filter(name__in=arrived):
+        customer.cash = 1000
+        customer.save()
+    run_until_free()
+
+    assert {
+        customer.cash for customer in Customer.objects.using("remote").filter(name__startswith="New")
+    } == {1000}
+    assert remote_count(Customer) == len(arrived)
 
 
 def test_killed_again_and_again_while_people_write_nothing_is_lost_or_doubled() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import pytest
-from django.db import connections
+from django.db import OperationalError, connections
+from django.test import override_settings
 
 from synchro.core import call_synchronize, reset_synchro
-from synchro.exceptions import UnknownState
+from synchro.exceptions import NotReady, UnknownState
 from synchro.models import Batch, ChangeLog, Checkpoint, Node, Receipt, Reference
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, remote_count
@@ -19,6 +22,10 @@ def exchange(*names: str) -> None:
     for name in names:
         Customer.objects.create(name=name)
         call_synchronize()
+
+
+def away(*arguments: object) -> NoReturn:
+    raise OperationalError("could not connect to server")
 
 
 def test_batch_that_arrived_but_was_not_acknowledged_is_not_replayed_again() -> None:
@@ -94,6 +101,29 @@ def test_reset_is_the_way_out_that_the_message_names() -> None:
     exchange("Angua")
 
     assert_same_rows()
+
+
+def test_reset_waits_for_a_remote_that_may_have_received_more_than_is_known() -> None:
+    exchange("Vimes", "Carrot")
+    Checkpoint.objects.update(batch=1)
+    node = Node.objects.get().uuid
+
+    with connections[REMOTE].execute_wrapper(away), pytest.raises(NotReady, match="SYNCHRO_REMOTE"):
+        reset_synchro()
+    assert Node.objects.get().uuid == node
+
+    with override_settings(SYNCHRO_REMOTE=None), connections[REMOTE].execute_wrapper(away):
+        reset_synchro()
+    assert Node.objects.get().uuid != node
+
+
+def test_reset_needs_no_remote_where_all_is_acknowledged() -> None:
+    exchange("Vimes")
+
+    with connections[REMOTE].execute_wrapper(away):
+        reset_synchro()
+
+    assert not ChangeLog.objects.exists()
 
 
 def test_other_node_in_remotes_place_is_a_new_acquaintance() -> None:

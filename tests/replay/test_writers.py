@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from synchro.core import Report, call_synchronize
 from synchro.models import Node
@@ -86,6 +88,30 @@ def test_hole_of_a_transaction_that_was_rolled_back_is_forgotten() -> None:
     runs_until(lambda: holes() == 0)
 
     assert remote_count(Customer) == 5
+
+
+def forbid_to_look(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    """What an account without PROCESS, or without SELECT on performance_schema, is told."""
+    if re.search("innodb_trx|metadata_locks", sql):
+        raise OperationalError(1227, "Access denied; you need (at least one of) the PROCESS privilege(s)")
+    return execute(sql, params, many, context)
+
+
+def test_account_that_may_not_see_transactions_is_told_that_holes_stay() -> None:
+    if connections["default"].vendor != "mysql":
+        pytest.skip("elsewhere every account may look")
+    with transaction.atomic():
+        Customer.objects.create(name="never")
+        transaction.set_rollback(True)
+    Customer.objects.create(name="Vimes")
+
+    with connections["default"].execute_wrapper(forbid_to_look):
+        report = call_synchronize()
+    assert ["PROCESS" in warning for warning in report.warnings] == [True]
+    assert holes() == 1
+
+    runs_until(lambda: holes() == 0)
+    assert not call_synchronize().warnings
 
 
 def test_hole_of_an_open_transaction_is_kept_while_others_come_and_go() -> None:
