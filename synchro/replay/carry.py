@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -160,15 +161,17 @@ def keep_record(link: Link, outcome: Outcome) -> None:
 
 def merging(link: Link, batch: Batch, attempt: Callable[[], T]) -> T:
     """What `attempt` returns, once LOCAL has the values that were to be merged; `batch` is the one it is about."""
-    for _attempt in range(ATTEMPTS):
+    times = Counter[tuple[type[Model], Key]]()
+    while True:
         try:
             return attempt()
         except Merging as error:
+            times.update((merge.model, merge.key) for merge in error.merges)
+            if max(times.values()) == ATTEMPTS:
+                raise _never_at_rest(error) from error
             merge_on_local(link, error)
             link.merged = True
             announce("merged", batch)
-            last = error
-    raise _never_at_rest(last) from last
 
 
 def insisting(attempt: Callable[[Objects], Outcome]) -> Outcome:

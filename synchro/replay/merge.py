@@ -47,6 +47,13 @@ class Merging(Exception):
         super().__init__("values are to be merged")
         self.merges, self.conflicts = merges, conflicts
 
+    @classmethod
+    def of(cls, several: Sequence[Merging]) -> Merging:
+        return cls(
+            [merge for error in several for merge in error.merges],
+            [conflicts for error in several for conflicts in error.conflicts],
+        )
+
 
 def hold_for_merging(link: Link, batch: Batch, merges: Sequence[Merge], here: Rows, there: Rows) -> None:
     """Raise `Merging` where there is something to merge."""
@@ -60,7 +67,8 @@ def hold_for_merging(link: Link, batch: Batch, merges: Sequence[Merge], here: Ro
 
 def merge_on_local(link: Link, merging: Merging) -> None:
     """Write the merged values, and the conflicts, to LOCAL. Rows that have changed meanwhile are left as they are."""
-    conflicts = dict(zip(map(_place, merging.merges), merging.conflicts, strict=True))
+    # Of an object that two batches name the first is the one whose row is still the same.
+    conflicts = dict(zip(map(_place, reversed(merging.merges)), reversed(merging.conflicts), strict=True))
     with transaction.atomic(using=link.local.alias):
         link.local.engine.begin_writing(link.local.connection)
         for model, merges in _by_model(merging.merges).items():

@@ -14,6 +14,7 @@ from functools import partial
 
 from django.db import transaction
 
+from synchro.exceptions import SynchroError
 from synchro.models import Batch
 from synchro.replay.acknowledge import hold_receipt
 from synchro.replay.carry import Finish, Objects, announce, attempt, insisting, keep_record, writing
@@ -21,6 +22,7 @@ from synchro.replay.form import visible_beyond
 from synchro.replay.garbage import uncollected
 from synchro.replay.link import Link
 from synchro.replay.made import Made
+from synchro.replay.merge import Merging
 from synchro.replay.outcome import Outcome
 from synchro.replay.ranges import Range, from_text, united
 from synchro.replay.resolve import Log
@@ -36,7 +38,8 @@ def replay_as_one(link: Link, batches: Sequence[Batch]) -> list[Outcome]:
     for batch in batches:
         announce("formed", batch)
     log = Log(link)
-    outcomes = []
+    outcomes: list[Outcome] = []
+    merges: list[Merging] = []
     with _as_if_arrived(link), writing(link):
         hold_receipt(link)
         with link.local.engine.snapshot(link.local.connection):
@@ -44,11 +47,21 @@ def replay_as_one(link: Link, batches: Sequence[Batch]) -> list[Outcome]:
                 ids = list(from_text(batch.ranges))
                 if batch is batches[-1]:
                     ids = united([*ids, *visible_beyond(batch)])
-                with uncollected():
-                    outcome = insisting(partial(_attempt, link, log, batch, ids))
-                link.made.add(outcome.pairs)
-                link.arrived = batch.number
-                outcomes.append(outcome)
+                try:
+                    with uncollected():
+                        outcome = insisting(partial(_attempt, link, log, batch, ids))
+                except Merging as error:
+                    merges.append(error)  # all begins again, so find out what else is to be merged
+                except SynchroError:
+                    if merges:  # perhaps for want of the batches that were left out
+                        break
+                    raise
+                else:
+                    link.made.add(outcome.pairs)
+                    link.arrived = batch.number
+                    outcomes.append(outcome)
+        if merges:
+            raise Merging.of(merges)
         for outcome in outcomes:  # LOCAL can be written to again
             keep_record(link, outcome)
     return outcomes

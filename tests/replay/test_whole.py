@@ -6,9 +6,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -221,6 +222,26 @@ def test_conflicts_are_decided_and_kept_as_ever(settings: Any) -> None:
     assert (remote(Customer, name="a").cash, remote(Customer, name="b").cash) == (5, 3)
     assert report.conflicts == Conflict.objects.count() > 0
     assert call_synchronize(atomic=True).entries == 0
+    assert_same_rows(Customer)
+
+
+def test_values_are_merged_in_many_batches_at_once(settings: Any) -> None:
+    decide = settings.SYNCHRO_CONFLICT = Mock(side_effect=more_cash)
+    for name in "abcdefg":
+        Customer.objects.create(name=name)
+    call_synchronize()
+    let_time_pass()
+    settings.SYNCHRO_BATCH_SIZE = 1
+    for _side, cash in ((nullcontext(), 5), (other_side(), 3)):
+        with _side:
+            for customer in Customer.objects.all():
+                customer.cash = cash
+                customer.save()
+
+    report = call_synchronize(atomic=True)
+
+    assert report.conflicts == decide.call_count == 7
+    assert {customer.cash for customer in Customer.objects.using(REMOTE)} == {5}
     assert_same_rows(Customer)
 
 
