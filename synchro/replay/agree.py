@@ -37,7 +37,7 @@ def agree(link: Link) -> int:
 
     Raises `UnknownState` where the two contradict each other and `NotReady` where REMOTE's tables are incomplete.
     """
-    local = own_node(LOCAL)
+    local = _own_node_here(link)
     link.node = local.uuid
     link.begun = link.local.engine.now(link.local.connection)
     link.offset = _clock_offset(link.local, link.remote)
@@ -68,6 +68,18 @@ def agree(link: Link) -> int:
     if arrived > checkpoint.batch:
         _adopt(link, there, checkpoint, arrived)
     return max(arrived, local.forgotten)
+
+
+def _own_node_here(link: Link) -> Node:
+    try:
+        return own_node(LOCAL)
+    except DatabaseError as error:
+        if _has_tables(link.local):
+            raise
+        raise NotReady(
+            _("The database “%(alias)s” has no synchro tables: run “migrate --database %(alias)s”.")
+            % {"alias": link.local.alias}
+        ) from error
 
 
 def _agree_alone(link: Link, local: Node) -> int:

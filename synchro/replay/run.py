@@ -84,8 +84,15 @@ def synchronize(alias: str, atomic: bool = False) -> Report:
     begun = time.monotonic()
     totals = Totals()
     sides = (Side(LOCAL), Side(alias))
-    link = persistently(lambda: _run(alias, totals, atomic), sides, lambda: totals.batches)
-    _show(link.begun)
+    try:
+        link = persistently(lambda: _run(alias, totals, atomic), sides, lambda: totals.batches)
+        _show(link.begun)
+    except DatabaseError as error:
+        # Its words may hold values of rows; whoever may see those finds them in the cause.
+        raise NotReady(
+            _("An error of LOCAL, or of the database “%(alias)s”, stopped the run (%(cause)s).")
+            % {"alias": alias, "cause": type(error).__name__}
+        ) from error
     return Report(
         remote=alias,
         entries=totals.entries,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
+from django.db import ProgrammingError, connections
+from django.db.models import Model
 from django.utils.translation import override
 
 from synchro.core import call_synchronize
-from synchro.exceptions import NotConfigured
-from synchro.models import ChangeLog
+from synchro.exceptions import NotConfigured, NotReady
+from synchro.models import ChangeLog, Node, Peer, Receipt, Reference
 from tests.replay.sides import create_on_remote, remote_count
 from tests.shop.models import Customer, Order, Seat
 
@@ -50,6 +54,46 @@ def test_refusal_is_a_command_error() -> None:
 
     with pytest.raises(CommandError, match="Seat"):
         synchronize()
+
+
+@contextmanager
+def renamed(*model_classes: type[Model]) -> Iterator[None]:
+    """Inside, LOCAL has no tables of these names."""
+    names = [model._meta.db_table for model in model_classes]
+    for model, name in zip(model_classes, names, strict=True):
+        with connections["default"].schema_editor() as editor:
+            editor.alter_db_table(model, name, f"{name}_away")
+    try:
+        yield
+    finally:
+        for model, name in zip(model_classes, names, strict=True):
+            with connections["default"].schema_editor() as editor:
+                editor.alter_db_table(model, f"{name}_away", name)
+
+
+@pytest.mark.once
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+@pytest.mark.parametrize("model_classes", [(Node,), (Node, Peer, Receipt, Reference)])
+def test_local_that_was_not_migrated_is_said_without_a_traceback(model_classes: Any) -> None:
+    with renamed(*model_classes), pytest.raises(CommandError, match=r"migrate .*--database default"):
+        synchronize()
+
+
+def refuse_receipts(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    if "synchro_receipt" in sql:
+        raise ProgrammingError("permission denied for table synchro_receipt")
+    return execute(sql, params, many, context)
+
+
+def test_words_of_a_database_are_for_whoever_may_run_commands() -> None:
+    with connections["remote"].execute_wrapper(refuse_receipts):
+        with pytest.raises(CommandError, match="permission denied for table"):
+            synchronize()
+        with pytest.raises(NotReady) as raised:
+            call_synchronize()
+
+    assert "remote" in str(raised.value)
+    assert "permission" not in str(raised.value)
 
 
 @pytest.mark.once

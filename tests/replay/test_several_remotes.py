@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connections
+from django.db import ProgrammingError, connections
 from django.test import override_settings
 
 from synchro.core import call_synchronize
@@ -119,3 +119,17 @@ def test_one_remote_can_be_served_alone(branch: Path) -> None:
 def test_database_that_is_no_remote_is_refused(branch: Path) -> None:
     with pytest.raises(NotConfigured, match="elsewhere"):
         call_synchronize(remote="elsewhere")
+
+
+def test_remote_that_refuses_what_a_run_needs_holds_back_no_other(branch: Path) -> None:
+    Customer.objects.create(name="Vimes")
+
+    def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "synchro_receipt" in sql:
+            raise ProgrammingError("permission denied for table synchro_receipt")
+        return execute(sql, params, many, context)
+
+    with connections["branch"].execute_wrapper(refuse), pytest.raises(Incomplete, match="branch"):
+        call_synchronize()
+
+    assert (names_on("branch"), names_on("remote")) == ([], ["Vimes"])

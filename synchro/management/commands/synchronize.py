@@ -52,7 +52,9 @@ class Command(BaseCommand):
                 self._show(served, options["verbosity"])
             raise CommandError(str(error)) from error
         except SynchroError as error:
-            raise CommandError(str(error)) from error
+            # What the database says may hold values of rows, which whoever may run commands may see.
+            words = f"\n{error.__cause__}" if isinstance(error.__cause__, DatabaseError) else ""
+            raise CommandError(f"{error}{words}") from error
         self._show(report, options["verbosity"])
 
     def _check_local(self) -> None:
