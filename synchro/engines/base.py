@@ -36,6 +36,15 @@ def chunks(rows: Sequence[Row], size: int) -> Iterator[Sequence[Row]]:
         yield rows[start : start + size]
 
 
+def whole_range(keys: Sequence[Row]) -> tuple[int, int] | None:
+    """The first and the last key, where the keys are all whole numbers from the one to the other."""
+    values = {value for (value,) in keys} if keys and len(keys[0]) == 1 else set()
+    if len(values) < 3 or set(map(type, values)) != {int}:
+        return None
+    first, last = min(values), max(values)
+    return (first, last) if last - first + 1 == len(values) else None
+
+
 def quoted(connection: BaseDatabaseWrapper, name: str) -> str:
     """A name as it stands in a statement that binds values, where a percent sign means a place for one."""
     return connection.ops.quote_name(name).replace("%", "%%")
@@ -50,6 +59,8 @@ class Engine(ABC):
     lock_clause: str = ""
     #: How many values one statement may bind.
     max_values: int = 30_000
+    #: SQL for the number of bytes of a value.
+    bytes_of: str = "OCTET_LENGTH({})"
     #: The highest number that any column of whole numbers can hold.
     highest_integer: int = 2**64 - 1
 
@@ -91,6 +102,8 @@ class Engine(ABC):
     ) -> tuple[str, Sequence[Any]]:
         """SQL, and the values to bind, that picks the rows with these keys."""
         names = ", ".join(quoted(connection, column) for column in key)
+        if ends := whole_range(keys):
+            return f"{names} BETWEEN %s AND %s", ends
         if len(key) == 1:
             return f"{names} IN ({', '.join(['%s'] * len(keys))})", [value for (value,) in keys]
         one = f"({', '.join(['%s'] * len(key))})"
@@ -105,6 +118,25 @@ class Engine(ABC):
     def key_chunk(self, width: int) -> int:
         """How many keys of `width` columns one statement names."""
         return max(1, self.max_values // width)
+
+    def width(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        keys: Sequence[Row],
+    ) -> int:
+        """How many bytes these columns of the rows with these keys have together."""
+        lengths = " + ".join(
+            f"COALESCE({self.bytes_of.format(quoted(connection, column))}, 0)" for column in columns
+        )
+        condition, values = self.key_condition(connection, key, keys)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT SUM({lengths}) FROM {quoted(connection, table)} WHERE {condition}", values
+            )
+            return int(cursor.fetchone()[0] or 0)
 
     def insert(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]

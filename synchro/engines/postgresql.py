@@ -11,7 +11,7 @@ from typing import Any
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.engines.base import PREPARED, Engine, Row, quoted
+from synchro.engines.base import PREPARED, Engine, Row, quoted, whole_range
 from synchro.engines.capture import TransactionSwitch
 
 INCOMING = "synchro_incoming"
@@ -26,13 +26,14 @@ PASSING = {"40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"}
 class PostgreSQL(Engine):
     defers_foreign_keys = True
     reserves_keys = True
+    bytes_of = "OCTET_LENGTH({}::text)"
     # Leaves those alone who only insert rows that point at ours.
     lock_clause = " FOR NO KEY UPDATE"
 
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
     ) -> tuple[str, Sequence[Any]]:
-        if len(key) > 1:
+        if len(key) > 1 or whole_range(keys):
             return super().key_condition(connection, key, keys)
         values = [value for (value,) in keys]
         # One literal, whose type PostgreSQL finds out by itself, takes less time than an adapted list.
@@ -139,10 +140,12 @@ class PostgreSQL(Engine):
     ) -> int:
         quote = connection.ops.quote_name
         incoming, target, key = quote(INCOMING), quote(table), quote(columns[0])
-        if values:
-            self._update_from_incoming(connection, table, values, columns[:1])
         names = ", ".join(map(quote, columns))
         with connection.cursor() as cursor:
+            cursor.execute(f"SELECT count(*), min({key}), max({key}) FROM {incoming}")
+            count, *ends = cursor.fetchone()
+            if values and count == self._update_from_incoming(connection, table, values, columns[:1], ends):
+                return 0
             cursor.execute(
                 f"INSERT INTO {target} ({names}) SELECT {names} FROM {incoming} "
                 f"WHERE NOT EXISTS (SELECT FROM {target} WHERE {target}.{key} = {incoming}.{key})"
@@ -165,8 +168,14 @@ class PostgreSQL(Engine):
             cursor.execute(f"DROP TABLE {incoming}")
 
     def _update_from_incoming(
-        self, connection: BaseDatabaseWrapper, table: str, values: Sequence[str], key: Sequence[str]
-    ) -> None:
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        values: Sequence[str],
+        key: Sequence[str],
+        ends: Sequence[int] = (),
+    ) -> int:
+        """Returns how many rows were not equal already. Where `ends` are given, all keys lie between them."""
         quote = connection.ops.quote_name
         incoming, target = quote(INCOMING), quote(table)
         new = ", ".join(f"{incoming}.{quote(column)}" for column in values)
@@ -177,7 +186,10 @@ class PostgreSQL(Engine):
                 f"UPDATE {target} SET {', '.join(f'{quote(c)} = {incoming}.{quote(c)}' for c in values)} "
                 f"FROM {incoming} WHERE {' AND '.join(f'{target}.{quote(c)} = {incoming}.{quote(c)}' for c in key)} "
                 f"AND ROW({new})::record *<> ROW({old})::record"
+                # Otherwise the whole table is read where the batch is a good part of it.
+                + (f" AND {target}.{quote(key[0])} BETWEEN {ends[0]:d} AND {ends[1]:d}" if ends else "")
             )
+            return int(cursor.rowcount)
 
     def reserve_keys(
         self, connection: BaseDatabaseWrapper, table: str, column: str, count: int, above: int

@@ -21,7 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import format_number
 from django.utils.translation import gettext as _
 
-from synchro.engines.base import Convert, Engine, Row, Unfit, chunks, quoted
+from synchro.engines.base import Convert, Engine, Row, Unfit, chunks, quoted, whole_range
 from synchro.engines.capture import StatementSwitch
 from synchro.keys import AnyField
 
@@ -35,6 +35,7 @@ DIGITS = 15
 class SQLite(Engine):
     defers_foreign_keys = True
     reserves_keys = True
+    bytes_of = "LENGTH(CAST({} AS BLOB))"
     highest_integer = 2**63 - 1
 
     def encoder(self, field: AnyField) -> Convert | None:
@@ -50,7 +51,7 @@ class SQLite(Engine):
     ) -> tuple[str, Sequence[Any]]:
         if len(key) == 1:
             values = [value for (value,) in keys]
-            if set(map(type, values)) == {int}:
+            if set(map(type, values)) == {int} and not whole_range(keys):
                 # One value instead of thousands, whose places Django would count.
                 return f"{quoted(connection, key[0])} IN (SELECT value FROM json_each(%s))", [str(values)]
             return super().key_condition(connection, key, keys)

@@ -23,6 +23,7 @@ from synchro.conf import LOCAL, conf
 from synchro.engines import Engine, engine_for
 from synchro.models import Batch, ChangeLog, Node
 from synchro.replay.ranges import Range, between, from_text, gaps, ranges_of, to_text, united
+from synchro.replay.width import fitting
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def pending(after: int) -> Iterator[Batch]:
         return
     # Whoever forms the second batch after this one began to look after this moment.
     begun = own_node(LOCAL).batch
-    newest = _log().aggregate(highest=Max("id"))["highest"] or 0
+    newest = _newest()
     while batch is not None:
         yield batch
         *_, ids = from_text(batch.ranges)
@@ -105,7 +106,7 @@ def check_entries(batch: Batch) -> None:
 
 def _form(after: int) -> Batch | None:
     node = own_node(LOCAL)
-    if not _log().filter(id__gt=node.highest).exists() and node.holes == "[]" and _is_whole(node):
+    if _newest() <= node.highest and node.holes == "[]" and _is_whole(node):
         return None
     with _locked_node() as node:
         meanwhile = _formed(after)
@@ -114,7 +115,10 @@ def _form(after: int) -> Batch | None:
         if not _is_whole(node):
             # Somebody emptied the log, and may have made its ids start again: look at all that is there.
             node.highest, node.holes = 0, "[]"
-        new = _beyond(node.highest)
+        new = _beyond(node.highest, conf.batch_size)
+        limit = fitting(new)
+        if limit < sum(map(len, new)):
+            new = _beyond(node.highest, limit)
         filled = _look_into_holes(node, between(new, node.highest))
         if new:
             node.highest = new[-1].last
@@ -134,15 +138,20 @@ def _locked_node() -> Iterator[Node]:
         yield Node.objects.using(LOCAL).select_for_update().get(pk=1)
 
 
-def _beyond(highest: int) -> list[Range]:
-    """The ids beyond `highest` that are visible, as many as a batch holds."""
-    ids = _log().filter(id__gt=highest).order_by("id").values_list("id", flat=True)[: conf.batch_size]
+def _beyond(highest: int, limit: int) -> list[Range]:
+    """The first ids beyond `highest` that are visible, `limit` at the most."""
+    ids = _log().filter(id__gt=highest).order_by("id").values_list("id", flat=True)[:limit]
     found = ids.aggregate(first=Min("id"), last=Max("id"), count=Count("id"))
     if found["count"] == 0:
         return []
     whole = Range(found["first"], found["last"])
     # One statement sees one state; a second one may see more ids, which belong to a later batch or to the holes.
     return [whole] if len(whole) == found["count"] else ranges_of(ids)
+
+
+def _newest() -> int:
+    # The end of the primary key. Whether there is any id beyond one, PostgreSQL may read the whole table to find out.
+    return _log().aggregate(highest=Max("id"))["highest"] or 0
 
 
 def _is_whole(node: Node) -> bool:

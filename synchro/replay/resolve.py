@@ -152,14 +152,17 @@ class Log:
         floor = self._find_floor(aware(since) + self._link.offset - DISORDER)
         if floor is None:
             return True
-        return not self._about(models).filter(id__gt=floor).exists()
+        # In their order, since PostgreSQL may otherwise read the whole log to find none.
+        return self._about(models).filter(id__gt=floor).order_by("id").first() is None
 
     def _has_unsent(self, models: Collection[type[Model]]) -> bool:
         """Whether it may say something of these models, however old, that LOCAL has not received."""
         if not models:
             return False
         unsent = self._unsent()
-        return len(unsent) > MANY or any(self._about(models).filter(id__range=ids).exists() for ids in unsent)
+        return len(unsent) > MANY or any(
+            self._about(models).filter(id__range=ids).order_by("id").first() for ids in unsent
+        )
 
     def _about(self, models: Iterable[type[Model]]) -> QuerySet[ChangeLog]:
         side = self._link.remote

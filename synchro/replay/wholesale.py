@@ -38,7 +38,7 @@ MOST_RANGES = 200
 #: How many sets of columns that changed together are written one after the other.
 MOST_SETS = 10
 #: Rows are read and written in parts of about so many bytes, of which the first has so many rows.
-PART_BYTES, FIRST_PART = 16 * 2**20, 2_000
+PART_BYTES, FIRST_PART = 16 * 2**20, 5_000
 
 #: Names of the columns that entries name; None for the whole row.
 Names = frozenset[str] | None

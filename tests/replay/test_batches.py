@@ -12,9 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from synchro.models import Batch, Checkpoint, Receipt
+from synchro.replay import width
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, remote_count
-from tests.shop.models import Album, Artist, Category, Country, Customer, Order, Publisher, Seat
+from tests.shop.models import Album, Artist, Category, Country, Customer, Measurement, Order, Publisher, Seat
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -31,6 +32,20 @@ def test_backlog_is_cut_into_batches_of_the_size_that_was_set(small_batches: Non
     report = call_synchronize()
 
     assert (report.entries, report.batches) == (35, 4)
+    assert_same_rows()
+
+
+def test_batches_of_wide_rows_have_fewer_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(width, "MOST_BYTES", 10_000)
+    for number in range(30):
+        Measurement.objects.create(short=str(number))
+    assert call_synchronize().batches == 1
+
+    for number in range(30):
+        Measurement.objects.create(long=str(number) * 500, data=["x" * 500])
+    report = call_synchronize()
+
+    assert (report.entries, report.batches) == (30, 5)
     assert_same_rows()
 
 

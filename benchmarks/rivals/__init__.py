@@ -1,0 +1,1 @@
+"""Other replicators that work by triggers, set up for a comparison."""
