@@ -84,24 +84,63 @@ class MySQL(Engine):
     ) -> None:
         # Not by INSERT ... ON DUPLICATE KEY UPDATE: it would want values for columns that are not to be touched,
         # fire the triggers of an insertion, and take any row with an equal unique value for the one that is meant.
-        quote = connection.ops.quote_name
         values = [column for column in columns if column not in key]
-        if not values:
-            return
-        target, incoming = quote(table), quote(INCOMING)
-        names = ", ".join(map(quote, columns))
-        same_key = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
-        assignments = ", ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in values)
+        if values:
+            with self._incoming(connection, table, columns, rows):
+                self._update_from_incoming(connection, table, values, key)
+
+    def put(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        values: Sequence[str],
+        rows: Sequence[Row],
+    ) -> int:
+        quote = connection.ops.quote_name
+        target, incoming, key = quote(table), quote(INCOMING), quote(columns[0])
+        with self._incoming(connection, table, columns, rows):
+            # Django has the server count the rows that an UPDATE finds, also those that are equal already.
+            if values and self._update_from_incoming(connection, table, values, columns[:1]) == len(rows):
+                return 0
+            names = ", ".join(map(quote, columns))
+            picked = ", ".join(f"{incoming}.{quote(column)}" for column in columns)
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"INSERT INTO {target} ({names}) SELECT {picked} FROM {incoming} "
+                    f"LEFT JOIN {target} ON {target}.{key} = {incoming}.{key} WHERE {target}.{key} IS NULL"
+                )
+                return int(cursor.rowcount)
+
+    @contextmanager
+    def _incoming(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
+    ) -> Iterator[None]:
+        """A temporary table with these rows, of the target's types and collations, without its constraints."""
+        quote = connection.ops.quote_name
+        incoming, names = quote(INCOMING), ", ".join(map(quote, columns))
         with connection.cursor() as cursor:
-            # Of the target's types and collations, without its constraints. This does not commit.
-            cursor.execute(f"CREATE TEMPORARY TABLE {incoming} AS SELECT {names} FROM {target} LIMIT 0")
+            # This does not commit.
+            cursor.execute(f"CREATE TEMPORARY TABLE {incoming} AS SELECT {names} FROM {quote(table)} LIMIT 0")
         try:
             self.insert(connection, INCOMING, columns, rows)
-            with connection.cursor() as cursor:
-                cursor.execute(f"UPDATE {target} JOIN {incoming} ON {same_key} SET {assignments}")
+            yield
         finally:
             with connection.cursor() as cursor:
                 cursor.execute(f"DROP TEMPORARY TABLE {incoming}")
+
+    @staticmethod
+    def _update_from_incoming(
+        connection: BaseDatabaseWrapper, table: str, values: Sequence[str], key: Sequence[str]
+    ) -> int:
+        """Returns how many rows there were."""
+        quote = connection.ops.quote_name
+        target, incoming = quote(table), quote(INCOMING)
+        same_key = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
+        assignments = ", ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in values)
+        with connection.cursor() as cursor:
+            cursor.execute(f"UPDATE {target} JOIN {incoming} ON {same_key} SET {assignments}")
+            return int(cursor.rowcount)
 
     @contextmanager
     def without_foreign_key_checks(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
