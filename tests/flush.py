@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
@@ -17,21 +19,10 @@ def flush(alias: str) -> None:
     """Delete all rows of the database `alias`, but for content types and permissions."""
     connection = connections[alias]
     quote = connection.ops.quote_name
-    tables = sorted({model._meta.db_table for model in apps.get_models(include_auto_created=True)} - KEPT)
-    with connection.cursor() as cursor:
-        existing = {
-            table.name for table in connection.introspection.get_table_list(cursor) if table.type == "t"
-        }
-        wanted = [table for table in tables if table in existing]
-        cursor.execute(
-            " UNION ALL ".join(
-                f"SELECT {number} WHERE EXISTS (SELECT 1 FROM {quote(table)})"
-                for number, table in enumerate(wanted)
-            ),
-            None,
-        )
-        filled = [wanted[number] for (number,) in cursor.fetchall()]
-    if not filled:
+    filled = filled_tables(
+        alias, {model._meta.db_table for model in apps.get_models(include_auto_created=True)}
+    )
+    if filled <= KEPT:
         return
     with (
         connection.constraint_checks_disabled(),
@@ -39,5 +30,19 @@ def flush(alias: str) -> None:
         engine_for(connection).capture_off(connection),
         connection.cursor() as cursor,
     ):
-        for table in filled:
+        for table in sorted(filled - KEPT):
             cursor.execute(f"DELETE FROM {quote(table)}", None)
+
+
+def filled_tables(alias: str, tables: Iterable[str]) -> set[str]:
+    """Those of the tables that are there and have rows, by two statements."""
+    connection = connections[alias]
+    quote = connection.ops.quote_name
+    with connection.cursor() as cursor:
+        wanted = sorted({*tables} & {table.name for table in connection.introspection.get_table_list(cursor)})
+        asked = (
+            f"SELECT {number} WHERE EXISTS (SELECT 1 FROM {quote(table)})"
+            for number, table in enumerate(wanted)
+        )
+        cursor.execute(" UNION ALL ".join(asked), None)
+        return {wanted[number] for (number,) in cursor.fetchall()}

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from django.apps import apps
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models
@@ -21,6 +22,7 @@ from django.db.models import AutoField, BooleanField, ExpressionWrapper, Field, 
 from synchro.keys import from_text
 from synchro.models import Baseline, Node, Reference
 from synchro.registry import watched_models
+from tests.flush import filled_tables
 
 LOCAL, REMOTE = "default", "remote"
 JSON_NULL = "JSON null"
@@ -79,10 +81,12 @@ def _plain(value: Any) -> Any:
 
 
 class Comparison:
-    """Both sides at one moment; each table is read once."""
+    """Both sides at one moment; each table that has rows is read once."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[type[Model], str], dict[Any, Row]] = {}
+        tables = {model._meta.db_table for model in apps.get_models(include_auto_created=True)}
+        self.filled = {alias: filled_tables(alias, tables) for alias in (LOCAL, REMOTE)}
         self.pairs: dict[type[Model], dict[Any, Any]] = {}
         self.peer = (
             Node.objects.using(REMOTE).values_list("uuid", flat=True).first() if self._has_nodes() else None
@@ -93,7 +97,8 @@ class Comparison:
 
     def read(self, model: type[Model], alias: str) -> dict[Any, Row]:
         if (model, alias) not in self.rows:
-            self.rows[model, alias] = rows_of(model, alias)
+            has_rows = model._meta.db_table in self.filled[alias]
+            self.rows[model, alias] = rows_of(model, alias) if has_rows else {}
         return self.rows[model, alias]
 
     # -- which rows belong together -------------------------------------------------------------------------
@@ -193,7 +198,10 @@ class Comparison:
     # -- the comparison itself ------------------------------------------------------------------------------
 
     def of(self, model: type[Model]) -> list[str]:
-        local, remote, pairs = self.read(model, LOCAL), self.read(model, REMOTE), self.remote_keys(model)
+        local, remote = self.read(model, LOCAL), self.read(model, REMOTE)
+        if not local and not remote:
+            return []
+        pairs = self.remote_keys(model)
         label = model._meta.label
         lines = [f"{label} {key!r}: is not on REMOTE: {local[key]}" for key in local if key not in pairs]
         taken: dict[Any, Any] = {}
