@@ -97,6 +97,10 @@ class Engine(ABC):
                 cursor.execute(start + condition + (self.lock_clause if lock else ""), values)
                 yield from cursor.fetchall()
 
+    def findable(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Those of the rows of values that a statement may look for; nothing in the database equals the others."""
+        return rows
+
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
     ) -> tuple[str, Sequence[Any]]:

@@ -30,6 +30,12 @@ class PostgreSQL(Engine):
     # Leaves those alone who only insert rows that point at ours.
     lock_clause = " FOR NO KEY UPDATE"
 
+    def findable(self, rows: Sequence[Row]) -> Sequence[Row]:
+        # A statement with a NUL character in it is refused.
+        if not any("\0" in value for row in rows for value in row if isinstance(value, str)):
+            return rows
+        return [row for row in rows if not any(isinstance(value, str) and "\0" in value for value in row)]
+
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
     ) -> tuple[str, Sequence[Any]]:

@@ -290,6 +290,8 @@ class Identities:
         self, model: type[Model], fields: tuple[AnyField, ...], values: tuple[Any, ...]
     ) -> list[Key]:
         """By REMOTE's own comparison."""
+        if not self._link.remote.engine.findable([values]):
+            return []
         connection = self._link.remote.connection
         lookup = {
             field.attname: to_attribute(field, value, connection)
@@ -314,6 +316,8 @@ class Identities:
         manager = finder(model).db_manager(self._link.remote.alias)
         found = {}
         for key, natural in self._natural_keys(model, keys):
+            if not self._link.remote.engine.findable([natural]):
+                continue
             try:
                 found[key] = [key_of(manager.get_by_natural_key(*natural), model)]
             except ObjectDoesNotExist:

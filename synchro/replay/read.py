@@ -47,10 +47,29 @@ def select(
         model._meta.db_table,
         [field.column for field in fields],
         [field.column for field in by],
-        Codec(by, side.connection).encode_all(values),
+        _that_can_be(side, by, values),
         lock,
     )
     return Codec(fields, side.connection).decode_all(rows)
+
+
+def _that_can_be(
+    side: Side, fields: Sequence[AnyField], values: Sequence[Sequence[Any]]
+) -> Sequence[Sequence[Any]]:
+    """Values as the driver of `side` takes them, without those that its columns cannot hold: no row has them."""
+    codec = Codec(fields, side.connection)
+    try:
+        rows = codec.encode_all(values)
+    except (ValueError, OverflowError, ArithmeticError):
+        rows = [row for value in values for row in _encoded(codec, value)]
+    return side.engine.findable(rows)
+
+
+def _encoded(codec: Codec, value: Sequence[Any]) -> Sequence[Sequence[Any]]:
+    try:
+        return codec.encode_all([value])
+    except (ValueError, OverflowError, ArithmeticError):
+        return ()
 
 
 class Rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from typing import Any
@@ -16,7 +16,7 @@ from synchro.exceptions import NotReady, Refused, SynchroError
 from synchro.models import Receipt
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, remote_count
-from tests.shop.models import Coin, Comment, Customer, Measurement, Seat
+from tests.shop.models import Coin, Comment, Country, Customer, Measurement, Publisher, Seat
 
 
 @contextmanager
@@ -151,6 +151,26 @@ def test_text_that_is_too_long_for_remote_is_named() -> None:
     assert "short" in message
     assert counts == (0, 0)
     call_synchronize()
+    assert_same_rows()
+
+
+@pytest.mark.django_db(databases=["default", "remote"])
+@pytest.mark.parametrize("make", [lambda: Country(code="P\0L"), lambda: Publisher(name="Gol\0lancz")])
+def test_key_that_remote_cannot_hold_is_named_and_blocks_nothing_once_it_is_gone(
+    make: Callable[[], Model],
+) -> None:
+    """Whether it is a key or a natural key, REMOTE cannot even be asked for it."""
+    if connections["default"].vendor == "postgresql" or connections[REMOTE].vendor != "postgresql":
+        pytest.skip("only PostgreSQL has no NUL characters")
+    odd = make()
+    odd.save()
+    Customer.objects.create(name="Vimes")
+
+    with pytest.raises(Refused, match=rf"(?s){odd._meta.label}.*NUL"):
+        call_synchronize()
+    odd.delete()
+    call_synchronize()
+
     assert_same_rows()
 
 
