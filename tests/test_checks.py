@@ -232,6 +232,7 @@ def test_deployment_with_a_transaction_for_each_request_is_told_nothing(
     assert "synchro.I001" not in {message.id for message in run_checks(include_deployment_checks=True)}
 
 
+@pytest.mark.once
 @pytest.mark.django_db(databases=["default", "remote"], transaction=True)
 def test_missing_tables_of_local_are_named_but_do_not_stop_migrate() -> None:
     def found() -> set[str | None]:

@@ -7,6 +7,8 @@ server that checks foreign keys at once.
 
 from __future__ import annotations
 
+from functools import cache
+
 from django.apps import apps
 from django.db.migrations import Migration
 from django.db.migrations.autodetector import MigrationAutodetector
@@ -15,8 +17,7 @@ from django.db.migrations.state import ProjectState
 
 def initial_migration(label: str) -> type[Migration]:
     """The one migration that creates all tables of the app `label`, which may point at those of other apps."""
-    detector = MigrationAutodetector(ProjectState(), ProjectState.from_apps(apps))
-    made = detector._detect_changes().get(label, [])
+    made = _changes(tuple(apps.app_configs)).get(label, [])
     own = {(label, migration.name) for migration in made}
     others = {dependency for migration in made for dependency in migration.dependencies} - own
     return type(
@@ -28,3 +29,11 @@ def initial_migration(label: str) -> type[Migration]:
             "operations": [operation for migration in made for operation in migration.operations],
         },
     )
+
+
+@cache
+def _changes(labels: tuple[str, ...]) -> dict[str, list[Migration]]:  # noqa: ARG001  what it depends on
+    changes: dict[str, list[Migration]] = MigrationAutodetector(
+        ProjectState(), ProjectState.from_apps(apps)
+    )._detect_changes()
+    return changes
