@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from itertools import chain
-from operator import itemgetter
 from typing import Any, TypeAlias
 
 from django.db import transaction
@@ -184,30 +183,25 @@ class Engine(ABC):
     ) -> None:
         """In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`."""
 
-    def put(
+    def change(
         self,
         connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
-        values: Sequence[str],
         rows: Sequence[Row],
-    ) -> int:
+    ) -> list[int]:
         """
-        Insert those of the `rows` that are not there by the key in the first of the `columns`, and return how many;
-        in the others set the columns in `values`. Keys are whole numbers.
+        In the rows that exist set all `columns` but the first, which is their key, a whole number. Return the keys of
+        those that do not exist.
         """
         key = columns[:1]
         found = self.select(connection, table, key, key, [row[:1] for row in rows], lock=True)
         there = {number for (number,) in found}
-        new = [row for row in rows if row[0] not in there]
-        old = [row for row in rows if row[0] in there] if new else rows
-        if new:
-            self.insert(connection, table, columns, new)
-        if old and values:
-            places = [0, *(columns.index(column) for column in values)]
-            pick = itemgetter(*places)
-            self.update(connection, table, [columns[0], *values], key, list(map(pick, old)))
-        return len(new)
+        missing = [row[0] for row in rows if row[0] not in there]
+        if len(columns) > 1:
+            old = [row for row in rows if row[0] in there] if missing else rows
+            self.update(connection, table, columns, key, old)
+        return missing
 
     def delete(
         self,
@@ -265,15 +259,14 @@ class Engine(ABC):
         """`update` for rows of `dump`: of the `columns`, those in `values` are set."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
-    def put_dumped(
+    def change_dumped(
         self,
         connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
-        values: Sequence[str],
         rows: Sequence[Any],
-    ) -> int:
-        """`put` for rows of `dump`."""
+    ) -> list[int]:
+        """`change` for rows of `dump`."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
     def reserve_keys(

@@ -89,28 +89,26 @@ class MySQL(Engine):
             with self._incoming(connection, table, columns, rows):
                 self._update_from_incoming(connection, table, values, key)
 
-    def put(
+    def change(
         self,
         connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
-        values: Sequence[str],
         rows: Sequence[Row],
-    ) -> int:
+    ) -> list[int]:
         quote = connection.ops.quote_name
         target, incoming, key = quote(table), quote(INCOMING), quote(columns[0])
+        own, *values = columns
         with self._incoming(connection, table, columns, rows):
             # Django has the server count the rows that an UPDATE finds, also those that are equal already.
-            if values and self._update_from_incoming(connection, table, values, columns[:1]) == len(rows):
-                return 0
-            names = ", ".join(map(quote, columns))
-            picked = ", ".join(f"{incoming}.{quote(column)}" for column in columns)
+            if values and self._update_from_incoming(connection, table, values, [own]) == len(rows):
+                return []
             with connection.cursor() as cursor:
                 cursor.execute(
-                    f"INSERT INTO {target} ({names}) SELECT {picked} FROM {incoming} "
+                    f"SELECT {incoming}.{key} FROM {incoming} "
                     f"LEFT JOIN {target} ON {target}.{key} = {incoming}.{key} WHERE {target}.{key} IS NULL"
                 )
-                return int(cursor.rowcount)
+                return [number for (number,) in cursor.fetchall()]
 
     @contextmanager
     def _incoming(

@@ -117,46 +117,44 @@ class PostgreSQL(Engine):
             self.insert_dumped(connection, INCOMING, columns, rows)
             self._update_from_incoming(connection, table, values, columns[:1])
 
-    def put(
+    def change(
         self,
         connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
-        values: Sequence[str],
         rows: Sequence[Row],
-    ) -> int:
+    ) -> list[int]:
         with self._incoming(connection, table, columns):
             self.insert(connection, INCOMING, columns, rows)
-            return self._put_incoming(connection, table, columns, values)
+            return self._change_from_incoming(connection, table, columns)
 
-    def put_dumped(
+    def change_dumped(
         self,
         connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
-        values: Sequence[str],
         rows: Sequence[bytes],
-    ) -> int:
+    ) -> list[int]:
         with self._incoming(connection, table, columns):
             self.insert_dumped(connection, INCOMING, columns, rows)
-            return self._put_incoming(connection, table, columns, values)
+            return self._change_from_incoming(connection, table, columns)
 
-    def _put_incoming(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], values: Sequence[str]
-    ) -> int:
+    def _change_from_incoming(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str]
+    ) -> list[int]:
         quote = connection.ops.quote_name
         incoming, target, key = quote(INCOMING), quote(table), quote(columns[0])
-        names = ", ".join(map(quote, columns))
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT count(*), min({key}), max({key}) FROM {incoming}")
             count, *ends = cursor.fetchone()
-            if values and count == self._update_from_incoming(connection, table, values, columns[:1], ends):
-                return 0
+            own, *values = columns
+            if values and count == self._update_from_incoming(connection, table, values, [own], ends):
+                return []
             cursor.execute(
-                f"INSERT INTO {target} ({names}) SELECT {names} FROM {incoming} "
+                f"SELECT {key} FROM {incoming} "
                 f"WHERE NOT EXISTS (SELECT FROM {target} WHERE {target}.{key} = {incoming}.{key})"
             )
-            return int(cursor.rowcount)
+            return [number for (number,) in cursor.fetchall()]
 
     @contextmanager
     def _incoming(

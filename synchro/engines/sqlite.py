@@ -133,20 +133,20 @@ class SQLite(Engine):
     ) -> None:
         self._update(connection, table, values, columns[:1], columns, rows)
 
-    def put(
+    def change(
         self,
         connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
-        values: Sequence[str],
         rows: Sequence[Row],
-    ) -> int:
+    ) -> list[int]:
         # Most often all are there, and an update that finds them all says so.
-        if values and self._update(connection, table, values, columns[:1], columns, rows) == len(rows):
-            return 0
-        return super().put(connection, table, columns, (), rows)
+        own, *values = columns
+        if values and self._update(connection, table, values, [own], columns, rows) == len(rows):
+            return []
+        return super().change(connection, table, [own], rows)
 
-    put_dumped = put
+    change_dumped = change
 
     def reserve_keys(
         self, connection: BaseDatabaseWrapper, table: str, column: str, count: int, above: int

@@ -19,7 +19,7 @@ from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
 from django.db.models import Aggregate, Count, Max, Min, Model, TextField
 
-from synchro.keys import Key, is_automatic, is_integer, key_fields
+from synchro.keys import AnyField, Key, is_automatic, is_integer, key_fields
 from synchro.models import ADDITION, M2M_CHANGE
 from synchro.registry import Table, generic_keys, is_watched
 from synchro.replay.coalesce import log_of
@@ -28,7 +28,7 @@ from synchro.replay.delete import dependents, pointing_at
 from synchro.replay.identify import uses_same_key
 from synchro.replay.link import Link, Side
 from synchro.replay.listeners import hears_deletes, hears_saves
-from synchro.replay.passing import can_pass, columns_named, columns_of, fields_of
+from synchro.replay.passing import can_pass, fields_of
 from synchro.replay.ranges import Range
 from synchro.replay.resolve import Log, synchronized_names
 from synchro.replay.write import Tally
@@ -210,6 +210,7 @@ class _Delivery:
         self._local, self._remote, self._named, self._tally = link.local, link.remote, named, tally
         self._model = named.model
         self._table = named.model._meta.db_table
+        self._fields = fields_of(named.model)
         self._passes = can_pass(link.local, link.remote, named.model)
         self._there = link.remote.connection
         self._engine = link.remote.engine
@@ -219,9 +220,10 @@ class _Delivery:
         added = 0
         for names, keys in self._named.keys.items():
             is_new = keys.keys() <= self._named.born and len(self._named.keys) == 1
-            for part, rows in self._read(list(keys)):
+            fields = self._fields if is_new else self._fields_named(names)
+            for part, rows in self._read(list(keys), fields):
                 here.update(part)
-                added += self._insert(rows) if is_new else self._put(names, rows)
+                added += self._insert(rows) if is_new else self._change(fields, rows)
         self._count(self._tally.added, added)
         self._count(self._tally.changed, len(here) - added)
         if added and is_automatic(key_fields(self._model)[0]):
@@ -229,23 +231,28 @@ class _Delivery:
             self._engine.pass_sequence(self._there, self._table, own, max(here))
         self._delete([key for key in self._named.all_keys() if key not in here])
 
-    def _read(self, keys: list[Key]) -> Iterator[tuple[Collection[Key], Sequence[Any]]]:
+    def _fields_named(self, names: Names) -> list[AnyField]:
+        """The key's, and those with these names."""
+        return [f for f in self._fields if f is self._fields[0] or names is None or f.name in names]
+
+    def _read(
+        self, keys: list[Key], fields: Sequence[AnyField]
+    ) -> Iterator[tuple[Collection[Key], Sequence[Any]]]:
         """LOCAL's rows with these keys as REMOTE takes them, part by part, and the keys of those that are there."""
         start, size = 0, FIRST_PART
         while start < len(keys):
             asked = keys[start : start + size]
-            rows = self._rows(asked)
+            rows = self._rows(asked, fields)
             start += size
             if rows:
                 yield (asked if len(rows) == len(asked) else self._keys_of(rows)), rows
                 size = max(1, PART_BYTES // _width(rows))
 
-    def _rows(self, keys: Sequence[Key]) -> Sequence[Any]:
+    def _rows(self, keys: Sequence[Key], fields: Sequence[AnyField]) -> Sequence[Any]:
         engine, connection = self._local.engine, self._local.connection
-        columns, values = columns_of(self._model), [(key,) for key in keys]
+        columns, values = [f.column for f in fields], [(key,) for key in keys]
         if self._passes:
             return engine.dump(connection, self._table, columns, values)
-        fields = fields_of(self._model)
         rows = list(engine.select(connection, self._table, columns, columns[:1], values))
         return Codec(fields, self._there).encode_all(Codec(fields, connection).decode_all(rows))
 
@@ -254,12 +261,14 @@ class _Delivery:
 
     def _insert(self, rows: Sequence[Any]) -> int:
         insert = self._engine.insert_dumped if self._passes else self._engine.insert
-        insert(self._there, self._table, columns_of(self._model), rows)
+        insert(self._there, self._table, [f.column for f in self._fields], rows)
         return len(rows)
 
-    def _put(self, names: Names, rows: Sequence[Any]) -> int:
-        put = self._engine.put_dumped if self._passes else self._engine.put
-        return put(self._there, self._table, columns_of(self._model), columns_named(self._model, names), rows)
+    def _change(self, fields: Sequence[AnyField], rows: Sequence[Any]) -> int:
+        """Write these columns, and rows that REMOTE lacks as a whole; returns how many those were."""
+        change = self._engine.change_dumped if self._passes else self._engine.change
+        missing = change(self._there, self._table, [f.column for f in fields], rows)
+        return self._insert(self._rows(missing, self._fields)) if missing else 0
 
     def _delete(self, gone: list[Key]) -> None:
         if not gone:

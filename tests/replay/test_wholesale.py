@@ -254,9 +254,9 @@ def test_wide_rows_are_read_in_parts(
     read = []
     rows_of = wholesale._Delivery._rows
 
-    def watched(delivery: wholesale._Delivery, keys: list[int]) -> object:
+    def watched(delivery: wholesale._Delivery, keys: list[int], fields: object) -> object:
         read.append(len(keys))
-        return rows_of(delivery, keys)
+        return rows_of(delivery, keys, fields)
 
     monkeypatch.setattr(wholesale._Delivery, "_rows", watched)
 
