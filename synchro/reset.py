@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import ExitStack
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
@@ -16,6 +17,8 @@ from synchro.keys import is_automatic, key_fields
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, options
 from synchro.registry import watched_models
 from synchro.replay.agree import adopt_what_arrived
+from synchro.replay.link import Link, Side
+from synchro.replay.run import alone
 
 
 def reset_synchro() -> None:
@@ -26,10 +29,17 @@ def reset_synchro() -> None:
     both are the same. References stay, since they say which rows correspond, and that has not changed; the
     other databases go on with theirs at the next run, by the same notes.
 
-    Raises `synchro.exceptions.NotReady` where a run was interrupted and its REMOTE cannot be reached.
+    Raises `synchro.exceptions.Busy` during a run, which would go on under the former name, and `NotReady` where one was
+    interrupted and its REMOTE cannot be reached.
     """
-    for alias in conf.remotes:
-        adopt_what_arrived(alias)
+    with ExitStack() as stack:
+        for alias in conf.remotes:
+            stack.enter_context(alone(Link(Side(alias))))
+            adopt_what_arrived(alias)
+        _forget()
+
+
+def _forget() -> None:
     with transaction.atomic(using=LOCAL):
         node = Node.objects.using(LOCAL).select_for_update().filter(pk=1).first()
         if node is not None:

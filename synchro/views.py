@@ -23,7 +23,7 @@ from django.views.decorators.http import require_http_methods
 
 from synchro import core
 from synchro.conf import conf
-from synchro.exceptions import NotReady, SynchroError
+from synchro.exceptions import Busy, NotReady, SynchroError
 from synchro.models import options
 from synchro.status import remotes
 
@@ -86,7 +86,7 @@ def reset(request: HttpRequest) -> HttpResponse:
         return render(request, "synchro/reset.html", title=_("Reset synchronization"))
     try:
         core.reset_synchro()
-    except NotReady as error:
+    except (Busy, NotReady) as error:
         messages.error(request, str(error))
     else:
         messages.success(request, _("Synchronization has been reset."))

@@ -197,9 +197,10 @@ def test_reset_asks_first_and_then_forgets(runs: list[Any]) -> None:
     assert options.last_check is not None
 
 
-def test_reset_that_has_to_wait_says_so(monkeypatch: Any) -> None:
+@pytest.mark.parametrize("error", [NotReady, Busy])
+def test_reset_that_has_to_wait_says_so(error: type[Exception], monkeypatch: Any) -> None:
     def reset_synchro() -> None:
-        raise NotReady("The database cannot be asked.")
+        raise error("The database cannot be asked.")
 
     monkeypatch.setattr("synchro.core.reset_synchro", reset_synchro)
 

@@ -6,7 +6,9 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -20,6 +22,8 @@ from tests.replay.writers import in_thread, write_a_lot
 from tests.shop.models import Album, Artist, Country, Customer, Order, Publisher
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+
+T = TypeVar("T")
 
 STEPS = ["formed", "read", "identified", "resolved", "written", "committed", "acknowledged"]
 BATCH_SIZE = 20
@@ -50,11 +54,15 @@ def backlog(settings: object) -> None:
 
 
 def run_until_free() -> Report:
+    return when_free(call_synchronize)
+
+
+def when_free(do: Callable[[], T]) -> T:
     """A server may need a moment to notice that a killed process, which held the lock, is gone."""
     deadline = time.monotonic() + 20
     while True:
         try:
-            return call_synchronize()
+            return do()
         except Busy:
             if time.monotonic() > deadline:
                 raise
@@ -101,7 +109,7 @@ def test_reset_between_the_kill_and_the_next_run_doubles_nothing(backlog: None) 
     assert processes.forked(driver.happening, "kill", "committed", "2") == -signal.SIGKILL
     arrived = {customer.name for customer in Customer.objects.using("remote").all()}
 
-    reset_synchro()
+    when_free(reset_synchro)
     for customer in Customer.objects.filter(name__in=arrived):
         customer.cash = 1000
         customer.save()

@@ -12,8 +12,8 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
 
-from synchro.core import call_synchronize
-from synchro.exceptions import NotReady, UnknownState
+from synchro.core import call_synchronize, reset_synchro
+from synchro.exceptions import Busy, NotReady, UnknownState
 from synchro.models import Batch, ChangeLog, Checkpoint, Node, Receipt
 from synchro.replay import form
 from synchro.replay.signals import step as step_signal
@@ -258,3 +258,23 @@ def test_deletion_in_a_later_batch_than_a_change_that_lost_is_not_forgotten(sett
     call_synchronize()
 
     assert remote_count(Customer) == 0
+
+
+def test_reset_during_a_run_is_refused() -> None:
+    """The run would go on under the former name, and what it brings would be unknown on the way back."""
+    call_synchronize()
+    Customer.objects.create(name="Vimes")
+    node = Node.objects.get().uuid
+    refused: list[Busy] = []
+
+    def reset() -> None:
+        try:
+            reset_synchro()
+        except Busy as error:
+            refused.append(error)
+
+    with at_step("committed", lambda: elsewhere(reset)):
+        call_synchronize()
+
+    assert refused
+    assert Node.objects.get().uuid == node
