@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from synchro.conf import LOCAL
-from synchro.models import ChangeLog, Conflict, Reference, content_type_name
+from synchro.models import ChangeLog, Conflict, Reference, SetAside, content_type_name
 from synchro.registry import watched_models
 
 if TYPE_CHECKING:
@@ -128,3 +128,16 @@ class ConflictAdmin(ReadOnlyAdmin):
         "id", "date", "decision", "model_name", "object_id", "field_names", "peer", "batch",
         "local_date", "local_values", "remote_date", "remote_values",
     )  # fmt: skip
+
+
+@admin.register(SetAside)
+class SetAsideAdmin(ReadOnlyAdmin):
+    """Which objects and why, but none of their values."""
+
+    list_display = ("id", "date", "model_name", "object_id", "cause", "peer")
+    list_filter = ("waits", ModelFilter)
+    list_select_related = ("peer",)
+    fields = ("id", "date", "model_name", "object_id", "cause", "waits", "changed", "peer", "batch")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(is_over=False)

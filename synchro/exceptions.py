@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from django.db.models import Model
+
     from synchro.replay.report import Report
 
 
@@ -33,8 +36,21 @@ class Interrupted(SynchroError):
     """A connection broke, or another transaction was in the way, again and again."""
 
 
+@dataclass(frozen=True)
+class Culprit:
+    """A row of LOCAL, by its key, that REMOTE refuses; the cause names no value."""
+
+    model: type[Model]
+    key: Any
+    cause: str
+
+
 class Refused(SynchroError):
-    """REMOTE refused a change."""
+    """REMOTE refused a change; `culprits` are the rows, as far as they are known."""
+
+    def __init__(self, message: str, culprits: Iterable[Culprit] = ()) -> None:
+        super().__init__(message)
+        self.culprits = tuple(culprits)
 
 
 class Undecided(SynchroError):

@@ -28,6 +28,7 @@ __all__ = [
     "Peer",
     "Receipt",
     "Reference",
+    "SetAside",
     "options",
 ]
 
@@ -285,6 +286,43 @@ class Conflict(models.Model):
 
     def __str__(self) -> str:
         return f"{content_type_name(self.content_type_id)} {self.object_id}: {self.decision}"
+
+
+class SetAside(models.Model):
+    """
+    A change that REMOTE refused, and what it takes to do it again, as of a batch.
+
+    Of several rows about one object that of the newest batch which REMOTE has counts; the others are on their way out.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    peer = models.ForeignKey(Peer, models.CASCADE, related_name="+", verbose_name=_("peer"))
+    batch = models.BigIntegerField(_("batch"))
+    content_type = content_type_key()
+    object_id = models.TextField(_("object id"))
+    cause = models.TextField(_("cause"))
+    #: Whether it only waits for another object that is set aside.
+    waits = models.BooleanField(_("waits for another"), default=False)
+    #: Whether it is set aside no more.
+    is_over = models.BooleanField(default=False)
+    date = UTCDateTimeField(_("date"), default=DatabaseNow)
+    #: When the object was last changed, when its whole row was, and when the fields that are known were, as JSON.
+    changed = UTCDateTimeField(_("changed"))
+    whole = UTCDateTimeField(null=True)
+    times = models.TextField(default="{}")
+    #: Of a deletion: the natural key's values, as in the entry.
+    natural_key = models.TextField(null=True)
+    #: Whether the object was added with the first change that was refused.
+    is_born = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name = _("change set aside")
+        verbose_name_plural = _("changes set aside")
+        default_permissions = ("view",)
+        indexes = (models.Index(fields=("peer", "batch"), name="synchro_setaside_batch"),)
+
+    def __str__(self) -> str:
+        return f"{content_type_name(self.content_type_id)} {self.object_id}: {self.cause}"
 
 
 class CaptureSwitch(models.Model):

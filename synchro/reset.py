@@ -14,7 +14,7 @@ from django.utils import timezone
 from synchro.checkpoint import moved_by_a_run
 from synchro.conf import LOCAL, conf
 from synchro.keys import is_automatic, key_fields
-from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, options
+from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, SetAside, options
 from synchro.registry import watched_models
 from synchro.replay.agree import adopt_what_arrived
 from synchro.replay.link import Link, Side
@@ -48,6 +48,7 @@ def _forget() -> None:
         ChangeLog.objects.using(LOCAL)._raw_delete(LOCAL)
         Batch.objects.using(LOCAL)._raw_delete(LOCAL)
         Checkpoint.objects.using(LOCAL).all().delete()
+        SetAside.objects.using(LOCAL)._raw_delete(LOCAL)
         Node.objects.using(LOCAL).update_or_create(
             pk=1,
             defaults={

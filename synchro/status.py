@@ -8,7 +8,7 @@ from datetime import datetime
 from django.db.models import Sum
 
 from synchro.conf import LOCAL, conf
-from synchro.models import Batch, ChangeLog, Checkpoint, Node
+from synchro.models import Batch, ChangeLog, Checkpoint, Node, SetAside
 
 #: Entries that are in no batch yet are counted up to this number.
 LIMIT = 1000
@@ -25,6 +25,8 @@ class RemoteStatus:
     pending: int
     #: Whether there are more than `pending`.
     more: bool
+    #: How many changes are set aside, since it refuses them.
+    aside: int
 
 
 def remotes() -> list[RemoteStatus]:
@@ -36,6 +38,12 @@ def remotes() -> list[RemoteStatus]:
     return [_status(alias, node, checkpoints.get(alias), new) for alias in conf.remotes]
 
 
+def count_aside(checkpoint: Checkpoint) -> int:
+    """How many changes are set aside towards a REMOTE, as far as LOCAL knows that they are."""
+    known = SetAside.objects.using(LOCAL).filter(peer_id=checkpoint.peer_id, batch__lte=checkpoint.batch)
+    return known.filter(is_over=False).count()
+
+
 def _status(alias: str, node: Node, checkpoint: Checkpoint | None, new: int) -> RemoteStatus:
     arrived = max(node.forgotten, checkpoint.batch if checkpoint else 0)
     waiting = Batch.objects.using(LOCAL).filter(number__gt=arrived).aggregate(size=Sum("size"))["size"] or 0
@@ -44,4 +52,5 @@ def _status(alias: str, node: Node, checkpoint: Checkpoint | None, new: int) -> 
         date=checkpoint.date if checkpoint else None,
         pending=waiting + min(new, LIMIT),
         more=new > LIMIT,
+        aside=count_aside(checkpoint) if checkpoint else 0,
     )

@@ -13,12 +13,12 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from synchro.admin import CappedPaginator, ReadOnlyAdmin
-from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict, Peer, Reference
+from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict, Peer, Reference, SetAside
 from tests.people.models import ByText, City, Club
 
 pytestmark = pytest.mark.django_db
 
-LISTS = ["changelog", "reference", "conflict"]
+LISTS = ["changelog", "reference", "conflict", "setaside"]
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,10 @@ def fill(count: int, start: int = 0) -> None:
         Conflict.objects.create(
             content_type=content_type, peer=peers[n % 3], object_id=f"{n}", decision="local",
             batch=1, local_date=now, remote_date=now,
+        )  # fmt: skip
+        SetAside.objects.create(
+            content_type=content_type, peer=peers[n % 3], object_id=f"{n}", cause="it is too long",
+            batch=1, changed=now, natural_key='["Ankh-Morpork"]',
         )  # fmt: skip
 
 
@@ -127,7 +131,9 @@ def test_one_needs_the_permission_to_view(name: str) -> None:
     assert client.get(url(name)).status_code == 200
 
 
-@pytest.mark.parametrize(("name", "term"), [("changelog", "4"), ("conflict", "4"), ("reference", "1004")])
+@pytest.mark.parametrize(
+    ("name", "term"), [("changelog", "4"), ("conflict", "4"), ("reference", "1004"), ("setaside", "4")]
+)
 def test_search_finds_the_whole_key_only(name: str, term: str, client: Client) -> None:
     fill(50)
     (row,) = shown(client.get(url(name), {"q": f" {term} "}))
@@ -165,6 +171,24 @@ def test_entry_of_a_model_that_is_gone_is_listed_all_the_same(client: Client) ->
     assert shown(response) == entries[::-1]
     for entry in entries:
         assert client.get(url("changelog", f"{entry.pk}/change/")).status_code == 200
+
+
+def test_what_is_set_aside_is_shown_with_its_cause_and_without_values(client: Client) -> None:
+    fill(1)
+    row = SetAside.objects.get()
+    SetAside.objects.create(
+        content_type=row.content_type,
+        peer=row.peer,
+        object_id="8",
+        batch=2,
+        changed=row.changed,
+        is_over=True,
+    )
+    response = client.get(url("setaside"))
+    assert shown(response) == [row]
+    for page in (response, client.get(url("setaside", f"{row.pk}/change/"))):
+        assert "it is too long" in page.content.decode()
+        assert "Ankh-Morpork" not in page.content.decode()
 
 
 def test_lists_lead_to_the_page_with_the_buttons() -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, TypeAlias
 
-from django.db import transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.keys import AnyField
@@ -329,6 +329,10 @@ class Engine(ABC):
         Whether `error`, of Django or of the driver, may well not come again: a lost connection, a server that is
         just being restarted, a deadlock, a lock that somebody else held for too long.
         """
+
+    def refuses_row(self, error: BaseException) -> bool:
+        """Whether `error`, of Django, is about a row that the database does not take, and not about the database."""
+        return isinstance(error, IntegrityError | DataError)
 
     # -- the life of the database -------------------------------------------------------------------------------
 

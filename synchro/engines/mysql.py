@@ -14,7 +14,7 @@ from math import isinf, isnan
 from typing import Any
 from uuid import uuid4
 
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
@@ -30,6 +30,10 @@ LONG_NUMBER = re.compile(r"\d{19}")
 #: down, a connection that it has ended; a server that cannot be reached, has gone away, or is lost in a query. (0 is
 #: what the driver says of a connection that is closed.)
 PASSING = {1205, 1213, 1020, 1040, 1053, 1927, 4031, 2002, 2003, 2006, 2013, 2055, 0}
+
+#: What the driver has no better class for: a value that is out of range, cut off, missing, no value of its type, too
+#: long, against a check constraint (two numbers), or that a trigger refuses.
+OF_A_ROW = {1264, 1265, 1364, 1366, 1406, 3819, 4025, 1644}
 
 #: Bytes; 20,000 keys take a hundredth of that.
 LONGEST_TEXT = 16 * 2**20
@@ -210,6 +214,10 @@ class MySQL(Engine):
         return (
             name in ("OperationalError", "InterfaceError") and bool(error.args) and error.args[0] in PASSING
         )
+
+    def refuses_row(self, error: BaseException) -> bool:
+        is_told = isinstance(error, OperationalError) and bool(error.args) and error.args[0] in OF_A_ROW
+        return is_told or super().refuses_row(error)
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

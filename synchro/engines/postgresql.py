@@ -22,6 +22,9 @@ SPELLING = ("DateStyle", "IntervalStyle", "client_encoding")
 #: has crashed, or is starting. (All of class 08 are lost connections.)
 PASSING = {"40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"}
 
+#: What a trigger raises, and a row that a view's condition rules out: Django has no class for them.
+OF_A_ROW = {"P0001", "44000"}
+
 
 class PostgreSQL(Engine):
     defers_foreign_keys = True
@@ -250,6 +253,9 @@ class PostgreSQL(Engine):
         if cause.sqlstate is None:  # not said by the server: the connection is gone
             return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
         return cause.sqlstate[:2] == "08" or cause.sqlstate in PASSING
+
+    def refuses_row(self, error: BaseException) -> bool:
+        return getattr(error.__cause__, "sqlstate", None) in OF_A_ROW or super().refuses_row(error)
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

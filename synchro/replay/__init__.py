@@ -17,14 +17,15 @@ from synchro.replay.run import synchronize_all
 __all__ = ["ModelReport", "Report", "call_synchronize"]
 
 
-def call_synchronize(remote: str | None = None, atomic: bool = False) -> Report:
+def call_synchronize(remote: str | None = None, atomic: bool = False, retry: bool = False) -> Report:
     """
     Replay what is pending into every REMOTE, or into `remote` alone; ``str()`` of the report is a message for people.
 
-    With `atomic` all of it is one transaction on REMOTE, so that nobody there sees half of one of LOCAL's.
+    With `atomic` all of it is one transaction on REMOTE, so that nobody there sees half of one of LOCAL's. With
+    `retry`, what is set aside is taken up again afterwards.
 
     Raises a subclass of `synchro.exceptions.SynchroError`.
     """
     if remote and remote not in conf.remotes:
         raise NotConfigured(_("SYNCHRO_REMOTE does not name the database “%(alias)s”.") % {"alias": remote})
-    return Report.of(synchronize_all((remote,) if remote else conf.remotes, atomic))
+    return Report.of(synchronize_all((remote,) if remote else conf.remotes, atomic, retry))

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady, UnknownState
-from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference
+from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference, SetAside
 from synchro.replay.form import own_node
 from synchro.replay.link import Link, Side
 
@@ -95,11 +95,12 @@ def _agree_alone(link: Link, local: Node) -> int:
         Peer.objects.using(LOCAL).create(uuid=None, alias=link.remote.alias)
     )
     link.peer_there = None
-    return max(_checkpoint(link).batch, local.forgotten)
+    link.arrived = _checkpoint(link).batch
+    return max(link.arrived, local.forgotten)
 
 
 def _has_tables(side: Side) -> bool:
-    ours = {model._meta.db_table for model in (Node, Peer, Receipt, Reference)}
+    ours = {model._meta.db_table for model in (Node, Peer, Receipt, Reference, SetAside)}
     with side.connection.cursor() as cursor:
         present = ours & set(side.connection.introspection.table_names(cursor))
     if present and present != ours:

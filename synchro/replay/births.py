@@ -25,7 +25,7 @@ PART = 1000
 
 def note_births(link: Link, batch: Batch, changes: Changes, identities: Identities) -> None:
     """Mark the changes of objects whose addition stands in an earlier batch, and of which REMOTE has never known."""
-    first = min(ids.first for ids in from_text(batch.ranges))
+    first = min((ids.first for ids in from_text(batch.ranges)), default=0)
     for model, keys in _strangers(link, changes, identities).items():
         for key, entries in _additions(link, model, keys, first).items():
             if _were_replayed(link, batch, entries):

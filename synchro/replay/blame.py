@@ -8,19 +8,20 @@ and names no value.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
-from django.db.models import JSONField, Model
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connections
+from django.db.models import JSONField, Model, ProtectedError, RestrictedError
 from django.utils.translation import gettext as _
 
 from synchro.engines import Unfit
-from synchro.exceptions import Refused, SynchroError
+from synchro.exceptions import Culprit, Refused, SynchroError
 from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec
 from synchro.replay.link import Link, Side
+from synchro.replay.read import select
 
 
 def blame(link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], error: Exception) -> Exception:
@@ -30,42 +31,87 @@ def blame(link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], err
 
     Lost connections, and what nobody but the developers of synchro can mend, are given back as they are.
     """
-    if isinstance(error, SynchroError) or _is_about_the_server(error):
+    if isinstance(error, SynchroError) or _is_about_the_server(link, error):
         return error
     if isinstance(error, DatabaseError | ValueError | OverflowError):
-        table = _Table(link.remote, model)
+        table = RemoteTable(link.remote, model)
         for key, row in rows.items():
             for fields, cause in table.faults(row):
-                return Refused(_message(model, key, fields, cause))
-    cause = type(error).__name__ if isinstance(error, DatabaseError) else f"{type(error).__name__}: {error}"
+                return _named(model, key, fields, cause)
     if len(rows) == 1:
         (key,) = rows
-        return Refused(
-            _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
-            % {"model": model._meta.label, "key": to_text(model, key), "cause": cause}
-        )
+        return _unexplained(model, key, error, type(error).__name__)
     if isinstance(error, DatabaseError | ValueError | OverflowError):
         return Refused(
             _("REMOTE refuses a row of %(model)s (%(cause)s). The batch was rolled back.")
-            % {"model": model._meta.label, "cause": cause}
+            % {"model": model._meta.label, "cause": _in_words(error)}
         )
     return error
 
 
-def _is_about_the_server(error: Exception) -> bool:
-    if isinstance(error, OperationalError):  # MySQL gives some refusals of rows this class
-        return not (error.args and error.args[0] in (1264, 1265, 1364, 1366, 1406, 3819, 4025))
-    return isinstance(error, InterfaceError)
+def blame_one(
+    table: RemoteTable, model: type[Model], key: Key, row: Sequence[Any], error: Exception
+) -> Refused:
+    """`blame` for a row that is known to be refused, by this `error`."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, DatabaseError | ValueError | OverflowError):
+        for fields, cause in table.faults(row):
+            return _named(model, key, fields, cause)
+    return _unexplained(model, key, error, table.constraint_named_by(error) or type(error).__name__)
 
 
-def _message(model: type[Model], key: Key, fields: Sequence[str], cause: str) -> str:
-    return _(
-        "REMOTE refuses %(model)s %(key)s, column %(fields)s: %(cause)s. The batch was rolled back; mend the row on "
-        "either side and synchronize again."
-    ) % {"model": model._meta.label, "key": to_text(model, key), "fields": ", ".join(fields), "cause": cause}
+def blame_removal(model: type[Model], error: Exception) -> Exception:
+    """The error to raise in place of `error`, which REMOTE gave when rows of `model` were deleted."""
+    if isinstance(error, ProtectedError | RestrictedError):
+        return Refused(
+            _("%(model)s: REMOTE has rows that protect one from being deleted. The batch was rolled back.")
+            % {"model": model._meta.label}
+        )
+    if isinstance(error, IntegrityError):
+        return Refused(
+            _("REMOTE refuses to delete rows of %(model)s (%(cause)s). The batch was rolled back.")
+            % {"model": model._meta.label, "cause": type(error).__name__}
+        )
+    return error
 
 
-class _Table:
+def _is_about_the_server(link: Link, error: Exception) -> bool:
+    return isinstance(error, OperationalError | InterfaceError) and not link.remote.engine.refuses_row(error)
+
+
+def _named(model: type[Model], key: Key, fields: Sequence[str], cause: str) -> Refused:
+    names = {
+        "model": model._meta.label,
+        "key": to_text(model, key),
+        "fields": ", ".join(fields),
+        "cause": cause,
+    }
+    return Refused(
+        _(
+            "REMOTE refuses %(model)s %(key)s, column %(fields)s: %(cause)s. The batch was rolled back; mend the row "
+            "on either side and synchronize again."
+        )
+        % names,
+        [Culprit(model, key, _("column %(fields)s: %(cause)s") % names)],
+    )
+
+
+def _unexplained(model: type[Model], key: Key, error: Exception, cause: str) -> Refused:
+    return Refused(
+        _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
+        % {"model": model._meta.label, "key": to_text(model, key), "cause": _in_words(error)},
+        [Culprit(model, key, cause)],
+    )
+
+
+def _in_words(error: Exception) -> str:
+    """A server's own words may hold values."""
+    name = type(error).__name__
+    return name if isinstance(error, DatabaseError) else f"{name}: {error}"
+
+
+class RemoteTable:
     """REMOTE's table as it is there, which need not be what the model says."""
 
     def __init__(self, side: Side, model: type[Model]) -> None:
@@ -79,6 +125,44 @@ class _Table:
 
     def faults(self, row: Sequence[Any]) -> Iterable[tuple[list[str], str]]:
         """Columns of the row that REMOTE cannot take, each with the reason."""
+        yield from self._value_faults(row)
+        yield from self._constraint_faults(dict(zip((f.column for f in self._fields), row, strict=True)))
+
+    def constraint_named_by(self, error: Exception) -> str | None:
+        """The name of the constraint that the server names, without its other words."""
+        text = str(error)
+        return next((name for name in sorted(self._constraints, key=len, reverse=True) if name in text), None)
+
+    def suspects(self, rows: Mapping[Key, Sequence[Any]]) -> set[Key]:
+        """Rows that look like ones that REMOTE cannot take, by one look for all of them."""
+        found = {key for key, row in rows.items() if any(True for _fault in self._value_faults(row))}
+        by_column = {field.column: place for place, field in enumerate(self._fields)}
+        for constraint in self._constraints.values():
+            columns = constraint["columns"] or ()
+            if constraint["unique"] and columns and all(column in by_column for column in columns):
+                found |= self._taken(rows, [by_column[column] for column in columns], found)
+        return found
+
+    def _taken(
+        self, rows: Mapping[Key, Sequence[Any]], places: Sequence[int], known: Collection[Key]
+    ) -> set[Key]:
+        """Keys of those of the `rows` whose values in these columns others have, on REMOTE or among the rows."""
+        own = [self._fields.index(field) for field in key_fields(self._model)]
+        fields = [self._fields[place] for place in places]
+        wanted: dict[tuple[Any, ...], list[Key]] = {}
+        for key, row in rows.items():
+            values = tuple(row[place] for place in places)
+            if key not in known and None not in values:
+                wanted.setdefault(values, []).append(key)
+        found = {key for keys in wanted.values() for key in keys[1:]}
+        there = select(self._side, self._model, [*key_fields(self._model), *fields], fields, list(wanted))
+        for other in there:
+            for key in wanted.get(tuple(other[len(own) :]), ()):
+                if [rows[key][place] for place in own] != list(other[: len(own)]):
+                    found.add(key)
+        return found
+
+    def _value_faults(self, row: Sequence[Any]) -> Iterable[tuple[list[str], str]]:
         for field, value in zip(self._fields, row, strict=True):
             column = self._columns.get(field.column)
             if column is None:
@@ -91,7 +175,6 @@ class _Table:
                 yield [field.name], _("the value has a NUL character")
             elif value is not None and (cause := self._is_unfit(field, value)):
                 yield [field.name], cause
-        yield from self._constraint_faults(dict(zip((f.column for f in self._fields), row, strict=True)))
 
     def _is_unfit(self, field: AnyField, value: Any) -> str | None:
         connection = self._side.connection

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
@@ -17,8 +17,10 @@ from synchro.keys import Key, to_text
 from synchro.models import Batch
 from synchro.replay import signals
 from synchro.replay.acknowledge import new_pairs, sign_receipt
+from synchro.replay.aside import Note
 from synchro.replay.births import note_births
 from synchro.replay.coalesce import Changes, coalesce, entries_of
+from synchro.replay.dependants import Place, leave_out
 from synchro.replay.entangled import Entangled
 from synchro.replay.form import check_entries
 from synchro.replay.identify import Identities
@@ -33,7 +35,9 @@ from synchro.replay.read import Rows
 from synchro.replay.record import Records, describe, put_on_record
 from synchro.replay.resolve import Log, Plan, resolve
 from synchro.replay.sets import expand
+from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
+from synchro.replay.trial import Trial
 from synchro.replay.wholesale import NotPlain, Parcel, deliver, pack
 from synchro.replay.write import Writer
 
@@ -41,10 +45,6 @@ from synchro.replay.write import Writer
 ATTEMPTS = 5
 
 T = TypeVar("T")
-#: Rows that a batch is to be about besides those that its entries name.
-Objects: TypeAlias = set[tuple[type[Model], Key]]
-
-
 #: To be called within REMOTE's transaction when all is written.
 Finish: TypeAlias = Callable[[Outcome], None]
 #: The transaction of REMOTE, or the part of it, that a batch is written in.
@@ -57,13 +57,15 @@ class Material:
 
     changes: Changes
     rows: Rows
+    #: What is set aside and is not to be tried with this batch.
+    resting: Collection[Place]
 
 
 def attempt(
-    link: Link, log: Log, batch: Batch, ids: Sequence[Range], also: Objects, within: Within
+    link: Link, log: Log, batch: Batch, ids: Sequence[Range], trial: Trial, within: Within
 ) -> Outcome:
     """Bring to REMOTE the rows that these entries name: wholesale if they are plain, else the usual way."""
-    parcel = None if also else pack(link, log, ids)
+    parcel = pack(link, log, ids) if trial.is_free else None
     check_entries(batch)
     if parcel is not None:
         announce("read", batch)
@@ -71,30 +73,31 @@ def attempt(
             outcome = carry_parcel(link, log, batch, parcel)
             finish(outcome)
             return outcome
-    material = gather(link, log, batch, ids, also)
+    material = gather(link, log, batch, ids, trial)
     with within() as finish:
-        outcome = carry(link, log, batch, material)
+        outcome = carry(link, log, batch, material, trial)
         finish(outcome)
     return outcome
 
 
-def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], also: Objects) -> Material:
+def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Trial) -> Material:
     """What LOCAL has to say: the entries with these ids, and the rows that they name."""
     changes = coalesce(entries_of(link.local, ids))
     check_entries(batch)
-    changes.take_along(also)
+    resting = trial.join(changes)
+    changes.take_along(trial.also)
     log.note_received()
     rows = Rows(link.local)
     for model, keys in changes.by_model().items():
         read(link, rows, model, keys)
     announce("read", batch)
-    return Material(changes, rows)
+    return Material(changes, rows, resting)
 
 
-def carry(link: Link, log: Log, batch: Batch, material: Material) -> Outcome:
+def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) -> Outcome:
     """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
     changes, rows = material.changes, material.rows
-    identities = Identities(link, rows, _natural_keys(changes))
+    identities = Identities(link, rows, trial.aside.natural_keys() | _natural_keys(changes))
     by_model = changes.by_model()
     for model in parents_first(by_model):  # a natural key may lead through a parent
         identities.find(model, by_model[model], lock=True)
@@ -106,10 +109,13 @@ def carry(link: Link, log: Log, batch: Batch, material: Material) -> Outcome:
     spare(link, log, changes, plan)
     expand(link, log, changes, identities, plan)
     add_parents(link, plan, rows, identities)
+    left_out = leave_out(link, plan, rows, identities, trial.refused(plan), material.resting)
     conflicts = describe(link, batch, plan.conflicts, rows, there)
     announce("resolved", batch)
-    writer = Writer(link, plan, rows, identities)
+    writer = Writer(link, plan, rows, identities, trial.judge)
     writer.write()
+    if trial.is_thorough:
+        refuse_lost(link, plan, identities)
     pairs = new_pairs(plan, identities)
     sign_receipt(link, batch, pairs, plan, identities)
     announce("written", batch)
@@ -124,6 +130,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material) -> Outcome:
         recorded=plan.recorded,
         tally=writer.tally,
         kept=plan.kept,
+        note=trial.aside.note(changes, left_out),
     )
 
 
@@ -149,6 +156,7 @@ def carry_parcel(link: Link, log: Log, batch: Batch, parcel: Parcel) -> Outcome:
         recorded=0,
         tally=tally,
         kept={},
+        note=Note(),
     )
 
 
@@ -156,6 +164,7 @@ def keep_record(link: Link, outcome: Outcome) -> None:
     """Last thing before REMOTE's transaction ends."""
     if outcome.conflicts:
         put_on_record(link, outcome.batch, outcome.conflicts)
+    if link.aside.write(outcome.batch, outcome.note) or outcome.conflicts:
         announce("recorded", outcome.batch)
 
 
@@ -174,28 +183,21 @@ def merging(link: Link, batch: Batch, attempt: Callable[[], T]) -> T:
             announce("merged", batch)
 
 
-def insisting(attempt: Callable[[Objects], Outcome]) -> Outcome:
+def insisting(trial: Trial, attempt: Callable[[Trial], Outcome]) -> Outcome:
     """What `attempt` returns; it is tried again where others, or its own rows, were in its way."""
-    also: Objects = set()
-    vanished = refused = 0
+    vanished = 0
     while True:
         try:
-            return attempt(also)
+            return attempt(trial)
         except Vanished as error:
             # A row that LOCAL lost while its children were being read has an entry of its own by now.
             vanished += 1
-            if vanished == ATTEMPTS:
-                raise Refused(str(error)) from error
+            if vanished >= ATTEMPTS:
+                trial.learn(Refused(str(error), error.culprits))
         except Entangled as error:  # with each round more objects are in the batch, so there is an end
-            also |= {(error.model, key) for key in error.keys}
+            trial.also.update((error.model, key) for key in error.keys)
         except (Refused, IntegrityError) as error:
-            # Perhaps only since somebody there added or deleted a row after it had been looked for.
-            refused += 1
-            if isinstance(error, IntegrityError):
-                if refused == 2:
-                    raise _refused_at_the_end(error) from error
-            elif refused == 2 or not isinstance(error.__cause__, IntegrityError):
-                raise
+            trial.learn(error)
 
 
 def _never_at_rest(merging: Merging) -> Undecided:
@@ -206,16 +208,6 @@ def _never_at_rest(merging: Merging) -> Undecided:
             "again."
         )
         % {"model": merge.model._meta.label, "key": to_text(merge.model, merge.key)}
-    )
-
-
-def _refused_at_the_end(error: IntegrityError) -> Refused:
-    return Refused(
-        _(
-            "REMOTE refuses the batch (%(cause)s): a row in it points at one that is not there. The batch was rolled "
-            "back."
-        )
-        % {"cause": type(error).__name__}
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -79,6 +79,19 @@ class Change:
         else:
             self.fields = dict.fromkeys(fields, date)
 
+    def copy(self) -> Change:
+        return replace(self, fields=dict(self.fields))
+
+    def follow(self, earlier: Change) -> None:
+        """Take over what an earlier change of the row says, which has not arrived yet."""
+        self.date = max(self.date, earlier.date)
+        self.natural_key = self.natural_key or earlier.natural_key
+        self.is_born = earlier.is_born
+        if earlier.whole is not None:
+            self.whole = earlier.whole if self.whole is None else max(self.whole, earlier.whole)
+        for name, date in earlier.fields.items():
+            self.fields[name] = max(self.fields.get(name, date), date)
+
     def changed_at(self, name: str) -> datetime | None:
         """When the field `name` was last changed, or may have been; None where it was not."""
         known = self.fields.get(name)
@@ -127,9 +140,10 @@ class Changes:
 
     def take_along(self, objects: Iterable[tuple[type[Model], Key]]) -> None:
         """Make these rows part of the batch too, as they are."""
+        date = self.last or max((change.date for change in self.rows.values()), default=None)
         for model, key in objects:
-            if (model, key) not in self.rows and self.last is not None:
-                self.rows[model, key] = Change(model, key, self.last, whole=self.last)
+            if (model, key) not in self.rows and date is not None:
+                self.rows[model, key] = Change(model, key, date, whole=date)
 
     def by_model(self) -> dict[type[Model], list[Key]]:
         found: dict[type[Model], list[Key]] = {}

@@ -9,7 +9,7 @@ from django.db.models import DO_NOTHING, Model, QuerySet
 from django.db.models.deletion import Collector
 from django.utils.translation import gettext as _
 
-from synchro.exceptions import Refused
+from synchro.exceptions import Culprit, Refused
 from synchro.keys import AnyField, Key, column_field, key_fields, key_of, to_text
 from synchro.replay.columns import TEXTS, to_attribute
 from synchro.replay.identify import existing, target_of
@@ -186,24 +186,28 @@ def pointing_at(model: type[Model]) -> Iterator[tuple[AnyField, Any]]:
 
 
 def refuse_dangling(
-    link: Link, model: type[Model], values: Mapping[AnyField, Collection[Any]], still_there: bool = False
+    link: Link,
+    model: type[Model],
+    values: Mapping[AnyField, Mapping[Any, Key | None]],
+    still_there: bool = False,
 ) -> None:
     """
     Raise `Refused` where a row of REMOTE points at one of `model` that is gone, or cannot go for that.
 
-    `values` are those of columns that are pointed at, from before; a server that checked nothing meanwhile does not
-    look again.
+    `values` are those of columns that are pointed at, from before, with LOCAL's keys of the rows that had them; a
+    server that checked nothing meanwhile does not look again.
     """
     for column, rule in pointing_at(model):
         target = column.target_field
-        asked = [(value,) for value in values.get(target, ())]
+        owners = values.get(target, {})
+        asked = [(value,) for value in owners]
         if still_there:
             lost = asked if rule is DO_NOTHING else []
         else:
             there = {row[0] for row in select(link.remote, model, [target], [target], asked)}
             lost = [value for value in asked if value[0] not in there]
         found = [
-            pk
+            (as_key(pk), value)
             for *pk, value in select(
                 link.remote, column.model, [*key_fields(column.model), column], [column], lost
             )
@@ -211,15 +215,23 @@ def refuse_dangling(
             if still_there or not select(link.remote, model, [target], [target], [(value,)])
         ]
         if found:
+            names = {
+                "child": column.model._meta.label,
+                "key": to_text(column.model, found[0][0]),
+                "column": column.name,
+                "model": model._meta.label,
+            }
+            cause = _("REMOTE's %(child)s %(key)s points at it by %(column)s")
+            culprits = {owners.get(value): key for key, value in found}
             raise Refused(
                 _(
                     "REMOTE's %(child)s %(key)s points by %(column)s at a row of %(model)s that LOCAL has deleted or "
                     "given another value. The batch was rolled back; mend the row on REMOTE and synchronize again."
                 )
-                % {
-                    "child": column.model._meta.label,
-                    "key": to_text(column.model, as_key(found[0])),
-                    "column": column.name,
-                    "model": model._meta.label,
-                }
+                % names,
+                [
+                    Culprit(model, local, cause % {**names, "key": to_text(column.model, key)})
+                    for local, key in culprits.items()
+                    if local is not None
+                ],
             )

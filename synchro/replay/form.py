@@ -21,7 +21,7 @@ from django.db.models.functions import Coalesce
 
 from synchro.conf import LOCAL, conf
 from synchro.engines import Engine, engine_for
-from synchro.models import Batch, ChangeLog, Node
+from synchro.models import Batch, ChangeLog, Node, SetAside
 from synchro.replay.ranges import Range, between, from_text, gaps, ranges_of, to_text, united
 from synchro.replay.width import fitting
 
@@ -59,8 +59,8 @@ def pending(after: int) -> Iterator[Batch]:
     newest = _newest()
     while batch is not None:
         yield batch
-        *_, ids = from_text(batch.ranges)
-        if batch.number > begun + 1 and ids.last >= newest:
+        last = max((ids.last for ids in from_text(batch.ranges)), default=0)
+        if batch.number > begun + 1 and last >= newest:
             return
         batch = next_batch(batch.number)
 
@@ -92,6 +92,15 @@ def visible_beyond(batch: Batch) -> list[Range]:
     found = [ids for text in later.values_list("ranges", flat=True) for ids in from_text(text)]
     unformed = _log().filter(id__gt=node.highest).order_by("id").values_list("id", flat=True)
     return united([*found, *ranges_of(_visible(holes_of(node))), *ranges_of(unformed.iterator())])
+
+
+def form_empty() -> Batch:
+    """A batch of no entries: its number makes a receipt for what is done besides."""
+    own_node(LOCAL)
+    with _locked_node() as node:
+        batch = _write_batch(node, [])
+        node.save(using=LOCAL)
+    return batch
 
 
 def check_entries(batch: Batch) -> None:
@@ -233,6 +242,7 @@ def rewind(moment: datetime) -> None:
         unseen = _log().filter(id__gt=node.highest).order_by("id").values_list("id", flat=True)
         _look_into_holes(node, gaps(unseen.iterator(), node.highest))
         node.highest = max(node.highest, highest)
+        SetAside.objects.using(LOCAL).filter(changed__lte=moment)._raw_delete(LOCAL)
         ids = _log().filter(date__gt=moment).order_by("id").values_list("id", flat=True).iterator()
         while part := list(islice(ids, conf.batch_size)):
             _write_batch(node, ranges_of(part))

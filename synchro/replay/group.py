@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,18 @@ class Group:
             [key for key in self.new if key in keys],
             {key: names for key, names in self.old.items() if key in keys},
             {key for key in self.unsettled if key in keys},
+        )
+
+    def part(self, keys: Iterable[Key]) -> Group:
+        """`only` for a few keys that are known to be in the group, in this order."""
+        rows = {key: self.rows[key] for key in keys}
+        return Group(
+            self.model,
+            self.fields,
+            rows,
+            [key for key in rows if key not in self.old],
+            {key: self.old[key] for key in rows if key in self.old},
+            self.unsettled & rows.keys(),
         )
 
     def is_written(self, key: Key, field: AnyField) -> bool:

@@ -201,6 +201,17 @@ class Identities:
         owners = {key: key for key in copied if key in here or (model, key) in self._naturals}
         return owners | self._remembered_owners(model, there) | self._taken.get(model, {})
 
+    def owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
+        """LOCAL's keys of the objects that these rows of REMOTE are, as far as LOCAL knows."""
+        if not keeps_references(model):
+            return {key: key for key in there}
+        highest = self._link.baselines.get(model, 0)
+        found = {key: key for key in there if key <= highest}
+        found |= self._remembered_owners(model, there)
+        return found | {
+            i.remote: key for key, i in self.known(model).items() if i.exists and i.remote in there
+        }
+
     def _remembered_owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
         """By LOCAL's references, to which those of REMOTE lead without a search through all of them."""
         link, texts = self._link, [to_text(model, key) for key in there]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
@@ -15,6 +16,9 @@ from synchro.conf import LOCAL
 from synchro.engines import Engine, engine_for
 from synchro.models import Peer
 from synchro.replay.made import Made
+
+if TYPE_CHECKING:
+    from synchro.replay.aside import Aside
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ class Link:
     made: Made = field(default_factory=Made)
     #: Whether values were merged since REMOTE was last given all that was pending.
     merged: bool = False
+    #: What is set aside towards REMOTE, once it is known who REMOTE is.
+    aside: Aside = field(init=False)
     #: What the person who runs this should know.
     warnings: list[str] = field(default_factory=list)
 

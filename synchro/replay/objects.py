@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.db import IntegrityError, transaction
 from django.db.models import Model, QuerySet
 
 from synchro.exceptions import Refused
 from synchro.keys import Key, key_fields
-from synchro.replay.blame import blame
 from synchro.replay.columns import to_attribute
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.read import as_values
+from synchro.replay.sift import Judge
 from synchro.replay.statements import Statements
 from synchro.replay.swaps import Swaps
 
 
 class Objects:
-    def __init__(self, link: Link, identities: Identities, statements: Statements, swaps: Swaps) -> None:
+    def __init__(
+        self, link: Link, identities: Identities, statements: Statements, swaps: Swaps, judge: Judge
+    ) -> None:
         self._link, self._identities, self._statements, self._swaps = link, identities, statements, swaps
+        self._judge = judge
         self._connection, self._alias = link.remote.connection, link.remote.alias
 
     def save(self, group: Group) -> None:
@@ -32,7 +37,7 @@ class Objects:
                 raise
             # Perhaps they only stand in each other's way: put what is there in order first, then tell the listeners.
             changed = group.only(group.old)
-            self._swaps.write(changed, error.__cause__)
+            self._swaps.write(changed, error.__cause__, partial(self._statements.update, changed))
             self._save_each(group)
 
     def _save_each(self, group: Group) -> None:
@@ -41,7 +46,10 @@ class Objects:
                 with transaction.atomic(using=self._alias), self._statements.unchecked(group):
                     self._save(group, key)
             except Exception as error:
-                raise blame(self._link, group.model, {key: group.rows[key]}, error) from error
+                refusal = self._judge.of_row(self._link, group.model, {key: group.rows[key]}, error)
+                if refusal is not None:
+                    raise refusal from error
+        self._judge.close()
 
     def _save(self, group: Group, key: Key) -> None:
         identity = self._identities.of(group.model, key)

@@ -10,6 +10,7 @@ from django.db.models import Model
 
 from synchro.keys import Key
 from synchro.models import Batch, Conflict
+from synchro.replay.aside import Note
 from synchro.replay.made import Pairs
 from synchro.replay.write import Tally
 
@@ -32,3 +33,5 @@ class Outcome:
     tally: Tally
     #: How many objects of a model were left as REMOTE has them.
     kept: Mapping[type[Model], int]
+    #: What is set aside with this batch, and what no more.
+    note: Note

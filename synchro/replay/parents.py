@@ -8,7 +8,9 @@ from typing import Any
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.exceptions import ValidationError
 from django.db.models import Model
+from django.utils.translation import gettext as _
 
+from synchro.exceptions import Culprit
 from synchro.keys import AnyField, Key, is_integer, key_fields, normalize, value_to_text
 from synchro.registry import Table, generic_keys
 from synchro.replay.columns import to_attribute
@@ -19,12 +21,15 @@ from synchro.replay.resolve import Plan
 
 
 class Vanished(Exception):
-    """A row points at one that LOCAL does not have (any more)."""
+    """Rows point at others that LOCAL does not have (any more)."""
 
-    def __init__(self, model: type[Model], field: AnyField) -> None:
+    def __init__(self, model: type[Model], field: AnyField, keys: Iterable[Key]) -> None:
         super().__init__(
             f"A row of {model._meta.label} points by {field.name} at a row that LOCAL does not have."
         )
+        cause = _("column %(fields)s: it points at a row of %(target)s that LOCAL does not have")
+        names = {"fields": field.name, "target": field.related_model._meta.label}
+        self.culprits = [Culprit(model, key, cause % names) for key in keys]
 
 
 def add_parents(link: Link, plan: Plan, rows: Rows, identities: Identities) -> None:
@@ -45,12 +50,20 @@ def add_parents(link: Link, plan: Plan, rows: Rows, identities: Identities) -> N
                 lacking = {key for key in wanted if not known[key].exists and key not in planned}
                 here = rows.load(target, lacking)
                 if len(here) < len(lacking) and field is not None and field.db_constraint:
-                    raise Vanished(model, field)
+                    raise Vanished(
+                        model, field, _pointing_at(rows, plan, model, field, lacking - here.keys())
+                    )
                 found.setdefault(target, set()).update(here)
         frontier = {model: keys for model, keys in found.items() if keys}
         for model, keys in frontier.items():
             for key in keys:
                 plan.put(model, key)
+
+
+def _pointing_at(rows: Rows, plan: Plan, model: type[Model], field: AnyField, keys: set[Key]) -> list[Key]:
+    place = Table(model).fields.index(field)
+    loaded = rows.load(model, plan.puts[model])
+    return [key for key, row in loaded.items() if row[place] in keys]
 
 
 def _targets(

@@ -28,11 +28,13 @@ class Report:
     batches: int = 0
     models: tuple[ModelReport, ...] = ()
     conflicts: int = 0
+    #: How many changes are set aside after the run.
+    aside: int = 0
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        if self.entries:
+        if self.entries or self.models:
             return _("Synchronization performed successfully.")
         return _("No changes since last synchronization.")
 
@@ -47,6 +49,7 @@ class Report:
             batches=sum(report.batches for report in reports),
             models=tuple(model for report in reports for model in report.models),
             conflicts=sum(report.conflicts for report in reports),
+            aside=sum(report.aside for report in reports),
             warnings=tuple(dict.fromkeys(text for report in reports for text in report.warnings)),
             seconds=sum(report.seconds for report in reports),
         )

@@ -16,10 +16,10 @@ from typing import TypeAlias
 from django.db.models import Max, Model, QuerySet
 
 from synchro.checkpoint import aware
-from synchro.keys import Key, key_fields, to_text
-from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Receipt
+from synchro.keys import Key, from_text, key_fields, to_text
+from synchro.models import M2M_CHANGE, Batch, ChangeLog, Checkpoint, Conflict, Node, Receipt, SetAside
 from synchro.registry import Table, generic_keys, watched_models
-from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents
+from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
 from synchro.replay.form import holes_of
 from synchro.replay.identify import Identities, Identity
 from synchro.replay.link import Link
@@ -68,11 +68,14 @@ class Plan:
     merges: list[Merge] = field(default_factory=list)
     #: How many conflicts were put on record when values were merged, before the batch was begun again.
     recorded: int = 0
+    #: LOCAL's keys of objects that the batch is about and that are set aside, so that they are in nothing above.
+    left_out: dict[type[Model], set[Key]] = field(default_factory=dict)
 
     def asked(self, model: type[Model]) -> set[Key]:
         """LOCAL's keys of all objects of the model that the batch is about, whatever becomes of them."""
         going = {local for local in self.removals.get(model, {}).values() if local is not None}
-        return {*self.puts.get(model, {}), *self.forgotten.get(model, ()), *going}
+        left_out = self.left_out.get(model, ())
+        return {*self.puts.get(model, {}), *self.forgotten.get(model, ()), *going, *left_out}
 
     def put(self, model: type[Model], key: Key, fields: frozenset[str] | None = None) -> None:
         self.puts.setdefault(model, {})[key] = fields
@@ -112,6 +115,7 @@ class Log:
 
     def _forget_received(self) -> None:
         self.__dict__.pop("_received", None)
+        self.__dict__.pop("_held_back", None)
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
@@ -125,9 +129,11 @@ class Log:
         unsent = self._unsent()
         floor = min(ids.first for ids in unsent) - 1
         entries = self._entries(floor, wanted)
-        return coalesce(
-            entry for entry in entries if any(ids.first <= entry.id <= ids.last for ids in unsent)
-        )
+        found = [entry for entry in entries if any(ids.first <= entry.id <= ids.last for ids in unsent)]
+        held_back = {
+            model: [key for key in keys if (model, key) in self._held_back] for model, keys in wanted.items()
+        }
+        return coalesce([*self._entries(0, held_back), *found])
 
     def _unsent(self) -> list[Range]:
         alias, copied = self._link.remote.alias, self._link.copied_log
@@ -204,7 +210,35 @@ class Log:
         """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
         if entry.id <= self._link.copied_log:
             return True
-        return any(ids.first <= entry.id <= ids.last for ids in self._received)
+        if not any(ids.first <= entry.id <= ids.last for ids in self._received):
+            return False
+        if not self._held_back:
+            return True
+        if entry.action == M2M_CHANGE:  # pairs are held back one by one
+            return {m2m.through for m2m in sets_of(entry)}.isdisjoint(
+                model for model, _key in self._held_back
+            )
+        tables = (entry.model, *same_key_parents(entry.model))
+        return all((table, entry.key) not in self._held_back for table in tables)
+
+    @cached_property
+    def _held_back(self) -> frozenset[tuple[type[Model], Key]]:
+        """Rows whose changes LOCAL refused when it received them: REMOTE has set them aside."""
+        there, side = self._link.peer_there, self._link.remote
+        if there is None or not self._taken:
+            return frozenset()
+        rows = SetAside.objects.using(side.alias).filter(peer_id=there.pk, batch__lte=self._taken)
+        newest = {
+            (type_id, text): is_over
+            for type_id, text, is_over in rows.order_by("batch", "id").values_list(
+                "content_type_id", "object_id", "is_over"
+            )
+        }
+        return frozenset(
+            (model, from_text(model, text))
+            for (type_id, text), is_over in newest.items()
+            if not is_over and (model := side.model_of(type_id)) is not None
+        )
 
     @cached_property
     def _received(self) -> list[Range]:

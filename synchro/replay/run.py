@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import TypeAlias
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,8 +22,10 @@ from synchro.models import Batch, options
 from synchro.replay import signals
 from synchro.replay.acknowledge import acknowledge, hold_receipt
 from synchro.replay.agree import agree, lost_to_pruning
+from synchro.replay.aside import Aside
 from synchro.replay.carry import Finish, announce, attempt, insisting, keep_record, merging, writing
-from synchro.replay.form import Pruned, is_blind, next_batch, own_node, pending
+from synchro.replay.dependants import Place
+from synchro.replay.form import Pruned, form_empty, is_blind, next_batch, own_node, pending
 from synchro.replay.garbage import uncollected
 from synchro.replay.link import Link, Side
 from synchro.replay.outcome import Outcome
@@ -33,7 +36,11 @@ from synchro.replay.record import forget_what_was_in_vain
 from synchro.replay.report import ModelReport, Report
 from synchro.replay.resolve import Log
 from synchro.replay.retry import persistently
+from synchro.replay.trial import trial_of
 from synchro.replay.whole import replay_as_one
+
+#: What is to be taken up again, by the number of the batch.
+TakenUp: TypeAlias = Mapping[int, Collection[Place]]
 
 
 @dataclass
@@ -43,6 +50,7 @@ class Totals:
     entries: int = 0
     batches: int = 0
     conflicts: int = 0
+    aside: int = 0
     added: dict[type[Model], int] = field(default_factory=dict)
     changed: dict[type[Model], int] = field(default_factory=dict)
     deleted: dict[type[Model], int] = field(default_factory=dict)
@@ -75,9 +83,10 @@ class Totals:
         )
 
 
-def synchronize(alias: str, atomic: bool = False) -> Report:
+def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report:
     """
-    Replay what is pending on LOCAL into the database `alias`; with `atomic`, in one transaction there.
+    Replay what is pending on LOCAL into the database `alias`; with `atomic`, in one transaction there; with `retry`,
+    also what is set aside.
 
     Raises a `SynchroError`; what was replayed before it stays, batch by batch.
     """
@@ -85,7 +94,7 @@ def synchronize(alias: str, atomic: bool = False) -> Report:
     totals = Totals()
     sides = (Side(LOCAL), Side(alias))
     try:
-        link = persistently(lambda: _run(alias, totals, atomic), sides, lambda: totals.batches)
+        link = persistently(lambda: _run(alias, totals, atomic, retry), sides, lambda: totals.batches)
         _show(link.begun)
     except DatabaseError as error:
         # Its words may hold values of rows; whoever may see those finds them in the cause.
@@ -99,29 +108,31 @@ def synchronize(alias: str, atomic: bool = False) -> Report:
         batches=totals.batches,
         models=totals.models(),
         conflicts=totals.conflicts,
+        aside=totals.aside,
         warnings=tuple(link.warnings),
         seconds=time.monotonic() - begun,
     )
 
 
-def _run(alias: str, totals: Totals, atomic: bool) -> Link:
+def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     """Begin anew with what is known of both sides, and go on until nothing is pending."""
     link = Link(Side(alias))
     with reachable(link):
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
             done = agree(link)
+            link.aside = Aside(link)
+            replay_pending = _replay_as_one if atomic else _replay_one_by_one
             try:
-                replay_pending = _replay_as_one if atomic else _replay_one_by_one
-                replay_pending(link, done, totals)
-                while link.merged:
-                    # What was merged is a change of LOCAL's own by now, and should not meet REMOTE's next one.
-                    link.merged = False
-                    replay_pending(link, link.arrived, totals)
+                _go_on(link, done, totals, replay_pending, {})
+                for part in list(link.aside.parts()) if retry else ():
+                    _go_on(link, done, totals, replay_pending, {form_empty().number: part})
             except Pruned as error:
                 raise lost_to_pruning(link) from error
             _warn_if_blind(link)
             prune()
+            totals.aside = len(link.aside)
+            link.aside.warn()
     return link
 
 
@@ -136,37 +147,52 @@ def _warn_if_blind(link: Link) -> None:
         )
 
 
-def _replay_one_by_one(link: Link, done: int, totals: Totals) -> None:
+ReplayPending: TypeAlias = Callable[[Link, int, Totals, TakenUp], None]
+
+
+def _go_on(link: Link, done: int, totals: Totals, replay_pending: ReplayPending, taken_up: TakenUp) -> None:
+    replay_pending(link, max(done, link.arrived), totals, taken_up)
+    while link.merged:
+        # What was merged is a change of LOCAL's own by now, and should not meet REMOTE's next one.
+        link.merged = False
+        replay_pending(link, link.arrived, totals, {})
+
+
+def _replay_one_by_one(link: Link, done: int, totals: Totals, taken_up: TakenUp) -> None:
     log = Log(link)
     for place, batch in enumerate(pending(done)):
         if place == 0:
             check_tables(link)
             forget_what_was_in_vain(link, batch)
         with uncollected():
-            replay(link, log, batch, totals)
+            replay(link, log, batch, totals, taken_up.get(batch.number, ()))
 
 
-def _replay_as_one(link: Link, done: int, totals: Totals) -> None:
+def _replay_as_one(link: Link, done: int, totals: Totals, taken_up: TakenUp) -> None:
     first = next_batch(done)
     if first is None:
         return
     check_tables(link)
     forget_what_was_in_vain(link, first)
-    outcomes = merging(link, first, lambda: replay_as_one(link, list(pending(done))))
+    outcomes = merging(link, first, lambda: replay_as_one(link, list(pending(done)), taken_up))
     link.merged = False  # what was merged is in these batches
     for outcome in outcomes:
         confirm(link, outcome, totals)
 
 
-def replay(link: Link, log: Log, batch: Batch, totals: Totals) -> None:
-    """Bring REMOTE's rows to LOCAL's current values for every object named in the batch."""
+def replay(link: Link, log: Log, batch: Batch, totals: Totals, taken_up: Collection[Place] = ()) -> None:
+    """Bring REMOTE's rows to LOCAL's current values for every object named in the batch, or taken up again with it."""
     announce("formed", batch)
     ids = list(from_text(batch.ranges))
     outcome = merging(
         link,
         batch,
-        lambda: insisting(lambda also: attempt(link, log, batch, ids, also, lambda: _alone(link))),
+        lambda: insisting(
+            trial_of(link.aside, taken_up),
+            lambda trial: attempt(link, log, batch, ids, trial, lambda: _alone(link)),
+        ),
     )
+    link.aside.advance(outcome.note)
     confirm(link, outcome, totals)
 
 
@@ -184,6 +210,7 @@ def confirm(link: Link, outcome: Outcome, totals: Totals) -> None:
     totals.add(outcome)
     announce("committed", outcome.batch)
     acknowledge(link, outcome)
+    link.aside.settle(outcome.batch, outcome.note)
     announce("acknowledged", outcome.batch)
 
 
@@ -238,21 +265,22 @@ def _show(begun: datetime) -> None:
             options.last_check = begun
 
 
-def synchronize_all(aliases: tuple[str, ...], atomic: bool = False) -> list[Report]:
+def synchronize_all(aliases: tuple[str, ...], atomic: bool = False, retry: bool = False) -> list[Report]:
     """
-    Serve every REMOTE, with `atomic` each in one transaction; one that fails holds back no other.
+    Serve every REMOTE, with `atomic` each in one transaction, with `retry` also with what is set aside; one that fails
+    holds back no other.
 
     Raises the error of a single REMOTE, or `Incomplete` once all of several have had their turn.
     """
     if not aliases:
         raise NotConfigured(_("No REMOTE database specified in settings: name one in SYNCHRO_REMOTE."))
     if len(aliases) == 1:
-        return [synchronize(aliases[0], atomic)]
+        return [synchronize(aliases[0], atomic, retry)]
     reports: list[Report] = []
     errors: dict[str, SynchroError] = {}
     for alias in aliases:
         try:
-            reports.append(synchronize(alias, atomic))
+            reports.append(synchronize(alias, atomic, retry))
         except SynchroError as error:
             errors[alias] = error
     if errors:

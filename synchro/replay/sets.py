@@ -112,6 +112,21 @@ def _expand(
             plan.remove(view.through, remote, None)
 
 
+def name_removed(identities: Identities, plan: Plan, through: type[Model]) -> None:
+    """Find LOCAL's keys of the pairs that are to be removed, where it knows both objects."""
+    removals = plan.removals.get(through, {})
+    nameless = [pair for pair, here in removals.items() if here is None]
+    if not nameless:
+        return
+    owners = []
+    for place, field in enumerate(key_fields(through)):
+        target, ends = target_of(field), {pair[place] for pair in nameless}
+        owners.append({end: end for end in ends} if target is None else identities.owners(target, ends))
+    for first, second in nameless:
+        if first in owners[0] and second in owners[1]:
+            removals[first, second] = (owners[0][first], owners[1][second])
+
+
 def _named(view: View, sets: Mapping[Key, SetChange]) -> dict[Pair, datetime]:
     """The pairs that entries name, and when they were changed."""
     found: dict[Pair, datetime] = {}

@@ -6,14 +6,13 @@ So all of them go, and those that are to be deleted anyway, before all of them c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Model
 
 from synchro.keys import AnyField, Key, key_fields
-from synchro.replay.blame import blame
 from synchro.replay.columns import Codec
 from synchro.replay.delete import delete_rows, is_done_by_the_database, park, pointing_at, refuse_dangling
 from synchro.replay.entangled import Entangled, holders
@@ -22,54 +21,67 @@ from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
 from synchro.replay.resolve import Plan
+from synchro.replay.sift import Attempt, Judge
 from synchro.replay.statements import Statements
 
 
 class Swaps:
-    def __init__(self, link: Link, plan: Plan, identities: Identities, statements: Statements) -> None:
+    def __init__(
+        self, link: Link, plan: Plan, identities: Identities, statements: Statements, judge: Judge
+    ) -> None:
         self._link, self._plan, self._identities, self._statements = link, plan, identities, statements
+        self._judge = judge
         self._connection, self._engine = link.remote.connection, link.remote.engine
         #: Objects whose rows had to give way before their deletion was due.
         self._parked: dict[type[Model], dict[Key, Model]] = {}
-        #: What rows of other models may point at, of rows that were written anew or deleted.
-        self._uprooted: dict[type[Model], dict[AnyField, set[Any]]] = {}
+        #: What rows of other models may point at, of rows that were written anew or deleted, with LOCAL's keys.
+        self._uprooted: dict[type[Model], dict[AnyField, dict[Any, Key | None]]] = {}
 
     def parked(self, model: type[Model]) -> dict[Key, Model]:
         """Objects whose rows had to give way before their deletion was due."""
         return self._parked.get(model, {})
 
-    def write(self, group: Group, error: IntegrityError) -> None:
-        """Write the rows, after `error` came when they were written as they are."""
-        going = [self._identities.of(group.model, key).remote for key in group.old]
-        early = list(self._plan.removals.get(group.model, {}))
-        going += early
+    def write(self, group: Group, error: IntegrityError, plainly: Attempt) -> None:
+        """Write the rows, after `error` came when they were written `plainly`."""
+        early = self._plan.removals.get(group.model, {})
+        going = {self._identities.of(group.model, key).remote: key for key in group.old} | early
         self._take_along(group, going)
         if not going or _is_cascaded_by_the_database(group.model):
-            raise blame(self._link, group.model, group.rows, error) from error
-        try:
-            with (
-                transaction.atomic(using=self._link.remote.alias),
-                self._engine.without_foreign_key_checks(self._connection),
-            ):
-                self.uproot(group.model, going)
-                self._parked[group.model] = park(self._link, group.model, early)
-                kept = self._whole_rows(group)
-                delete_rows(self._link, group.model, going)
-                self._statements.insert(group)
-                self._engine.insert(
-                    self._connection, group.model._meta.db_table, _stored_columns(group.model), kept
-                )
-        except IntegrityError as second:
-            raise blame(self._link, group.model, group.rows, second) from second
+            raise self._judge.of_group(self._link, group.model, group.rows, error, plainly) from error
+        self.uproot(group.model, going)
+        self._parked[group.model] = park(self._link, group.model, list(early))
+        kept = self._whole_rows(group)
 
-    def uproot(self, model: type[Model], going: Collection[Key]) -> None:
-        """Remember what other rows may point at in these rows of REMOTE."""
+        def go() -> None:
+            delete_rows(self._link, group.model, list(going))
+
+        def come(keys: Sequence[Key]) -> None:
+            part = group.part(keys)
+            self._statements.insert(part)
+            rows = [kept[key] for key in part.old if key in kept]
+            self._engine.insert(
+                self._connection, group.model._meta.db_table, _stored_columns(group.model), rows
+            )
+
+        with self._engine.without_foreign_key_checks(self._connection):
+            try:
+                with transaction.atomic(using=self._link.remote.alias):
+                    go()
+                    come(list(group.rows))
+            except Exception as second:
+                refusal = self._judge.of_group(self._link, group.model, group.rows, second, come, go)
+                raise refusal from second
+
+    def uproot(self, model: type[Model], going: Mapping[Key, Key | None]) -> None:
+        """Remember what other rows may point at in these rows of REMOTE, which are given with LOCAL's keys."""
         own = key_fields(model)
         targets = {column.target_field for column, _rule in pointing_at(model)}
         values = [as_values(key) for key in going]
         for target in targets:
-            found = select(self._link.remote, model, [target], own, values)
-            self._uprooted.setdefault(model, {}).setdefault(target, set()).update(value for (value,) in found)
+            found = select(self._link.remote, model, [*own, target], own, values)
+            self._uprooted.setdefault(model, {}).setdefault(target, {}).update(
+                {value: going.get(as_key(pk)) for *pk, value in found}
+            )
 
     def refuse_dangling(self) -> None:
         """Where another row of REMOTE points at a value that is gone for good, the batch is refused."""
@@ -86,8 +98,8 @@ class Swaps:
         if others:
             raise Entangled(group.model, others)
 
-    def _whole_rows(self, group: Group) -> list[list[Any]]:
-        """The rows that REMOTE has, all of their columns, with what is to be written in place."""
+    def _whole_rows(self, group: Group) -> dict[Key, Sequence[Any]]:
+        """The rows that REMOTE has, by LOCAL's keys: all of their columns, with what is to be written in place."""
         columns = _stored(group.model)
         own = key_fields(group.model)
         by_key = {self._identities.of(group.model, key).remote: key for key in group.old}
@@ -97,14 +109,14 @@ class Swaps:
         there = self._engine.select(self._connection, table, names, [f.column for f in own], asked)
         codec = Codec(columns, self._connection)
         places = [columns.index(f) for f in own]
-        rows = []
+        rows: dict[Key, Sequence[Any]] = {}
         for stored in there:
             row = codec.decode(stored)
             key = by_key[as_key([row[place] for place in places])]
             for f, value in zip(group.fields, group.rows[key], strict=True):
                 if group.is_written(key, f):
                     row[columns.index(f)] = value
-            rows.append(codec.encode(row))
+            rows[key] = codec.encode(row)
         return rows
 
 

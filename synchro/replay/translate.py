@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.exceptions import Refused
+from synchro.exceptions import Culprit, Refused
 from synchro.keys import AnyField, Key, key_fields, normalize, to_text
 from synchro.registry import Table, generic_keys
 from synchro.replay.group import Group
@@ -147,7 +147,11 @@ class Translator:
                 "and REMOTE has another one under that key."
             )
             if len(fields) == 1:
-                raise Refused(text % names_of + " " + _("The batch was rolled back; mend the row on LOCAL."))
+                cause = _("column %(fields)s: it points at a row of %(target)s that LOCAL does not have")
+                raise Refused(
+                    text % names_of + " " + _("The batch was rolled back; mend the row on LOCAL."),
+                    [Culprit(model, key, cause % names_of)],
+                )
             self._link.warn(text % names_of + " " + _("It points nowhere there."))
             value = NOWHERE
         self._verbatim[model, key, fields] = value

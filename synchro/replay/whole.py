@@ -8,7 +8,7 @@ older entry names. It stays pending, and is replayed once more in its own batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -17,7 +17,8 @@ from django.db import transaction
 from synchro.exceptions import SynchroError
 from synchro.models import Batch
 from synchro.replay.acknowledge import hold_receipt
-from synchro.replay.carry import Finish, Objects, announce, attempt, insisting, keep_record, writing
+from synchro.replay.carry import Finish, announce, attempt, insisting, keep_record, writing
+from synchro.replay.dependants import Place
 from synchro.replay.form import visible_beyond
 from synchro.replay.garbage import uncollected
 from synchro.replay.link import Link
@@ -26,14 +27,17 @@ from synchro.replay.merge import Merging
 from synchro.replay.outcome import Outcome
 from synchro.replay.ranges import Range, from_text, united
 from synchro.replay.resolve import Log
+from synchro.replay.trial import Trial, trial_of
 
 
-def replay_as_one(link: Link, batches: Sequence[Batch]) -> list[Outcome]:
+def replay_as_one(
+    link: Link, batches: Sequence[Batch], taken_up: Mapping[int, Collection[Place]]
+) -> list[Outcome]:
     """
     Bring REMOTE's rows to LOCAL's values of one moment, for every object that the batches name.
 
     The references that a batch leads to are written down on LOCAL only after REMOTE's commit, so the batches that
-    follow are told of them.
+    follow are told of them. `taken_up` says what to take up again, by the number of the batch.
     """
     for batch in batches:
         announce("formed", batch)
@@ -49,7 +53,8 @@ def replay_as_one(link: Link, batches: Sequence[Batch]) -> list[Outcome]:
                     ids = united([*ids, *visible_beyond(batch)])
                 try:
                     with uncollected():
-                        outcome = insisting(partial(_attempt, link, log, batch, ids))
+                        trial = trial_of(link.aside, taken_up.get(batch.number, ()))
+                        outcome = insisting(trial, partial(_attempt, link, log, batch, ids))
                 except Merging as error:
                     merges.append(error)  # all begins again, so find out what else is to be merged
                 except SynchroError:
@@ -58,6 +63,7 @@ def replay_as_one(link: Link, batches: Sequence[Batch]) -> list[Outcome]:
                     raise
                 else:
                     link.made.add(outcome.pairs)
+                    link.aside.advance(outcome.note)
                     link.arrived = batch.number
                     outcomes.append(outcome)
         if merges:
@@ -70,18 +76,18 @@ def replay_as_one(link: Link, batches: Sequence[Batch]) -> list[Outcome]:
 @contextmanager
 def _as_if_arrived(link: Link) -> Iterator[None]:
     """Inside, each batch may take what it knows of those before it for settled; an error takes that back."""
-    arrived, link.made = link.arrived, Made()
+    arrived, aside, link.made = link.arrived, link.aside.copy(), Made()
     try:
         yield
     except BaseException:
-        link.arrived = arrived
+        link.arrived, link.aside = arrived, aside
         raise
     finally:
         link.made = Made()
 
 
-def _attempt(link: Link, log: Log, batch: Batch, ids: Sequence[Range], also: Objects) -> Outcome:
-    return attempt(link, log, batch, ids, also, lambda: _part(link))
+def _attempt(link: Link, log: Log, batch: Batch, ids: Sequence[Range], trial: Trial) -> Outcome:
+    return attempt(link, log, batch, ids, trial, lambda: _part(link))
 
 
 @contextmanager

@@ -7,17 +7,15 @@ LOCAL's values whatever the listeners did to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from django.db import IntegrityError, transaction
 from django.db.models import DO_NOTHING, Model, ProtectedError, RestrictedError
-from django.utils.translation import gettext as _
 
-from synchro.exceptions import Refused
 from synchro.keys import Key
 from synchro.registry import Table
-from synchro.replay.blame import blame
 from synchro.replay.coalesce import same_key_parents
 from synchro.replay.delete import delete_objects, pointing_at
 from synchro.replay.group import Group
@@ -30,6 +28,8 @@ from synchro.replay.order import parents_first
 from synchro.replay.passing import write_lines
 from synchro.replay.read import Rows, as_key
 from synchro.replay.resolve import Plan
+from synchro.replay.sets import name_removed
+from synchro.replay.sift import Attempt, Judge
 from synchro.replay.statements import Statements
 from synchro.replay.swaps import Swaps
 from synchro.replay.translate import Translator
@@ -45,14 +45,15 @@ class Tally:
 
 
 class Writer:
-    def __init__(self, link: Link, plan: Plan, rows: Rows, identities: Identities) -> None:
+    def __init__(self, link: Link, plan: Plan, rows: Rows, identities: Identities, judge: Judge) -> None:
         self._link, self._plan, self._rows, self._identities = link, plan, rows, identities
+        self._judge = judge
         self._alias = link.remote.alias
         self.tally = Tally()
         self._translator = Translator(link, plan, rows, identities)
         self._statements = Statements(link.remote, identities)
-        self._swaps = Swaps(link, plan, identities, self._statements)
-        self._objects = Objects(link, identities, self._statements, self._swaps)
+        self._swaps = Swaps(link, plan, identities, self._statements, judge)
+        self._objects = Objects(link, identities, self._statements, self._swaps, judge)
         #: Whether anybody listens to what is written.
         self._is_heard = True
 
@@ -74,14 +75,14 @@ class Writer:
             return passed
         group = self._translator.group(model)
         if _is_pointed_at_by_value(model):
-            self._swaps.uproot(model, [self._identities.of(model, key).remote for key in group.old])
+            self._swaps.uproot(model, {self._identities.of(model, key).remote: key for key in group.old})
         if hears_sets(model):
-            change_members(self._link, model, [as_key(group.rows[key]) for key in group.new], "add")
+            self._try(group, group.new, partial(self._add_members, group))
         elif hears_saves(model):
             parts, own = self._split(group)
             self._write_group(parts)
             self._objects.save(own)
-            self._run(own, lambda: self._statements.update(own, own.rows))
+            self._try(own, list(own.rows), partial(self._statements.update, own))
         else:
             self._write_group(group)
         self._written(group)
@@ -127,50 +128,59 @@ class Writer:
                 self._statements.insert(group)
                 self._statements.update(group, group.old)
         except IntegrityError as error:
-            self._swaps.write(group, error)
+            self._swaps.write(group, error, partial(self._write_part, group))
         except Exception as error:
-            raise blame(self._link, group.model, group.rows, error) from error
+            write = partial(self._write_part, group)
+            raise self._judge.of_group(self._link, group.model, group.rows, error, write) from error
+
+    def _write_part(self, group: Group, keys: Sequence[Key]) -> None:
+        part = group.part(keys)
+        with self._statements.unchecked(part):
+            self._statements.insert(part)
+            self._statements.update(part, part.old)
+
+    def _add_members(self, group: Group, keys: Sequence[Key]) -> None:
+        change_members(self._link, group.model, [as_key(group.rows[key]) for key in keys], "add")
 
     def _settle(self, groups: Iterable[Group]) -> None:
         """Write the rows once more, now that every key is known and every listener has had its turn."""
         for group in groups:
             again = self._translator.again(group)
-            self._run(again, lambda group=again: self._statements.update(group, group.rows))  # type: ignore[misc]
+            self._try(again, list(again.rows), partial(self._statements.update, again))
 
-    def _run(self, group: Group, action: Callable[[], None]) -> None:
+    def _try(self, group: Group, keys: Sequence[Key], write: Attempt) -> None:
         try:
             with transaction.atomic(using=self._alias):
-                action()
+                write(keys)
         except Exception as error:
-            raise blame(self._link, group.model, group.rows, error) from error
+            rows = {key: group.rows[key] for key in keys}
+            raise self._judge.of_group(self._link, group.model, rows, error, write) from error
 
     def _remove(self) -> None:
         for model in reversed(parents_first(self._plan.removals)):
-            keys = list(self._plan.removals[model])
-            if hears_sets(model):
-                change_members(self._link, model, keys, "remove")
-                self._count(self.tally.deleted, model, len(keys))
-                continue
+            removals = self._plan.removals[model]
             if any(rule is DO_NOTHING for _column, rule in pointing_at(model)):
-                self._swaps.uproot(model, keys)
+                self._swaps.uproot(model, removals)
+            delete = partial(self._delete, model)
             try:
                 with transaction.atomic(using=self._alias):
-                    parked = self._swaps.parked(model)
-                    count = delete_objects(self._link, model, keys, self._with_parents(model), parked)
-            except (ProtectedError, RestrictedError) as error:
-                raise Refused(
-                    _(
-                        "%(model)s: REMOTE has rows that protect one from being deleted. The batch was rolled back."
-                    )
-                    % {"model": model._meta.label}
-                ) from error
-            except IntegrityError as error:
-                self._swaps.refuse_dangling_to(model)
-                raise Refused(
-                    _("REMOTE refuses to delete rows of %(model)s (%(cause)s). The batch was rolled back.")
-                    % {"model": model._meta.label, "cause": type(error).__name__}
-                ) from error
+                    count = delete(list(removals))
+            except Exception as error:
+                if isinstance(error, IntegrityError) and not isinstance(
+                    error, ProtectedError | RestrictedError
+                ):
+                    self._swaps.refuse_dangling_to(model)
+                if model._meta.auto_created:
+                    name_removed(self._identities, self._plan, model)
+                raise self._judge.of_removals(self._link, model, removals, error, delete) from error
             self._count(self.tally.deleted, model, count)
+
+    def _delete(self, model: type[Model], keys: Sequence[Key]) -> int:
+        if hears_sets(model):
+            change_members(self._link, model, keys, "remove")
+            return len(keys)
+        parked = self._swaps.parked(model)
+        return delete_objects(self._link, model, keys, self._with_parents(model), parked)
 
     def _with_parents(self, model: type[Model]) -> set[Key]:
         """Keys of the rows whose rows in the parents' tables go as well."""

@@ -3,6 +3,7 @@ A process of its own that runs ``synchronize``, and something happens to it on t
 
     python -m tests.replay.driver kill written 3    it ends by SIGKILL at that step of batch 3
     python -m tests.replay.driver pause written 3   it writes a line there, and goes on at the next
+    python -m tests.replay.driver kill written 3 --retry    options of the command may follow
     python -m tests.replay.driver loop              it writes a line, then runs again and again until it is killed
 """
 
@@ -22,7 +23,7 @@ def main(what: str, *arguments: str) -> int:
     return loop() if what == "loop" else happening(what, *arguments)
 
 
-def happening(what: str, wanted_step: str, wanted_batch: str) -> int:
+def happening(what: str, wanted_step: str, wanted_batch: str, *options: str) -> int:
     from django.core.management import CommandError, call_command
 
     from synchro.replay.signals import step as step_signal
@@ -37,7 +38,7 @@ def happening(what: str, wanted_step: str, wanted_batch: str) -> int:
 
     step_signal.connect(happen)
     try:
-        call_command("synchronize", atomic="SYNCHRO_TEST_ATOMIC" in os.environ, stdout=sys.stderr)
+        call_command("synchronize", *options, atomic="SYNCHRO_TEST_ATOMIC" in os.environ, stdout=sys.stderr)
     except CommandError as error:
         print(error, file=sys.stderr)
         return 1

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remo
 def without_tables() -> Iterator[None]:
     migrate("zero")
     yield
-    migrate("0003")
+    migrate("0004")
 
 
 def migrate(step: str) -> None:
@@ -69,7 +69,7 @@ def test_running_again_doubles_nothing() -> None:
 def test_tables_that_are_installed_later_are_used_from_then_on() -> None:
     customer = Customer.objects.create(name="Vimes")
     call_synchronize()
-    migrate("0003")
+    migrate("0004")
 
     customer.cash = 5
     customer.save()

@@ -33,6 +33,11 @@ class Command(BaseCommand):
             help="all in one transaction on REMOTE, so that nobody there sees half of one of LOCAL's",
         )
         parser.add_argument(
+            "--retry",
+            action="store_true",
+            help="afterwards, also take up again what was set aside (SYNCHRO_ON_ERROR = 'quarantine')",
+        )
+        parser.add_argument(
             "--without-triggers",
             action="store_true",
             help="even if a watched table lacks a trigger, so that some of its changes may not have been captured",
@@ -46,7 +51,9 @@ class Command(BaseCommand):
             self._check_local()
         try:
             with missing_triggers_allowed() if options["without_triggers"] else nullcontext():
-                report = call_synchronize(remote=options["remote"], atomic=options["atomic"])
+                report = call_synchronize(
+                    remote=options["remote"], atomic=options["atomic"], retry=options["retry"]
+                )
         except Incomplete as error:
             for served in error.reports:
                 self._show(served, options["verbosity"])
@@ -81,5 +88,5 @@ class Command(BaseCommand):
             )
         self.stdout.write(
             f"{report.entries} entries in {report.batches} batches, {report.conflicts} conflicts, "
-            f"{report.seconds:.1f} s"
+            f"{report.aside} set aside, {report.seconds:.1f} s"
         )

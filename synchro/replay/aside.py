@@ -1,0 +1,243 @@
+"""
+Aside: changes that REMOTE refused, kept until it takes them.
+
+LOCAL writes them down before REMOTE commits the batch that goes on without them, under that batch's number; they
+count once REMOTE has a receipt for the number. So whatever dies in between, they are known exactly where the batch has
+arrived. That an object is not set aside any more is written down in the same way.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from synchro.checkpoint import aware
+from synchro.conf import LOCAL, conf
+from synchro.keys import from_text, to_text
+from synchro.models import Batch, SetAside
+from synchro.replay.coalesce import M2M, Change, Changes
+from synchro.replay.dependants import Place, Reason, by_model
+from synchro.replay.link import Link
+from synchro.replay.order import parents_first
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a batch changes about what is set aside."""
+
+    #: What is set aside with it, anew or still.
+    kept: Mapping[Place, Change] = field(default_factory=dict)
+    reasons: Mapping[Place, Reason] = field(default_factory=dict)
+    #: What is set aside no more.
+    over: Mapping[Place, Change] = field(default_factory=dict)
+
+
+class Aside:
+    """What is set aside towards one REMOTE."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        #: The changes to do again, and those of them that only wait for others.
+        self._changes: dict[Place, Change] = {}
+        self._waiting: set[Place] = set()
+        #: Where they are written down.
+        self._ids: dict[Place, int] = {}
+        self._load()
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def _load(self) -> None:
+        newest: dict[Place, SetAside] = {}
+        outdated: list[int] = []
+        known = self._rows().filter(batch__lte=self._link.arrived)
+        for row in known.order_by("batch", "id").iterator(chunk_size=5000):
+            model = self._link.local.model_of(row.content_type_id)
+            if model is None:
+                continue  # its app is gone, perhaps for a while
+            place = (model, from_text(model, row.object_id))
+            if place in newest:
+                outdated.append(newest[place].pk)
+            newest[place] = row
+        for place, row in newest.items():
+            if row.is_over:
+                outdated.append(row.pk)
+                continue
+            self._changes[place], self._ids[place] = _change(place, row), row.pk
+            if row.waits:
+                self._waiting.add(place)
+        self._drop(outdated)
+
+    def warn(self) -> None:
+        """Say how much it is to the person who runs this."""
+        if self._changes:
+            self._link.warn(
+                _(
+                    "Set aside, since the database “%(alias)s” refuses them: %(count)d. The admin lists them with "
+                    "their causes; when these are mended, “synchronize --retry” takes them up again."
+                )
+                % {"alias": self._link.remote.alias, "count": len(self._changes)}
+            )
+
+    def all(self) -> frozenset[Place]:
+        return frozenset(self._changes)
+
+    def parts(self) -> Iterator[frozenset[Place]]:
+        """All of it in parts of the size of a batch, what others need first."""
+        keys = by_model(self._changes)
+        ordered = [(model, key) for model in parents_first(keys) for key in keys[model]]
+        for start in range(0, len(ordered), conf.batch_size):
+            yield frozenset(ordered[start : start + conf.batch_size])
+
+    def natural_keys(self) -> dict[Place, str]:
+        """Of objects that were deleted."""
+        return {place: change.natural_key for place, change in self._changes.items() if change.natural_key}
+
+    def join(self, changes: Changes, taken_up: Collection[Place]) -> Collection[Place]:
+        """
+        Make the changes of `taken_up`, and earlier ones of what the batch is about anyway, part of the batch; with
+        any of them also what waits for others. Returns what rests.
+        """
+        due = {place for place in self._changes if place in taken_up or place in changes.rows}
+        if due:
+            due |= self._waiting
+        for place in due:
+            change = changes.rows.get(place)
+            if change is None:
+                changes.rows[place] = self._changes[place].copy()
+            else:
+                change.follow(self._changes[place])
+        return self._changes.keys() - due
+
+    def note(self, changes: Changes, left_out: Mapping[Place, Reason]) -> Note:
+        """What becomes of it with a batch that leaves these out."""
+        over = {
+            place: change
+            for place, change in self._changes.items()
+            if place in changes.rows and place not in left_out
+        }
+        return Note({place: _change_in(changes, place) for place in left_out}, left_out, over)
+
+    def write(self, batch: Batch, note: Note) -> bool:
+        """Write it down on LOCAL, before REMOTE commits; returns whether there was anything to write."""
+        rows = [_row(self._link, batch, change, note.reasons[place]) for place, change in note.kept.items()]
+        rows += [_row(self._link, batch, change, None) for change in note.over.values()]
+        abandoned = self._rows().filter(batch=batch.number)  # by an attempt that did not get to its end
+        if not rows and not abandoned.exists():
+            return False
+        with transaction.atomic(using=LOCAL):
+            self._link.local.engine.begin_writing(self._link.local.connection)
+            abandoned._raw_delete(LOCAL)
+            SetAside.objects.using(LOCAL).bulk_create(rows, batch_size=500)
+        return True
+
+    def advance(self, note: Note) -> None:
+        """The batch has arrived, or will arrive together with what comes next."""
+        for place in note.over:
+            del self._changes[place]
+        self._waiting -= {*note.kept, *note.over}
+        self._waiting |= {place for place, reason in note.reasons.items() if reason.waits}
+        self._changes |= note.kept
+
+    def settle(self, batch: Batch, note: Note) -> None:
+        """REMOTE has the batch: forget what was written down before."""
+        if not note.kept and not note.over:
+            return
+        outdated = [self._ids.pop(place) for place in (*note.kept, *note.over) if place in self._ids]
+        for row in self._rows().filter(batch=batch.number):
+            model = self._link.local.model_of(row.content_type_id)
+            if row.is_over:
+                outdated.append(row.pk)
+            elif model is not None:
+                self._ids[model, from_text(model, row.object_id)] = row.pk
+        self._drop(outdated)
+
+    def copy(self) -> Aside:
+        """What is known now; what is done with the one does not change the other."""
+        other = copy(self)
+        other._changes, other._waiting, other._ids = {**self._changes}, {*self._waiting}, {**self._ids}
+        return other
+
+    def _rows(self) -> QuerySet[SetAside]:
+        return SetAside.objects.using(LOCAL).filter(peer_id=self._link.peer.pk)
+
+    def _drop(self, ids: list[int]) -> None:
+        if not ids:
+            return
+        with transaction.atomic(using=LOCAL):
+            self._link.local.engine.begin_writing(self._link.local.connection)
+            for start in range(0, len(ids), 500):
+                part = SetAside.objects.using(LOCAL).filter(id__in=ids[start : start + 500])
+                part._raw_delete(LOCAL)
+
+
+def _change_in(changes: Changes, place: Place) -> Change:
+    """The change of a row that is left out; of one that the batch does not name, one of the whole row."""
+    known = changes.rows.get(place)
+    if known is not None:
+        return known
+    model, key = place
+    date = _date_in_sets(changes, place) or changes.last or max(c.date for c in changes.rows.values())
+    return Change(model, key, date, whole=date)
+
+
+def _date_in_sets(changes: Changes, place: Place) -> datetime | None:
+    """When a pair of an automatic many-to-many table was changed."""
+    model, key = place
+    if not model._meta.auto_created:
+        return None
+    first, second = key
+    ends = ((first, second, False), (second, first, True), (second, first, False))
+    found = [
+        sets.changed_at(far)
+        for near, far, reverse in ends
+        if (sets := changes.sets.get(M2M(model, reverse, near))) is not None
+    ]
+    return max((date for date in found if date is not None), default=None)
+
+
+def _row(link: Link, batch: Batch, change: Change, reason: Reason | None) -> SetAside:
+    """What is written down of a change; without a reason, that it is set aside no more."""
+    return SetAside(
+        peer_id=link.peer.pk,
+        batch=batch.number,
+        content_type_id=link.local.content_type_id(change.model),
+        object_id=to_text(change.model, change.key),
+        cause=reason.cause if reason else "",
+        waits=bool(reason and reason.waits),
+        is_over=reason is None,
+        changed=change.date,
+        whole=change.whole,
+        times=json.dumps({name: _to_text(date) for name, date in change.fields.items()}),
+        natural_key=change.natural_key,
+        is_born=change.is_born,
+    )
+
+
+def _change(place: Place, row: SetAside) -> Change:
+    return Change(
+        *place,
+        date=row.changed,
+        whole=row.whole,
+        fields={name: _from_text(text) for name, text in json.loads(row.times).items()},
+        natural_key=row.natural_key,
+        is_born=row.is_born,
+    )
+
+
+def _to_text(moment: datetime) -> str:
+    return aware(moment).astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _from_text(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if settings.USE_TZ else timezone.make_naive(moment)

@@ -1,0 +1,143 @@
+"""
+Trial: how a batch is tried again when REMOTE refuses something in it.
+
+With `SYNCHRO_ON_ERROR = 'stop'` the run stops there. With 'quarantine' the batch begins anew without the rows that
+are refused, and without what depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import NoReturn, Protocol
+
+from django.db import IntegrityError
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from synchro.conf import conf
+from synchro.exceptions import Refused
+from synchro.replay.aside import Aside
+from synchro.replay.coalesce import Changes
+from synchro.replay.dependants import Place, Reason, Reasons
+from synchro.replay.resolve import Plan
+from synchro.replay.sift import EveryFault, FirstFault, Judge, NoLook
+
+#: How often a batch begins anew without some rows. After that the rest of a model that is still refused is set aside
+#: as a whole, and `--retry` sorts it out.
+ROUNDS = 20
+
+
+class Trial(Protocol):
+    """What is known after the attempts at a batch so far."""
+
+    aside: Aside
+    #: Rows that the batch is to be about besides those that its entries name.
+    also: set[Place]
+    #: Who is asked which rows are refused.
+    judge: Judge
+    #: Whether references are looked at before REMOTE commits, since it refused some only then.
+    is_thorough: bool
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing is to be left out or taken along, as far as is known."""
+
+    def join(self, changes: Changes) -> Collection[Place]:
+        """Make what was set aside earlier part of the batch; return what rests."""
+
+    def refused(self, plan: Plan) -> Mapping[Place, Reason]:
+        """The rows that the next attempt is to leave out."""
+
+    def learn(self, error: Refused | IntegrityError) -> None:
+        """Raise the error that the run stops with, unless another attempt can go better."""
+
+
+def trial_of(aside: Aside, taken_up: Collection[Place]) -> Trial:
+    return Quarantine(aside, taken_up) if conf.on_error == "quarantine" else Stop(aside)
+
+
+class Stop:
+    def __init__(self, aside: Aside) -> None:
+        self.aside = aside
+        self.also: set[Place] = set()
+        self._refusals = 0
+        self.judge: Judge = FirstFault()
+        self.is_thorough = False
+
+    @property
+    def is_free(self) -> bool:
+        return not self.aside and not self.also
+
+    def join(self, changes: Changes) -> Collection[Place]:
+        """All of it: here nothing is left aside while other changes go on."""
+        return self.aside.join(changes, self.aside.all())
+
+    def refused(self, plan: Plan) -> Mapping[Place, Reason]:
+        return {}
+
+    def learn(self, error: Refused | IntegrityError) -> None:
+        self._refusals += 1
+        # Perhaps only since somebody there added or deleted a row after it had been looked for.
+        is_worth_it = isinstance(error, IntegrityError) or isinstance(error.__cause__, IntegrityError)
+        if self._refusals == 2 or not is_worth_it:
+            _stop(error)
+
+
+class Quarantine:
+    def __init__(self, aside: Aside, taken_up: Collection[Place]) -> None:
+        self.aside, self._taken_up = aside, taken_up
+        self.also: set[Place] = set()
+        self._reasons: Reasons = {}
+        self._rounds = 0
+        #: Models of which all is left out.
+        self._given_up: dict[type[Model], Reason] = {}
+        self.judge: Judge = NoLook()
+        self.is_thorough = False
+
+    @property
+    def is_free(self) -> bool:
+        return not self.aside and not self.also and isinstance(self.judge, NoLook)
+
+    def join(self, changes: Changes) -> Collection[Place]:
+        return self.aside.join(changes, self._taken_up)
+
+    def refused(self, plan: Plan) -> Mapping[Place, Reason]:
+        found: Reasons = {}
+        for model, reason in self._given_up.items():
+            locals_gone = (local for local in plan.removals.get(model, {}).values() if local is not None)
+            found |= {(model, key): reason for key in (*plan.puts.get(model, {}), *locals_gone)}
+        return found | self._reasons
+
+    def learn(self, error: Refused | IntegrityError) -> None:
+        if isinstance(self.judge, NoLook):
+            # Perhaps only since somebody there added or deleted a row after it had been looked for.
+            self.judge = EveryFault()
+            return
+        culprits = error.culprits if isinstance(error, Refused) else ()
+        found = {(each.model, each.key): Reason(each.cause) for each in culprits}
+        if found.keys() - self._reasons.keys():
+            self._reasons |= found
+            self._rounds += 1
+            if self._rounds > ROUNDS:
+                self._give_up({model for model, _key in found})
+        elif not self.is_thorough:
+            self.is_thorough = True
+        else:
+            _stop(error)
+
+    def _give_up(self, models: Collection[type[Model]]) -> None:
+        for model in models:
+            text = _("too much of %(model)s was refused in one batch")
+            self._given_up[model] = Reason(text % {"model": model._meta.label})
+
+
+def _stop(error: Refused | IntegrityError) -> NoReturn:
+    if isinstance(error, Refused):
+        raise error from error.__cause__
+    raise Refused(
+        _(
+            "REMOTE refuses the batch (%(cause)s): a row in it points at one that is not there. The batch was rolled "
+            "back."
+        )
+        % {"cause": type(error).__name__}
+    ) from error

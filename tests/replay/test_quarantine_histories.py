@@ -1,0 +1,139 @@
+"""Whatever people do, and whatever REMOTE refuses on the way: once that is mended, a retry makes both sides equal."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from zlib import crc32
+
+import pytest
+from django.db.models import Model
+from django.db.models.signals import pre_delete, pre_save
+from django.test.utils import override_settings
+
+from synchro.core import call_synchronize
+from synchro.models import SetAside
+from synchro.registry import watched_models
+from synchro.replay.signals import starting
+from tests.replay.chance import EXAMPLES
+from tests.replay.compare import differences
+from tests.replay.sides import REMOTE, create_on_remote
+from tests.replay.test_histories import ONE_SIDE_ONLY, OPERATIONS, rolled_back
+from tests.replay.test_quarantine import Refusal
+from tests.shop.models import (
+    Album,
+    Artist,
+    Book,
+    Category,
+    Comment,
+    Country,
+    Customer,
+    Order,
+    Parcel,
+    Pizzeria,
+    Profile,
+    Publisher,
+    Restaurant,
+    Seat,
+)
+
+pytestmark = pytest.mark.django_db(databases=["default", "remote"])
+
+MODELS: list[type[Model]] = [
+    Album, Artist, Book, Category, Comment, Country, Customer, Order,
+    Parcel, Pizzeria, Profile, Publisher, Restaurant, Seat,
+]  # fmt: skip
+KNOWN = OPERATIONS | ONE_SIDE_ONLY
+RUNS = ["synchronize", "synchronize ", "retry"]
+
+
+#: Histories differ from seed to seed, and are long enough for something to be refused in most of them.
+SEEDS = range((EXAMPLES + 1) // 2)
+LENGTH = 30
+
+
+@contextmanager
+def moody(chance: random.Random) -> Iterator[None]:
+    """Inside, receivers do not let REMOTE write or delete some objects of some models, in each run others."""
+    models = chance.sample(MODELS, 3)
+    mood = [0]
+
+    def change_mood(**kwargs: Any) -> None:
+        mood[0] = chance.randrange(1000)
+
+    def receive(instance: Model, using: str, **kwargs: Any) -> None:
+        if using == REMOTE and crc32(f"{mood[0]} {values_of(instance)}".encode()) % 5 < 2:
+            raise Refusal
+
+    starting.connect(change_mood)
+
+    for model in models:
+        pre_save.connect(receive, sender=model)
+        pre_delete.connect(receive, sender=model)
+    try:
+        yield
+    finally:
+        starting.disconnect(change_mood)
+        for model in models:
+            pre_save.disconnect(receive, sender=model)
+            pre_delete.disconnect(receive, sender=model)
+
+
+def values_of(instance: Model) -> list[Any]:
+    """Those that are the same on both sides."""
+    fields = [f for f in instance._meta.concrete_fields if not f.is_relation and not f.primary_key]
+    return [instance._meta.label, *(getattr(instance, field.attname) for field in fields)]
+
+
+def live(chance: random.Random, names: list[str]) -> None:
+    """Some time in the life of one side."""
+    for name in chance.choices(names, k=LENGTH):
+        a, b = chance.randrange(8), chance.randrange(8)
+        if name in KNOWN:
+            KNOWN[name](a, b)
+        else:
+            call_synchronize(retry=name == "retry")
+
+
+@contextmanager
+def quarantine(batch_size: int = 5000) -> Iterator[None]:
+    with rolled_back(), override_settings(SYNCHRO_ON_ERROR="quarantine", SYNCHRO_BATCH_SIZE=batch_size):
+        yield
+
+
+@pytest.mark.parametrize("batch_size", [7, 5000])
+def test_what_receivers_refuse_arrives_with_a_retry(batch_size: int) -> None:
+    refused = 0
+    for seed in SEEDS:
+        with quarantine(batch_size):
+            chance = random.Random(seed)
+            with moody(chance):
+                live(chance, [*KNOWN, *RUNS])
+                refused += call_synchronize().aside
+            call_synchronize(retry=True)
+
+            assert not SetAside.objects.exists(), f"seed {seed}"
+            assert differences(watched_models()) == [], f"seed {seed}"
+            assert call_synchronize().entries == 0
+    assert refused
+
+
+@pytest.mark.parametrize("batch_size", [7, 5000])
+def test_what_rows_of_remote_stand_in_the_way_of_arrives_with_a_retry(batch_size: int) -> None:
+    refused = 0
+    for seed in SEEDS:
+        with quarantine(batch_size):
+            chance = random.Random(seed)
+            numbers = chance.sample(range(8), 4)
+            obstacles = [create_on_remote(Seat, number=number, guest=f"{number}!") for number in numbers]
+            live(chance, [*KNOWN, *(["add_seat", "swap_seats", "change_profile"] * 4), *RUNS])
+            refused += call_synchronize().aside
+            for obstacle in obstacles:
+                obstacle.delete()
+            call_synchronize(retry=True)
+
+            assert not SetAside.objects.exists(), f"seed {seed}"
+            assert differences(watched_models()) == [], f"seed {seed}"
+    assert refused
