@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -20,12 +21,13 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remo
 def without_tables() -> Iterator[None]:
     migrate("zero")
     yield
-    migrate("0004")
+    migrate()
 
 
-def migrate(step: str) -> None:
+def migrate(*step: str) -> None:
+    """To that step, or to the last."""
     with only():
-        call_command("migrate", "synchro", step, database="remote", verbosity=0)
+        call_command("migrate", "synchro", *step, database="remote", verbosity=0)
 
 
 def test_run_works_and_warns_once() -> None:
@@ -66,10 +68,23 @@ def test_running_again_doubles_nothing() -> None:
     assert remote_count(Customer) == 1
 
 
+def test_whole_run_can_be_one_transaction(settings: Any) -> None:
+    settings.SYNCHRO_BATCH_SIZE = 2
+    create_on_remote(Customer, name="gone").delete()
+    for customer in [Customer.objects.create(name=name) for name in "abc"]:
+        Order.objects.create(customer=customer)
+        customer.save()
+
+    call_synchronize(atomic=True)
+
+    assert remote_count(Customer) == 3
+    assert_same_rows()
+
+
 def test_tables_that_are_installed_later_are_used_from_then_on() -> None:
     customer = Customer.objects.create(name="Vimes")
     call_synchronize()
-    migrate("0004")
+    migrate()
 
     customer.cash = 5
     customer.save()
