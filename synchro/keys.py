@@ -106,7 +106,7 @@ def from_text(model: type[Model], text: str) -> Key:
     fields = key_fields(model)
     if len(fields) == 1:
         return value_from_text(fields[0], text)
-    parts = json.loads(text)
+    parts = json.loads(text, strict=False)  # triggers leave a NUL character as it is
     if not isinstance(parts, list) or len(parts) != len(fields):
         raise ValueError(f"{text!r} is no key of {model._meta.label}")
     return tuple(value_from_text(field, str(part)) for field, part in zip(fields, parts, strict=True))

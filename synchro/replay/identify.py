@@ -348,7 +348,7 @@ class Identities:
                 yield key_of(instance, model), instance.natural_key()
         for key in keys:
             if key not in here and (text := self._naturals.get((model, key))):
-                yield key, json.loads(text)
+                yield key, json.loads(text, strict=False)
 
 
 def target_of(field: AnyField) -> type[Model] | None:
