@@ -149,7 +149,7 @@ def write_on_remote(until: threading.Event) -> None:
         with transaction.atomic(using="remote"):
             Region.objects.using("remote").create(name=f"{number}")
         number += 1
-        time.sleep(0.005)
+        until.wait(0.005)
 
 
 def test_nothing_is_lost_under_six_writers_and_nobody_is_turned_away() -> None:
@@ -197,23 +197,23 @@ def left_open(write: Callable[[], object]) -> Iterator[Callable[[], None]]:
             commit()
 
 
-def watch_transactions(until: threading.Event) -> None:
+def watch_transactions(watching: threading.Event, until: threading.Event) -> None:
     """What monitoring does; MariaDB answers from a copy for as long as it is asked again and again."""
     with connection.cursor() as cursor:
-        while not until.is_set():
+        while not until.wait(0.02):
             cursor.execute("SELECT count(*) FROM information_schema.innodb_trx")
-            time.sleep(0.02)
+            watching.set()
 
 
 def test_late_transaction_arrives_though_somebody_watches_the_transactions_of_the_server() -> None:
     if connection.vendor != "mysql":
         pytest.skip("only InnoDB keeps a copy of its list of transactions")
     call_synchronize()
-    done = threading.Event()
+    watching, done = threading.Event(), threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        watcher = in_thread(pool, watch_transactions, done)
+        watcher = in_thread(pool, watch_transactions, watching, done)
         try:
-            time.sleep(0.3)
+            assert watching.wait(60)
             with left_open(lambda: Customer.objects.create(name="late")) as commit:
                 Customer.objects.create(name="second")
                 call_synchronize()
@@ -225,6 +225,17 @@ def test_late_transaction_arrives_though_somebody_watches_the_transactions_of_th
     runs_until(lambda: holes() == 0)
 
     assert {one.name for one in Customer.objects.using("remote")} == {"late", "second"}
+
+
+def wait_until_gone(session: int) -> None:
+    """Until the server has noticed that a client of MySQL or MariaDB has gone."""
+    deadline = time.monotonic() + 30
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute("SELECT 1 FROM information_schema.processlist WHERE id = %s", [session])
+            if cursor.fetchone() is None:
+                return
+    raise AssertionError("the session never ended")
 
 
 def test_transaction_that_is_prepared_between_two_runs_arrives_when_it_commits() -> None:
@@ -261,8 +272,9 @@ def test_transaction_that_is_prepared_between_two_runs_arrives_when_it_commits()
             for statement in prepare.split("; "):
                 cursor.execute(statement)
         if connection.vendor == "mysql":
+            session = other.connection.thread_id()
             other.close()
-            time.sleep(0.2)
+            wait_until_gone(session)
         call_synchronize()
         with other.cursor() as cursor:
             cursor.execute(commit)
