@@ -29,7 +29,7 @@ class UnknownState(SynchroError):
 
 
 class NotReady(SynchroError):
-    """LOCAL or REMOTE lacks something that the run needs: a table, a column, a permission, a connection."""
+    """LOCAL or REMOTE lacks something that the run needs: a table, a column, a permission, a connection, room."""
 
 
 class Interrupted(SynchroError):

@@ -334,6 +334,10 @@ class Engine(ABC):
         """Whether `error`, of Django, is about a row that the database does not take, and not about the database."""
         return isinstance(error, IntegrityError | DataError)
 
+    @abstractmethod
+    def is_full(self, error: BaseException) -> bool:
+        """Whether `error` says that there is no room left on the database's disk."""
+
     # -- the life of the database -------------------------------------------------------------------------------
 
     @abstractmethod

@@ -38,6 +38,9 @@ OF_A_ROW = {1264, 1265, 1364, 1366, 1406, 3819, 4025, 1644}
 #: Bytes; 20,000 keys take a hundredth of that.
 LONGEST_TEXT = 16 * 2**20
 
+#: A table, the disk, and what a storage engine says of the disk, by the number of the operating system's error.
+FULL, OUT_OF_SPACE = {1114, 1021}, (1030, "error 28")
+
 #: How often MariaDB is asked for its open transactions, and after how many seconds without a question it looks for
 #: them anew. Two replayers that ask in step would keep each other from ever having a new answer.
 ATTEMPTS, RENEWED_AFTER, OUT_OF_STEP = 4, 0.11, 0.15
@@ -218,6 +221,10 @@ class MySQL(Engine):
     def refuses_row(self, error: BaseException) -> bool:
         is_told = isinstance(error, OperationalError) and bool(error.args) and error.args[0] in OF_A_ROW
         return is_told or super().refuses_row(error)
+
+    def is_full(self, error: BaseException) -> bool:
+        number, *text = error.args or (None,)
+        return number in FULL or (number == OUT_OF_SPACE[0] and OUT_OF_SPACE[1] in str(text))
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

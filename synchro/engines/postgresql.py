@@ -22,6 +22,9 @@ SPELLING = ("DateStyle", "IntervalStyle", "client_encoding")
 #: has crashed, or is starting. (All of class 08 are lost connections.)
 PASSING = {"40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"}
 
+#: No room on the disk.
+DISK_FULL = "53100"
+
 #: What a trigger raises, and a row that a view's condition rules out: Django has no class for them.
 OF_A_ROW = {"P0001", "44000"}
 
@@ -256,6 +259,9 @@ class PostgreSQL(Engine):
 
     def refuses_row(self, error: BaseException) -> bool:
         return getattr(error.__cause__, "sqlstate", None) in OF_A_ROW or super().refuses_row(error)
+
+    def is_full(self, error: BaseException) -> bool:
+        return getattr(error.__cause__, "sqlstate", None) == DISK_FULL
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

@@ -32,6 +32,13 @@ _memory_locks: dict[str, threading.Lock] = {}
 DIGITS = 15
 
 
+def _code(error: BaseException) -> int | None:
+    """SQLite's own number for an error of Django or of the driver, without what it adds for the details."""
+    cause = error.__cause__ if isinstance(error, Error) else error
+    code: int | None = getattr(cause, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
 class SQLite(Engine):
     defers_foreign_keys = True
     reserves_keys = True
@@ -179,9 +186,10 @@ class SQLite(Engine):
             cursor.execute("SELECT 1 FROM sqlite_master LIMIT 1")  # the moment is that of the first page read
 
     def is_passing(self, error: BaseException) -> bool:
-        cause = error.__cause__ if isinstance(error, Error) else error
-        code = getattr(cause, "sqlite_errorcode", None)
-        return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+    def is_full(self, error: BaseException) -> bool:
+        return _code(error) == sqlite3.SQLITE_FULL
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         return datetime.now(UTC)

@@ -15,7 +15,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from django.db.models import JSONField, Model, ProtectedError, RestrictedError
 from django.utils.translation import gettext as _
 
-from synchro.engines import Unfit
+from synchro.engines import Engine, Unfit
 from synchro.exceptions import Culprit, Refused, SynchroError
 from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.registry import Table
@@ -31,7 +31,7 @@ def blame(link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], err
 
     Lost connections, and what nobody but the developers of synchro can mend, are given back as they are.
     """
-    if isinstance(error, SynchroError) or _is_about_the_server(link, error):
+    if isinstance(error, SynchroError) or is_about_the_server(link.remote.engine, error):
         return error
     if isinstance(error, DatabaseError | ValueError | OverflowError):
         table = RemoteTable(link.remote, model)
@@ -76,8 +76,9 @@ def blame_removal(model: type[Model], error: Exception) -> Exception:
     return error
 
 
-def _is_about_the_server(link: Link, error: Exception) -> bool:
-    return isinstance(error, OperationalError | InterfaceError) and not link.remote.engine.refuses_row(error)
+def is_about_the_server(engine: Engine, error: Exception) -> bool:
+    """Whether an error of REMOTE has nothing to do with the rows that were written."""
+    return isinstance(error, OperationalError | InterfaceError) and not engine.refuses_row(error)
 
 
 def _named(model: type[Model], key: Key, fields: Sequence[str], cause: str) -> Refused:

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.exceptions import Refused, Undecided
+from synchro.exceptions import NotReady, Refused, Undecided
 from synchro.keys import Key, to_text
 from synchro.models import Batch
 from synchro.replay import signals
@@ -24,7 +24,7 @@ from synchro.replay.dependants import Place, leave_out
 from synchro.replay.entangled import Entangled
 from synchro.replay.form import check_entries
 from synchro.replay.identify import Identities
-from synchro.replay.link import Link
+from synchro.replay.link import Link, Side
 from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.order import parents_first
 from synchro.replay.outcome import Outcome
@@ -230,6 +230,10 @@ def writing(link: Link) -> Iterator[None]:
                 side.engine.begin_writing(side.connection)
                 with side.engine.capture_off(side.connection):
                     yield
+    except OperationalError as error:
+        if side.engine.is_full(error):
+            raise _no_room(side) from error
+        raise
     except IntegrityError as error:
         # What a server checks only at the commit; its own words may hold values.
         about = getattr(error.__cause__, "diag", None)
@@ -237,3 +241,13 @@ def writing(link: Link) -> Iterator[None]:
             _("REMOTE refuses the batch as a whole (%(cause)s). It was rolled back.")
             % {"cause": getattr(about, "constraint_name", None) or type(error).__name__}
         ) from error
+
+
+def _no_room(side: Side) -> NotReady:
+    return NotReady(
+        _(
+            "The disk of the database “%(alias)s” is full. The batch was rolled back, and what came before it stays; "
+            "make room there and run synchronize again."
+        )
+        % {"alias": side.alias}
+    )

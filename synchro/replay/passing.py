@@ -15,6 +15,7 @@ from django.db.models import Model
 from synchro.engines import Engine
 from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.registry import Table, generic_keys
+from synchro.replay.blame import is_about_the_server
 from synchro.replay.columns import is_plain
 from synchro.replay.identify import Identity
 from synchro.replay.link import Link, Side
@@ -79,7 +80,7 @@ def write_lines(
     new: Sequence[Key],
     old: Mapping[Key, frozenset[str] | None],
 ) -> bool:
-    """Write these rows to REMOTE; False where it refuses them, and then nothing is written."""
+    """Write these rows to REMOTE; False where it refuses one of them, and then nothing is written."""
     table, columns = model._meta.db_table, columns_of(model)
     try:
         with transaction.atomic(using=side.alias):
@@ -91,7 +92,10 @@ def write_lines(
                 if values:
                     several = _with_their_keys(side.engine, lines, identities, keys)
                     side.engine.update_dumped(side.connection, table, columns, values, several)
-    except DatabaseError:
+    except DatabaseError as error:
+        # The transaction may be gone as a whole (SQLite's full disk), or the server is.
+        if is_about_the_server(side.engine, error):
+            raise
         return False
     return True
 

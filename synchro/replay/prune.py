@@ -1,20 +1,28 @@
-"""Prune: drop entries and batches that every REMOTE has and that are older than the retention."""
+"""
+Prune: drop entries and batches that every REMOTE has and that are older than the retention.
+
+That waits for the slowest; a run that serves another says so when it waits too long.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import connections, transaction
 from django.db.models import Min
+from django.utils.translation import gettext as _
 
 from synchro.conf import LOCAL, conf
 from synchro.engines import engine_for
 from synchro.models import Batch, ChangeLog, Checkpoint, Node
+from synchro.replay.link import Link
 from synchro.replay.ranges import from_text
 
 #: How many batches are dropped in one run at the most, so that a run never becomes a clean-up.
 AT_ONCE = 100
 
 
-def prune() -> None:
+def prune(link: Link) -> None:
     """Drop the oldest batches, with their entries, that nobody needs. The newest entry always stays."""
     if conf.retention is None:
         return
@@ -24,6 +32,7 @@ def prune() -> None:
         return
     limit = engine_for(connections[LOCAL]).now(connections[LOCAL]) - conf.retention
     done = max(slowest, node.forgotten)
+    _warn_of_the_slow(link, limit, node.forgotten)
     old = Batch.objects.using(LOCAL).filter(number__lte=done, formed__lt=limit).order_by("number")[:AT_ONCE]
     for batch in old:
         with transaction.atomic(using=LOCAL):
@@ -34,3 +43,21 @@ def prune() -> None:
                 )
             Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(pruned=batch.number)
             batch.delete(using=LOCAL)
+
+
+def _warn_of_the_slow(link: Link, limit: datetime, forgotten: int) -> None:
+    """Name the other REMOTEs that lack a batch which was formed before `limit`."""
+    old = (
+        Batch.objects.using(LOCAL).filter(formed__lt=limit, number__gt=forgotten).order_by("-number").first()
+    )
+    if old is None:
+        return
+    slow = Checkpoint.objects.using(LOCAL).filter(batch__lt=old.number).exclude(peer_id=link.peer.pk)
+    for checkpoint in slow.select_related("peer"):
+        link.warn(
+            _(
+                "The database “%(alias)s” has not received changes that are older than SYNCHRO_RETENTION, so they are "
+                "kept for it. Synchronize to it, or delete its checkpoint if it is gone for good."
+            )
+            % {"alias": checkpoint.peer}
+        )

@@ -130,7 +130,7 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
             except Pruned as error:
                 raise lost_to_pruning(link) from error
             _warn_if_blind(link)
-            prune()
+            prune(link)
             totals.aside = len(link.aside)
             link.aside.warn()
     return link

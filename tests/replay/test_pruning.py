@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
 
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
-from synchro.models import Batch, ChangeLog, options
+from synchro.models import Batch, ChangeLog, Checkpoint, Peer, options
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, remote_count
 from tests.shop.models import Customer, Seat
@@ -75,6 +76,25 @@ def test_entries_that_have_not_arrived_stay_however_old_they_are() -> None:
     call_synchronize()
 
     assert_same_rows()
+
+
+def test_another_remote_that_keeps_entries_beyond_the_retention_is_named() -> None:
+    Customer.objects.create(name="Vimes")
+    call_synchronize()
+    archive = Peer.objects.create(uuid=uuid4(), alias="archive")
+    checkpoint = Checkpoint.objects.create(peer=archive, batch=0)
+
+    early = call_synchronize()
+    let_days_pass(31)
+    late = call_synchronize()
+    kept = ChangeLog.objects.count()
+    checkpoint.delete()
+    after = call_synchronize()
+
+    assert early.warnings == ()
+    assert ["archive" in text and "SYNCHRO_RETENTION" in text for text in late.warnings] == [True]
+    assert kept == 1
+    assert after.warnings == ()
 
 
 def test_changes_after_a_pruning_arrive_once() -> None:
