@@ -49,6 +49,15 @@ def blame(link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], err
     return error
 
 
+def came_of(found: Exception, error: Exception) -> BaseException | None:
+    """
+    What `found`, which stands in place of `error`, is to be raised from.
+
+    Raised from itself, an error would forget what it came of, which tells whether it may pass.
+    """
+    return error.__cause__ if found is error else error
+
+
 def blame_one(
     table: RemoteTable, model: type[Model], key: Key, row: Sequence[Any], error: Exception
 ) -> Refused:

@@ -9,6 +9,7 @@ from django.db.models import Model, QuerySet
 
 from synchro.exceptions import Refused
 from synchro.keys import Key, key_fields
+from synchro.replay.blame import came_of
 from synchro.replay.columns import to_attribute
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities, keeps_references
@@ -48,7 +49,7 @@ class Objects:
             except Exception as error:
                 refusal = self._judge.of_row(self._link, group.model, {key: group.rows[key]}, error)
                 if refusal is not None:
-                    raise refusal from error
+                    raise refusal from came_of(refusal, error)
         self._judge.close()
 
     def _save(self, group: Group, key: Key) -> None:

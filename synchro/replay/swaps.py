@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model
 
 from synchro.keys import AnyField, Key, key_fields
+from synchro.replay.blame import came_of
 from synchro.replay.columns import Codec
 from synchro.replay.delete import delete_rows, is_done_by_the_database, park, pointing_at, refuse_dangling
 from synchro.replay.entangled import Entangled, holders
@@ -47,7 +48,8 @@ class Swaps:
         going = {self._identities.of(group.model, key).remote: key for key in group.old} | early
         self._take_along(group, going)
         if not going or _is_cascaded_by_the_database(group.model):
-            raise self._judge.of_group(self._link, group.model, group.rows, error, plainly) from error
+            found = self._judge.of_group(self._link, group.model, group.rows, error, plainly)
+            raise found from came_of(found, error)
         self.uproot(group.model, going)
         self._parked[group.model] = park(self._link, group.model, list(early))
         kept = self._whole_rows(group)
@@ -70,7 +72,7 @@ class Swaps:
                     come(list(group.rows))
             except Exception as second:
                 refusal = self._judge.of_group(self._link, group.model, group.rows, second, come, go)
-                raise refusal from second
+                raise refusal from came_of(refusal, second)
 
     def uproot(self, model: type[Model], going: Mapping[Key, Key | None]) -> None:
         """Remember what other rows may point at in these rows of REMOTE, which are given with LOCAL's keys."""

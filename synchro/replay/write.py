@@ -16,6 +16,7 @@ from django.db.models import DO_NOTHING, Model, ProtectedError, RestrictedError
 
 from synchro.keys import Key
 from synchro.registry import Table
+from synchro.replay.blame import came_of
 from synchro.replay.coalesce import same_key_parents
 from synchro.replay.delete import delete_objects, pointing_at
 from synchro.replay.group import Group
@@ -131,7 +132,8 @@ class Writer:
             self._swaps.write(group, error, partial(self._write_part, group))
         except Exception as error:
             write = partial(self._write_part, group)
-            raise self._judge.of_group(self._link, group.model, group.rows, error, write) from error
+            found = self._judge.of_group(self._link, group.model, group.rows, error, write)
+            raise found from came_of(found, error)
 
     def _write_part(self, group: Group, keys: Sequence[Key]) -> None:
         part = group.part(keys)
@@ -154,7 +156,8 @@ class Writer:
                 write(keys)
         except Exception as error:
             rows = {key: group.rows[key] for key in keys}
-            raise self._judge.of_group(self._link, group.model, rows, error, write) from error
+            found = self._judge.of_group(self._link, group.model, rows, error, write)
+            raise found from came_of(found, error)
 
     def _remove(self) -> None:
         for model in reversed(parents_first(self._plan.removals)):
@@ -172,7 +175,8 @@ class Writer:
                     self._swaps.refuse_dangling_to(model)
                 if model._meta.auto_created:
                     name_removed(self._identities, self._plan, model)
-                raise self._judge.of_removals(self._link, model, removals, error, delete) from error
+                found = self._judge.of_removals(self._link, model, removals, error, delete)
+                raise found from came_of(found, error)
             self._count(self.tally.deleted, model, count)
 
     def _delete(self, model: type[Model], keys: Sequence[Key]) -> int:
