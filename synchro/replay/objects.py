@@ -46,7 +46,7 @@ class Objects:
             try:
                 with transaction.atomic(using=self._alias), self._statements.unchecked(group):
                     self._save(group, key)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  it is raised again
                 refusal = self._judge.of_row(self._link, group.model, {key: group.rows[key]}, error)
                 if refusal is not None:
                     raise refusal from came_of(refusal, error)

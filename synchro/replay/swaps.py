@@ -70,7 +70,7 @@ class Swaps:
                 with transaction.atomic(using=self._link.remote.alias):
                     go()
                     come(list(group.rows))
-            except Exception as second:
+            except Exception as second:  # noqa: BLE001  it is raised again
                 refusal = self._judge.of_group(self._link, group.model, group.rows, second, come, go)
                 raise refusal from came_of(refusal, second)
 

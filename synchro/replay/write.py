@@ -130,7 +130,7 @@ class Writer:
                 self._statements.update(group, group.old)
         except IntegrityError as error:
             self._swaps.write(group, error, partial(self._write_part, group))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  it is raised again
             write = partial(self._write_part, group)
             found = self._judge.of_group(self._link, group.model, group.rows, error, write)
             raise found from came_of(found, error)
@@ -154,7 +154,7 @@ class Writer:
         try:
             with transaction.atomic(using=self._alias):
                 write(keys)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  it is raised again
             rows = {key: group.rows[key] for key in keys}
             found = self._judge.of_group(self._link, group.model, rows, error, write)
             raise found from came_of(found, error)
@@ -168,7 +168,7 @@ class Writer:
             try:
                 with transaction.atomic(using=self._alias):
                     count = delete(list(removals))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  it is raised again
                 if isinstance(error, IntegrityError) and not isinstance(
                     error, ProtectedError | RestrictedError
                 ):
