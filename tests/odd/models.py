@@ -21,11 +21,6 @@ class Level(models.Model):
     name = models.CharField(max_length=40, blank=True)
 
 
-class Frequency(models.Model):
-    hertz = models.FloatField(primary_key=True)
-    name = models.CharField(max_length=40, blank=True)
-
-
 class Interval(models.Model):
     length = models.DurationField(primary_key=True)
     name = models.CharField(max_length=40, blank=True)

@@ -1,14 +1,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
+from tests.replay.sides import BY_TRIGGERS, LOCAL, REMOTE, set_capture
+
 
 @pytest.fixture(autouse=True)
 def _fresh_content_types() -> Iterator[None]:
-    """The two databases number them as they like, and a flush numbers them anew."""
+    """The two databases number them as they like."""
     ContentType.objects.clear_cache()
     yield
     ContentType.objects.clear_cache()
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _triggers(django_db_setup: None, django_db_blocker: Any) -> None:
+    """In trigger mode both sides have triggers, once for all tests."""
+    if BY_TRIGGERS:
+        with django_db_blocker.unblock():
+            for alias in (LOCAL, REMOTE):
+                set_capture(alias, "triggers")

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from io import StringIO
+from typing import Any, TypeVar
 
+from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
+from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import connections
 from django.db.models import Model
 from django.test.utils import override_settings
 
 from synchro.core import DisableSynchroLog
+from synchro.engines import engine_for
 from synchro.models import ChangeLog, Node
+from synchro.registry import watched_models
 
 LOCAL, REMOTE = "default", "remote"
 
 M = TypeVar("M", bound=Model)
+
+
+#: The mode of the whole run: what cannot be told apart by it is tested in both.
+BY_TRIGGERS = settings.SYNCHRO_CAPTURE == "triggers"
+#: How each database's changes are captured, by its alias outside `other_side`.
+capture = dict.fromkeys((LOCAL, REMOTE), settings.SYNCHRO_CAPTURE)
 
 
 @contextmanager
@@ -26,16 +37,60 @@ def other_side() -> Iterator[None]:
     """
     Inside, this process is the other deployment: its own database is ``default``, and ours is its REMOTE.
 
-    It captures by signals, whatever our side does.
-
     Objects that were read outside belong to the other database inside; read them again.
     """
     _swap()
     try:
-        with override_settings(SYNCHRO_CAPTURE="signals"):
+        with override_settings(SYNCHRO_CAPTURE=capture[REMOTE]):
             yield
     finally:
         _swap()
+
+
+def set_capture(alias: str, mode: str, *labels: str) -> None:
+    """Have the changes of this database, or of these models in it, captured so from now on."""
+    uninstall = () if mode == "triggers" else ("--uninstall",)
+    call_command("synchro_install_triggers", *labels, *uninstall, database=alias, stdout=StringIO())
+    capture[alias] = mode
+
+
+@contextmanager
+def captured_otherwise_on_remote(blocker: Any, *shop: str) -> Iterator[None]:
+    """
+    Inside, REMOTE captures in the way in which LOCAL does not, and only these models of the shop are watched.
+
+    To be entered outside of tests.
+    """
+    with override_settings(SYNCHRO_MODELS=[("shop", *shop)]):
+        labels = [model._meta.label for model in watched_models() if not model._meta.auto_created]
+        with blocker.unblock():
+            set_capture(REMOTE, "signals" if BY_TRIGGERS else "triggers", *labels)
+        try:
+            yield
+        finally:
+            with blocker.unblock():
+                set_capture(REMOTE, capture[LOCAL], *labels)
+
+
+@contextmanager
+def watching(blocker: Any, *apps: str) -> Iterator[None]:
+    """Inside, these apps are watched; to be entered outside of tests, since it may make triggers."""
+    with override_settings(SYNCHRO_MODELS=[*apps]):
+        _make_triggers(blocker)
+        yield
+    _make_triggers(blocker)
+
+
+def _make_triggers(blocker: Any) -> None:
+    with blocker.unblock():
+        for alias, mode in capture.items():
+            if mode == "triggers":
+                set_capture(alias, mode)
+
+
+def unlogged(alias: str) -> AbstractContextManager[None]:
+    """Inside, the log of this database says nothing of what is written to it by way of Django."""
+    return engine_for(connections[alias]).capture_off(connections[alias])
 
 
 def _swap() -> None:
@@ -59,7 +114,14 @@ def remote_count(model: type[Model]) -> int:
 
 def create_on_remote(model: type[M], **values: object) -> M:
     """A row that only REMOTE has, which its own log says nothing of."""
-    return model._base_manager.using(REMOTE).create(**values)
+    with unlogged(REMOTE):
+        return model._base_manager.using(REMOTE).create(**values)
+
+
+def use_up_key_on_remote(model: type[Model], **values: object) -> None:
+    """Have REMOTE hand out other keys than LOCAL from now on."""
+    with unlogged(REMOTE):
+        model._base_manager.using(REMOTE).create(**values).delete()
 
 
 def make_local_a_copy_of_remote(*model_classes: type[Model]) -> None:
@@ -69,7 +131,8 @@ def make_local_a_copy_of_remote(*model_classes: type[Model]) -> None:
     """
     for model in model_classes:
         rows = list(model._base_manager.using(LOCAL).all())
-        model._base_manager.using(REMOTE).bulk_create(rows)
+        with unlogged(REMOTE):
+            model._base_manager.using(REMOTE).bulk_create(rows)
     pass_sequences(*model_classes)
     node, _ = Node.objects.using(LOCAL).get_or_create(pk=1)
     Node.objects.using(REMOTE).update_or_create(pk=1, defaults={"uuid": node.uuid})

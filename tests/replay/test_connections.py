@@ -14,7 +14,7 @@ from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from tests.replay import processes
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import create_on_remote, remote_count
+from tests.replay.sides import remote_count, use_up_key_on_remote
 from tests.shop.models import Customer, Order
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
@@ -56,7 +56,7 @@ def cut(alias: str) -> None:
 def test_lost_connection_loses_and_doubles_nothing(alias: str, step: str) -> None:
     if connections[alias].vendor == "sqlite":
         pytest.skip("SQLite has no connection to lose")
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     for number in range(20):
         Order.objects.create(customer=Customer.objects.create(name=f"Customer {number}"))
 
@@ -73,7 +73,7 @@ def test_lost_connection_loses_and_doubles_nothing(alias: str, step: str) -> Non
 def test_connection_lost_between_the_commits_doubles_nothing() -> None:
     if connections["default"].vendor == "sqlite":
         pytest.skip("SQLite has no connection to lose")
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     for number in range(20):
         Customer.objects.create(name=f"Customer {number}")
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.contenttypes.models import ContentType
 
 from synchro.core import call_synchronize
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, create_on_remote, remote
+from tests.replay.sides import REMOTE, create_on_remote, remote, watching
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
 
-@pytest.fixture(autouse=True)
-def watched(settings: object, db: None) -> None:
-    settings.SYNCHRO_MODELS = ["shop", "auth", "django.contrib.contenttypes"]  # type: ignore[attr-defined]
+@pytest.fixture(scope="module", autouse=True)
+def watched(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    with watching(django_db_blocker, "shop", "auth", "django.contrib.contenttypes"):
+        yield
 
 
 def test_group_has_the_same_permissions_under_other_keys() -> None:

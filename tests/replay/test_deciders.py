@@ -23,7 +23,14 @@ from tests.replay import driver, processes
 from tests.replay.chance import modest
 from tests.replay.compare import assert_same_rows
 from tests.replay.deciders import more_cash
-from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count
+from tests.replay.sides import (
+    REMOTE,
+    let_time_pass,
+    other_side,
+    remote,
+    remote_count,
+    use_up_key_on_remote,
+)
 from tests.replay.test_histories import rolled_back, run_until_quiet
 from tests.replay.test_killed import run_until_free
 from tests.shop.models import Country, Customer, Order, Warehouse
@@ -46,7 +53,7 @@ class Decider:
 @pytest.fixture
 def customer(db: None) -> Customer:
     """A customer that both sides have, under different keys."""
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     found = Customer.objects.create(name="Vimes", cash=1)
     call_synchronize()
     let_time_pass()
@@ -250,8 +257,8 @@ def test_fields_that_only_one_side_changed_can_be_merged_too(customer: Customer,
 
 
 def test_foreign_key_is_merged_by_locals_object(decide: Any) -> None:
-    create_on_remote(Customer, name="gone").delete()
-    first, second, third = (Customer.objects.create(name=name) for name in "abc")
+    use_up_key_on_remote(Customer, name="gone")
+    first, second, third, _ = (Customer.objects.create(name=name) for name in "abcd")
     order = Order.objects.create(customer=first)
     call_synchronize()
     let_time_pass()
@@ -260,7 +267,7 @@ def test_foreign_key_is_merged_by_locals_object(decide: Any) -> None:
     order.save()
     with other_side():
         theirs = Order.objects.get()
-        theirs.customer = Customer.objects.get(name="a")
+        theirs.customer = Customer.objects.get(name="d")
         theirs.save()
 
     call_synchronize()
@@ -440,7 +447,7 @@ def _edit(number: int, cash: int) -> None:
 @pytest.fixture
 def dispute(db: None) -> None:
     """Both sides have changed the same customer, and more is pending."""
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     Customer.objects.create(name="Vimes", cash=1)
     call_synchronize()
     Customer.objects.create(name="Carrot")

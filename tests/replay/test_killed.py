@@ -17,7 +17,7 @@ from synchro.core import Report, call_synchronize, reset_synchro
 from synchro.exceptions import Busy
 from tests.replay import driver, processes
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import create_on_remote, remote_count
+from tests.replay.sides import remote_count, use_up_key_on_remote
 from tests.replay.writers import in_thread, write_a_lot
 from tests.shop.models import Album, Artist, Country, Customer, Order, Publisher
 
@@ -36,7 +36,7 @@ def backlog(settings: object) -> None:
     """Batch 1 has arrived; three more are pending, each with every kind of change."""
     settings.SYNCHRO_BATCH_SIZE = BATCH_SIZE  # type: ignore[attr-defined]
     ContentType.objects.clear_cache()
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     customers = [Customer.objects.create(name=f"Customer {number}") for number in range(20)]
     assert call_synchronize().batches == 1
     album = Album.objects.create(name="Blue")
@@ -122,7 +122,7 @@ def test_reset_between_the_kill_and_the_next_run_doubles_nothing(backlog: None) 
 
 
 def test_killed_again_and_again_while_people_write_nothing_is_lost_or_doubled() -> None:
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     chance = random.Random(1)
     environment = processes.environment(SYNCHRO_BATCH_SIZE=BATCH_SIZE)
     with ThreadPoolExecutor(4) as pool:

@@ -17,7 +17,7 @@ from tests.faults.links import through_proxy
 from tests.faults.proxy import Link, Proxy
 from tests.replay import processes
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import create_on_remote, remote_count
+from tests.replay.sides import remote_count, use_up_key_on_remote
 from tests.replay.test_connections import at_step
 from tests.shop.models import Customer, Order
 
@@ -59,7 +59,7 @@ def bytes_of_a_run(proxy: Proxy) -> int:
 def test_link_that_is_cut_at_any_byte_loses_and_doubles_nothing(alias: str, fault: str) -> None:
     if connections[alias].vendor == "sqlite":
         pytest.skip("SQLite has no link to cut")
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     chance = random.Random(f"{alias} {fault}")
     happened = 0
     with through_proxy(alias) as proxy:
@@ -105,7 +105,7 @@ def proxy() -> Iterator[Proxy]:
 
 def test_run_whose_link_stalls_for_ever_is_killed_and_the_next_is_not_held_up(proxy: Proxy) -> None:
     """The server ends the session that was left behind in the middle of a batch, and with it its locks."""
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     change_a_lot()
     environment = processes.environment(DATABASES=processes.databases())
     with processes.start("tests.replay.driver", "pause", "written", "1", env=environment) as process:
@@ -124,7 +124,7 @@ def test_run_whose_link_stalls_for_ever_is_killed_and_the_next_is_not_held_up(pr
 def test_run_whose_link_stalls_for_ever_begins_anew_where_the_driver_waits_no_longer(proxy: Proxy) -> None:
     if connections["remote"].vendor != "mysql":
         pytest.skip("libpq has no time limit for an answer")
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     change_a_lot()
 
     with at_step("written", proxy.stall) as seen:

@@ -9,7 +9,7 @@ from django.db.models.signals import m2m_changed
 
 from synchro.core import DisableSynchroLog, call_synchronize
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count
+from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count, use_up_key_on_remote
 from tests.shop.models import Album, Artist, Band, Country, Membership
 from tests.unwatched.models import Label
 
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 def other_keys_on_remote(db: None) -> None:
     """So that a key of LOCAL that was not translated points at the wrong row or at none."""
     for number in range(3):
-        create_on_remote(Artist, name=f"Other {number}").delete()
-    create_on_remote(Album, name="Other").delete()
-    create_on_remote(Band, name="Other").delete()
+        use_up_key_on_remote(Artist, name=f"Other {number}")
+    use_up_key_on_remote(Album, name="Other")
+    use_up_key_on_remote(Band, name="Other")
 
 
 def names_on_remote(album: str) -> set[str]:

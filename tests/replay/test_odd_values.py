@@ -14,16 +14,16 @@ from django.db.models import Model
 
 from synchro.core import call_synchronize
 from synchro.exceptions import Refused
-from tests.odd.models import Answer, Appointment, Departure, Frequency, Host, Interval, Level, Tariff
+from tests.odd.models import Answer, Appointment, Departure, Host, Interval, Level, Tariff
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, remote, remote_count
+from tests.replay.sides import BY_TRIGGERS, REMOTE, remote, remote_count
 from tests.shop.models import Customer, Measurement, Warehouse
+from tests.unwatched.models import Frequency
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
 KEYS: list[tuple[type[Model], str, list[Any]]] = [
     (Level, "number", [0, -5, 2147483647]),
-    (Frequency, "hertz", [0.1, 1e300, -2.5, 1 / 3]),
     (Interval, "length", [timedelta(0), timedelta(days=-3, microseconds=7), timedelta(days=1000)]),
     (Departure, "at", [time(0), time(23, 59, 59, 999_999)]),
     (Appointment, "at", [datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 1, 0, 0, 0, 7, tzinfo=UTC)]),
@@ -37,6 +37,16 @@ KEYS: list[tuple[type[Model], str, list[Any]]] = [
 def test_row_with_a_key_of_any_type_is_added_changed_and_deleted(
     model: type[Model], name: str, values: list[Any]
 ) -> None:
+    add_change_and_delete(model, name, values)
+
+
+@pytest.mark.skipif(BY_TRIGGERS, reason="no trigger spells a float as Python does (synchro.E102)")
+def test_row_with_a_key_that_is_a_float_is_added_changed_and_deleted(settings: Any) -> None:
+    settings.SYNCHRO_MODELS = [("unwatched", "Frequency")]
+    add_change_and_delete(Frequency, "hertz", [0.1, 1e300, -2.5, 1 / 3])
+
+
+def add_change_and_delete(model: type[Model], name: str, values: list[Any]) -> None:
     rows = [model._base_manager.create(**{name: value}) for value in values]
     call_synchronize()
     assert_same_rows(model)

@@ -18,7 +18,7 @@ from synchro.models import Batch, ChangeLog, Checkpoint, Node, Receipt
 from synchro.replay import form
 from synchro.replay.signals import step as step_signal
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, let_time_pass, other_side, remote, remote_count
+from tests.replay.sides import REMOTE, let_time_pass, other_side, remote, remote_count, unlogged
 from tests.replay.writers import in_thread
 from tests.shop.models import Country, Customer, Order
 
@@ -209,7 +209,7 @@ def test_row_that_remote_adds_under_the_same_key_meanwhile_is_weighed_not_overwr
 
 
 def add_on_remote() -> None:
-    with transaction.atomic(using=REMOTE):
+    with transaction.atomic(using=REMOTE), unlogged(REMOTE):
         Country.objects.using(REMOTE).create(code="PL", name="newer")
         log_on_remote(Country, "PL", 1)
 
@@ -233,7 +233,7 @@ def test_parent_that_remote_deletes_meanwhile_is_made_again() -> None:
 
 
 def delete_on_remote() -> None:
-    with transaction.atomic(using=REMOTE), connections[REMOTE].cursor() as cursor:
+    with transaction.atomic(using=REMOTE), unlogged(REMOTE), connections[REMOTE].cursor() as cursor:
         cursor.execute("DELETE FROM shop_customer")
 
 

@@ -7,7 +7,7 @@ from django.contrib.contenttypes.models import ContentType
 
 from synchro.core import DisableSynchroLog, call_synchronize, reset_synchro
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import create_on_remote, remote, remote_count
+from tests.replay.sides import create_on_remote, remote, remote_count, use_up_key_on_remote
 from tests.shop.models import (
     Attachment,
     Category,
@@ -41,8 +41,8 @@ def other_keys_on_remote(db: None) -> None:
         create_on_remote(Customer, name=f"Other {number}")
     for model in (Category, Department, Employee, Place, Currency):
         extra = {"code": "XXX"} if model is Currency else {}
-        create_on_remote(model, name="Other", **extra).delete()
-        create_on_remote(model, name="Other", **extra).delete()
+        use_up_key_on_remote(model, name="Other", **extra)
+        use_up_key_on_remote(model, name="Other", **extra)
 
 
 def test_reference_is_translated() -> None:

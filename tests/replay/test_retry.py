@@ -17,7 +17,7 @@ from synchro.engines import engine_for
 from synchro.exceptions import Interrupted, NotReady
 from synchro.replay import retry
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count
+from tests.replay.sides import REMOTE, remote, remote_count, unlogged, use_up_key_on_remote
 from tests.replay.test_connections import at_step, cut
 from tests.replay.writers import in_thread
 from tests.shop.models import Artist, Country, Customer, Order
@@ -41,7 +41,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize("step", ["formed", "read", "identified", "resolved", "written", "committed"])
 @pytest.mark.parametrize("alias", ["default", REMOTE])
 def test_run_goes_on_after_a_connection_was_cut(alias: str, step: str) -> None:
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     for number in range(20):
         Order.objects.create(customer=Customer.objects.create(name=f"Customer {number}"))
 
@@ -83,7 +83,7 @@ def test_run_goes_on_after_a_real_deadlock() -> None:
 
     def write() -> None:
         try:
-            with transaction.atomic(using=REMOTE):
+            with transaction.atomic(using=REMOTE), unlogged(REMOTE):
                 Country.objects.using(REMOTE).create(code="FR", name="theirs")
                 took_one.set()
                 wait_until_locked(key)

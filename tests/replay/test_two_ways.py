@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from synchro.core import Report, call_synchronize
 from synchro.models import ChangeLog, Reference
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import create_on_remote, let_time_pass, other_side, remote, remote_count
+from tests.replay.sides import (
+    REMOTE,
+    captured_otherwise_on_remote,
+    create_on_remote,
+    let_time_pass,
+    other_side,
+    remote,
+    remote_count,
+    unlogged,
+    use_up_key_on_remote,
+)
 from tests.shop.models import (
     Album,
     Artist,
@@ -21,15 +34,28 @@ from tests.shop.models import (
     Publisher,
 )
 
+MODELS = (Album, Artist, Category, Country, Customer, Order, Passport, Pizzeria, Profile, Publisher)
+
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
+
+
+@pytest.fixture(scope="module", params=["alike", "mixed"], autouse=True)
+def _captured(request: Any, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Both sides capture in the same way, or one by signals and the other by triggers."""
+    if request.param == "alike":
+        yield
+        return
+    with captured_otherwise_on_remote(django_db_blocker, *(model.__name__ for model in MODELS)):
+        yield
 
 
 @pytest.fixture(autouse=True)
 def other_keys_on_remote(db: None) -> None:
     for model in (Customer, Order, Album, Artist, Category, Pizzeria):
         values = {"customer": create_on_remote(Customer, name="gone")} if model is Order else {"name": "gone"}
-        create_on_remote(model, **values).delete()
-    Customer.objects.using("remote").all().delete()
+        use_up_key_on_remote(model, **values)
+    with unlogged(REMOTE):
+        Customer.objects.using(REMOTE).all().delete()
 
 
 def synchronize_there() -> Report:

@@ -27,7 +27,15 @@ from tests.replay import driver, processes
 from tests.replay.chance import modest
 from tests.replay.compare import assert_same_rows
 from tests.replay.deciders import more_cash
-from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count
+from tests.replay.sides import (
+    REMOTE,
+    create_on_remote,
+    let_time_pass,
+    other_side,
+    remote,
+    remote_count,
+    use_up_key_on_remote,
+)
 from tests.replay.test_histories import ONE_SIDE_ONLY, OPERATIONS, Step, rolled_back, steps
 from tests.replay.test_killed import STEPS, run_until_free
 from tests.replay.writers import in_thread
@@ -43,7 +51,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 def accounts(settings: Any) -> list[int]:
     """Both sides have ten customers, who have so much cash together; a batch takes an odd number of entries."""
     ContentType.objects.clear_cache()
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     found = [Customer.objects.create(name=f"{n}", cash=TOGETHER // 10).pk for n in range(10)]
     call_synchronize()
     settings.SYNCHRO_BATCH_SIZE = 3
@@ -148,7 +156,7 @@ def test_others_never_see_half_of_a_transaction_while_people_go_on(accounts: lis
 
 def test_later_batches_know_the_rows_that_earlier_ones_made(settings: Any) -> None:
     settings.SYNCHRO_BATCH_SIZE = 2
-    create_on_remote(Customer, name="gone").delete()
+    use_up_key_on_remote(Customer, name="gone")
     customers = [Customer.objects.create(name=f"{number}") for number in range(5)]
     for customer in customers:
         Order.objects.create(customer=customer, note="new")

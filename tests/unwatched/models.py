@@ -1,4 +1,4 @@
-"""Models that no setting watches, and that watched ones point at."""
+"""Models that the settings do not watch; some that watched ones point at, and one that not every capture takes."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ class Supplier(models.Model):
 
 class Label(models.Model):
     name = models.CharField(max_length=40)
+
+
+class Frequency(models.Model):
+    hertz = models.FloatField(primary_key=True)
+    name = models.CharField(max_length=40, blank=True)
