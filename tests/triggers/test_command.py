@@ -17,6 +17,7 @@ from django.test import override_settings
 
 from synchro.engines import engine_for
 from synchro.exceptions import NotReady
+from synchro.keys import to_text
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
 from synchro.replay.signals import starting
 from synchro.triggers import backend_for
@@ -466,3 +467,34 @@ def test_capture_off_leaves_no_wrapper_behind() -> None:
     Unique.objects.create(code="b")
     assert connection.execute_wrappers == []
     call_command("check", databases=["default"], verbosity=0)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+def test_synchronize_is_refused_while_a_trigger_is_missing_unless_told_otherwise() -> None:
+    drop(names()[0])
+    with pytest.raises(CommandError, match=r"(?s)capture\.Unique.*--without-triggers"):
+        call_command("synchronize")
+    call_command("synchronize", "--without-triggers", verbosity=0)
+
+
+def test_a_key_that_no_trigger_can_spell_is_an_error_of_the_checks_and_of_the_command() -> None:
+    with override_settings(SYNCHRO_MODELS=["capture", ("unwatched", "Frequency")]):
+        assert ("synchro.E102", True) in [(one, "hertz" in message) for one, message in found_by_checks()]
+        for arguments in ((), ("--check",)):
+            with pytest.raises(CommandError, match=r"Frequency\.hertz.*SYNCHRO_CAPTURE = 'signals'"):
+                install(*arguments)
+
+
+def test_without_time_zones_moments_in_keys_are_spelled_as_they_are() -> None:
+    """Other moments of the entry are UTC all the same."""
+    from tests.capture.models import ByMoment
+
+    moment = datetime(2026, 7, 1, 12, 30, 0, 7)
+    before = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=5)
+    with override_settings(USE_TZ=False, TIME_ZONE="UTC"):
+        install()
+        ByMoment.objects.create(pk=moment)
+        (entry,) = ChangeLog.objects.all()
+        assert entry.object_id == to_text(ByMoment, moment) == "2026-07-01T12:30:00.000007"
+        assert before < entry.date < before + timedelta(seconds=60)
+    install()
