@@ -3,8 +3,9 @@ What capture by triggers costs the writer, on each engine that the environment n
 
     SYNCHRO_TEST_POSTGRESQL_URL=... SYNCHRO_TEST_MYSQL_URL=... python benchmarks/capture.py
 
-Each number is a ratio to the same work without triggers, of medians of one run (and for PostgreSQL's delete
-also microseconds added a row). The databases are made for the run and dropped after it.
+Each number is a ratio to the same work without triggers, of medians of one run (and microseconds added a row).
+The databases are made for the run and dropped after it. Where django-pghistory is installed, its triggers are
+measured too, on PostgreSQL. ``--kept 1000000`` also measures with so many entries in the log before the work.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +63,7 @@ def configure(engine: str, folder: str) -> None:
         "benchmarks.rows",
     ]
     if engine.startswith("PostgreSQL") and HAS_PGHISTORY:
-        apps += ["pgtrigger", "pghistory"]
+        apps += ["pgtrigger", "pghistory", "benchmarks.history"]
     settings.configure(
         DATABASES={"default": database},
         INSTALLED_APPS=apps,
@@ -87,13 +89,14 @@ def database() -> Iterator[None]:
 
 
 class Bench:
-    def __init__(self, rows: int, saves: int, rounds: int, table: str = "rows_row") -> None:
-        from benchmarks.rows.models import Row
-
-        self.rows, self.saves, self.rounds = rows, saves, rounds
-        self.model, self.table = Row, table
-        columns = [field.column for field in Row._meta.concrete_fields]
-        self.columns = ", ".join(columns)
+    def __init__(self, model: Any, saves: int, logs: tuple[str, ...] = ("synchro_changelog",)) -> None:
+        self.model, self.saves = model, saves
+        self.table: str = model._meta.db_table
+        #: The tables that its triggers write to.
+        self.logs = logs
+        #: How many entries the log has before the work.
+        self.kept = 0
+        self.columns = ", ".join(field.column for field in model._meta.concrete_fields)
 
     def execute(self, sql: str) -> None:
         from django.db import connection, transaction
@@ -101,21 +104,17 @@ class Bench:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(sql)
 
-    def fill(self) -> None:
-        self.execute(f"DELETE FROM {self.table}")
-        self.execute(f"INSERT INTO {self.table} ({self.columns}) SELECT {self.columns} FROM rows_source")
-
     def clear(self) -> None:
         from django.db import connection
 
         with connection.cursor() as cursor:
+            truncate = "DELETE FROM" if connection.vendor == "sqlite" else "TRUNCATE TABLE"
+            for name in (*self.logs, self.table):
+                cursor.execute(f"{truncate} {name}")
+            if self.kept:
+                keep(cursor, self.kept)
             if connection.vendor == "sqlite":
-                for name in ("synchro_changelog", self.table):
-                    cursor.execute(f"DELETE FROM {name}")
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            else:
-                for name in ("synchro_changelog", self.table):
-                    cursor.execute(f"TRUNCATE TABLE {name}")
             if connection.vendor == "postgresql":
                 cursor.execute(f"VACUUM ANALYZE {self.table}")
                 cursor.execute("CHECKPOINT")
@@ -147,35 +146,68 @@ class Bench:
         return timed(save)
 
 
+def keep(cursor: Any, entries: int) -> None:
+    """Fill the log with so many entries, made from the rows to copy."""
+    cursor.execute("SELECT id FROM django_content_type ORDER BY id")
+    (content_type,) = cursor.fetchone()
+    while entries > 0:
+        cursor.execute(
+            "INSERT INTO synchro_changelog (content_type_id, object_id, date, action) "
+            f"SELECT {content_type}, id, moment, 2 FROM rows_source ORDER BY id LIMIT {entries}"
+        )
+        entries -= cursor.rowcount
+
+
 def timed(work: Callable[[], Any]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
-def run(engine: str, rows: int, saves: int, rounds: int) -> None:
+Variant = tuple[Callable[[], None], Callable[[], None], Bench]
+
+
+def nothing() -> None:
+    """The triggers are there already, or there are none."""
+
+
+def variants(engine: str, saves: int, kept: int) -> dict[str, Variant]:
+    """What to do before and after the work, and the work."""
     from django.core.management import call_command
 
+    from benchmarks.rows.models import Row
+
+    def triggers(*options: str) -> Callable[[], None]:
+        return lambda: call_command("synchro_install_triggers", *options, stdout=StringIO())
+
+    plain = Bench(Row, saves)
+    found: dict[str, Variant] = {
+        "none": (nothing, nothing, plain),
+        "synchro": (triggers(), triggers("--uninstall"), plain),
+    }
+    if kept:
+        full = Bench(Row, saves)
+        full.kept = kept
+        found[f"synchro, {kept} entries kept"] = (triggers(), triggers("--uninstall"), full)
+    if not engine.startswith("PostgreSQL"):
+        found["key and action only"] = (bare, drop_bare, plain)
+    elif HAS_PGHISTORY:
+        from benchmarks.history.models import ByRow, ByStatement
+
+        for name, model in (("row", ByRow), ("statement", ByStatement)):
+            work = Bench(model, saves, (f"{model._meta.db_table}event",))
+            found[f"django-pghistory, {name} level"] = (nothing, nothing, work)
+    return found
+
+
+def run(engine: str, rows: int, saves: int, rounds: int, kept: int) -> None:
     from benchmarks.rows.models import fill_source
 
     fill_source(rows)
-    bench = Bench(rows, saves, rounds)
-    variants: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
-        "none": (lambda: None, lambda: None),
-        "synchro": (
-            lambda: call_command("synchro_install_triggers", verbosity=0, stdout=open(os.devnull, "w")),
-            lambda: call_command("synchro_install_triggers", "--uninstall", stdout=open(os.devnull, "w")),
-        ),
-    }
-    if not engine.startswith("PostgreSQL"):
-        variants["key and action only"] = (bare, drop_bare)
-    elif HAS_PGHISTORY:
-        from benchmarks.rows import history
-
-        variants |= history.variants()
-    times: dict[str, list[list[float]]] = {name: [] for name in variants}
+    measured = variants(engine, saves, kept)
+    times: dict[str, list[list[float]]] = {name: [] for name in measured}
     for _ in range(rounds):
-        for name, (begin, end) in variants.items():
+        for name, (begin, end, bench) in measured.items():
             begin()
             times[name].append(bench.measure())
             end()
@@ -232,6 +264,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--saves", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--kept", type=int, default=0)
     parser.add_argument("--engine", choices=[*URLS, "SQLite"], help="Only this one.")
     options = parser.parse_args()
     engines = (
@@ -246,7 +279,7 @@ def main() -> None:
         for engine in engines:
             # Django is configured once a process.
             arguments = [sys.executable, __file__, "--engine", engine]
-            for name in ("rows", "saves", "rounds"):
+            for name in ("rows", "saves", "rounds", "kept"):
                 arguments += [f"--{name}", str(getattr(options, name))]
             if os.spawnv(os.P_WAIT, sys.executable, arguments):
                 sys.exit(1)
@@ -254,7 +287,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         configure(engines[0], folder)
         with database():
-            run(engines[0], options.rows, options.saves, options.rounds)
+            run(engines[0], options.rows, options.saves, options.rounds, options.kept)
 
 
 if __name__ == "__main__":
