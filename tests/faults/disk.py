@@ -78,6 +78,8 @@ def on_small_disk(alias: str, server_name: str, folder: Path, size: int = 40 * M
                 server = backends.find(server_name)
             except backends.BackendError as error:
                 raise CannotMount(str(error)) from error
+            if server.kind == "mariadb":
+                raise CannotMount("MariaDB ends itself when a page of its does not fit onto the disk")
             if not server.datadir:
                 raise CannotMount("the server's files are in a container")
             make = _postgresql if connection.vendor == "postgresql" else _mysql
