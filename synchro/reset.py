@@ -54,6 +54,7 @@ def _forget() -> None:
             defaults={
                 "uuid": uuid.uuid4(),
                 "highest": 0,
+                "newest": None,
                 "holes": "[]",
                 "batch": 0,
                 "forgotten": 0,

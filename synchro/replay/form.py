@@ -12,13 +12,14 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 
 from django.db import connections, transaction
 from django.db.models import Count, Max, Min, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 
+from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
 from synchro.engines import Engine, engine_for
 from synchro.models import Batch, ChangeLog, Node, SetAside
@@ -123,14 +124,14 @@ def _form(after: int) -> Batch | None:
             return meanwhile  # by a run to another REMOTE
         if not _is_whole(node):
             # Somebody emptied the log, and may have made its ids start again: look at all that is there.
-            node.highest, node.holes = 0, "[]"
+            node.highest, node.newest, node.holes = 0, None, "[]"
         new = _beyond(node.highest, conf.batch_size)
         limit = fitting(new)
         if limit < sum(map(len, new)):
             new = _beyond(node.highest, limit)
         filled = _look_into_holes(node, between(new, node.highest))
         if new:
-            node.highest = new[-1].last
+            _move_on(node, new[-1].last)
         batch = _write_batch(node, united([*ranges_of(filled), *new])) if new or filled else None
         node.save(using=LOCAL)
     return batch
@@ -163,9 +164,35 @@ def _newest() -> int:
     return _log().aggregate(highest=Max("id"))["highest"] or 0
 
 
+def _move_on(node: Node, highest: int) -> None:
+    """From now on ids up to `highest` have been put into batches, but for the holes."""
+    node.highest, node.newest = highest, None
+    place = _place(highest)
+    if place is not None:
+        *what, date = place
+        node.newest = json.dumps([*what, date.isoformat()])
+
+
 def _is_whole(node: Node) -> bool:
-    """Whether the newest entry that was put into a batch is still there. (Pruning leaves it.)"""
-    return node.highest == 0 or _log().filter(id=node.highest).exists()
+    """
+    Whether the newest entry that was put into a batch is still there. (Pruning leaves it.)
+
+    Where somebody emptied the log, and its ids began again, one that was written later may have taken its id.
+    """
+    if node.highest == 0:
+        return True
+    place = _place(node.highest)
+    if place is None or node.newest is None:
+        return place is not None
+    *what, date = place
+    *known, moment = json.loads(node.newest)
+    return what == known and date <= datetime.fromisoformat(moment)
+
+
+def _place(number: int) -> tuple[int, str, int, datetime] | None:
+    """What the entry with this id says, and when it was written."""
+    found = _log().filter(id=number).values_list("content_type_id", "object_id", "action", "date").first()
+    return None if found is None else (*found[:3], aware(found[3]).astimezone(UTC))
 
 
 def _look_into_holes(node: Node, new: Sequence[Range]) -> list[int]:
@@ -241,7 +268,7 @@ def rewind(moment: datetime) -> None:
         highest = _log().aggregate(highest=Max("id"))["highest"] or node.highest
         unseen = _log().filter(id__gt=node.highest).order_by("id").values_list("id", flat=True)
         _look_into_holes(node, gaps(unseen.iterator(), node.highest))
-        node.highest = max(node.highest, highest)
+        _move_on(node, max(node.highest, highest))
         SetAside.objects.using(LOCAL).filter(changed__lte=moment)._raw_delete(LOCAL)
         ids = _log().filter(date__gt=moment).order_by("id").values_list("id", flat=True).iterator()
         while part := list(islice(ids, conf.batch_size)):

@@ -29,12 +29,13 @@ def _triggers_at_the_end(django_db_setup: None, django_db_blocker: Any) -> Itera
 def without_tables() -> Iterator[None]:
     migrate("zero")
     yield
-    migrate("0004")
+    migrate()
 
 
-def migrate(step: str) -> None:
+def migrate(*step: str) -> None:
+    """To that step, or to the last."""
     with only():
-        call_command("migrate", "synchro", step, database="remote", verbosity=0)
+        call_command("migrate", "synchro", *step, database="remote", verbosity=0)
 
 
 def test_run_works_and_warns_once() -> None:
@@ -75,10 +76,23 @@ def test_running_again_doubles_nothing() -> None:
     assert remote_count(Customer) == 1
 
 
+def test_whole_run_can_be_one_transaction(settings: Any) -> None:
+    settings.SYNCHRO_BATCH_SIZE = 2
+    use_up_key_on_remote(Customer, name="gone")
+    for customer in [Customer.objects.create(name=name) for name in "abc"]:
+        Order.objects.create(customer=customer)
+        customer.save()
+
+    call_synchronize(atomic=True)
+
+    assert remote_count(Customer) == 3
+    assert_same_rows()
+
+
 def test_tables_that_are_installed_later_are_used_from_then_on() -> None:
     customer = Customer.objects.create(name="Vimes")
     call_synchronize()
-    migrate("0004")
+    migrate()
 
     customer.cash = 5
     customer.save()
