@@ -68,7 +68,10 @@ _BY_SIGNALS = (
     Pair("postgresql", "mysql"),
     Pair(SQLITE, "postgresql"),
 )
-PAIRS = _BY_SIGNALS
+PAIRS = (
+    *_BY_SIGNALS,
+    *(dataclasses.replace(pair, capture="triggers") for pair in _BY_SIGNALS if not pair.django),
+)
 
 
 def find(label: str) -> Pair:
