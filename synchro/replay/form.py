@@ -220,10 +220,8 @@ def _left(
     engine: Engine, holes: Iterable[Hole], filled: Sequence[int], writers: frozenset[str] | None
 ) -> Iterator[Hole]:
     for hole in holes:
-        if hole.writers is None:
-            waiting = writers  # if it can be told now, whoever writes at this moment counts as a candidate
-        elif writers is None:
-            waiting = hole.writers
+        if writers is None or hole.writers is None:  # noqa: SIM108  a line of its own for the reason
+            waiting = writers  # once it can be told, whoever writes at that moment counts as a candidate
         else:
             waiting = engine.still_open(hole.writers, writers)
         if waiting is None or waiting:
