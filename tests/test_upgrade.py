@@ -85,8 +85,12 @@ def set_checkpoint(text: str) -> None:
     )
 
 
-def test_pending_entries_stay_with_their_ids_keys_and_times(old: Any) -> None:
+def test_what_is_pending_stays_and_new_entries_go_on_from_there(old: Any) -> None:
     entries = [entry(old, ADDITION, "7"), entry(old, CHANGE, "7"), entry(old, DELETION, "8", City)]
+    content_type = ContentType.objects.get_for_model(Club)
+    old.get_model("synchro", "Reference").objects.create(
+        content_type_id=content_type.pk, local_object_id="1", remote_object_id="2"
+    )
     upgrade()
     assert [(e.pk, e.content_type.model_class(), e.object_id, e.action, e.date) for e in entry_rows()] == [
         (entries[0].pk, Club, "7", ADDITION, MOMENT),
@@ -94,18 +98,15 @@ def test_pending_entries_stay_with_their_ids_keys_and_times(old: Any) -> None:
         (entries[2].pk, City, "8", DELETION, MOMENT),
     ]
     assert {e.fields for e in entry_rows()} == {None}
+    kept = Reference.objects.get()
+    assert (kept.content_type, kept.local_object_id, kept.remote_object_id) == (content_type, "1", "2")
+    assert kept.peer is None
+    new = ChangeLog.objects.create(content_type=content_type, object_id="x" * 1000, action=ADDITION)
+    assert new.pk > entries[2].pk
 
 
 def entry_rows() -> list[ChangeLog]:
     return list(ChangeLog.objects.order_by("id"))
-
-
-def test_entries_go_on_being_numbered(old: Any) -> None:
-    last = entry(old, ADDITION)
-    upgrade()
-    content_type = ContentType.objects.get_for_model(Club)
-    new = ChangeLog.objects.create(content_type=content_type, object_id="x" * 1000, action=ADDITION)
-    assert new.pk > last.pk
 
 
 @pytest.mark.once
@@ -146,17 +147,6 @@ def test_checkpoint_without_a_zone_drops_only_what_it_covers_in_any_zone(old: An
     with override_settings(TIME_ZONE=zone):
         upgrade()
     assert [e.pk for e in entry_rows()] == [between.pk]
-
-
-def test_references_stay_and_await_their_peer(old: Any) -> None:
-    content_type = ContentType.objects.get_for_model(Club)
-    old.get_model("synchro", "Reference").objects.create(
-        content_type_id=content_type.pk, local_object_id="1", remote_object_id="2"
-    )
-    upgrade()
-    kept = Reference.objects.get()
-    assert (kept.content_type, kept.local_object_id, kept.remote_object_id) == (content_type, "1", "2")
-    assert kept.peer is None
 
 
 def test_natural_keys_of_deletions_are_read_and_never_run(old: Any, tmp_path: Path, capsys: Any) -> None:

@@ -239,6 +239,7 @@ def test_rows_that_came_after_a_reset_are_not_taken_for_those_before() -> None:
     assert remote_count(Customer) == 2
 
 
+@pytest.mark.once
 @pytest.mark.django_db(databases=["default", "remote"], transaction=True)
 def test_migrations_name_the_node() -> None:
     call_command("migrate", "synchro", "0001", verbosity=0)

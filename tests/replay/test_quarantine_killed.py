@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
+from django.test import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.models import Node, SetAside
 from tests.odd.models import Trace
-from tests.replay import processes
+from tests.replay import driver, processes
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, remote_count
 from tests.replay.test_killed import run_until_free
@@ -32,9 +33,9 @@ def _quarantine(settings: Any) -> None:
 
 
 def killed(step: str, batch: int, *options: str) -> None:
-    environment = processes.environment(SYNCHRO_ON_ERROR="quarantine")
-    process = processes.run("tests.replay.driver", "kill", step, str(batch), *options, env=environment)
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    with override_settings(SYNCHRO_ON_ERROR="quarantine"):
+        ended = processes.forked(driver.happening, "kill", step, str(batch), *options)
+    assert ended == -signal.SIGKILL
 
 
 def obstacles(*numbers: int) -> None:
