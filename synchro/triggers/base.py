@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -229,6 +230,7 @@ def read_header(text: str) -> tuple[str, int | None]:
     return (found[1], int(found[2]) or None) if found else ("", None)
 
 
+@lru_cache(maxsize=10_000)
 def stem_for(table: str) -> str:
     """
     What the names of the triggers of `table` begin with: readable, and distinct whatever the table's name.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from django.db import DatabaseError
@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from synchro.triggers import backend_for
-from synchro.triggers.base import Installed, Target, Trigger
+from synchro.triggers.base import Installed, Target, Trigger, stem_of
 from synchro.triggers.declare import Declaration
 
 #: How many seconds to wait for a lock.
@@ -78,21 +78,29 @@ def survey(
         return Survey((), {})
     declaration = Declaration(connection, backend, create_content_types)
     targets = declaration.targets(only)
-    installed = [one for one in backend.installed(connection) if only is None or _belongs(one, only)]
-    findings = [_compare(connection, target, installed) for target in targets]
-    stems = {target.stem for target in targets}
-    tables = {backend.shown(connection, target.table) for target in targets} if only is None else set()
+    installed = _by_stem(one for one in backend.installed(connection) if only is None or _belongs(one, only))
+    findings = [_compare(connection, target, installed.pop(target.stem, [])) for target in targets]
+    tables: set[str] = set()
+    if installed and only is None:
+        tables = {backend.shown(connection, target.table) for target in targets}
     return Survey(
-        (*findings, *_left_over(installed, stems, tables)),
+        (*findings, *_left_over(installed, tables)),
         declaration.impossible,
         tuple(dict.fromkeys(declaration.unnamed)),
     )
 
 
-def _compare(connection: BaseDatabaseWrapper, target: Target, installed: Collection[Installed]) -> Finding:
+def _by_stem(installed: Iterable[Installed]) -> dict[str, list[Installed]]:
+    """What was made for one table, by the stem of its names."""
+    groups: dict[str, list[Installed]] = {}
+    for one in installed:
+        groups.setdefault(stem_of(one.stem) or one.stem, []).append(one)
+    return groups
+
+
+def _compare(connection: BaseDatabaseWrapper, target: Target, found: list[Installed]) -> Finding:
     backend = backend_for(connection)
     wanted = {trigger.stem: trigger for trigger in backend.compile(connection, target)}
-    found = [one for one in installed if _belongs(one, target.stem)]
     right = {one.stem for one in found if _is_right(one, wanted)}
     create = tuple(trigger for stem, trigger in wanted.items() if stem not in right)
     drop = tuple(
@@ -126,23 +134,12 @@ def _problems(target: Target, wanted: dict[str, Trigger], found: list[Installed]
             yield Problem("left over", target.label, one.name)
 
 
-def _left_over(installed: Collection[Installed], stems: set[str], tables: set[str]) -> Iterator[Finding]:
-    others: dict[str, list[Installed]] = {}
-    for one in installed:
-        stem = next((stem for stem in stems if _belongs(one, stem)), None)
-        if stem is None:
-            others.setdefault(_shortest(one), []).append(one)
+def _left_over(others: Mapping[str, list[Installed]], tables: set[str]) -> Iterator[Finding]:
     for stem, found in others.items():
         label = next((one.table for one in found if one.table), stem)
         problems = tuple(Problem("left over", label, one.name) for one in found)
         superseded = all(not one.table or one.table in tables for one in found)
         yield Finding(label, stem, problems, (), tuple(found), True, True, superseded)
-
-
-def _shortest(one: Installed) -> str:
-    from synchro.triggers.base import stem_of
-
-    return stem_of(one.stem) or one.stem
 
 
 def install(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE) -> Finding | None:
