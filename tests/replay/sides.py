@@ -73,6 +73,20 @@ def captured_otherwise_on_remote(blocker: Any, *shop: str) -> Iterator[None]:
 
 
 @contextmanager
+def captured_by_triggers(*watched: object) -> Iterator[None]:
+    """Inside, what is watched is captured by triggers, as it is anyway where the whole run is in that mode."""
+    if BY_TRIGGERS:
+        yield
+        return
+    with override_settings(SYNCHRO_CAPTURE="triggers", SYNCHRO_MODELS=[*watched]):
+        call_command("synchro_install_triggers", stdout=StringIO())
+        try:
+            yield
+        finally:
+            call_command("synchro_install_triggers", "--uninstall", stdout=StringIO())
+
+
+@contextmanager
 def watching(blocker: Any, *apps: str) -> Iterator[None]:
     """Inside, these apps are watched; to be entered outside of tests, since it may make triggers."""
     with override_settings(SYNCHRO_MODELS=[*apps]):

@@ -130,12 +130,14 @@ def test_emptied_log_whose_ids_begin_again_loses_nothing() -> None:
 
 
 def test_emptied_log_is_known_by_the_time_of_an_entry_about_the_same_object() -> None:
-    customer = Customer.objects.create(name="Vimes")
+    customer = Customer.objects.create(name="Vimes", cash=1)
+    customer.cash = 2
     customer.save()
     call_synchronize()
     last = ChangeLog.objects.latest("pk").pk
     ChangeLog.objects.all().delete()
     Customer.objects.create(name="Carrot")
+    customer.cash = 3
     customer.save()
     for number, entry in enumerate(ChangeLog.objects.order_by("pk")):
         ChangeLog.objects.filter(pk=entry.pk).update(id=last - 1 + number)

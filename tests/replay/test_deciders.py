@@ -5,12 +5,10 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from datetime import timedelta
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
@@ -25,6 +23,7 @@ from tests.replay.compare import assert_same_rows
 from tests.replay.deciders import more_cash
 from tests.replay.sides import (
     REMOTE,
+    captured_by_triggers,
     let_time_pass,
     other_side,
     remote,
@@ -497,9 +496,7 @@ def test_conflict_is_on_record_once_wherever_the_process_is_killed(dispute: None
 
 @pytest.mark.django_db(transaction=True, databases=["default", "remote"])
 def test_merged_values_are_captured_by_triggers_too(settings: Any) -> None:
-    settings.SYNCHRO_MODELS, settings.SYNCHRO_CAPTURE = [("shop", "Customer")], "triggers"
-    call_command("synchro_install_triggers", stdout=StringIO())
-    try:
+    with captured_by_triggers(("shop", "Customer")):
         Customer.objects.create(name="Vimes", cash=1)
         call_synchronize()
         let_time_pass()
@@ -511,8 +508,6 @@ def test_merged_values_are_captured_by_triggers_too(settings: Any) -> None:
         assert call_synchronize().conflicts == 1
         synchronize_there()
         assert call_synchronize().entries == 0
-    finally:
-        call_command("synchro_install_triggers", "--uninstall", stdout=StringIO())
 
     for one in (local(Customer), remote(Customer)):
         assert (one.cash, one.name) == (5, "Sam")

@@ -6,14 +6,20 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from django.core.management import call_command
 from django.db.models import Model
-from django.test.utils import override_settings
 
 from synchro.core import call_synchronize
 from synchro.models import ChangeLog
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count
+from tests.replay.sides import (
+    REMOTE,
+    captured_by_triggers,
+    create_on_remote,
+    let_time_pass,
+    other_side,
+    remote,
+    remote_count,
+)
 from tests.spicy.models import Device, Event, Invoice, Menu, Note, Place, Restaurant, Tag, User, UserProxy
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -137,12 +143,8 @@ def test_row_with_a_random_key_goes_both_ways() -> None:
 
 @pytest.fixture
 def _triggers(transactional_db: None) -> Iterator[None]:
-    with override_settings(SYNCHRO_CAPTURE="triggers", SYNCHRO_MODELS=["spicy"]):
-        call_command("synchro_install_triggers", verbosity=0)
-        try:
-            yield
-        finally:
-            call_command("synchro_install_triggers", "--uninstall", verbosity=0)
+    with captured_by_triggers("spicy"):
+        yield
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "remote"])
