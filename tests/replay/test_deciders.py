@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
@@ -495,12 +496,11 @@ def test_conflict_is_on_record_once_wherever_the_process_is_killed(dispute: None
 
 
 @pytest.mark.django_db(transaction=True, databases=["default", "remote"])
-def test_merged_values_are_captured_by_triggers_too(settings: Any) -> None:
-    with captured_by_triggers(("shop", "Customer")):
+def test_merged_values_are_captured_by_triggers_too() -> None:
+    with captured_by_triggers(("shop", "Customer")), override_settings(SYNCHRO_CONFLICT=more_cash):
         Customer.objects.create(name="Vimes", cash=1)
         call_synchronize()
         let_time_pass()
-        settings.SYNCHRO_CONFLICT = more_cash
         Customer.objects.update(cash=3)
         change_there(["cash"], cash=5)
         change_there(["name"], name="Sam")
