@@ -15,6 +15,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Model, ProtectedError, RestrictedError
 from django.utils.translation import gettext as _
 
+from synchro.conf import conf
 from synchro.exceptions import Culprit, Refused, SynchroError
 from synchro.keys import Key, key_fields
 from synchro.registry import Table
@@ -164,8 +165,10 @@ class EveryFault:
             return error
         ((key, row),) = rows.items()
         if not isinstance(error, DatabaseError) and (model, key) not in self._told:
-            # Its own words may hold values, which are not for the eyes of all who may see what is set aside.
-            logger.warning("REMOTE refuses %s %s.", model._meta.label, key, exc_info=error)
+            # Its own words may hold values, which belong into no log unless somebody is debugging.
+            detail = error if conf.debug else None
+            cause = type(error).__name__
+            logger.warning("REMOTE refuses %s %s (%s).", model._meta.label, key, cause, exc_info=detail)
             self._told.add((model, key))
         self._refused.append((blame_one(self._table(link, model), model, key, row, error), error))
         return None

@@ -693,3 +693,23 @@ def test_where_nothing_is_refused_a_batch_costs_one_question_more() -> None:
 
     assert len(statements) <= 2
     assert all(sql.startswith("SELECT") for sql in statements)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_log_tells_the_words_of_a_receivers_error_to_whoever_debugs_only(
+    settings: Any, caplog: pytest.LogCaptureFixture, debug: bool
+) -> None:
+    def refuse(using: str, **kwargs: Any) -> None:
+        if using == REMOTE:
+            raise ValueError("Vimes owes 12 dollars")
+
+    settings.SYNCHRO_ON_ERROR, settings.SYNCHRO_DEBUG = "quarantine", debug
+    Customer.objects.create(name="Vimes")
+    post_save.connect(refuse, sender=Customer)
+    try:
+        call_synchronize()
+    finally:
+        post_save.disconnect(refuse, sender=Customer)
+
+    assert "ValueError" in caplog.text
+    assert ("12 dollars" in caplog.text) is debug
