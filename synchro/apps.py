@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
@@ -10,14 +11,21 @@ class SynchroConfig(AppConfig):
     verbose_name = _("Synchronization")
     default_auto_field = "django.db.models.BigAutoField"
 
+    def import_models(self) -> None:
+        for needed in ("django.contrib.contenttypes", "dbsettings"):
+            if not apps.is_installed(needed):
+                raise ImproperlyConfigured(f"synchro needs {needed!r}: add it to INSTALLED_APPS.")
+        super().import_models()
+
     def ready(self) -> None:
         from synchro import checks, conf, registry, signals
         from synchro.checkpoint import checkpoint_set
         from synchro.replay.form import on_checkpoint_set
 
-        conf.check_at_start()
-        registry.watched_models()
+        conf.warn_without_remote()
         signals.connect()
+        if registry.wrong_settings():
+            signals.refuse_to_write()
         self._keep_triggers()
         checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")

@@ -1,14 +1,15 @@
 """
 System checks: what a project should know before it goes into production. All are listed in docs/messages.md.
 
-What keeps the project from starting at all (an unknown app or alias) is an `ImproperlyConfigured` instead.
+Where a setting is wrong that alone is told, since the other checks cannot be made without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
-from typing import Any
+from difflib import get_close_matches
+from functools import wraps
+from typing import Any, TypeAlias
 
 from django.apps import AppConfig, apps
 from django.conf import settings
@@ -18,16 +19,19 @@ from django.db import connections
 from django.db.models import NOT_PROVIDED, Field, Model
 from django.utils.module_loading import import_string
 
-from synchro.conf import IDENTITIES, LOCAL, conf
+from synchro.conf import IDENTITIES, LOCAL, NAMES, conf, unknown_names
 from synchro.keys import key_fields
 from synchro.natural import NaturalManager
-from synchro.registry import skipped_names, watched_models
+from synchro.registry import skipped_names, watched_models, wrong_settings
+
+Check: TypeAlias = Callable[..., list[CheckMessage]]
 
 CONFLICTS = ("newer", "local", "remote")
 CONFLICTS_HINT = "Use 'newer', 'local', 'remote', or a callable or the dotted path of one."
 
 
 def connect() -> None:
+    register(check_values, Tags.compatibility)
     register(check_settings, Tags.compatibility)
     register(check_models, Tags.models)
     register(check_tables, Tags.database)
@@ -37,26 +41,33 @@ def connect() -> None:
 # -- settings ------------------------------------------------------------------------------------------------
 
 
+def when_settings_are_right(check: Check) -> Check:
+    """`check`, which finds nothing while a setting is wrong."""
+
+    @wraps(check)
+    def guarded(*args: Any, **kwargs: Any) -> list[CheckMessage]:
+        return [] if wrong_settings() else check(*args, **kwargs)
+
+    return guarded
+
+
+def check_values(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
+    found: list[CheckMessage] = [Error(str(error), id="synchro.E007") for error in wrong_settings()]
+    for name in unknown_names():
+        alike = get_close_matches(name, NAMES, n=1)
+        found.append(
+            Warning(
+                f"There is no setting {name} of synchro.",
+                hint=f"Did you mean {alike[0]}?" if alike else "They are listed in docs/settings.md.",
+                id="synchro.W008",
+            )
+        )
+    return found
+
+
+@when_settings_are_right
 def check_settings(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
     found: list[CheckMessage] = []
-    size = conf.batch_size
-    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-        found.append(
-            Error(
-                f"SYNCHRO_BATCH_SIZE is {size!r}, which is no number of entries.",
-                hint="Use a whole number of at least 1.",
-                id="synchro.E007",
-            )
-        )
-    kept = conf.retention
-    if kept is not None and not (isinstance(kept, timedelta) and kept >= timedelta(0)):
-        found.append(
-            Error(
-                f"SYNCHRO_RETENTION is {kept!r}, which is no length of time.",
-                hint="Use a datetime.timedelta, or None to keep all entries.",
-                id="synchro.E008",
-            )
-        )
     found.extend(_conflict("The setting", conf.conflict, None))
     found.extend(_same_database())
     if conf.remotes and not watched_models():
@@ -104,6 +115,7 @@ def _place(alias: str) -> tuple[str, ...]:
 # -- models --------------------------------------------------------------------------------------------------
 
 
+@when_settings_are_right
 def check_models(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> list[CheckMessage]:
     def asked_for(model: type[Model]) -> bool:
         return app_configs is None or model._meta.app_config in app_configs
@@ -212,7 +224,7 @@ def _natural_key(model: type[Model]) -> Iterator[CheckMessage]:
             "It has natural_key(), but its manager has no get_by_natural_key().",
             hint="Use synchro.core.NaturalManager, or NaturalKeyModel.",
             obj=model,
-            id="synchro.E009",
+            id="synchro.E008",
         )
 
 
@@ -255,7 +267,7 @@ def _natural_managers(model: type[Model]) -> Iterator[CheckMessage]:
                         f"Its natural key names {path!r}, which is no field.",
                         hint="Name fields of the model, or fields behind a foreign key such as 'city__name'.",
                         obj=model,
-                        id="synchro.E010",
+                        id="synchro.E009",
                     )
 
 
@@ -298,6 +310,7 @@ def check_tables(
 # -- deployment ----------------------------------------------------------------------------------------------
 
 
+@when_settings_are_right
 def check_deployment(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
     if conf.capture != "signals" or not watched_models() or settings.DATABASES[LOCAL].get("ATOMIC_REQUESTS"):
         return []

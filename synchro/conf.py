@@ -7,28 +7,39 @@ They are looked up in Django's settings each time they are asked for, so that ``
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar, overload
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
+
+from synchro.exceptions import WrongSetting
 
 LOCAL: Final = "default"
 
-CAPTURES: Final = ("signals", "triggers")
 IDENTITIES: Final = ("reference", "pk")
-ON_ERROR: Final = ("stop", "quarantine")
 
 T = TypeVar("T")
 
 
-class Setting(Generic[T]):
-    """A setting of the project, by the name ``SYNCHRO_<ATTRIBUTE>``."""
+def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in choices, f"can be {' or '.join(map(repr, choices))}"
 
-    def __init__(self, default: T, choices: Sequence[str] = ()) -> None:
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_length_of_time(value: Any) -> bool:
+    return value is None or (isinstance(value, timedelta) and value >= timedelta(0))
+
+
+class Setting(Generic[T]):
+    """A setting of the project, by the name ``SYNCHRO_<ATTRIBUTE>``; `allowed` tells what it can be, in words too."""
+
+    def __init__(self, default: T, allowed: tuple[Callable[[Any], bool], str] | None = None) -> None:
         self.default = default
-        self.choices = choices
+        self.allowed = allowed
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = f"SYNCHRO_{name.upper()}"
@@ -41,61 +52,85 @@ class Setting(Generic[T]):
         if instance is None:
             return self
         value: T = getattr(settings, self.name, self.default)
-        if self.choices and value not in self.choices:
-            raise ImproperlyConfigured(
-                f"{self.name} is {value!r}; it can be {' or '.join(map(repr, self.choices))}."
-            )
+        if self.allowed is not None:
+            is_allowed, words = self.allowed
+            if not is_allowed(value):
+                raise WrongSetting(f"{self.name} is {value!r}; it {words}.")
         return value
 
 
 class Conf:
+    """Each attribute raises `WrongSetting` where the project's setting has a value that cannot be."""
+
     #: What is watched: app labels, dotted app paths, ``(app, 'Model', ...)`` tuples.
     models: Setting[Sequence[Any]] = Setting(())
     #: How entries get written: ``'signals'`` or ``'triggers'``.
-    capture: Setting[str] = Setting("signals", CAPTURES)
+    capture: Setting[str] = Setting("signals", _one_of("signals", "triggers"))
     #: Whether the admin view offers to reset.
     allow_reset: Setting[bool] = Setting(True)
     #: Whether the admin view shows the traceback of a failed run (with ``DEBUG`` on).
     debug: Setting[bool] = Setting(False)
     #: How rows with automatic keys find each other: ``'reference'``, or ``'pk'`` for the same key on both sides.
-    identity: Setting[str] = Setting("reference", IDENTITIES)
+    identity: Setting[str] = Setting("reference", _one_of(*IDENTITIES))
     #: Who wins where both sides changed: ``'newer'``, ``'local'``, ``'remote'``, or the dotted path of a callable.
     conflict: Setting[Any] = Setting("newer")
     #: How many entries are replayed in one REMOTE transaction.
-    batch_size: Setting[int] = Setting(20_000)
+    batch_size: Setting[int] = Setting(20_000, (_is_size, "must be a whole number of at least 1"))
     #: How long entries are kept after every REMOTE has them; ``None`` keeps all.
-    retention: Setting[timedelta | None] = Setting(timedelta(days=30))
+    retention: Setting[timedelta | None] = Setting(
+        timedelta(days=30), (_is_length_of_time, "must be a datetime.timedelta, or None to keep all entries")
+    )
     #: What to do with a change that REMOTE refuses: ``'stop'`` or ``'quarantine'``.
-    on_error: Setting[str] = Setting("stop", ON_ERROR)
+    on_error: Setting[str] = Setting("stop", _one_of("stop", "quarantine"))
 
     @property
     def remotes(self) -> tuple[str, ...]:
         """
         The aliases named by ``SYNCHRO_REMOTE``; empty where entries are only logged.
 
-        Raises `ImproperlyConfigured` for an alias that is not in ``DATABASES``, or is LOCAL's.
+        Raises `WrongSetting` for an alias that is not in ``DATABASES``, or is LOCAL's.
         """
         value: Any = getattr(settings, "SYNCHRO_REMOTE", None)
         aliases = () if value is None else tuple(value) if isinstance(value, list | tuple) else (value,)
         for alias in aliases:
             if not isinstance(alias, str):
-                raise ImproperlyConfigured(f"SYNCHRO_REMOTE names {alias!r}, which is no database alias.")
+                raise WrongSetting(f"SYNCHRO_REMOTE names {alias!r}, which is no database alias.")
             if alias not in settings.DATABASES:
-                raise ImproperlyConfigured(f"SYNCHRO_REMOTE names {alias!r}, which is not in DATABASES.")
+                raise WrongSetting(f"SYNCHRO_REMOTE names {alias!r}, which is not in DATABASES.")
             if alias == LOCAL:
-                raise ImproperlyConfigured(
+                raise WrongSetting(
                     f"SYNCHRO_REMOTE names {LOCAL!r}, the database whose changes are captured."
                 )
         if len(set(aliases)) != len(aliases):
-            raise ImproperlyConfigured("SYNCHRO_REMOTE names a database twice.")
+            raise WrongSetting("SYNCHRO_REMOTE names a database twice.")
         return aliases
 
 
 conf = Conf()
 
+#: The names of all settings.
+NAMES: Final = (
+    "SYNCHRO_REMOTE",
+    *(setting.name for setting in vars(Conf).values() if isinstance(setting, Setting)),
+)
 
-def check_at_start() -> None:
-    """Raise what is wrong with the settings, and warn where ``SYNCHRO_REMOTE`` is absent."""
+
+def wrong_values() -> Iterator[WrongSetting]:
+    """What is wrong with the settings, one error each; what ``SYNCHRO_MODELS`` names is the registry's matter."""
+    for name in NAMES:
+        try:
+            getattr(conf, "remotes" if name == "SYNCHRO_REMOTE" else name.removeprefix("SYNCHRO_").lower())
+        except WrongSetting as error:
+            yield error
+
+
+def unknown_names() -> list[str]:
+    """The project's settings that begin with ``SYNCHRO_`` and are none of synchro's."""
+    return [name for name in dir(settings) if name.startswith("SYNCHRO_") and name not in NAMES]
+
+
+def warn_without_remote() -> None:
+    """Warn where ``SYNCHRO_REMOTE`` is absent, which may be meant or forgotten."""
     if not hasattr(settings, "SYNCHRO_REMOTE"):
         warnings.warn(
             "SYNCHRO_REMOTE is not set: changes are logged, but nothing can be synchronized. "
@@ -103,6 +138,3 @@ def check_at_start() -> None:
             RuntimeWarning,
             stacklevel=2,
         )
-    # Each raises ImproperlyConfigured when it is read. No `assert`: python -O would not read them.
-    for name in ("remotes", "capture", "identity", "on_error"):
-        getattr(conf, name)

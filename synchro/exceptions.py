@@ -6,10 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
+
 if TYPE_CHECKING:
     from django.db.models import Model
 
     from synchro.replay.report import Report
+
+
+class WrongSetting(ImproperlyConfigured, CommandError):
+    """A setting has a value that cannot be. As a `CommandError`, any command tells it without a traceback."""
 
 
 class SynchroError(Exception):

@@ -9,10 +9,10 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.contrib.contenttypes.fields import GenericForeignKey
-from django.core.exceptions import ImproperlyConfigured
 from django.db.models import ManyToManyField, Model
 
-from synchro.conf import conf
+from synchro.conf import conf, wrong_values
+from synchro.exceptions import WrongSetting
 from synchro.keys import AnyField, key_fields
 
 
@@ -69,9 +69,19 @@ def watched_models() -> tuple[type[Model], ...]:
     The concrete models named by ``SYNCHRO_MODELS``, those they inherit from, and the through models of their
     many-to-many fields.
 
-    Raises `ImproperlyConfigured` for an app or a model that does not exist.
+    Raises `WrongSetting` for an app or a model that does not exist.
     """
     return _watched(_hashable(conf.models))
+
+
+def wrong_settings() -> list[WrongSetting]:
+    """What is wrong with the settings, names of apps and models included: one error each."""
+    found = list(wrong_values())
+    try:
+        watched_models()
+    except WrongSetting as error:
+        found.append(error)
+    return found
 
 
 def watched_tables() -> tuple[Table, ...]:
@@ -118,9 +128,7 @@ def _add(model: type[Model] | None, found: dict[type[Model], None]) -> None:
     if concrete is None or concrete in found:
         return
     if concrete._meta.app_label == "synchro":
-        raise ImproperlyConfigured(
-            "SYNCHRO_MODELS names synchro itself, whose tables are never synchronized."
-        )
+        raise WrongSetting("SYNCHRO_MODELS names synchro itself, whose tables are never synchronized.")
     for parent in concrete._meta.parents:
         _add(parent, found)
     found[concrete] = None
@@ -143,7 +151,7 @@ def _app(name: str) -> AppConfig:
     for config in configs:
         if name.lower() in (config.label.lower(), config.name.lower()):
             return config
-    raise ImproperlyConfigured(
+    raise WrongSetting(
         f"SYNCHRO_MODELS names the app {name!r}, which is neither the label nor the path of an installed app."
     )
 
@@ -152,16 +160,14 @@ def _model(config: AppConfig, name: str) -> type[Model]:
     try:
         return config.get_model(name)
     except LookupError:
-        raise ImproperlyConfigured(
+        raise WrongSetting(
             f"SYNCHRO_MODELS names the model {name!r}, which the app {config.label!r} does not have."
         ) from None
 
 
 def _hashable(setting: Any) -> tuple[tuple[str, ...], ...]:
     if not isinstance(setting, list | tuple | set | frozenset):
-        raise ImproperlyConfigured(
-            f"SYNCHRO_MODELS is {setting!r}; it must be a list, such as [{setting!r}]."
-        )
+        raise WrongSetting(f"SYNCHRO_MODELS is {setting!r}; it must be a list, such as [{setting!r}].")
     return tuple(map(_entry, setting))
 
 
@@ -169,7 +175,7 @@ def _entry(entry: Any) -> tuple[str, ...]:
     """An app, and the names of its models, if any."""
     parts = (entry,) if isinstance(entry, str) else tuple(entry) if isinstance(entry, list | tuple) else ()
     if not parts or not all(isinstance(part, str) for part in parts):
-        raise ImproperlyConfigured(
+        raise WrongSetting(
             f"SYNCHRO_MODELS holds {entry!r}, neither an app nor a tuple of an app and names of its models."
         )
     return parts

@@ -15,14 +15,14 @@ from typing import Any
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import ManyToManyField, Model, Q
-from django.db.models.signals import m2m_changed, post_delete, post_save
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.utils.timezone import is_aware
 
 from synchro.conf import LOCAL, conf
 from synchro.keys import key_fields, key_of, normalize, to_text, value_to_text
 from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
 from synchro.natural import natural_fields
-from synchro.registry import is_watched, skipped_names
+from synchro.registry import is_watched, skipped_names, wrong_settings
 from synchro.switch import is_capture_off
 
 
@@ -30,6 +30,23 @@ def connect() -> None:
     post_save.connect(on_save, dispatch_uid="synchro_save")
     post_delete.connect(on_delete, dispatch_uid="synchro_delete")
     m2m_changed.connect(on_m2m_changed, dispatch_uid="synchro_m2m")
+
+
+def refuse_to_write() -> None:
+    """From now on, nothing is saved or deleted on LOCAL while a setting is wrong."""
+    for signal in (pre_save, pre_delete, m2m_changed):
+        signal.connect(on_write_while_wrong, dispatch_uid="synchro_wrong_setting")
+
+
+def on_write_while_wrong(sender: type[Model], using: str, **kwargs: Any) -> None:
+    """
+    Without this the row would be written, and committed outside a transaction, before its capture fails.
+
+    Raises `WrongSetting`.
+    """
+    if using == LOCAL:
+        for error in wrong_settings():
+            raise error
 
 
 def on_save(

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from synchro.conf import Conf, Setting, check_at_start, conf
-from synchro.registry import Table, is_watched, watched_models
+from synchro.conf import NAMES, Conf, Setting, conf, warn_without_remote
+from synchro.registry import Table, is_watched, watched_models, wrong_settings
 from tests.people.models import ByText, Citizen, City, Club, Employee, Membership, Person, Secret, Team
 
 pytestmark = pytest.mark.once
@@ -118,7 +119,7 @@ def test_overridden_settings_are_obeyed_at_once(settings: Any) -> None:
 def test_remote_is_an_alias_or_none_or_several(value: Any, aliases: tuple[str, ...]) -> None:
     with override_settings(SYNCHRO_REMOTE=value):
         assert conf.remotes == aliases
-        check_at_start()
+        assert wrong_settings() == []
 
 
 @pytest.mark.parametrize(
@@ -133,14 +134,14 @@ def test_remote_is_an_alias_or_none_or_several(value: Any, aliases: tuple[str, .
 )
 def test_remote_that_cannot_be_is_refused(value: Any, named: str) -> None:
     with override_settings(SYNCHRO_REMOTE=value), pytest.raises(ImproperlyConfigured, match=named):
-        check_at_start()
+        _ = conf.remotes
 
 
 def test_absent_remote_means_log_only_and_warns_once(settings: Any) -> None:
     del settings.SYNCHRO_REMOTE
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        check_at_start()
+        warn_without_remote()
         assert conf.remotes == ()
     assert [
         (warning.category, "SYNCHRO_REMOTE is not set" in str(warning.message)) for warning in caught
@@ -153,24 +154,98 @@ def test_choice_that_does_not_exist_is_refused_with_the_choices(name: str) -> No
         override_settings(**{f"SYNCHRO_{name}": "nonsense"}),
         pytest.raises(ImproperlyConfigured, match=f"SYNCHRO_{name} is 'nonsense'; it can be '.* or '"),
     ):
-        check_at_start()
+        getattr(conf, name.lower())
+
+
+# -- a project whose settings are wrong ----------------------------------------------------------------------
+
+WRONG = [
+    ("REMOTE", "elsewhere", "SYNCHRO_REMOTE names 'elsewhere'"),
+    ("CAPTURE", "trigger", "SYNCHRO_CAPTURE is 'trigger'; it can be 'signals' or 'triggers'"),
+    ("MODELS", ["nowhere"], "SYNCHRO_MODELS names the app 'nowhere'"),
+    ("MODELS", [("people", "Ghost")], "SYNCHRO_MODELS names the model 'Ghost'"),
+    ("BATCH_SIZE", 0, "SYNCHRO_BATCH_SIZE is 0"),
+]
+
+
+def run_project(folder: Path, settings: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """A process of its own, with the tests' settings and these."""
+    (folder / "broken.py").write_text(f"from tests.settings import *\n{settings}\n")
+    path = f"{folder}{os.pathsep}{ROOT}"
+    return subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "broken", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(("name", "value", "told"), WRONG)
+def test_wrong_setting_is_the_one_thing_that_checks_tell(name: str, value: Any, told: str) -> None:
+    with override_settings(**{f"SYNCHRO_{name}": value}):
+        (found,) = (message for message in run_checks() if (message.id or "").startswith("synchro."))
+    assert found.id == "synchro.E007"
+    assert told in found.msg
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check"],
+        ["synchronize"],
+        ["synchro_install_triggers", "--check"],
+        ["migrate"],
+        ["createsuperuser", "--noinput", "--username=eve", "--email=eve@example.org"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_tells_it_without_a_traceback(command: list[str], tmp_path: Path) -> None:
+    run = run_project(tmp_path, "SYNCHRO_MODELS = ['nowhere']", "-m", "django", *command)
+    assert run.returncode != 0
+    assert "SYNCHRO_MODELS names the app 'nowhere'" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+SAVE = """
+import django
+django.setup()
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from tests.people.models import ByBytes
+connection.execute_wrapper(lambda *_: 1 / 0).__enter__()
+for write in (ByBytes(pk=b"a").save, ByBytes(pk=b"a").delete):
+    try:
+        write()
+    except ImproperlyConfigured as error:
+        print(error)
+"""
 
 
 @pytest.mark.parametrize("flags", [[], ["-O"]])
-def test_wrong_setting_stops_the_project_at_its_start(flags: list[str], tmp_path: Path) -> None:
-    (tmp_path / "broken.py").write_text("from tests.settings import *\nSYNCHRO_REMOTE = 'elsewhere'\n")
-    run = subprocess.run(
-        [sys.executable, *flags, "-m", "django", "check"],
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "broken", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode != 0
-    assert "SYNCHRO_REMOTE names 'elsewhere'" in run.stderr
+def test_process_that_makes_no_checks_writes_nothing(flags: list[str], tmp_path: Path) -> None:
+    run = run_project(tmp_path, "SYNCHRO_MODELS = ['nowhere']", *flags, "-c", SAVE)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("SYNCHRO_MODELS names the app 'nowhere'") == 2
+
+
+def test_mistyped_name_of_a_setting_is_told_with_the_right_one(settings: Any) -> None:
+    settings.SYNCHRO_MODEL = ["people"]
+    (found,) = (message for message in run_checks() if message.id == "synchro.W008")
+    assert "SYNCHRO_MODEL " in found.msg
+    assert found.hint == "Did you mean SYNCHRO_MODELS?"
+
+
+@pytest.mark.parametrize("app", ["dbsettings", "django.contrib.contenttypes"])
+def test_app_that_synchro_needs_is_named(app: str, tmp_path: Path) -> None:
+    run = run_project(tmp_path, f"INSTALLED_APPS = ['synchro', {app!r}]", "-m", "django", "check")
+    (other,) = {"dbsettings", "django.contrib.contenttypes"} - {app}
+    assert f"ImproperlyConfigured: synchro needs {other!r}: add it to INSTALLED_APPS." in run.stderr
 
 
 def test_settings_document_describes_every_setting_in_the_order_of_the_code() -> None:
     names = [setting.name for setting in vars(Conf).values() if isinstance(setting, Setting)]
     names.insert(1, "SYNCHRO_REMOTE")
+    assert set(names) == set(NAMES)
     text = (ROOT / "docs" / "settings.md").read_text()
     assert [line.strip("# `") for line in text.splitlines() if line.startswith("## `SYNCHRO_")] == names

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from reprlib import repr as shortened
 from typing import Any, TypeAlias
 
-from django.core.exceptions import ImproperlyConfigured, ValidationError
+from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware
 from synchro.conf import conf
-from synchro.exceptions import Undecided
+from synchro.exceptions import Undecided, WrongSetting
 from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.models import Conflict
 from synchro.registry import Table, generic_keys
@@ -36,7 +36,7 @@ def policy_of(model: type[Model]) -> str | Decider:
     """
     Who wins where both sides changed an object of `model`.
 
-    Raises `ImproperlyConfigured` for anything else than "newer", "local", "remote", a callable, or the path of one.
+    Raises `WrongSetting` for anything else than "newer", "local", "remote", a callable, or the path of one.
     """
     policy = getattr(model, "SYNCHRO_CONFLICT", conf.conflict)
     if callable(policy):
@@ -53,8 +53,8 @@ def policy_of(model: type[Model]) -> str | Decider:
     return NEWER if model._meta.auto_created else found
 
 
-def _unusable(policy: object) -> ImproperlyConfigured:
-    return ImproperlyConfigured(
+def _unusable(policy: object) -> WrongSetting:
+    return WrongSetting(
         f"SYNCHRO_CONFLICT is {policy!r}; it can be {', '.join(map(repr, POLICIES))}, a callable, or the dotted path "
         "of one."
     )

@@ -11,6 +11,7 @@ from typing import Any
 from django.core import checks
 from django.db import connections
 
+from synchro.checks import when_settings_are_right
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import NotReady
 from synchro.triggers import backend_for
@@ -23,6 +24,7 @@ def register() -> None:
     checks.register(check_triggers, checks.Tags.database)
 
 
+@when_settings_are_right
 def check_triggers(
     app_configs: Any = None, databases: Sequence[str] | None = None, **kwargs: Any
 ) -> list[checks.CheckMessage]:

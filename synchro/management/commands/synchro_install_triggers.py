@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.conf import LOCAL
 from synchro.exceptions import SynchroError
-from synchro.registry import is_watched, m2m_fields
+from synchro.registry import is_watched, m2m_fields, watched_models
 from synchro.triggers import backend_for
 from synchro.triggers.install import PATIENCE, Finding, Survey, install, survey, uninstall
 
@@ -45,6 +45,7 @@ class Command(BaseCommand):
         if options["database"] not in connections:
             raise CommandError(f"There is no database {options['database']!r} in DATABASES.")
         connection = connections[options["database"]]
+        watched_models()  # a wrong setting is told before anything about the database
         try:
             found = self.survey(
                 connection, create=not (options["check"] or options["sql"] or options["uninstall"])
