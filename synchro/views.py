@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeAlias
@@ -101,12 +102,30 @@ def run(request: HttpRequest) -> None:
     except Exception as error:
         if settings.DEBUG and conf.debug:
             raise
-        logger.exception("The synchronization that was started on the admin page failed.")
+        story = _without_values(error)
+        logger.exception(
+            "The synchronization that was started on the admin page failed.\n%s",
+            story,
+            exc_info=error if conf.debug else None,
+        )
         messages.error(request, in_words(error))
     else:
         messages.success(request, str(report))
         for warning in report.warnings:
             messages.warning(request, warning)
+
+
+def _without_values(error: BaseException | None) -> str:
+    """
+    Where the error came from, with the words of synchro's own errors alone: those of a database hold values of rows,
+    or how to connect. ``SYNCHRO_DEBUG`` logs the whole of it.
+    """
+    lines: list[str] = []
+    while error is not None:
+        words = f": {error}" if isinstance(error, SynchroError | ImproperlyConfigured) else ""
+        lines[:0] = [*traceback.format_tb(error.__traceback__), f"{type(error).__qualname__}{words}\n"]
+        error = error.__cause__ or error.__context__
+    return "".join(lines)
 
 
 def in_words(error: Exception) -> str:

@@ -338,6 +338,15 @@ class Engine(ABC):
     def is_full(self, error: BaseException) -> bool:
         """Whether `error` says that there is no room left on the database's disk."""
 
+    def lacking_rights(
+        self, connection: BaseDatabaseWrapper, tables: Mapping[str, Sequence[str]]
+    ) -> list[tuple[str, str]]:
+        """
+        The `tables`, given with their columns, that this account may not write into, each with what it may not:
+        INSERT, UPDATE or DELETE. As far as the database tells without writing.
+        """
+        return []
+
     # -- the life of the database -------------------------------------------------------------------------------
 
     @abstractmethod

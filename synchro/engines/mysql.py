@@ -6,7 +6,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -19,7 +19,7 @@ from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
-from synchro.engines.base import PREPARED, Convert, Engine, Row, Unfit, chunks
+from synchro.engines.base import PREPARED, Convert, Engine, Row, Unfit, chunks, quoted
 from synchro.engines.capture import SessionSwitch
 from synchro.keys import AnyField
 
@@ -41,6 +41,9 @@ LONGEST_TEXT = 16 * 2**20
 
 #: A table, the disk, and what a storage engine says of the disk, by the number of the operating system's error.
 FULL, OUT_OF_SPACE = {1114, 1021}, (1030, "error 28")
+
+#: What the server answers an account that lacks a right.
+DENIED = {1142, 1143, 1227}
 
 #: After how many seconds without a question MariaDB looks for its open transactions anew. Two replayers that ask in
 #: step would keep each other from ever having a new answer.
@@ -229,6 +232,46 @@ class MySQL(Engine):
         number, *text = error.args or (None,)
         return number in FULL or (number == OUT_OF_SPACE[0] and OUT_OF_SPACE[1] in str(text))
 
+    def lacking_rights(
+        self, connection: BaseDatabaseWrapper, tables: Mapping[str, Sequence[str]]
+    ) -> list[tuple[str, str]]:
+        everywhere = self._granted_everywhere(connection)
+        return [
+            (table, act)
+            for act in ("INSERT", "UPDATE", "DELETE")
+            for table, columns in tables.items()
+            if act not in everywhere and not self._may(connection, act, quoted(connection, table), columns)
+        ]
+
+    def _granted_everywhere(self, connection: BaseDatabaseWrapper) -> frozenset[str]:
+        """What this account may do in each table of the database; it may have more, by a role or by a pattern."""
+        me = "CONCAT('\\'', REPLACE(CURRENT_USER(), '@', '\\'@\\''), '\\'')"
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT privilege_type FROM information_schema.user_privileges WHERE grantee = {me} UNION "
+                f"SELECT privilege_type FROM information_schema.schema_privileges WHERE grantee = {me} "
+                "AND table_schema = DATABASE()"
+            )
+            return frozenset(act for (act,) in cursor.fetchall())
+
+    def _may(self, connection: BaseDatabaseWrapper, act: str, table: str, columns: Sequence[str]) -> bool:
+        """Explaining a statement takes the rights of the statement, and does not carry it out."""
+        names = [connection.ops.quote_name(column) for column in columns]
+        statement = {
+            "INSERT": f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)} FROM {table} WHERE 1 = 0",
+            "UPDATE": f"UPDATE {table} SET {', '.join(f'{name} = {name}' for name in names)} WHERE 1 = 0",
+            "DELETE": f"DELETE FROM {table} WHERE 1 = 0",
+        }[act]
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN {statement}")
+        except DatabaseError as error:
+            if self.is_passing(error):
+                raise
+            # Anything else but a missing right is the business of the real statement.
+            return not error.args or error.args[0] not in DENIED
+        return True
+
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:
             cursor.execute("SELECT UTC_TIMESTAMP(6)")
@@ -277,7 +320,7 @@ class MySQL(Engine):
             try:
                 cursor.execute(sql, values)
             except DatabaseError as error:
-                if error.args and error.args[0] in (1142, 1143, 1227):  # command or access denied
+                if error.args and error.args[0] in DENIED:
                     return None
                 raise
             rows: Sequence[tuple[Any, ...]] = cursor.fetchall()

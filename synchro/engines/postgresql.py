@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -262,6 +262,19 @@ class PostgreSQL(Engine):
 
     def is_full(self, error: BaseException) -> bool:
         return getattr(error.__cause__, "sqlstate", None) == DISK_FULL
+
+    def lacking_rights(
+        self, connection: BaseDatabaseWrapper, tables: Mapping[str, Sequence[str]]
+    ) -> list[tuple[str, str]]:
+        names = {quoted(connection, table): table for table in tables}
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name, act FROM unnest(%s::text[]) AS name, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS act "
+                "WHERE NOT CASE act WHEN 'DELETE' THEN has_table_privilege(to_regclass(name), act) "
+                "ELSE has_any_column_privilege(to_regclass(name), act) END",
+                [list(names)],
+            )
+            return [(names[name], act) for name, act in cursor.fetchall()]
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

@@ -9,7 +9,7 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import NotReady
-from synchro.registry import Table, watched_models
+from synchro.registry import Table, watched_models, watched_tables
 from synchro.replay.link import Link, Side
 
 #: How many tables one statement asks for.
@@ -17,7 +17,10 @@ AT_ONCE = 100
 
 
 def check_tables(link: Link) -> None:
-    """Raise `NotReady` where LOCAL or REMOTE lacks a table or a column that a watched model needs."""
+    """
+    Raise `NotReady` where LOCAL or REMOTE lacks a table or a column that a watched model needs, or where this account
+    may not write into one of REMOTE's tables.
+    """
     for side in (link.local, link.remote):
         models = watched_models()
         for start in range(0, len(models), AT_ONCE):
@@ -26,6 +29,25 @@ def check_tables(link: Link) -> None:
                 raise NotReady(
                     _complaint(side, next((m for m in part if not _can_select(side, [m])), part[0]))
                 )
+
+    _check_rights(link.remote)
+
+
+def _check_rights(side: Side) -> None:
+    tables = {table.name: [field.column for field in table.fields] for table in watched_tables()}
+    lacking: dict[str, list[str]] = {}
+    for table, act in side.engine.lacking_rights(side.connection, tables):
+        lacking.setdefault(act, []).append(table)
+    if lacking:
+        raise NotReady(
+            _(
+                "The account that writes into the database “%(alias)s” lacks rights there. Grant it: %(rights)s."
+            )
+            % {
+                "alias": side.alias,
+                "rights": "; ".join(f"{act} ON {', '.join(names)}" for act, names in lacking.items()),
+            }
+        )
 
 
 def _can_select(side: Side, models: Sequence[type[Model]]) -> bool:
