@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
-from django.db.models import Max
+from django.db.models import Model
 from django.utils import timezone
 
 from synchro.checkpoint import moved_by_a_run
@@ -19,6 +20,9 @@ from synchro.registry import watched_models
 from synchro.replay.agree import adopt_what_arrived
 from synchro.replay.link import Link, Side
 from synchro.replay.run import alone
+
+#: How many tables one statement asks for.
+AT_ONCE = 100
 
 
 def reset_synchro() -> None:
@@ -70,16 +74,45 @@ def _note_baselines(node: uuid.UUID) -> None:
     Of models that are not watched too, since rows that are may point at theirs; and of the log, since what it says
     is in the copy already.
     """
+    counted = _counted()
+    types = ContentType.objects.db_manager(LOCAL).get_for_models(*counted)
+    Baseline.objects.using(LOCAL).filter(node=node, content_type__in=types.values()).delete()
+    Baseline.objects.using(LOCAL).bulk_create(
+        [
+            Baseline(node=node, content_type=types[model], highest=highest)
+            for model, highest in _highest_keys(counted).items()
+        ],
+        batch_size=1000,
+    )
+
+
+def _counted() -> list[type[Model]]:
+    """The models whose tables are there and hand out keys."""
     connection = connections[LOCAL]
     with connection.cursor() as cursor:
         present = set(connection.introspection.table_names(cursor))
+    found = []
     for model in {*apps.get_models(), *watched_models()}:
         (key, *more) = key_fields(model)
-        if more or not is_automatic(key) or model._meta.proxy or model._meta.db_table not in present:
-            continue
-        highest = model._base_manager.using(LOCAL).aggregate(highest=Max(key.attname))["highest"]
-        Baseline.objects.using(LOCAL).update_or_create(
-            node=node,
-            content_type=ContentType.objects.db_manager(LOCAL).get_for_model(model),
-            defaults={"highest": int(key.get_prep_value(highest) or 0)},
-        )
+        if not more and is_automatic(key) and not model._meta.proxy and model._meta.db_table in present:
+            found.append(model)
+    return found
+
+
+def _highest_keys(models: Sequence[type[Model]]) -> dict[type[Model], int]:
+    """The highest key of each model, 0 where there is none, by one statement for many."""
+    connection = connections[LOCAL]
+    quote = connection.ops.quote_name
+    found: dict[type[Model], int] = {}
+    with connection.cursor() as cursor:
+        for start in range(0, len(models), AT_ONCE):
+            part = models[start : start + AT_ONCE]
+            cursor.execute(
+                " UNION ALL ".join(
+                    f"SELECT {number}, MAX({quote(key_fields(model)[0].column)}) FROM {quote(model._meta.db_table)}"
+                    for number, model in enumerate(part)
+                ),
+                None,
+            )
+            found |= {part[number]: int(highest or 0) for number, highest in cursor.fetchall()}
+    return found

@@ -13,12 +13,22 @@ HERE = Path(__file__).parent
 #: What is about both databases at once, and so runs on pairs of two kinds too.
 ABOUT_PAIRS = ("replay", "test_pair.py")
 
+#: Of what is in tests/replay: what is about the protocol, or about one of two engines, and not about what passes from
+#: one kind to the other. The random histories, and every kind of value, key, relation and conflict, run on all pairs.
+ABOUT_ONE_KIND = (
+    "batches", "checkpoint", "command", "connections", "copies", "deciders", "full_disk", "killed", "links",
+    "one_at_a_time", "pruning", "quarantine", "races", "receipts", "remote_without_tables", "retry", "rights", "whole",
+    "writers",
+)  # fmt: skip
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    What has nothing to do with an engine runs once; what is about one database, where both are of one kind; where
-    capture is by triggers, what is about synchronizing. (Tests of one way to capture choose it themselves.)
+    What has nothing to do with an engine runs once; what is about one database, or about the protocol, where both are
+    of one kind; where capture is by triggers, what is about synchronizing. (Tests of one way to capture choose it
+    themselves.) With SYNCHRO_TEST_EVERYTHING=1, what is about the protocol runs on pairs of two kinds too.
     """
+    everything = os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1"
     by_triggers = os.environ.get("SYNCHRO_TEST_CAPTURE") == "triggers"
     pair = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite")
     local, _, remote = pair.partition("-")
@@ -27,10 +37,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items
         if (pair != "sqlite-sqlite" and item.get_closest_marker("once"))
         or ((by_triggers or local != remote) and item.path.relative_to(HERE).parts[0] not in ABOUT_PAIRS)
+        or (local != remote and not everything and _is_about_one_kind(item))
     ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_about_one_kind(item: pytest.Item) -> bool:
+    folder, name = item.path.parent.name, item.path.stem.removeprefix("test_")
+    return folder == "replay" and name.startswith(ABOUT_ONE_KIND) and name != "wholesale"
 
 
 @pytest.fixture(autouse=True, scope="session")

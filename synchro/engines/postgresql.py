@@ -28,6 +28,19 @@ DISK_FULL = "53100"
 #: What a trigger raises, and a row that a view's condition rules out: Django has no class for them.
 OF_A_ROW = {"P0001", "44000"}
 
+#: Of tables, and of the sequences that hand out their keys.
+RIGHTS_LACKING = """
+    SELECT name, act FROM unnest(%s::text[]) AS name, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS act
+    WHERE NOT CASE act WHEN 'DELETE' THEN has_table_privilege(to_regclass(name), act)
+        ELSE has_any_column_privilege(to_regclass(name), act) END
+    UNION ALL
+    SELECT sequence.oid::regclass::text, act FROM unnest(%s::text[]) AS name
+    JOIN pg_depend ON refobjid = to_regclass(name) AND classid = 'pg_class'::regclass AND deptype IN ('a', 'i')
+    JOIN pg_class AS sequence ON sequence.oid = objid AND relkind = 'S'
+    CROSS JOIN unnest(ARRAY['USAGE', 'SELECT', 'UPDATE']) AS act
+    WHERE NOT has_sequence_privilege(sequence.oid, act)
+"""
+
 
 class PostgreSQL(Engine):
     defers_foreign_keys = True
@@ -268,13 +281,8 @@ class PostgreSQL(Engine):
     ) -> list[tuple[str, str]]:
         names = {quoted(connection, table): table for table in tables}
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT name, act FROM unnest(%s::text[]) AS name, unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS act "
-                "WHERE NOT CASE act WHEN 'DELETE' THEN has_table_privilege(to_regclass(name), act) "
-                "ELSE has_any_column_privilege(to_regclass(name), act) END",
-                [list(names)],
-            )
-            return [(names[name], act) for name, act in cursor.fetchall()]
+            cursor.execute(RIGHTS_LACKING, [list(names), list(names)])
+            return [(names.get(name, name), act) for name, act in cursor.fetchall()]
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

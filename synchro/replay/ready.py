@@ -69,6 +69,10 @@ def _can_select(side: Side, models: Sequence[type[Model]]) -> bool:
 
 def _complaint(side: Side, model: type[Model]) -> str:
     names = {"alias": side.alias, "table": model._meta.db_table, "model": model._meta.label}
+    unreadable = (
+        _("The table %(table)s, of %(model)s, in the database “%(alias)s” cannot be read by this account.")
+        % names
+    )
     with side.connection.cursor() as cursor:
         if model._meta.db_table not in side.connection.introspection.table_names(cursor):
             return (
@@ -77,7 +81,10 @@ def _complaint(side: Side, model: type[Model]) -> str:
                 )
                 % names
             )
-        described = side.connection.introspection.get_table_description(cursor, model._meta.db_table)
+        try:
+            described = side.connection.introspection.get_table_description(cursor, model._meta.db_table)
+        except DatabaseError:
+            return unreadable  # some servers describe only what may be read
     present = {column.name for column in described}
     lacking = [field.column for field in Table(model).fields if field.column not in present]
     if lacking:
@@ -85,7 +92,4 @@ def _complaint(side: Side, model: type[Model]) -> str:
             "The table %(table)s, of %(model)s, in the database “%(alias)s” lacks %(columns)s: "
             "run “migrate --database %(alias)s”."
         ) % {**names, "columns": ", ".join(lacking)}
-    return (
-        _("The table %(table)s, of %(model)s, in the database “%(alias)s” cannot be read by this account.")
-        % names
-    )
+    return unreadable
