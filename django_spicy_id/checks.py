@@ -72,7 +72,9 @@ def common_id(one: Codec, other: Codec) -> str | None:
     Ids of both begin with the longer preamble, and of each length the one with the lowest digits that both
     alphabets have is also the lowest number in both: if that one is out of a range, so are the others.
     """
-    longer = max(one, other, key=lambda codec: len(codec.preamble))
+    shorter, longer = sorted((one, other), key=lambda codec: len(codec.preamble))
+    if not longer.preamble.startswith(shorter.preamble):
+        return None
     digits = sorted(set(one.alphabet) & set(other.alphabet))
     zeros = {one.alphabet[0], other.alphabet[0]}
     leading = [digit for digit in digits if digit not in zeros]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 from django.core.exceptions import BadRequest
 from django.db.utils import ProgrammingError
 
@@ -9,11 +11,23 @@ from django.db.utils import ProgrammingError
 SHOWN_LENGTH = 60
 
 
+class _Outline(reprlib.Repr):
+    """What a value looks like, however deep, however large, and whatever its own `repr` does."""
+
+    def repr_int(self, value: int, level: int) -> str:
+        if value.bit_length() > SHOWN_LENGTH * 3:
+            return f"an integer of {value.bit_length()} bits"  # Python refuses to print very large ones
+        return repr(value)
+
+
 def shown(value: object) -> str:
     """Return `value` as it stands in error messages."""
-    if isinstance(value, int) and value.bit_length() > SHOWN_LENGTH * 3:
-        return f"an integer of {value.bit_length()} bits"  # Python refuses to print very large ones
-    text = repr(value[: SHOWN_LENGTH + 1] if isinstance(value, str | bytes) else value)
+    if isinstance(value, str | bytes):
+        text = repr(value[: SHOWN_LENGTH + 1])
+    else:
+        outline = _Outline()
+        outline.maxother = SHOWN_LENGTH * 2  # more than is shown, so that the rest is cut off as with strings
+        text = outline.repr(value)
     return text if len(text) <= SHOWN_LENGTH else f"{text[:SHOWN_LENGTH]}…"
 
 

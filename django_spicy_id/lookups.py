@@ -1,4 +1,6 @@
 """
+Lookups that differ from Django's.
+
 Text lookups: what is searched for is an id, not the digits of the column.
 
 Django's own would compare with the decimal digits of the integer, so the admin's search for ``usr_8M0kX``
@@ -14,9 +16,12 @@ from django.core.exceptions import EmptyResultSet
 from django.db.models import Field, lookups
 from django.db.models.sql.compiler import SQLCompiler
 
-from django_spicy_id.errors import MalformedSpicyIdError
+from django_spicy_id.errors import MalformedSpicyIdError, SpicyIdQueryError
 
-NAMES = ("iexact", "contains", "icontains", "startswith", "istartswith", "endswith", "iendswith")
+NAMES = (
+    *("iexact", "contains", "icontains", "startswith", "istartswith", "endswith", "iendswith"),
+    *("regex", "iregex"),
+)
 
 
 class TextLookup(lookups.Exact):
@@ -35,7 +40,18 @@ class TextLookup(lookups.Exact):
         return compiler.compile(lookups.Exact(self.lhs, self.rhs))
 
 
+class IdRange(lookups.Range):
+    """Django's, but a range without two ends is refused where the others are, and not while SQL is made."""
+
+    def get_prep_lookup(self) -> Any:
+        ends: Any = super().get_prep_lookup()
+        if not hasattr(ends, "resolve_expression") and len(ends) != 2:
+            raise SpicyIdQueryError(f"a range of ids has two ends, not {len(ends)}")
+        return ends
+
+
 def register(field_class: type[Field[Any, Any]]) -> None:
-    """Give `field_class` the text lookups."""
+    """Give `field_class` the lookups."""
+    field_class.register_lookup(IdRange)
     for name in NAMES:
         field_class.register_lookup(type(f"Spicy{name.title()}", (TextLookup,), {"lookup_name": name}))

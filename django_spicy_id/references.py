@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models.fields.related import ForeignKey, lazy_related_operation
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
@@ -43,7 +44,10 @@ def connect(spicy_field: type[models.Field[Any, Any]]) -> None:
         def reached(_holder: type[models.Model], _related: type[models.Model]) -> None:
             if isinstance(link.remote_field.model, str):  # of a migration, whose models are not all made yet
                 return
-            target = link.target_field
+            try:
+                target = link.target_field
+            except FieldDoesNotExist:  # a wrong to_field, of which Django's check tells
+                return
             if isinstance(target, ForeignKey):
                 _follow(field, target.model, target)
             elif (

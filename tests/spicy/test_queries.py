@@ -191,12 +191,14 @@ def test_filter(users: list[User], condition: Q, expected: list[int]) -> None:
     assert [field.get_prep_value(text) for text in found] == expected
 
 
-@pytest.mark.parametrize(
-    "lookup", ["iexact", "contains", "icontains", "startswith", "istartswith", "endswith", "iendswith"]
-)
+TEXT_LOOKUPS = ["iexact", "contains", "icontains", "startswith", "istartswith", "endswith", "iendswith"]
+TEXT_LOOKUPS += ["regex", "iregex"]
+
+
+@pytest.mark.parametrize("lookup", TEXT_LOOKUPS)
 def test_a_text_lookup_finds_the_row_with_just_this_id(users: list[User], lookup: str) -> None:
     assert User.objects.get(**{f"id__{lookup}": "usr_10"}).id == "usr_10"
-    for text in ("usr_1", "usr_", "10", "62", "", "garbage", "usr_10\n", b"usr_10", True, 2**70):
+    for text in ("usr_1", "usr_", "10", "62", "", "(", "garbage", "usr_10\n", b"usr_10", True, 2**70):
         assert not User.objects.filter(**{f"id__{lookup}": text}).exists()
     assert User.objects.exclude(**{f"id__{lookup}": "garbage"}).count() == len(KEYS)
     assert User.objects.filter(Q(**{f"id__{lookup}": "garbage"}) | Q(name="user 5")).get().id == "usr_5"
@@ -324,6 +326,13 @@ def test_contains_and_count(users: list[User]) -> None:
     assert User.objects.filter(id__gte="usr_10").count() == 3
 
 
+class Unspeakable:
+    def __repr__(self) -> str:
+        raise RuntimeError("has no representation")
+
+
+UNSPEAKABLE = Unspeakable()
+
 BAD_VALUES = [
     "acct_5",
     "usr-5",
@@ -345,6 +354,8 @@ BAD_VALUES = [
     b"usr_5",
     ("usr_5",),
     object(),
+    [10**5000],
+    UNSPEAKABLE,
 ]
 
 
@@ -366,6 +377,12 @@ def test_a_row_with_what_is_no_id_is_not_saved(value: object) -> None:
     with pytest.raises(ProgrammingError), transaction.atomic():
         User.objects.update(id=value)
     assert raw_keys() == []
+
+
+@pytest.mark.parametrize("ends", ["", [], ["usr_5"], ["usr_5", "usr_6", "usr_7"]])
+def test_a_range_without_two_ends_is_refused(ends: object) -> None:
+    with pytest.raises(ProgrammingError, match="a range of ids has two ends"):
+        User.objects.filter(id__range=ends)
 
 
 @pytest.mark.parametrize("lookup", ["exact", "gt", "lte"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from django.apps.registry import Apps
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection
+from django.db import connection, models
 from django.db.models import Count, F, Max, prefetch_related_objects
 from django.db.utils import ProgrammingError
 
@@ -232,8 +233,6 @@ def test_deleting_cascades_and_sets_null(ada: User, invoice: Invoice) -> None:
 
 
 def test_columns_of_references_have_the_type_of_the_plain_reference() -> None:
-    from django.db import models
-
     for model, name, plain in [
         (Invoice, "customer", models.BigIntegerField()),
         (Device, "owner", models.BigIntegerField()),
@@ -247,3 +246,14 @@ def test_columns_of_references_have_the_type_of_the_plain_reference() -> None:
         (Tag, models.SmallAutoField()),
     ]:
         assert model._meta.pk.db_type(connection) == auto.db_type(connection)
+
+
+def test_a_reference_to_a_field_that_is_not_there_is_left_to_djangos_check(registry: Apps) -> None:
+    class Receipt(models.Model):
+        customer = models.ForeignKey(User, models.CASCADE, to_field="missing")
+
+        class Meta:
+            apps = registry
+            app_label = "spicy_test"
+
+    assert "fields.E312" in [message.id for message in Receipt._meta.get_field("customer").check()]

@@ -39,6 +39,13 @@ def test_a_serializer_takes_references_by_id(invoice: Invoice) -> None:
     assert serializer.data["id"] == Tag.objects.get().id
 
 
+def test_a_serializer_takes_references_by_integer(ada: User, invoice: Invoice) -> None:
+    serializer = InvoiceSerializer(data={"customer": 123456789})
+    assert serializer.is_valid()
+    assert serializer.save().customer_id == "usr_8M0kX"
+    assert serializer.data["customer"] == "usr_8M0kX"
+
+
 @pytest.mark.parametrize("value", [*GARBAGE, -1, 2**63, True, 5.5, None, [], {}])
 def test_a_reference_that_is_no_id_is_invalid(ada: User, value: object) -> None:
     serializer = InvoiceSerializer(data={"customer": value})
