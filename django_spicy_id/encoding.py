@@ -8,10 +8,12 @@ to the maximum has exactly one spelling, and `Codec.decode` refuses every other 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import cache
+import struct
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Any, Final
 
+from django_spicy_id import lanes
 from django_spicy_id.errors import MalformedSpicyIdError
 
 ENCODING_BASE_62: Final = "b62"
@@ -28,6 +30,9 @@ ALPHABETS: Final = {
 
 #: What `from_db_value` of a Django field looks like; the last two arguments are not used here.
 Reader = Callable[..., Any]
+
+#: The same for up to `lanes.LANES` values of a column at a time.
+ColumnReader = Callable[[list[Any]], Iterable[Any]]
 
 
 def spell(number: int, alphabet: str) -> str:
@@ -57,10 +62,14 @@ class Codec:
     The spelling of one field.
 
     `encode(number)` and `decode(text)` are closures over tables and not methods: they are on the path of
-    every row that is read. `read` is `encode` with the signature of `Field.from_db_value`.
+    every row that is read. `read` is `encode` with the signature of `Field.from_db_value`, `read_column` the
+    same for many values at once.
     """
 
-    __slots__ = ("alphabet", "decode", "encode", "encoding", "maximum", "pad", "preamble", "read", "width")
+    __slots__ = (
+        *("alphabet", "encoding", "maximum", "pad", "preamble", "width"),
+        *("decode", "encode", "read", "read_column"),
+    )
 
     def __init__(self, preamble: str, encoding: str, maximum: int, pad: bool) -> None:
         self.preamble = preamble
@@ -70,6 +79,7 @@ class Codec:
         self.alphabet = ALPHABETS[encoding]
         self.width = len(spell(maximum, self.alphabet))
         self.read: Reader = _reader(self)
+        self.read_column: ColumnReader = _column_reader(self)
         self.encode: Callable[[int], str] = self.read
         self.decode: Callable[[str], int] = _table_decoder(self) if _has_tables(self) else _decoder(self)
 
@@ -84,7 +94,7 @@ class Codec:
 
 @cache
 def codec_for(preamble: str, encoding: str, maximum: int, pad: bool) -> Codec:
-    """Return the one codec of a declaration: migrations clone fields often, and tables take room."""
+    """Return the one codec of a declaration: migrations clone fields often."""
     return Codec(preamble, encoding, maximum, pad)
 
 
@@ -99,11 +109,37 @@ def _has_tables(codec: Codec) -> bool:
     return codec.encoding != ENCODING_HEX and not codec.pad
 
 
-def _heads(codec: Codec) -> list[str]:
+@cache
+def _heads(preamble: str, alphabet: str) -> list[str]:
     """Return the beginning of an id for its first two digits, or its only one."""
     # The first row of the table of pairs is that of the leading zeros, which an id does not show.
-    digits = [*codec.alphabet, *_pairs(codec.alphabet)[len(codec.alphabet) :]]
-    return [codec.preamble + digit for digit in digits]
+    digits = [*alphabet, *_pairs(alphabet)[len(alphabet) :]]
+    return [preamble + digit for digit in digits]
+
+
+@cache
+def _head_values(preamble: str, alphabet: str) -> dict[str, int]:
+    return {head: value for value, head in enumerate(_heads(preamble, alphabet))}
+
+
+def _column_reader(codec: Codec) -> ColumnReader:
+    """Return the function from values of a column to ids: large keys side by side, others one by one."""
+    read = codec.read
+    if codec.encoding == ENCODING_HEX or codec.maximum != lanes.LARGEST:
+        return partial(map, read)
+    spell_large = lanes.speller(codec.preamble, codec.alphabet, codec.pad)
+    large = len(codec.alphabet) ** 8  # below that, one by one is as fast
+
+    def read_column(values: list[Any]) -> Iterable[Any]:
+        try:
+            # The first one tells of most columns.
+            if values[0] >= large and min(values) >= large:
+                return spell_large(values)
+        except (TypeError, struct.error):
+            pass  # NULL, or what is no integer of 64 bits
+        return map(read, values)
+
+    return read_column
 
 
 def _read_oddity(codec: Codec, value: Any) -> str | None:
@@ -139,18 +175,21 @@ def _hexadecimal_reader(codec: Codec) -> Reader:
 def _padded_reader(codec: Codec) -> Reader:
     """Numbers of up to four digits, as automatic keys mostly are, by table; the others are filled up."""
     preamble, width, zero, maximum = codec.preamble, codec.width, codec.alphabet[0], codec.maximum
-    digits = Codec("", codec.encoding, maximum, pad=False).encode
+    digits = codec_for("", codec.encoding, maximum, pad=False).encode
     pairs = _pairs(codec.alphabet)
-    zeros = preamble + zero * (width - 4)
-    heads = [zeros + pair for pair in pairs]
+    heads: list[str] = []
     two = len(pairs)
     short = two**2 if width >= 4 else 0
 
     def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
         if value.__class__ is int and 0 <= value <= maximum:
-            if value < short:
+            if value >= short:
+                return preamble + digits(value).rjust(width, zero)
+            try:
                 return heads[value // two] + pairs[value % two]
-            return preamble + digits(value).rjust(width, zero)
+            except IndexError:  # the first time
+                heads[:] = [preamble + zero * (width - 4) + pair for pair in pairs]
+                return read(value)
         return _read_oddity(codec, value)
 
     return read
@@ -166,7 +205,7 @@ def _table_reader(codec: Codec) -> Reader:
     """
     maximum, base = codec.maximum, len(codec.alphabet)
     pairs = _pairs(codec.alphabet)
-    heads = _heads(codec)
+    heads: list[str] = []
     two, four = base**2, base**4
 
     def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
@@ -188,6 +227,9 @@ def _table_reader(codec: Codec) -> Reader:
                 return f"{head}{pairs[high // two]}{pairs[high % two]}{pairs[low // two]}{pairs[low % two]}"
         except TypeError:
             pass  # None cannot be compared, and a Decimal cannot be an index
+        except IndexError:  # the first time: a table takes room, and not every process reads every model
+            heads[:] = _heads(codec.preamble, codec.alphabet)
+            return read(value)
         return _read_oddity(codec, value)
 
     return read
@@ -233,7 +275,7 @@ def _table_decoder(codec: Codec) -> Callable[[str], int]:
     goes the long way, which says why.
     """
     explain = _decoder(codec)
-    heads = {head: value for value, head in enumerate(_heads(codec))}
+    heads: dict[str, int] = {}
     pairs = _pair_values(codec.alphabet)
     values = {digit: value for value, digit in enumerate(codec.alphabet)}
     base, two = len(codec.alphabet), len(codec.alphabet) ** 2
@@ -253,7 +295,10 @@ def _table_decoder(codec: Codec) -> Callable[[str], int]:
             else:
                 return explain(text)
         except (KeyError, TypeError):
-            return explain(text)
+            if heads:
+                return explain(text)
+            heads.update(_head_values(codec.preamble, codec.alphabet))  # the first time
+            return decode(text)
         # Below two digits' worth it was padded: the head of three or four digits was a zero.
         return number if two <= number <= maximum else explain(text)
 

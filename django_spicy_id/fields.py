@@ -23,6 +23,7 @@ from django_spicy_id.encoding import (
     ENCODING_BASE_62,
     ENCODING_HEX,
     Codec,
+    Reader,
     codec_for,
 )
 from django_spicy_id.errors import MalformedSpicyIdError, SpicyIdQueryError, shown
@@ -79,8 +80,6 @@ class SpicyField(Field):
     # These change how a key is shown and not how it is stored: a change of them alone leaves the table alone.
     non_db_attrs = (*models.Field.non_db_attrs, "prefix", "sep", "encoding", "randomize", "pad")
 
-    from_db_value: Callable[..., str | None]
-
     def __init__(
         self,
         prefix: str,
@@ -101,7 +100,6 @@ class SpicyField(Field):
         self.randomize = bool(randomize)
         self.pad = bool(pad)
         self.codec = codec_for(prefix + sep, encoding, 2 ** (self.BITS - 1) - 1, self.pad)
-        self.from_db_value = self.codec.read
         if randomize:
             for option in ("default", "db_default"):
                 if kwargs.get(option, NOT_PROVIDED) is not NOT_PROVIDED:
@@ -138,6 +136,11 @@ class SpicyField(Field):
         return self.codec.decode(value)
 
     # What follows is called by Django.
+
+    @property
+    def from_db_value(self) -> Reader:
+        """The function from a column's value to its id: asked for once a query, called once a row."""
+        return self.codec.read
 
     def get_prep_value(self, value: Any) -> int | None:
         """Return the integer for the database; raise SpicyIdQueryError for what is no id of this field."""

@@ -10,50 +10,67 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
-from operator import itemgetter
+from itertools import chain, islice
 from typing import Any
 
 from django.db.models import Field
 from django.db.models.sql.compiler import SQLCompiler
 
+from django_spicy_id.encoding import Codec, Reader
+from django_spicy_id.lanes import LANES
+
 Row = Iterable[Any]
-Reader = Callable[[Any], Any]
 #: By position: the converters of a column, and its expression.
 Converters = Mapping[int, tuple[list[Callable[..., Any]], Any]]
 
 
 def connect(spicy_field: type[Field[Any, Any]]) -> None:
-    """Have all queries read the columns of `spicy_field` in the short way. Calling it again changes nothing."""
+    """
+    Have all queries read the columns of `spicy_field` in the short way. Calling it again changes nothing.
+
+    Nor does it where the compiler is somebody else's by now, who may have to see every row.
+    """
     compiler: Any = SQLCompiler
     original: Callable[..., Iterable[Row]] = compiler.apply_converters
-    if hasattr(original, "knows_spicy_ids"):
+    if hasattr(original, "__wrapped__") or original.__module__ != compiler.__module__:
         return
 
     @wraps(original)
     def apply_converters(self: Any, rows: Iterable[Any], converters: Converters) -> Iterable[Row]:
-        readers: dict[int, Reader] = {}
+        codecs: list[tuple[int, Codec]] = []
         others = {}
         for position, (functions, expression) in converters.items():
             field = expression.output_field
             if isinstance(field, spicy_field) and functions == [field.codec.read]:  # type: ignore[attr-defined]
-                readers[position] = functions[0]
+                codecs.append((position, field.codec))  # type: ignore[attr-defined]
             else:
                 others[position] = (functions, expression)
-        if readers:
-            alone = self.select is not None and len(self.select) == 1
-            rows = _read_column(rows, readers[0]) if alone else _read(rows, list(readers.items()))
-        return original(self, rows, others) if others or not readers else rows
+        if codecs:
+            rows = chain.from_iterable(_read(iter(rows), codecs))
+        return original(self, rows, others) if others or not codecs else rows
 
-    apply_converters.knows_spicy_ids = True  # type: ignore[attr-defined]
     compiler.apply_converters = apply_converters
 
 
-def _read_column(rows: Iterable[Any], read: Reader) -> Iterable[Row]:
-    """Rows of one column, in a loop that no Python code takes part in but `read`."""
-    return zip(map(read, map(itemgetter(0), rows)), strict=False)
+def _read(rows: Iterator[Any], codecs: list[tuple[int, Codec]]) -> Iterator[Iterable[Row]]:
+    """Yield the rows, in pieces and still unread: how many columns they have, only the first one tells."""
+    first = next(rows, None)
+    if first is None:
+        return
+    rows = chain([first], rows)
+    if len(first) > 1:
+        yield _read_columns(rows, [(position, codec.read) for position, codec in codecs])
+    else:
+        yield from _read_column(rows, codecs[0][1])
 
 
-def _read(rows: Iterable[Any], readers: list[tuple[int, Reader]]) -> Iterator[Row]:
+def _read_column(rows: Iterator[Any], codec: Codec) -> Iterator[Iterable[Row]]:
+    """Rows of one column, in loops that no Python code takes part in but the reader's."""
+    while values := [value for (value,) in islice(rows, LANES)]:
+        yield zip(codec.read_column(values), strict=False)
+
+
+def _read_columns(rows: Iterator[Any], readers: list[tuple[int, Reader]]) -> Iterator[Row]:
     for row in map(list, rows):
         for position, read in readers:
             row[position] = read(row[position])

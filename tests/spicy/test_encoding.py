@@ -6,6 +6,7 @@ import copy
 import pickle
 import re
 from contextlib import suppress
+from decimal import Decimal
 
 import pytest
 from hypothesis import assume, example, given
@@ -21,6 +22,7 @@ from django_spicy_id import (
     SpicySmallAutoField,
 )
 from django_spicy_id.encoding import ALPHABETS, Codec
+from django_spicy_id.lanes import LANES
 
 pytestmark = pytest.mark.once
 
@@ -93,6 +95,43 @@ def test_the_edges_of_the_tables_survive(field: SpicyBigAutoField) -> None:
     for key in (*edges, field.codec.maximum - 1, field.codec.maximum):
         assert field.codec.decode(field.codec.encode(key)) == key
         assert re.fullmatch(field.re_pattern, field.codec.encode(key))
+
+
+@given(st.sampled_from(list(BIG.values())), st.data())
+def test_a_column_is_spelled_like_its_values(field: SpicyBigAutoField, data: st.DataObject) -> None:
+    # From 62**8 on, many are spelled at once, if none of them is below.
+    least = data.draw(st.sampled_from([0, 62**8]))
+    keys = st.integers(least, 2**63 - 1) | st.builds(min, st.integers(least, 2**63 - 1), st.just(62**9))
+    column = data.draw(st.lists(keys, min_size=1, max_size=LANES))
+    assert list(field.codec.read_column(column)) == [field.codec.encode(key) for key in column]
+
+
+@pytest.mark.parametrize("field", BIG.values())
+def test_the_edges_of_every_division_are_spelled_in_a_column(field: SpicyBigAutoField) -> None:
+    base = len(field.codec.alphabet)
+    parts = {0, 2**62 // base**5} | {
+        high * base**power + step
+        for power in range(6)
+        for high in (1, base // 2, base - 1)
+        for step in (-1, 0, 1)
+    }
+    edges = [high * base**5 + low for high in parts for low in parts]
+    column = [key for key in (*edges, 2**63 - 1) if base**8 <= key < 2**63]
+    assert len(column) > LANES
+    for start in range(0, len(column), LANES - 1):
+        part = column[start : start + LANES]
+        assert list(field.codec.read_column(part)) == [field.codec.encode(key) for key in part]
+
+
+@pytest.mark.parametrize("odd", [None, -5, 0, 7, 2**63, 2**70, Decimal(2**60), 2.0**60, True])
+@pytest.mark.parametrize("position", [0, 1, -1])
+@pytest.mark.parametrize("field", BIG.values())
+def test_what_is_odd_in_a_column_is_shown_as_alone(
+    field: SpicyBigAutoField, odd: object, position: int
+) -> None:
+    column: list[object] = [2**62 + number for number in range(5)]
+    column[position] = odd
+    assert list(field.codec.read_column(column)) == [field.codec.read(value) for value in column]
 
 
 @given(fields, st.text(alphabet=st.characters(min_codepoint=1, max_codepoint=0x3FF), max_size=18))
