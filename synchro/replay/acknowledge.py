@@ -28,8 +28,11 @@ def hold_receipt(link: Link) -> None:
     if link.peer_there is None:
         return
     receipts = Receipt.objects.using(link.remote.alias)
-    receipts.get_or_create(peer_id=link.peer_there.pk)
-    receipt = receipts.select_for_update().get(peer_id=link.peer_there.pk)
+    ours = receipts.select_for_update().filter(peer_id=link.peer_there.pk).order_by()
+    receipt = ours.first()
+    if receipt is None:
+        receipts.get_or_create(peer_id=link.peer_there.pk)
+        receipt = ours.get()
     if receipt.batch != link.arrived:
         raise UnknownState(
             _("Another run has taken batch %(number)d to the database “%(alias)s” meanwhile.")
@@ -55,9 +58,9 @@ def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan, identities:
         _remember(
             link.remote, link.peer_there.pk, model, {there: here for here, there in found.items()}, batch
         )
-    Receipt.objects.using(link.remote.alias).update_or_create(
-        peer_id=link.peer_there.pk,
-        defaults={"batch": batch.number, "date": Receipt._meta.get_field("date").get_default()},
+    # It is there: `hold_receipt` saw to that.
+    Receipt.objects.using(link.remote.alias).filter(peer_id=link.peer_there.pk).update(
+        batch=batch.number, date=Receipt._meta.get_field("date").get_default()
     )
 
 

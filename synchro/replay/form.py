@@ -55,13 +55,15 @@ def pending(after: int) -> Iterator[Batch]:
     batch = next_batch(after)
     if batch is None:
         return
-    # Whoever forms the second batch after this one began to look after this moment.
-    begun = own_node(LOCAL).batch
-    newest = _newest()
+    node, newest = own_node(LOCAL), _newest()
+    nothing_else = _is_all_formed(node, newest)
     while batch is not None:
         yield batch
+        if nothing_else and batch.number >= node.batch:
+            return
         last = max((ids.last for ids in from_text(batch.ranges)), default=0)
-        if batch.number > begun + 1 and last >= newest:
+        # Whoever forms the second batch after the node's last began to look after the node was read.
+        if batch.number > node.batch + 1 and last >= newest:
             return
         batch = next_batch(batch.number)
 
@@ -116,7 +118,7 @@ def check_entries(batch: Batch) -> None:
 
 def _form(after: int) -> Batch | None:
     node = own_node(LOCAL)
-    if _newest() <= node.highest and node.holes == "[]" and _is_whole(node):
+    if _is_all_formed(node, _newest()):
         return None
     with _locked_node() as node:
         meanwhile = _formed(after)
@@ -162,6 +164,11 @@ def _beyond(highest: int, limit: int) -> list[Range]:
 def _newest() -> int:
     # The end of the primary key. Whether there is any id beyond one, PostgreSQL may read the whole table to find out.
     return _log().aggregate(highest=Max("id"))["highest"] or 0
+
+
+def _is_all_formed(node: Node, newest: int) -> bool:
+    """Whether all that was visible, up to the id `newest`, when the node had been read is in batches."""
+    return newest <= node.highest and node.holes == "[]" and _is_whole(node)
 
 
 def _move_on(node: Node, highest: int) -> None:

@@ -12,6 +12,7 @@ from django.db import connections, transaction
 from django.db.models import Min
 from django.utils.translation import gettext as _
 
+from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
 from synchro.engines import engine_for
 from synchro.models import Batch, ChangeLog, Checkpoint, Node
@@ -26,11 +27,15 @@ def prune(link: Link) -> None:
     """Drop the oldest batches, with their entries, that nobody needs. The newest entry always stays."""
     if conf.retention is None:
         return
+    limit = engine_for(connections[LOCAL]).now(connections[LOCAL]) - conf.retention
+    # By number, as they were formed: there is no index by time.
+    first = Batch.objects.using(LOCAL).order_by("number").first()
+    if first is None or aware(first.formed) >= limit:
+        return
     node = Node.objects.using(LOCAL).get(pk=1)
     slowest = Checkpoint.objects.using(LOCAL).aggregate(batch=Min("batch"))["batch"]
     if slowest is None:
         return
-    limit = engine_for(connections[LOCAL]).now(connections[LOCAL]) - conf.retention
     done = max(slowest, node.forgotten)
     _warn_of_the_slow(link, limit, node.forgotten)
     old = Batch.objects.using(LOCAL).filter(number__lte=done, formed__lt=limit).order_by("number")[:AT_ONCE]
