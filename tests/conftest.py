@@ -61,11 +61,14 @@ def _is_about_one_kind(item: pytest.Item) -> bool:
 def _quick_flush() -> Iterator[None]:
     """In place of what Django does after a test that commits."""
 
-    from tests.flush import flush  # which needs the apps to be loaded
+    from tests.flush import flush, set_free  # which need the apps to be loaded
 
     def teardown(self: TransactionTestCase) -> None:
-        for alias in self._databases_names(include_mirrors=False):
+        aliases = self._databases_names(include_mirrors=False)
+        left = [alias for alias in aliases if set_free(alias)]
+        for alias in aliases:
             flush(alias)
+        assert not left, f"the connection to {left} was left inside a transaction"
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", teardown)

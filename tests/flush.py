@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from django.apps import apps
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 
 from synchro.engines import engine_for
 
 #: What `migrate` wrote. Django's own flush writes it anew each time, which takes longer than most tests.
 KEPT = {ContentType._meta.db_table, Permission._meta.db_table}
+
+
+def set_free(alias: str) -> bool:
+    """
+    Whether a test has left the connection inside a transaction, which is over then: else all later tests would fail.
+    """
+    connection = connections[alias]
+    was_left = connection.in_atomic_block
+    if was_left:
+        connection.in_atomic_block = connection.closed_in_transaction = False
+        with suppress(Error):
+            connection.close()
+    return was_left
 
 
 def flush(alias: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from django.db import Error
@@ -30,6 +31,8 @@ def persistently(attempt: Callable[[], T], sides: Sequence[Side], progress: Call
         try:
             return attempt()
         except (Error, SynchroError) as error:
+            for side in sides:
+                _release(side)
             if progress() > reached:
                 tries, reached = 0, progress()
             if not _may_pass(error, sides, tries) or _are_bound(sides):
@@ -40,6 +43,18 @@ def persistently(attempt: Callable[[], T], sides: Sequence[Side], progress: Call
         tries += 1
         for side in sides:
             side.connection.close_if_unusable_or_obsolete()
+
+
+def _release(side: Side) -> None:
+    """
+    Where a connection is lost just after a commit, Django cannot go back to autocommit, and takes the connection for
+    one inside a transaction as soon as the next begins: for ever, since what it closes there it does not open again.
+    """
+    connection = side.connection
+    if connection.in_atomic_block and not connection.atomic_blocks:
+        connection.in_atomic_block = connection.closed_in_transaction = False
+        with suppress(Error):
+            connection.close()
 
 
 def _pause(seconds: float) -> None:

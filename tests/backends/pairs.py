@@ -70,13 +70,11 @@ _BY_SIGNALS = (
 )
 PAIRS = (
     *_BY_SIGNALS,
-    # Of older servers, what is about triggers alone is tested with the rest. MariaDB's pairs pass one by one, but a
-    # link that was cut has left a session behind once in a long run, which all later tests met: ask for
-    # mariadb-mariadb-triggers by name until that is understood.
+    # Of older servers, what is about triggers alone is tested with the rest.
     *(
         dataclasses.replace(pair, capture="triggers")
         for pair in _BY_SIGNALS
-        if not (pair.django or pair.local.endswith("_old") or pair.local == "mariadb")
+        if not (pair.django or pair.local.endswith("_old"))
     ),
 )
 

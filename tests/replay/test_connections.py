@@ -86,6 +86,53 @@ def test_connection_lost_between_the_commits_doubles_nothing() -> None:
     assert_same_rows()
 
 
+@contextmanager
+def cut_after_commits(alias: str, monkeypatch: pytest.MonkeyPatch, *places: int) -> Iterator[list[int]]:
+    """Inside, our connection is cut as soon as these of its commits, counted from 0, are through."""
+    kind = type(connections[alias])
+    commit, count = kind._commit, [0]
+
+    def commit_and_cut(self: Any) -> None:
+        commit(self)
+        if self.alias == alias:
+            count[0] += 1
+            if count[0] - 1 in places:
+                cut(alias)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "_commit", commit_and_cut)
+        yield count
+
+
+@pytest.mark.parametrize("alias", ["remote", "default"])
+def test_connection_lost_right_after_any_commit_is_not_lost_for_good(
+    alias: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Django takes it for one inside a transaction, in which no new connection may be opened."""
+    if connections[alias].vendor == "sqlite":
+        pytest.skip("SQLite has no connection to lose")
+    monkeypatch.setattr("synchro.replay.retry._pause", lambda seconds: None)
+    Customer.objects.create(name="Vimes")
+    call_synchronize()
+    customer = Customer.objects.get()
+    customer.cash += 1
+    customer.save()
+    with cut_after_commits(alias, monkeypatch) as count:
+        call_synchronize()
+
+    for place in range(count[0]):
+        customer.cash += 1
+        customer.save()
+        with cut_after_commits(alias, monkeypatch, place), suppress(SynchroError, DatabaseError):
+            call_synchronize()
+        for connection in connections.all():
+            connection.close_if_unusable_or_obsolete()  # as Django does before the next request
+        call_synchronize()
+        assert_same_rows()
+
+    assert count[0] > 1
+
+
 def test_lost_connection_is_retried_or_said_without_a_traceback() -> None:
     if connections["remote"].vendor == "sqlite":
         pytest.skip("SQLite has no connection to lose")
