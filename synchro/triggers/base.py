@@ -61,6 +61,24 @@ class Detail(Enum):
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What a database says of a table: all that has to be asked before its triggers are written."""
+
+    #: In lower case.
+    columns: frozenset[str] = frozenset()
+    #: Its name as `Installed.table` has it.
+    shown: str = ""
+    #: Views have no triggers that fire after a write.
+    is_table: bool = True
+    #: PostgreSQL: triggers on it have to be for each row.
+    is_partitioned: bool = False
+    #: PostgreSQL: where the log is.
+    schema: str = ""
+    #: MariaDB: those that can be compared by a collation that takes every byte for what it is.
+    exact: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Target:
     """A table, and what its triggers have to know of it."""
 
@@ -73,6 +91,7 @@ class Target:
     columns: tuple[Field[Any, Any], ...] = ()
     natural: tuple[Field[Any, Any], ...] = ()
     detail: Detail = Detail.COLUMNS
+    shape: Shape = Shape()
     #: What the database itself does to other rows when one of these is deleted, and when one of those is, and
     #: so on.
     cascades: tuple[Cascade, ...] = ()
@@ -129,8 +148,8 @@ class Backend(ABC):
     # -- looking ---------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
-        """The columns, in lower case, of each of these tables that exists."""
+    def shapes(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, Shape]:
+        """What there is to know of each of these tables that exists, by as many statements as of one."""
 
     @abstractmethod
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
@@ -165,17 +184,26 @@ class Backend(ABC):
 
     def is_ready(self, connection: BaseDatabaseWrapper) -> bool:
         """Whether this database has the tables of synchro that triggers need."""
-        return len(self.columns(connection, (LOG, SWITCH))) == 2
+        return len(self.shapes(connection, (LOG, SWITCH))) == 2
 
     # -- saying ----------------------------------------------------------------------------------------------
 
-    @abstractmethod
     def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
         """
-        The triggers of `target`, in the order in which they are created.
+        The triggers of `target`, in the order in which they are created. The database is not asked.
 
         Raises `Uncapturable`.
         """
+        if not target.shape.is_table:
+            raise Uncapturable(
+                f"{target.label} is a view, or something else that is no table: it fires no triggers. Watch the "
+                "models of the tables behind it, or use SYNCHRO_CAPTURE = 'signals'."
+            )
+        return tuple(self.write(connection, target))
+
+    @abstractmethod
+    def write(self, connection: BaseDatabaseWrapper, target: Target) -> Iterator[Trigger]:
+        """The triggers of `target`, which is a table."""
 
     @abstractmethod
     def drop_sql(self, found: Installed) -> str:

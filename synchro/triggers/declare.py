@@ -16,7 +16,7 @@ from django.db.models import Field, Model
 from synchro.keys import key_fields
 from synchro.natural import natural_fields
 from synchro.registry import Table, is_watched, watched_tables
-from synchro.triggers.base import Backend, Cascade, Detail, Target, Uncapturable
+from synchro.triggers.base import Backend, Cascade, Detail, Shape, Target, Uncapturable
 from synchro.triggers.kinds import READABLE, kind_of
 
 #: Foreign keys that the database enforces itself (Django 6.1), and whether they delete.
@@ -44,7 +44,7 @@ class Declaration:
         self.connection = connection
         self.backend = backend
         self.create_content_types = create_content_types
-        self._columns = self._look()
+        self._shapes = self._look()
         #: Tables that cannot have triggers, and why.
         self.impossible: dict[str, str] = {}
         #: Automatic many-to-many models that have no content type yet.
@@ -54,10 +54,13 @@ class Declaration:
         """Those of all tables, or of the one whose triggers' names begin with the stem `only`."""
         return [target for target in self._targets() if only in (None, target.stem)]
 
-    def _look(self) -> dict[str, frozenset[str]]:
+    def _look(self) -> dict[str, Shape]:
         names = {table.name for table in watched_tables()}
         names |= {model._meta.db_table for edge in self._edges for model in (edge.parent, edge.child)}
-        return self.backend.columns(self.connection, sorted(names))
+        return self.backend.shapes(self.connection, sorted(names))
+
+    def _shape(self, table: str) -> Shape:
+        return self._shapes.get(table, Shape())
 
     def _targets(self) -> list[Target]:
         found = [self.target(table) for table in watched_tables()]
@@ -71,26 +74,27 @@ class Declaration:
 
     def target(self, table: Table) -> Target | None:
         """None where the table, or its key, is not there (yet)."""
-        columns = self._columns.get(table.name, frozenset())
-        if not _has(columns, table.key_fields):
+        shape = self._shape(table.name)
+        if not _has(shape.columns, table.key_fields):
             return None
         content_type = self._content_type(table.model)
         if content_type is None:
             return None
-        target = Target(table.model._meta.label, table.name, content_type, table.key_fields)
+        target = Target(table.model._meta.label, table.name, content_type, table.key_fields, shape=shape)
         try:
             for field in table.key_fields:
                 kind_of(field, self.connection)
         except Uncapturable as error:
             self.impossible[table.model._meta.label] = str(error)
             return None
-        if not _has(columns, table.fields):
+        if not _has(shape.columns, table.fields):
             return replace(target, detail=Detail.KEY)
         others = tuple(field for field in table.fields if field not in table.key_fields)
         return replace(target, columns=others, natural=self._natural(table.model))
 
     def bare(self, model: type[Model]) -> Target:
-        return Target(model._meta.label, model._meta.db_table, None, key_fields(model))
+        table = model._meta.db_table
+        return Target(model._meta.label, table, None, key_fields(model), shape=self._shape(table))
 
     def _content_type(self, model: type[Model]) -> int | None:
         """
@@ -159,7 +163,7 @@ class Declaration:
                     waiting.append(child)
 
     def _exists(self, end: Target, field: Field[Any, Any]) -> bool:
-        return _has(self._columns.get(end.table, frozenset()), (*end.key, field))
+        return _has(end.shape.columns, (*end.key, field))
 
 
 def _edges() -> Iterator[Edge]:

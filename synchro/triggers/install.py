@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import DatabaseError
@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from synchro.triggers import backend_for
-from synchro.triggers.base import Installed, Target, Trigger, stem_of
+from synchro.triggers.base import Backend, Installed, Target, Trigger, Uncapturable, stem_of
 from synchro.triggers.declare import Declaration
 
 #: How many seconds to wait for a lock.
@@ -79,13 +79,18 @@ def survey(
     declaration = Declaration(connection, backend, create_content_types)
     targets = declaration.targets(only)
     installed = _by_stem(one for one in backend.installed(connection) if only is None or _belongs(one, only))
-    findings = [_compare(connection, target, installed.pop(target.stem, [])) for target in targets]
-    tables: set[str] = set()
-    if installed and only is None:
-        tables = {backend.shown(connection, target.table) for target in targets}
+    impossible = dict(declaration.impossible)
+    findings = []
+    for target in targets:
+        try:
+            wanted = backend.compile(connection, target)
+        except Uncapturable as error:
+            impossible[target.label] = str(error)
+        else:
+            findings.append(_compare(backend, target, wanted, installed.pop(target.stem, [])))
     return Survey(
-        (*findings, *_left_over(installed, tables)),
-        declaration.impossible,
+        (*findings, *_left_over(installed, {target.shape.shown for target in targets})),
+        impossible,
         tuple(dict.fromkeys(declaration.unnamed)),
     )
 
@@ -98,9 +103,10 @@ def _by_stem(installed: Iterable[Installed]) -> dict[str, list[Installed]]:
     return groups
 
 
-def _compare(connection: BaseDatabaseWrapper, target: Target, found: list[Installed]) -> Finding:
-    backend = backend_for(connection)
-    wanted = {trigger.stem: trigger for trigger in backend.compile(connection, target)}
+def _compare(
+    backend: Backend, target: Target, triggers: Sequence[Trigger], found: list[Installed]
+) -> Finding:
+    wanted = {trigger.stem: trigger for trigger in triggers}
     right = {one.stem for one in found if _is_right(one, wanted)}
     create = tuple(trigger for stem, trigger in wanted.items() if stem not in right)
     drop = tuple(

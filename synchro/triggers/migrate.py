@@ -33,7 +33,7 @@ from synchro.exceptions import NotReady
 from synchro.keys import key_fields
 from synchro.registry import watched_tables
 from synchro.triggers import backend_for
-from synchro.triggers.base import LOG, SWITCH, Backend, Detail, Installed, Target
+from synchro.triggers.base import LOG, SWITCH, Backend, Detail, Installed, Shape, Target
 from synchro.triggers.install import install, survey
 
 Key: TypeAlias = "Sequence[Field[Any, Any]]"
@@ -119,10 +119,12 @@ class Keeper:
         """Give the table, if it has or had triggers, such that name only `key`; once it has its columns."""
         table = model._meta.db_table
         found = self.on(table)
-        columns = self.backend.columns(self.connection, [table]).get(table, frozenset())
-        if table not in self.content_types or not {(f.column or "").lower() for f in key} <= columns:
+        shape = self.backend.shapes(self.connection, [table]).get(table, Shape())
+        if table not in self.content_types or not {(f.column or "").lower() for f in key} <= shape.columns:
             return
-        target = Target(model._meta.label, table, self.content_types[table], tuple(key), detail=Detail.KEY)
+        target = Target(
+            model._meta.label, table, self.content_types[table], tuple(key), detail=Detail.KEY, shape=shape
+        )
         wanted = self.backend.compile(self.connection, target)
         versions = {one.stem: one.version for one in found if one.enabled}
         create = [trigger for trigger in wanted if versions.get(trigger.stem) != trigger.version]

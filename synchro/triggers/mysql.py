@@ -23,6 +23,7 @@ from synchro.triggers.base import (
     Backend,
     Detail,
     Installed,
+    Shape,
     Target,
     Trigger,
     header,
@@ -35,6 +36,8 @@ from synchro.triggers.writer import UUID_PARTS, RowWriter
 #: What `synchro.engines.mysql` sets for its session.
 SWITCH = "@synchro_capture_off"
 LOCK = "synchro-triggers"
+#: The SQL mode of triggers: what does not fit into the log is an error.
+MODE = "STRICT_ALL_TABLES"
 #: A variable of the trigger that runs after an update.
 CHANGED = "synchro_changed"
 #: Types of which two values that are equal are the same.
@@ -53,6 +56,8 @@ PLAIN = (
 )
 
 
+FLOATING = ("double", "float", "real")
+
 _NAME = re.compile(r"(.+)_([0-9a-f]{10})")
 _CONTENT_TYPE = re.compile(r"(?:VALUES \(|SELECT )([0-9]+), ")
 
@@ -63,23 +68,38 @@ class MySQL(Backend):
     def has_cascades(self) -> bool:
         return True
 
-    def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
-        found: dict[str, set[str]] = {}
+    #: Character sets of columns that can be compared by a collation that takes every byte for what it is.
+    exact: frozenset[str] = frozenset()
+
+    def shapes(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, Shape]:
+        columns: dict[str, dict[str, bool]] = {}
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT table_name, LOWER(column_name) FROM information_schema.columns WHERE table_schema = "
-                "DATABASE()"
+                "SELECT table_name, column_name, character_set_name FROM information_schema.columns "
+                "WHERE table_schema = DATABASE()"
             )
-            for table, column in cursor.fetchall():
-                found.setdefault(table, set()).add(column)
-        return {table: frozenset(found[real_name(table)]) for table in tables if real_name(table) in found}
+            for table, column, characters in cursor.fetchall():
+                columns.setdefault(table, {})[column] = characters in self.exact
+            cursor.execute("SELECT table_name FROM information_schema.views WHERE table_schema = DATABASE()")
+            views = {view for (view,) in cursor.fetchall()}
+        names = {table: stored_name(connection, table) for table in tables}
+        return {
+            table: Shape(
+                columns=frozenset(column.lower() for column in columns[name]),
+                shown=escaped(name),
+                is_table=name not in views,
+                exact=frozenset(column for column, is_exact in columns[name].items() if is_exact),
+            )
+            for table, name in names.items()
+            if name in columns
+        }
 
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT trigger_name, action_statement, event_object_table FROM information_schema.triggers "
-                "WHERE trigger_schema = DATABASE() AND trigger_name LIKE %s",
-                [PREFIX.replace("_", r"\_") + "%"],
+                "WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1",
+                [PREFIX],
             )
             rows = cursor.fetchall()
         found = []
@@ -98,20 +118,16 @@ class MySQL(Backend):
                 "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE() "
                 "AND LOCATE('_cascade_', trigger_name) AND event_object_table <> %s "
                 "AND LOCATE(%s, action_statement) AND LOCATE(%s, action_statement)",
-                [real_name(table), *names],
+                [stored_name(connection, table), *names],
             )
             return frozenset(name for (name,) in cursor.fetchall())
 
     def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
-        return escaped(real_name(table))
+        return escaped(stored_name(connection, table))
 
-    def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
-        writer = Writer(connection, target, self.utf8_columns(connection, target.table))
-        return tuple(self._trigger(target, *parts) for parts in writer.triggers())
-
-    def utf8_columns(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str]:
-        """The columns that can be compared by a collation that takes every byte for what it is."""
-        return frozenset()
+    def write(self, connection: BaseDatabaseWrapper, target: Target) -> Iterator[Trigger]:
+        for parts in Writer(connection, target).triggers():
+            yield self._trigger(target, *parts)
 
     def _trigger(self, target: Target, event: str, body: str) -> Trigger:
         table = escaped(real_name(target.table))
@@ -141,7 +157,7 @@ class MySQL(Backend):
         Each statement commits by itself. The new triggers are made before the old ones go, so that nothing is
         missed in between: a change may be logged twice then, which says no more than once.
         """
-        with connection.cursor() as cursor, _waiting(cursor, seconds):
+        with connection.cursor() as cursor, _waiting(cursor, seconds), _plainly(cursor):
             made: list[Trigger] = []
             try:
                 for trigger in create:
@@ -190,7 +206,7 @@ class MySQL(Backend):
     def script(self, statements: Sequence[str]) -> str:
         # The client would take a semicolon inside a trigger for its end.
         return (
-            "-- Run it with: mysql --comments\nDELIMITER ;;\n"
+            f"-- Run it with: mysql --comments\nSET SESSION sql_mode = '{MODE}';\nDELIMITER ;;\n"
             + "".join(f"{statement} ;;\n" for statement in statements)
             + "DELIMITER ;\n"
         )
@@ -214,15 +230,8 @@ class MySQL(Backend):
 
 
 class MariaDB(MySQL):
-    def utf8_columns(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str]:
-        # Half the cost of a cast, which takes a copy of both values.
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() "
-                "AND CAST(table_name AS BINARY) = CAST(%s AS BINARY) AND character_set_name = 'utf8mb4'",
-                [real_name(table)],
-            )
-            return frozenset(name for (name,) in cursor.fetchall())
+    # Half the cost of a cast, which takes a copy of both values.
+    exact = frozenset({"utf8mb4"})
 
 
 @contextmanager
@@ -237,11 +246,30 @@ def _waiting(cursor: Any, seconds: int) -> Iterator[None]:
         cursor.execute("SET SESSION lock_wait_timeout = %s", [before])
 
 
+@contextmanager
+def _plainly(cursor: Any) -> Iterator[None]:
+    """A trigger runs in the SQL mode in which it was created, and some modes give words another meaning."""
+    cursor.execute("SELECT @@SESSION.sql_mode")
+    before = cursor.fetchone()[0]
+    cursor.execute("SET SESSION sql_mode = %s", [MODE])
+    try:
+        yield
+    finally:
+        cursor.execute("SET SESSION sql_mode = %s", [before])
+
+
 def real_name(table: str) -> str:
     """The name that Django, which does not escape quotes, makes of `table` in SQL."""
     if len(table) > 1 and table.startswith("`") and table.endswith("`"):
         table = table[1:-1]
     return table.replace("``", "`")
+
+
+def stored_name(connection: BaseDatabaseWrapper, table: str) -> str:
+    """The name that the server has for `table`."""
+    name = real_name(table)
+    # With 1 it knows all names in lower case only; with 2 it keeps them as they were given.
+    return name.lower() if connection.mysql_server_data["lower_case_table_names"] == 1 else name  # type: ignore[attr-defined]
 
 
 def escaped(name: str) -> str:
@@ -252,12 +280,6 @@ class Writer(RowWriter):
     """Writes the triggers of a table."""
 
     now = "UTC_TIMESTAMP(6)"
-
-    def __init__(
-        self, connection: BaseDatabaseWrapper, target: Target, utf8_columns: frozenset[str] = frozenset()
-    ) -> None:
-        super().__init__(connection, target)
-        self.utf8_columns = utf8_columns
 
     # -- values ----------------------------------------------------------------------------------------------
 
@@ -293,10 +315,14 @@ class Writer(RowWriter):
 
     def differs(self, field: Field[Any, Any]) -> str:
         old, new = self.name("OLD", field), self.name("NEW", field)
-        if (field.db_type(self.connection) or "").startswith(PLAIN):
+        kind = field.db_type(self.connection) or ""
+        if kind.startswith(PLAIN):
             return f"NOT {old} <=> {new}"
+        if kind.startswith(FLOATING):
+            # The text of a FLOAT leaves digits out; the comparison takes -0 for 0.
+            return f"NOT ({old} <=> {new} AND CAST({old} AS CHAR) <=> CAST({new} AS CHAR))"
         # Case, accents and trailing blanks count, whatever the column's collation.
-        if field.column in self.utf8_columns:
+        if field.column in self.target.shape.exact:
             return f"NOT {old} <=> {new} COLLATE utf8mb4_nopad_bin"
         return f"NOT CAST({old} AS BINARY) <=> CAST({new} AS BINARY)"
 

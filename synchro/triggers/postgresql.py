@@ -26,9 +26,9 @@ from synchro.triggers.base import (
     Backend,
     Detail,
     Installed,
+    Shape,
     Target,
     Trigger,
-    Uncapturable,
     header,
     quoted,
     read_header,
@@ -68,17 +68,28 @@ class PostgreSQL(Backend):
         "what they write is not captured."
     )
 
-    def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
-        names = list(tables)
+    def shapes(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, Shape]:
+        names, quote = list(tables), connection.ops.quote_name
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT t.name, array_agg(lower(attname)) FROM unnest(%s::text[], %s::text[]) AS t (name, "
-                "quoted) "
-                "JOIN pg_attribute ON attrelid = to_regclass(t.quoted) AND attnum > 0 AND NOT attisdropped "
-                "GROUP BY t.name",
-                [names, [connection.ops.quote_name(name) for name in names]],
+                "SELECT t.name, array_agg(lower(a.attname)), c.oid::regclass::text, c.relkind, "
+                "COALESCE((SELECT relnamespace::regnamespace::name FROM pg_class WHERE oid = to_regclass(%s)), '') "
+                "FROM unnest(%s::text[], %s::text[]) AS t (name, quoted) "
+                "JOIN pg_class c ON c.oid = to_regclass(t.quoted) "
+                "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+                "GROUP BY t.name, c.oid, c.relkind",
+                [quote(LOG), names, [quote(name) for name in names]],
             )
-            return {name: frozenset(columns) for name, columns in cursor.fetchall()}
+            return {
+                name: Shape(
+                    columns=frozenset(columns),
+                    shown=shown,
+                    is_table=kind in ("r", "p"),
+                    is_partitioned=kind == "p",
+                    schema=schema,
+                )
+                for name, columns, shown, kind, schema in cursor.fetchall()
+            }
 
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         # Ours are those that call a function of ours that stands beside the log. Clones on partitions are not
@@ -113,48 +124,27 @@ class PostgreSQL(Backend):
             cursor.execute("SELECT COALESCE(to_regclass(%s)::text, '')", [connection.ops.quote_name(table)])
             return str(cursor.fetchone()[0])
 
-    def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
-        schema, partitioned = self._place(connection, target.table)
+    def write(self, connection: BaseDatabaseWrapper, target: Target) -> Iterator[Trigger]:
+        schema, partitioned = target.shape.schema, target.shape.is_partitioned
         log = f"{connection.ops.quote_name(schema)}.{connection.ops.quote_name(LOG)}"
         writer = Writer(connection, target, log)
         body = writer.rows() if partitioned else writer.statements()
         version = version_of([body, schema])
         function = f"{connection.ops.quote_name(schema)}.{connection.ops.quote_name(target.stem)}"
         table = connection.ops.quote_name(target.table)
-        made = [Trigger(target.stem, target.stem, version, _function(function, body, target, version))]
+        yield Trigger(target.stem, target.stem, version, _function(function, body, target, version))
         kinds = ROW if partitioned else STATEMENT
         for event, declaration in {**kinds, **TRUNCATE}.items():
             name = f"{PREFIX}capture_{'row_' if partitioned and event in ROW else ''}{event}"
-            made.append(
-                Trigger(
-                    stem=f"{target.stem}:{name}",
-                    name=name,
-                    version="",
-                    sql=f"CREATE OR REPLACE TRIGGER {connection.ops.quote_name(name)}\n"
-                    f"    {declaration.replace('{table}', table)}\n"
-                    f"    WHEN ({ENABLED})\n"
-                    f"    EXECUTE FUNCTION {function}()",
-                )
+            yield Trigger(
+                stem=f"{target.stem}:{name}",
+                name=name,
+                version="",
+                sql=f"CREATE OR REPLACE TRIGGER {connection.ops.quote_name(name)}\n"
+                f"    {declaration.replace('{table}', table)}\n"
+                f"    WHEN ({ENABLED})\n"
+                f"    EXECUTE FUNCTION {function}()",
             )
-        return tuple(made)
-
-    def _place(self, connection: BaseDatabaseWrapper, table: str) -> tuple[str, bool]:
-        """The schema of the log, and whether the table is partitioned."""
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT n.nspname, t.relkind FROM pg_class l JOIN pg_namespace n ON n.oid = l.relnamespace, "
-                "pg_class t WHERE l.oid = to_regclass(%s) AND t.oid = to_regclass(%s)",
-                [connection.ops.quote_name(LOG), connection.ops.quote_name(table)],
-            )
-            found = cursor.fetchone()
-        if found is None:
-            raise Uncapturable(f"There is no table {table}, or none for the log; run migrate.")
-        schema, kind = found
-        if kind not in ("r", "p"):
-            raise Uncapturable(
-                f"{table} is no table: PostgreSQL fires triggers after writes for tables only."
-            )
-        return schema, kind == "p"
 
     def drop_sql(self, found: Installed) -> str:
         if found.table:
@@ -306,13 +296,14 @@ class Writer(values.Writer):
             f"SELECT {self.target.content_type}, {self.key(row)}, clock_timestamp(), 3{more} {source}"
         )
 
-    def truncated(self, only: str) -> str:
+    def truncated(self) -> str:
         # The trigger itself names the table, since that may be renamed.
-        command = self.deleted("FROM \0", "t").replace("'", "''").replace("%", "%%")
-        command = command.replace("\0", f"{only}%s AS t")
-        return f"EXECUTE format('{command}', TG_RELID::regclass);"
+        # Rows of tables that inherit from it go too. E'' means the same in every session, whatever is in names.
+        command = self.deleted("FROM \0", "t").replace("\\", "\\\\").replace("'", "''").replace("%", "%%")
+        command = command.replace("\0", "%s AS t")
+        return f"EXECUTE format(E'{command}', TG_RELID::regclass);"
 
-    def body(self, insert: str, update: str, delete: str, only: str) -> str:
+    def body(self, insert: str, update: str, delete: str) -> str:
         return f"""BEGIN
     IF TG_OP = 'INSERT' THEN
         {insert};
@@ -321,7 +312,7 @@ class Writer(values.Writer):
     ELSIF TG_OP = 'DELETE' THEN
         {delete};
     ELSE
-        {self.truncated(only)}
+        {self.truncated()}
     END IF;
     RETURN NULL;
 END
@@ -332,7 +323,6 @@ END
             self.added("FROM synchro_new AS n", "n"),
             self.statement_update(),
             self.deleted("FROM synchro_old AS o", "o"),
-            "ONLY ",
         )
 
     def statement_update(self) -> str:
@@ -375,7 +365,7 @@ END
         ) AS c{outside};"""
 
     def rows(self) -> str:
-        return self.body(self.added("", "NEW"), self.row_update(), self.deleted("", "OLD"), "")
+        return self.body(self.added("", "NEW"), self.row_update(), self.deleted("", "OLD"))
 
     def row_update(self) -> str:
         if self.target.detail is Detail.KEY:

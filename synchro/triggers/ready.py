@@ -5,6 +5,7 @@ log.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.conf import conf
 from synchro.exceptions import NotReady
-from synchro.triggers.install import survey
+from synchro.triggers.install import Finding, survey
 
 _allowed: ContextVar[bool] = ContextVar("synchro_missing_triggers_allowed", default=False)
 #: What loses no change is no reason to stop.
@@ -31,6 +32,15 @@ def missing_triggers_allowed() -> Iterator[None]:
         _allowed.reset(token)
 
 
+def _gap(finding: Finding) -> str:
+    """How many triggers of the table are missing, and so on; empty where none is."""
+    # PostgreSQL's function goes by the stem itself, and is missing only where its triggers are.
+    wrong = Counter(
+        one.what for one in finding.problems if one.what not in HARMLESS and one.trigger != finding.stem
+    )
+    return ", ".join(f"{count} trigger{'s' if count > 1 else ''} {what}" for what, count in wrong.items())
+
+
 def refuse_without_triggers(sender: Any, local: BaseDatabaseWrapper, **kwargs: Any) -> None:
     """
     Receives `synchro.replay.signals.starting`.
@@ -40,10 +50,10 @@ def refuse_without_triggers(sender: Any, local: BaseDatabaseWrapper, **kwargs: A
     if conf.capture != "triggers" or _allowed.get():
         return
     found = survey(local)
-    gaps = [str(problem) for problem in found.problems if problem.what not in HARMLESS]
-    gaps += [
+    gaps = [
+        *(f"{finding.label} ({gap})" for finding in found.findings if (gap := _gap(finding))),
+        *(f"{model._meta.label} (all triggers missing)" for model in found.unnamed),
         *found.impossible.values(),
-        *(f"{model._meta.label}: its triggers are missing" for model in found.unnamed),
     ]
     if gaps:
         raise NotReady(

@@ -21,6 +21,7 @@ from synchro.triggers.base import (
     Backend,
     Detail,
     Installed,
+    Shape,
     Target,
     Trigger,
     header,
@@ -32,6 +33,7 @@ from synchro.triggers.base import (
 from synchro.triggers.kinds import Kind, kind_of, scale
 from synchro.triggers.writer import UUID_PARTS, RowWriter
 
+ROWID = ("rowid", "oid", "_rowid_")
 ENABLED = f'NOT EXISTS (SELECT 1 FROM "{SWITCH}")'
 NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
@@ -43,13 +45,21 @@ class SQLite(Backend):
         "unless PRAGMA recursive_triggers is on in that connection: such a removal is not captured."
     )
 
-    def columns(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, frozenset[str]]:
-        found = {}
+    def shapes(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, Shape]:
+        found: dict[str, tuple[str, str, set[str]]] = {}
         with connection.cursor() as cursor:
-            for table in tables:
-                cursor.execute("SELECT name FROM pragma_table_xinfo(%s)", [real_name(table)])
-                found[table] = frozenset(name.lower() for (name,) in cursor.fetchall())
-        return {table: columns for table, columns in found.items() if columns}
+            cursor.execute(
+                "SELECT m.name, m.type, c.name FROM sqlite_master AS m, pragma_table_xinfo(m.name) AS c "
+                "WHERE m.type IN ('table', 'view')"
+            )
+            for table, kind, column in cursor.fetchall():
+                found.setdefault(table.lower(), (table, kind, set()))[2].add(column.lower())
+        return {
+            table: Shape(frozenset(columns), escaped(name), kind == "table")
+            for table in tables
+            for name, kind, columns in (found.get(real_name(table).lower(), ("", "", set())),)
+            if columns
+        }
 
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         with connection.cursor() as cursor:
@@ -84,9 +94,9 @@ class SQLite(Backend):
             for _, sql in saved:
                 cursor.execute(sql, None)
 
-    def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
-        writer = Writer(connection, target)
-        return tuple(self._trigger(target, *parts) for parts in writer.triggers())
+    def write(self, connection: BaseDatabaseWrapper, target: Target) -> Iterator[Trigger]:
+        for parts in Writer(connection, target).triggers():
+            yield self._trigger(target, *parts)
 
     def _trigger(self, target: Target, event: str, when: str, statements: tuple[str, ...]) -> Trigger:
         body = "".join(f"    {statement};\n" for statement in statements)
@@ -188,7 +198,10 @@ class Writer(RowWriter):
             yield "UPDATE", f"{changed} AND NOT {moved} AND {ENABLED}", (change,)
 
     def key_columns(self) -> str:
-        return ", ".join(quoted(self.connection, field) for field in self.target.key)
+        names = [quoted(self.connection, field) for field in self.target.key]
+        if len(names) == 1 and kind_of(self.target.key[0], self.connection) is Kind.INTEGER:
+            names += ROWID  # other names of the same column
+        return ", ".join(names)
 
 
 DASH = " || '-' || "

@@ -181,6 +181,13 @@ class Odd(models.Model):
         abstract = True
 
 
+class OddKey(models.Model):
+    code = models.CharField(max_length=50, primary_key=True, db_column="its \\n 'key'")
+    name = models.CharField(max_length=50, default="")
+
+    objects = NaturalManager("code")
+
+
 for _name, _table in ODD_NAMES.items():
     _meta = type("Meta", (), {"db_table": _table, "app_label": "capture"})
     globals()[_name] = type(_name, (Odd,), {"Meta": _meta, "__module__": __name__})

@@ -18,7 +18,8 @@ from synchro.keys import from_text, key_of, to_text
 from synchro.models import ADDITION, CHANGE, DELETION
 from tests.capture import models as capture
 from tests.capture.models import Article, ByText, ByThree, ByUUID, Moments, Place, Restaurant, Tag, Unique
-from tests.triggers.conftest import brief, entries
+from tests.triggers.clients import client, engine
+from tests.triggers.conftest import brief, entries, install
 
 pytestmark = pytest.mark.usefixtures("triggers")
 
@@ -79,6 +80,45 @@ def test_nan_is_equal_to_itself() -> None:
     with connection.cursor() as cursor:
         cursor.execute("UPDATE capture_article SET ratio = '-0'::float8")
     assert [fields for _, _, fields in brief()] == ["ratio", "ratio"]
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="a type that MySQL and MariaDB have")
+def test_a_change_that_the_text_of_a_number_does_not_show_is_seen() -> None:
+    """Both write six digits of a FLOAT, and MySQL keeps -0 apart from 0, but compares them as the same."""
+    Article.objects.create(pk=1)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE capture_article MODIFY ratio FLOAT NULL")
+        entries()
+        try:
+            for value in ("1234567", "1234568", "0", *(["-0e0"] if engine() == "mysql" else [])):
+                cursor.execute(f"UPDATE capture_article SET ratio = {value}")
+                assert brief() == [("1", CHANGE, "ratio")], value
+        finally:
+            cursor.execute("ALTER TABLE capture_article MODIFY ratio DOUBLE PRECISION NULL")
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="the others have one character set in each database")
+def test_character_sets_of_column_and_session_do_not_matter() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE capture_bytext MODIFY code VARCHAR(255) CHARACTER SET latin1 NOT NULL")
+        cursor.execute("ALTER TABLE capture_bytext MODIFY name VARCHAR(50) CHARACTER SET latin1 NOT NULL")
+    try:
+        install()
+        client(
+            "SET NAMES latin1; INSERT INTO capture_bytext VALUES (_latin1 x'e9', ''); "
+            "SET NAMES utf8mb4; UPDATE capture_bytext SET name = 'e'; UPDATE capture_bytext SET name = 'é'; "
+            "UPDATE capture_bytext SET name = 'É'; UPDATE capture_bytext SET name = 'É '"
+        )
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "ALTER TABLE capture_bytext MODIFY code VARCHAR(255) CHARACTER SET utf8mb4 NOT NULL"
+            )
+            cursor.execute(
+                "ALTER TABLE capture_bytext MODIFY name VARCHAR(50) CHARACTER SET utf8mb4 NOT NULL"
+            )
+        install()
+    assert brief() == [("é", ADDITION, ""), *[("é", CHANGE, "name")] * 4]
 
 
 KEYS: dict[str, tuple[Any, ...]] = {

@@ -6,14 +6,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core import checks
 from django.core.management import CommandError, call_command
-from django.db import connection, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from synchro.engines import engine_for
 from synchro.exceptions import NotReady
@@ -23,6 +26,7 @@ from synchro.replay.signals import starting
 from synchro.triggers import backend_for
 from synchro.triggers.base import stem_for
 from synchro.triggers.checks import check_triggers
+from synchro.triggers.declare import Declaration
 from synchro.triggers.install import install as install_one
 from synchro.triggers.ready import missing_triggers_allowed, refuse_without_triggers
 from tests.capture.models import ODD_NAMES, Tag, Unique
@@ -273,12 +277,121 @@ def test_a_run_is_refused_while_a_trigger_is_missing_unless_told_otherwise() -> 
     local = connections["default"]
     refuse_without_triggers(None, local=local)
     drop(names()[0])
-    with pytest.raises(NotReady, match=r"capture\.Unique.*is missing.*synchro_install_triggers"):
+    drop(names()[0])
+    with pytest.raises(
+        NotReady, match=r"capture\.Unique \(2 triggers missing\)\. Run.*synchro_install_triggers"
+    ):
         starting.send(None, local=local, remote=local)
     with missing_triggers_allowed():
         starting.send(None, local=local, remote=local)
     with override_settings(SYNCHRO_CAPTURE="signals"):
         starting.send(None, local=local, remote=local)
+
+
+def test_a_run_looks_at_the_triggers_of_all_tables_by_a_few_statements() -> None:
+    local = connections["default"]
+    with CaptureQueriesContext(local) as queries:
+        refuse_without_triggers(None, local=local)
+    with override_settings(SYNCHRO_MODELS=[("capture", "Unique")]), CaptureQueriesContext(local) as fewer:
+        refuse_without_triggers(None, local=local)
+    assert len(queries) == len(fewer) <= 6
+
+
+def test_a_watched_view_is_told_and_holds_back_no_other_table() -> None:
+    sql(
+        "ALTER TABLE capture_place RENAME TO capture_place_table",
+        "CREATE VIEW capture_place AS SELECT * FROM capture_place_table",
+    )
+    try:
+        drop(names()[0])
+        with pytest.raises(CommandError, match=r"capture\.Place is a view"):
+            install()
+        assert ("synchro.E102", True) in [(one, "view" in message) for one, message in found_by_checks()]
+        Unique.objects.create(pk=1, code="a")
+        Unique.objects.update(name="b")
+        Unique.objects.all().delete()
+        assert len(brief()) == 3
+    finally:
+        sql("DROP VIEW capture_place", "ALTER TABLE capture_place_table RENAME TO capture_place")
+        install()
+
+
+def test_a_table_gets_all_of_its_triggers_or_none() -> None:
+    backend = backend_for(connection)
+    install("--uninstall", "capture.Unique")
+    target = next(iter(Declaration(connection, backend, True).targets(UNIQUE)))
+    *some, last = backend.compile(connection, target)
+    with pytest.raises(DatabaseError):
+        backend.exchange(connection, [*some, replace(last, sql=f"{last.sql} nonsense(")], (), 5)
+    assert names() == []
+    Unique.objects.create(code="a")
+    assert brief() == []
+
+
+@contextmanager
+def called(table: str) -> Iterator[None]:
+    """Inside, `Unique` has a table of this name, and is all that is watched."""
+    before = Unique._meta.db_table
+    rename(table)
+    try:
+        with connection.schema_editor() as editor:
+            editor.create_model(Unique)
+        with override_settings(SYNCHRO_MODELS=[("capture", "Unique")]):
+            yield
+    finally:
+        try:
+            with override_settings(SYNCHRO_MODELS=[("capture", "Unique")]):
+                install("--uninstall", "capture.Unique")
+            sql(f"DROP TABLE {connection.ops.quote_name(table)}")
+        finally:
+            rename(before)
+
+
+def rename(table: str) -> None:
+    """As if `Unique` had been declared with this table."""
+    Unique._meta.db_table = table
+    for field in Unique._meta.fields:
+        field.__dict__.pop("cached_col", None)
+
+
+def assert_all_is_captured() -> None:
+    install("capture.Unique")
+    assert install("--check", "capture.Unique") == RIGHT
+    Unique.objects.create(pk=1, code="a")
+    Unique.objects.update(name="b")
+    Unique.objects.update(id=2)
+    Unique.objects.all().delete()
+    assert brief() == [
+        ("1", ADDITION, ""),
+        ("1", CHANGE, "name"),
+        ("1", DELETION, ""),
+        ("2", ADDITION, ""),
+        ("2", DELETION, ""),
+    ]
+
+
+@pytest.mark.parametrize("length", [63, 64])
+def test_names_as_long_as_can_be_that_differ_at_the_end_alone(length: int) -> None:
+    """On PostgreSQL, which cuts names off after 63 bytes, a longer one still finds its table."""
+    tables = ["capture_" + "n" * (length - 9) + end for end in "ab"]
+    assert len({stem_for(table) for table in tables}) == 2
+    for table in tables:
+        with called(table):
+            assert_all_is_captured()
+
+
+def test_a_table_with_percent_signs() -> None:
+    table = "capture 100 %s %d % of it"  # of which Django's own queries with parameters can make nothing
+    with called(table):
+        install("capture.Unique")
+        assert install("--check", "capture.Unique") == RIGHT
+        quoted = connection.ops.quote_name(table)
+        sql(
+            f"INSERT INTO {quoted} (id, code, name) VALUES (1, '%s', '%')",
+            f"UPDATE {quoted} SET name = '%%'",
+            f"DELETE FROM {quoted}",
+        )
+    assert brief() == [("1", ADDITION, ""), ("1", CHANGE, "name"), ("1", DELETION, "")]
 
 
 # -- roles ---------------------------------------------------------------------------------------------------
@@ -333,8 +446,6 @@ def test_an_account_that_may_not_create_triggers_is_told_what_to_run() -> None:
         backend = backend_for(other)
         try:
             sql(*_let_look(user))
-            from synchro.triggers.declare import Declaration
-
             target = next(iter(Declaration(connection, backend, True).targets(UNIQUE)))
             triggers = backend.compile(connection, target)
             with pytest.raises(Exception) as caught:
@@ -387,14 +498,77 @@ def test_a_disabled_trigger_is_told_and_enabled() -> None:
     assert brief() == [("1", ADDITION, ""), ("1", CHANGE, "name")]
 
 
+@pytest.mark.skipif(engine() not in ("mysql", "mariadb"), reason="of MySQL and MariaDB alone")
+@pytest.mark.parametrize(
+    "mode",
+    ["ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES,HIGH_NOT_PRECEDENCE", "", "EMPTY_STRING_IS_NULL"],
+)
+@pytest.mark.parametrize("who", ["installer", "writer"])
+def test_the_sql_mode_of_a_session_changes_nothing(mode: str, who: str) -> None:
+    if mode == "EMPTY_STRING_IS_NULL" and engine() == "mysql":
+        mode = "STRICT_TRANS_TABLES"  # MariaDB's alone
+    install("--uninstall", "capture.Unique")
+    if who == "writer":
+        install("capture.Unique")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@SESSION.sql_mode")
+        before = cursor.fetchone()[0]
+        cursor.execute("SET SESSION sql_mode = %s", [mode])
+        if who == "installer":
+            install("capture.Unique")
+            cursor.execute("SELECT @@SESSION.sql_mode")
+            assert set(cursor.fetchone()[0].split(",")) == set(mode.split(","))
+            cursor.execute("SET SESSION sql_mode = %s", [before])
+    try:
+        sql(
+            "INSERT INTO capture_unique (id, code, name) VALUES (1, 'a\\\\', 'x')",
+            "UPDATE capture_unique SET name = 'X'",
+            "DELETE FROM capture_unique",
+        )
+    finally:
+        connection.close()
+    assert brief() == [("1", ADDITION, ""), ("1", CHANGE, "name"), ("1", DELETION, "")]
+
+
+@pytest.mark.skipif(engine() not in ("mysql", "mariadb"), reason="of MySQL and MariaDB alone")
+def test_an_account_that_the_binary_log_keeps_from_creating_triggers_is_told_what_to_run() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@log_bin, @@log_bin_trust_function_creators")
+        if cursor.fetchone() != (1, 0):
+            pytest.skip("this server writes no binary log")
+    install("--uninstall", "capture.Unique")
+    with clerk("SELECT", "INSERT", "TRIGGER") as user:
+        other = type(connections["default"])(
+            dict(connection.settings_dict, USER=user, PASSWORD="clerk"), "default"
+        )
+        backend = backend_for(connection)
+        target = next(iter(Declaration(connection, backend, True).targets(UNIQUE)))
+        triggers = backend.compile(connection, target)
+        try:
+            with pytest.raises(DatabaseError) as caught:
+                backend.exchange(other, triggers, (), 5)
+        finally:
+            other.close()
+    assert "SET GLOBAL log_bin_trust_function_creators = 1" in str(backend.explained(caught.value, other))
+
+
 @postgresql_only
-def test_pgtrigger_neither_sees_nor_removes_ours() -> None:
+def test_pgtrigger_neither_sees_nor_removes_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    import pgtrigger
     import pgtrigger.installation
     import pgtrigger.registry
 
     before = names()
     assert not any("synchro" in uri or "capture" in uri for uri in pgtrigger.registry._registry)
     pgtrigger.installation.prune(database="default")
+    theirs = pgtrigger.Protect(name="theirs", operation=pgtrigger.Delete)
+    with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "pgtrigger"]), theirs.register(Tag):
+        for action in ("ls", "install", "prune", "ls", "uninstall"):
+            call_command("pgtrigger", action)
+        call_command("makemigrations", "synchro", check_changes=True, dry_run=True, verbosity=0)
+    told = capsys.readouterr().out
+    assert "theirs" in told
+    assert "synchro" not in told
     assert [one for one in pgtrigger.installation.prunable(database="default") if "capture" in one[0]] == []
     assert names() == before
 
@@ -424,6 +598,53 @@ def test_a_partitioned_table_is_captured_however_it_is_written() -> None:
     finally:
         sql("DROP TABLE capture_place", "ALTER TABLE capture_place_plain RENAME TO capture_place")
         install()
+
+
+@postgresql_only
+@pytest.mark.parametrize("path", ["public", "elsewhere, public", ""])
+def test_a_table_in_another_schema(path: str) -> None:
+    sql("CREATE SCHEMA elsewhere")
+    try:
+        with called('elsewhere"."its Table'):
+            assert_all_is_captured()
+            install("--uninstall", "capture.Unique")
+            sql(f"SET search_path = {path or chr(39) * 2}, public")
+            assert_all_is_captured()
+            Unique.objects.create(pk=1, code="a")
+            sql('TRUNCATE elsewhere."its Table"')
+            assert brief() == [("1", ADDITION, ""), ("1", DELETION, "")]
+    finally:
+        sql("RESET search_path", "DROP SCHEMA elsewhere CASCADE")
+
+
+@postgresql_only
+def test_a_backslash_is_itself_where_a_session_takes_it_for_an_escape() -> None:
+    column = "its \\n 'key'"
+    client(
+        "SET standard_conforming_strings = off; SET escape_string_warning = off;"
+        f"INSERT INTO capture_oddkey (\"{column}\", name) VALUES ('a', '');"
+        "UPDATE capture_oddkey SET name = 'x'; TRUNCATE capture_oddkey;"
+    )
+    found = entries()
+    assert [(one.object_id, one.action) for one in found] == [("a", ADDITION), ("a", CHANGE), ("a", DELETION)]
+    assert found[-1].natural_key == '["a"]'
+
+
+@postgresql_only
+def test_rows_of_tables_that_inherit_from_a_watched_one() -> None:
+    sql("CREATE TABLE heir (more integer) INHERITS (capture_unique)")
+    try:
+        sql(
+            "INSERT INTO capture_unique (id, code, name) VALUES (1, 'a', '')",
+            "INSERT INTO heir (id, code, name) VALUES (2, 'b', '')",
+        )
+        entries()
+        sql("UPDATE capture_unique SET name = 'x'")
+        assert brief() == [("1", CHANGE, "name"), ("2", CHANGE, "name")]
+        sql("TRUNCATE capture_unique")
+        assert brief() == [("1", DELETION, ""), ("2", DELETION, "")]
+    finally:
+        sql("DROP TABLE heir")
 
 
 @postgresql_only

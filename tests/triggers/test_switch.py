@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.core import DisableSynchroLog
 from synchro.engines import engine_for
 from synchro.models import CaptureSwitch, ChangeLog
 from tests.capture.models import Unique
-from tests.triggers.clients import client
+from tests.triggers.clients import client, engine
 from tests.triggers.conftest import brief
 
 pytestmark = pytest.mark.usefixtures("triggers")
@@ -182,6 +183,71 @@ def test_a_session_that_goes_back_to_a_pool_in_the_middle_is_clean() -> None:
         type(connections["default"])._close = session_close  # type: ignore[method-assign]
         kept["session"].close()
     assert len(brief()) == 1
+
+
+@pytest.fixture
+def pooled() -> Iterator[Callable[[], BaseDatabaseWrapper]]:
+    """`connections["default"]` takes its sessions from a pool of one, and so do the others that this gives."""
+    plain = connections["default"]
+    settings = plain.settings_dict
+    plain.close()
+    options = {**settings["OPTIONS"], "pool": {"min_size": 1, "max_size": 1, "timeout": 5}}
+
+    def another() -> BaseDatabaseWrapper:
+        return type(plain)({**settings, "OPTIONS": options, "CONN_MAX_AGE": 0}, "default")
+
+    connections["default"] = another()
+    try:
+        yield another
+    finally:
+        connections["default"].close()
+        connections["default"].close_pool()
+        connections["default"] = plain
+
+
+def insert(user: BaseDatabaseWrapper, code: str) -> int:
+    """The number of the session that wrote the row."""
+    with user.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO capture_unique (code, name) VALUES (%s, '') RETURNING pg_backend_pid()", [code]
+        )
+        number: int = cursor.fetchone()[0]
+    user.close()
+    return number
+
+
+@pytest.mark.skipif(not engine().startswith("postgresql"), reason="Django has pools for PostgreSQL alone")
+def test_nothing_leaks_to_the_next_user_of_a_pooled_session(
+    pooled: Callable[[], BaseDatabaseWrapper],
+) -> None:
+    sessions = {insert(pooled(), "before")}
+    with DisableSynchroLog():
+        make("a")
+        connection.close()
+        sessions.add(insert(pooled(), "in the middle"))
+        with transaction.atomic():
+            make("b")
+            with pytest.raises(IntegrityError), transaction.atomic():
+                make("b")
+        connection.close()
+        sessions.add(insert(pooled(), "after a transaction"))
+        make("c")
+    connection.close()
+    sessions.add(insert(pooled(), "after the block"))
+    with pytest.raises(IntegrityError), transaction.atomic(), DisableSynchroLog():
+        Unique.objects.bulk_create([Unique(code="d"), Unique(code="d")])
+    connection.close()
+    sessions.add(insert(pooled(), "after an error"))
+
+    assert len(sessions) == 1
+    captured = {key for key, _, _ in brief()}
+    assert set(Unique.objects.filter(pk__in=captured).values_list("code", flat=True)) == {
+        "before",
+        "in the middle",
+        "after a transaction",
+        "after the block",
+        "after an error",
+    }
 
 
 def test_another_process_is_captured_at_the_same_moment() -> None:
