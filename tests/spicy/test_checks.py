@@ -44,6 +44,7 @@ def key(prefix: str, sep: str = "_", field_class: type = SpicyBigAutoField, **op
     return field_class(primary_key=True, prefix=prefix, sep=sep, **options)
 
 
+@pytest.mark.django_db(databases=["default", "remote"])  # other checks ask the databases what they can do
 def test_nothing_is_said_of_the_models_of_this_suite() -> None:
     assert [message for message in checks.run_checks() if message.id.startswith("spicy_id")] == []
 
