@@ -106,6 +106,7 @@ def speller(preamble: str, alphabet: str, pad: bool) -> Callable[[list[int]], li
 
     def spell(keys: list[int]) -> list[str]:
         count = len(keys)
+        assert count <= LANES
         lanes = int.from_bytes(struct.pack(f">{count * '8xq'}", *keys), "big")
         for shift, parts, reciprocal, scale, quotients, spread in divisions:
             lanes += ((((lanes >> shift) & parts) * reciprocal >> scale) & quotients) * spread
