@@ -101,9 +101,13 @@ class TestNames:
         found = pairs.find("mariadb-mysql-triggers")
         assert (found.name, found.capture) == ("mariadb-mysql", "triggers")
 
-    def test_replayers_that_read_one_mariadb_do_not_run_at_once(self) -> None:
+    @pytest.mark.parametrize("capture", ["signals", "triggers"])
+    def test_no_more_than_two_replayers_read_one_mariadb_at_once(self, capture: str) -> None:
         lanes = lanes_of(pairs.PAIRS)
-        assert [pair for lane in lanes for pair in lane if pair.local == "mariadb"] in lanes
+        on_it = [
+            pair for lane in lanes for pair in lane if (pair.local, pair.capture) == ("mariadb", capture)
+        ]
+        assert on_it in lanes
         assert sorted(pair.label for lane in lanes for pair in lane) == sorted(p.label for p in pairs.PAIRS)
 
     @pytest.mark.parametrize("label", ["oracle", "sqlite-oracle", "mysql-", "", "-triggers"])

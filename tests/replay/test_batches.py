@@ -135,9 +135,12 @@ def test_run_with_nothing_to_do_asks_as_little_however_much_is_kept() -> None:
 
 
 def are_as_few(many: list[tuple[int, int]], few: list[tuple[int, int]]) -> bool:
-    """The same numbers of statements, but for the few that look into holes."""
+    """
+    The same numbers of statements, but for those that look into holes, some twelve for as long as there are any. One
+    more statement for each object would be sixty and more.
+    """
     return all(
-        abs(one - other) <= 10
+        abs(one - other) <= 25
         for pair in zip(many, few, strict=True)
         for one, other in zip(*pair, strict=True)
     )

@@ -163,11 +163,13 @@ def lanes_of(chosen: Sequence[Pair]) -> list[list[Pair]]:
     """
     The pairs that must not run at the same time, together.
 
-    Replayers that read a MariaDB ask its server for its open transactions, and get no new answer while others ask.
+    Replayers that read a MariaDB ask its server for its open transactions, and get no new answer while others ask:
+    two at a time get along, but not four.
     """
     lanes: dict[object, list[Pair]] = {}
     for pair in chosen:
-        lanes.setdefault(pair.local if pair.local.startswith("mariadb") else pair, []).append(pair)
+        key = (pair.local, pair.capture) if pair.local.startswith("mariadb") else pair
+        lanes.setdefault(key, []).append(pair)
     return list(lanes.values())
 
 
