@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -30,6 +30,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
@@ -137,6 +138,11 @@ class Installed:
     enabled: bool = True
 
 
+#: What `Backend.compile` has written in this process.
+_written: dict[Hashable, tuple[Trigger, ...]] = {}
+MOST_WRITTEN = 10_000
+
+
 class Backend(ABC):
     """What differs between the engines. Everything takes Django's connection."""
 
@@ -199,7 +205,14 @@ class Backend(ABC):
                 f"{target.label} is a view, or something else that is no table: it fires no triggers. Watch the "
                 "models of the tables behind it, or use SYNCHRO_CAPTURE = 'signals'."
             )
-        return tuple(self.write(connection, target))
+        # A process that synchronizes again and again writes them once; all that they depend on is in the key.
+        place = tuple(str(connection.settings_dict.get(name)) for name in ("ENGINE", "HOST", "PORT", "NAME"))
+        key = (type(self), place, connection.timezone_name, settings.USE_TZ, target)
+        if key not in _written:
+            if len(_written) >= MOST_WRITTEN:
+                _written.clear()
+            _written[key] = tuple(self.write(connection, target))
+        return _written[key]
 
     @abstractmethod
     def write(self, connection: BaseDatabaseWrapper, target: Target) -> Iterator[Trigger]:

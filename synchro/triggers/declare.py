@@ -16,7 +16,7 @@ from django.db.models import Field, Model
 from synchro.keys import key_fields
 from synchro.natural import natural_fields
 from synchro.registry import Table, is_watched, watched_tables
-from synchro.triggers.base import Backend, Cascade, Detail, Shape, Target, Uncapturable
+from synchro.triggers.base import LOG, SWITCH, Backend, Cascade, Detail, Shape, Target, Uncapturable
 from synchro.triggers.kinds import READABLE, kind_of
 
 #: Foreign keys that the database enforces itself (Django 6.1), and whether they delete.
@@ -54,8 +54,13 @@ class Declaration:
         """Those of all tables, or of the one whose triggers' names begin with the stem `only`."""
         return [target for target in self._targets() if only in (None, target.stem)]
 
+    @property
+    def is_ready(self) -> bool:
+        """As `Backend.is_ready`, without asking once more."""
+        return {LOG, SWITCH} <= self._shapes.keys()
+
     def _look(self) -> dict[str, Shape]:
-        names = {table.name for table in watched_tables()}
+        names = {LOG, SWITCH, *(table.name for table in watched_tables())}
         names |= {model._meta.db_table for edge in self._edges for model in (edge.parent, edge.child)}
         return self.backend.shapes(self.connection, sorted(names))
 

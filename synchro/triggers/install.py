@@ -74,9 +74,9 @@ def survey(
     Nothing but content types is written, where asked for.
     """
     backend = backend_for(connection)
-    if not backend.is_ready(connection):
-        return Survey((), {})
     declaration = Declaration(connection, backend, create_content_types)
+    if not declaration.is_ready:
+        return Survey((), {})
     targets = declaration.targets(only)
     installed = _by_stem(one for one in backend.installed(connection) if only is None or _belongs(one, only))
     impossible = dict(declaration.impossible)
