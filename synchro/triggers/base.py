@@ -173,8 +173,10 @@ class Backend(ABC):
         stems = {stem_of(one.stem) for one in installed if one.table == name}
         return [one for one in installed if one.table == name or (not one.table and one.stem in stems)]
 
-    def mentions(self, connection: BaseDatabaseWrapper, table: str, column: str) -> frozenset[str]:
-        """Names of our triggers on other tables that name this column of `table`."""
+    def mentions(
+        self, connection: BaseDatabaseWrapper, table: str, column: str | None = None
+    ) -> frozenset[str]:
+        """Names of our triggers that log what the database does by itself, and name `table`, or this column of it."""
         return frozenset()
 
     @contextmanager

@@ -137,8 +137,8 @@ class Keeper:
         ]
         self.exchange(create, drop)
 
-    def remove_mentions(self, table: str, column: str) -> None:
-        """Remove the triggers on *other* tables that name this column (`triggers.cascades`)."""
+    def remove_mentions(self, table: str, column: str | None = None) -> None:
+        """Remove the triggers, also on other tables, that name this table or column (`triggers.cascades`)."""
         names = self.backend.mentions(self.connection, table, column)
         self.exchange((), [one for one in self.backend.installed(self.connection) if one.name in names])
 
@@ -188,13 +188,15 @@ class KeepsTriggers(Editor):
                 self.keeper.remove_all()
             else:
                 self.keeper.remove(model._meta.db_table)
+                self.keeper.remove_mentions(model._meta.db_table)
         super().delete_model(model, **kwargs)
 
     def alter_db_table(self, model: Any, old_db_table: str, new_db_table: str) -> None:
-        if not self.collect_sql:
-            found = self.keeper.on(old_db_table)
-            if found:
+        if not self.collect_sql and old_db_table != new_db_table:
+            self.keeper.on(old_db_table)
+            if old_db_table in self.keeper.content_types:
                 self.keeper.content_types[new_db_table] = self.keeper.content_types[old_db_table]
+            self.keeper.remove_mentions(old_db_table)
         super().alter_db_table(model, old_db_table, new_db_table)
 
     def _alter_many_to_many(self, model: Any, old_field: Any, new_field: Any, strict: bool) -> None:

@@ -38,6 +38,8 @@ SWITCH = "@synchro_capture_off"
 LOCK = "synchro-triggers"
 #: The SQL mode of triggers: what does not fit into the log is an error.
 MODE = "STRICT_ALL_TABLES"
+#: How names of triggers end that log what a deletion does to other tables, before their version.
+CASCADE = "_cascade"
 #: A variable of the trigger that runs after an update.
 CHANGED = "synchro_changed"
 #: Types of which two values that are equal are the same.
@@ -107,18 +109,21 @@ class MySQL(Backend):
             # Not from the comments: the command-line client sends none, unless it is told to.
             ours, content_type = _NAME.fullmatch(name), _CONTENT_TYPE.search(body)
             if ours is not None and stem_of(name) is not None:
-                number = int(content_type[1]) if content_type else None
+                # What logs the rows of other tables tells nothing of its own.
+                is_own = content_type is not None and not ours[1].endswith(CASCADE)
+                number = int(content_type[1]) if content_type is not None and is_own else None
                 found.append(Installed(ours[1], name, ours[2], number, escaped(table)))
         return found
 
-    def mentions(self, connection: BaseDatabaseWrapper, table: str, column: str) -> frozenset[str]:
-        names = [connection.ops.quote_name(name) for name in (table, column)]
+    def mentions(
+        self, connection: BaseDatabaseWrapper, table: str, column: str | None = None
+    ) -> frozenset[str]:
+        quote = connection.ops.quote_name
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE() "
-                "AND LOCATE('_cascade_', trigger_name) AND event_object_table <> %s "
-                "AND LOCATE(%s, action_statement) AND LOCATE(%s, action_statement)",
-                [stored_name(connection, table), *names],
+                "AND LOCATE(%s, trigger_name) AND LOCATE(%s, action_statement) AND LOCATE(%s, action_statement)",
+                [f"{CASCADE}_", quote(table), quote(column) if column else ""],
             )
             return frozenset(name for (name,) in cursor.fetchall())
 
@@ -133,7 +138,7 @@ class MySQL(Backend):
         table = escaped(real_name(target.table))
         version = version_of([table, event, body, str(target.content_type)])
         timing, verb = event.lower().split()
-        stem = f"{target.stem}_{'cascade' if timing == 'before' else verb}"
+        stem = f"{target.stem}{CASCADE if timing == 'before' else f'_{verb}'}"
         first, second = header(target, version)
         return Trigger(
             stem=stem,

@@ -11,25 +11,34 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connection, models
+from django.db.migrations import AlterField, AlterModelTable, DeleteModel, RenameModel
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.state import ProjectState
 from django.test import override_settings
 
 from synchro.keys import key_fields
 from synchro.models import ChangeLog
 from synchro.triggers import backend_for
 from synchro.triggers.base import Target
+from synchro.triggers.migrate import before_migrate
 from tests.few import only
 from tests.moving import migrations as moving
 from tests.moving.writing import write, written
 from tests.triggers.clients import client
-from tests.triggers.conftest import install
+from tests.triggers.conftest import empty, install
 
 #: What the table of items is called, from migration to migration.
 ITEM_TABLES = ("moving_item", "moving_product", "moved_products")
 STEPS = sorted(path.stem for path in Path(moving.__path__[0]).glob("0*.py"))
+CASCADE = (
+    "INSERT INTO capture_shelf (id, name) VALUES (7, '')",
+    "INSERT INTO capture_folder (id, shelf_id, name) VALUES (7, 7, '')",
+    "DELETE FROM capture_shelf WHERE id = 7",
+)
 #: What the tables were called when the first migration made them.
 FORMER = {"product": "item", "product_marks": "item_labels", "item_marks": "item_labels"}
 
@@ -155,6 +164,51 @@ def test_other_processes_write_before_while_and_after_tables_are_altered(early: 
     deleted = {int(key) for table, key, action in logged() if table == "item" and action == 3}
     assert count > 3
     assert set(gone) <= deleted
+
+
+if hasattr(models, "DB_CASCADE"):
+    ALTERATIONS = {
+        "a child's table is renamed": (AlterModelTable("folder", "capture_binder"), {"folder": "binder"}),
+        "a parent is renamed": (RenameModel("Shelf", "Rack"), {"shelf": "rack"}),
+        "a child is removed": (DeleteModel("Remark"), {}),
+        "a parent's key has another type": (
+            AlterField("shelf", "id", models.AutoField(primary_key=True)),
+            {},
+        ),
+        "a parent's column has another type": (
+            AlterField("folder", "name", models.TextField(default="")),
+            {},
+        ),
+    }
+
+    @pytest.mark.parametrize("what", ALTERATIONS)
+    def test_rows_that_the_database_deletes_by_itself_can_be_written_and_deleted_while(
+        triggers: None, what: str
+    ) -> None:
+        operation, names = ALTERATIONS[what]
+        before_migrate(None, using="default")
+        before = ProjectState.from_apps(apps)
+        after = before.clone()
+        operation.state_forwards("capture", after)
+        with connection.schema_editor() as editor:
+            operation.database_forwards("capture", editor, before, after)
+        try:
+            with connection.cursor() as cursor:
+                for statement in CASCADE:
+                    for old, new in names.items():
+                        statement = statement.replace(f"capture_{old}", f"capture_{new}")
+                    cursor.execute(statement)
+            seen = {(one.content_type.model, one.object_id, one.action) for one in ChangeLog.objects.all()}
+        finally:
+            with connection.schema_editor() as editor:
+                operation.database_backwards("capture", editor, after, before)
+            install()
+        assert seen >= {("shelf", "7", 1), ("folder", "7", 1), ("shelf", "7", 3)}
+        empty()
+        with connection.cursor() as cursor:
+            for statement in CASCADE:
+                cursor.execute(statement)
+        assert ("folder", "7", 3) in logged()
 
 
 def test_back_to_the_start_writers_still_work(early: None) -> None:
