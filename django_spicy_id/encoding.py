@@ -132,11 +132,10 @@ def _column_reader(codec: Codec) -> ColumnReader:
 
     def read_column(values: list[Any]) -> Iterable[Any]:
         try:
-            # The first one tells of most columns.
-            if values[0] >= large and min(values) >= large:
+            if values[0] >= large:  # as most are then
                 return spell_large(values)
-        except (TypeError, struct.error):
-            pass  # NULL, or what is no integer of 64 bits
+        except (TypeError, OverflowError, struct.error):
+            pass  # NULL, or what is no integer of 64 bits, or negative
         return map(read, values)
 
     return read_column

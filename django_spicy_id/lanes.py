@@ -18,6 +18,8 @@ from typing import Final, NamedTuple
 LANES: Final = 100
 WIDTH: Final = 128
 LARGEST: Final = 2**63 - 1
+DIGITS: Final = 11
+PACK_ALL: Final = struct.Struct(f">{LANES * '8xq'}").pack
 #: The bytes that are no digit: what begins an id, and what is taken out.
 MARK, NOTHING = 128, 129
 #: No id has it, since preambles are ASCII.
@@ -87,6 +89,7 @@ def _everywhere(value: int, bits: int) -> int:
     return int.from_bytes(value.to_bytes(bits // 8, "big") * (LANES * WIDTH // bits), "big")
 
 
+SIGNS: Final = _everywhere(1 << 63, WIDTH)
 #: The digits of a lane are 3 and 3 and 2 and 3, each group at the end of four bytes.
 MARKS: Final = _everywhere(
     int.from_bytes([MARK, 0, 0, 0, NOTHING, 0, 0, 0, NOTHING, NOTHING, 0, 0, NOTHING, 0, 0, 0], "big"), WIDTH
@@ -97,23 +100,30 @@ def speller(preamble: str, alphabet: str, pad: bool) -> Callable[[list[int]], li
     """
     Return the function from up to `LANES` keys to their ids.
 
-    Each key has to be above 0 and at most 2**63 - 1. It raises struct.error for what is no integer, or larger.
+    It raises struct.error if one of them is no integer of 64 bits, and OverflowError if one is negative.
     """
     divisions = splits(len(alphabet))
     digits = alphabet.encode().ljust(MARK, b"?") + bytes(range(MARK, 256))
     nothing = bytes([NOTHING])
     begin, zero = SEPARATOR + preamble, SEPARATOR + alphabet[0]
+    most_zeros = 0 if pad else DIGITS - 1
 
     def spell(keys: list[int]) -> list[str]:
         count = len(keys)
         assert count <= LANES
-        lanes = int.from_bytes(struct.pack(f">{count * '8xq'}", *keys), "big")
+        packed = PACK_ALL(*keys) if count == LANES else struct.pack(f">{count * '8xq'}", *keys)
+        lanes = int.from_bytes(packed, "big")
+        if lanes & SIGNS:
+            raise OverflowError
         for shift, parts, reciprocal, scale, quotients, spread in divisions:
             lanes += ((((lanes >> shift) & parts) * reciprocal >> scale) & quotients) * spread
         values = (lanes | MARKS).to_bytes(LANES * WIDTH // 8, "big")[-count * WIDTH // 8 :]
         text = values.translate(digits, nothing).decode("latin-1")
-        while not pad and zero in text:
-            text = text.replace(zero, SEPARATOR)
+        for _ in range(most_zeros):
+            shorter = text.replace(zero, SEPARATOR)
+            if shorter == text:
+                break
+            text = shorter
         return text.replace(SEPARATOR, begin).split(SEPARATOR)[1:]
 
     return spell
