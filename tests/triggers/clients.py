@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from django.db import connection
@@ -56,3 +60,45 @@ def _run(command: list[str], environment: dict[str, str]) -> str:
     if done.returncode:
         raise AssertionError(f"{command[0]} failed: {done.stderr or done.stdout}")
     return done.stdout
+
+
+@contextmanager
+def writing(keys: Iterable[int], *statements: str) -> Iterator[list[int]]:
+    """
+    Inside, client after client runs, for one key each, the first of these statements that the database takes.
+
+    Gives the keys that are done so far.
+    """
+    done: list[int] = []
+    over = threading.Event()
+
+    def work() -> None:
+        for key in keys:
+            while not over.is_set() and not any(_succeeds(sql.format(key=key)) for sql in statements):
+                pass  # the table was just being renamed
+            if over.is_set():
+                return
+            done.append(key)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield done
+    finally:
+        over.set()
+        thread.join()
+
+
+def _succeeds(sql: str) -> bool:
+    with suppress(AssertionError):
+        client(sql)
+        return True
+    return False
+
+
+def wait_for_more(done: list[int]) -> None:
+    """Until two more keys are done: the first may have been under way already."""
+    deadline, count = time.monotonic() + 30, len(done)
+    while len(done) < count + 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -22,6 +22,7 @@ from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.keys import to_text
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
+from synchro.registry import forget_cached
 from synchro.replay.signals import starting
 from synchro.triggers import backend_for
 from synchro.triggers.base import stem_for
@@ -30,7 +31,7 @@ from synchro.triggers.declare import Declaration
 from synchro.triggers.install import install as install_one
 from synchro.triggers.ready import missing_triggers_allowed, refuse_without_triggers
 from tests.capture.models import ODD_NAMES, Tag, Unique
-from tests.triggers.clients import client, engine
+from tests.triggers.clients import client, engine, wait_for_more, writing
 from tests.triggers.conftest import brief, entries, install
 
 pytestmark = pytest.mark.usefixtures("triggers")
@@ -97,24 +98,41 @@ def test_a_missing_trigger_is_told_and_put_back() -> None:
 
 
 def test_an_outdated_trigger_is_told_and_replaced() -> None:
-    with override_settings(SYNCHRO_MODELS=["capture"]):
-        Unique.SYNCHRO_SKIP = ("name",)
-        from synchro.registry import forget_cached
-
-        forget_cached()
-        try:
-            assert "is outdated" in problems()
-            assert {one for one, _ in found_by_checks()} == {"synchro.W102"}
-            install()
-            Unique.objects.create(pk=1, code="a")
-            Unique.objects.update(name="x")
-            assert brief() == [("1", ADDITION, "")]
-        finally:
-            del Unique.SYNCHRO_SKIP
-            forget_cached()
+    with skipping("name"):
+        assert "is outdated" in problems()
+        assert {one for one, _ in found_by_checks()} == {"synchro.W102"}
+        install()
+        Unique.objects.create(pk=1, code="a")
+        Unique.objects.update(name="x")
+        assert brief() == [("1", ADDITION, "")]
     install()
     Unique.objects.update(name="y")
     assert brief() == [("1", CHANGE, "name")]
+
+
+def test_nothing_is_missed_while_triggers_are_replaced() -> None:
+    with engine_for(connection).capture_off(connection):
+        Unique.objects.bulk_create([Unique(pk=pk, code=f"{pk}") for pk in range(1, 1001)])
+    with writing(range(1, 1001), "UPDATE capture_unique SET name = 'x' WHERE id = {key}") as done:
+        for _ in range(3):
+            wait_for_more(done)
+            with skipping("code"):
+                assert "brought up to date" in install("capture.Unique")
+                wait_for_more(done)
+            assert "brought up to date" in install("capture.Unique")
+    assert {f"{key}" for key in done} <= {one.object_id for one in entries() if one.fields == ("name",)}
+
+
+@contextmanager
+def skipping(name: str) -> Iterator[None]:
+    """Inside, this field of `Unique` is not synchronized."""
+    Unique.SYNCHRO_SKIP = (name,)
+    forget_cached()
+    try:
+        yield
+    finally:
+        del Unique.SYNCHRO_SKIP
+        forget_cached()
 
 
 def test_triggers_of_models_no_longer_watched_are_told_and_removed() -> None:

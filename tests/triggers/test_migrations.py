@@ -4,10 +4,7 @@ Tables with triggers are altered in every way by `migrate`, and writers at work 
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +25,7 @@ from synchro.triggers.migrate import before_migrate
 from tests.few import only
 from tests.moving import migrations as moving
 from tests.moving.writing import write, written
-from tests.triggers.clients import client
+from tests.triggers.clients import wait_for_more, writing
 from tests.triggers.conftest import empty, install
 
 #: What the table of items is called, from migration to migration.
@@ -110,43 +107,6 @@ def test_all_migrations_at_once(early: None) -> None:
     assert install("--check") == "All triggers are installed and up to date.\n"
 
 
-@contextmanager
-def deleting(first: int) -> Iterator[list[int]]:
-    """Inside, client after client deletes one item each, whatever the table is called; gives the keys gone so far."""
-    gone: list[int] = []
-    over = threading.Event()
-
-    def work() -> None:
-        for key in range(first, first + 1000):
-            while not over.is_set() and not any(delete(table, key) for table in ITEM_TABLES):
-                pass  # it was being renamed
-            if over.is_set():
-                return
-            gone.append(key)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield gone
-    finally:
-        over.set()
-        thread.join()
-
-
-def delete(table: str, key: int) -> bool:
-    with suppress(AssertionError):
-        client(f"DELETE FROM {table} WHERE id = {key}")
-        return True
-    return False
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_other_processes_write_before_while_and_after_tables_are_altered(early: None) -> None:
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -155,11 +115,13 @@ def test_other_processes_write_before_while_and_after_tables_are_altered(early: 
         )
     # MySQL and MariaDB miss what others write while the key itself is altered, as docs/triggers.md says.
     last = "0010_rename_model" if connection.vendor == "mysql" else STEPS[-1]
-    with deleting(-1000) as gone:
-        wait_for(lambda: len(gone) > 2)
+    with writing(
+        range(-1000, 0), *(f"DELETE FROM {table} WHERE id = {{key}}" for table in ITEM_TABLES)
+    ) as gone:
+        wait_for_more(gone)
         call_command("migrate", "moving", last, verbosity=0)
         count = len(gone)
-        wait_for(lambda: len(gone) > count + 2)
+        wait_for_more(gone)
 
     deleted = {int(key) for table, key, action in logged() if table == "item" and action == 3}
     assert count > 3
