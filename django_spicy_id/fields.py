@@ -155,6 +155,15 @@ class SpicyField(Field):
         except MalformedSpicyIdError as error:
             self._refuse(value, error)
 
+    def get_db_prep_value(self, value: Any, connection: BaseDatabaseWrapper, prepared: bool = False) -> Any:
+        # What a reference has prepared is an id.
+        return self.get_prep_value(value) if prepared else super().get_db_prep_value(value, connection)
+
+    def prepared_id(self, value: Any) -> str | None:
+        """Return the id of what `get_prep_value` takes: what a reference to this field prepares."""
+        key = self.get_prep_value(value)
+        return None if key is None else self.codec.encode(key)
+
     def _refuse(self, value: Any, error: MalformedSpicyIdError) -> NoReturn:
         where = f"{self.model._meta.label}.{self.name}" if hasattr(self, "model") else type(self).__name__
         raise SpicyIdQueryError(f"{shown(value)} is not an id of {where}: {error}") from error

@@ -3,6 +3,10 @@ Foreign keys to spicy keys: an integer set on `author_id` becomes its id, as on 
 
 Django gives the attribute of a foreign key its own descriptor and asks nobody, so it is exchanged here once
 the target is known. That works for every model, prepared before or after this module was imported.
+
+So is the preparing of values. Django's managers of many-to-many sets prepare the keys that they are given by the
+foreign key of the table between, and look for them among those that they read from it, which are ids: as integers
+they would find none, and remove and add all rows of the set again.
 """
 
 from __future__ import annotations
@@ -50,13 +54,17 @@ def connect(spicy_field: type[models.Field[Any, Any]]) -> None:
                 return
             if isinstance(target, ForeignKey):
                 _follow(field, target.model, target)
-            elif (
-                isinstance(target, spicy_field)
-                and type(field.model.__dict__.get(field.attname)) is ForeignKeyDeferredAttribute
-            ):
-                setattr(field.model, field.attname, SpicyReference(field, target))
+            elif isinstance(target, spicy_field):
+                _exchange(field, target)
 
         lazy_related_operation(reached, holder, link.remote_field.model)
+
+    def _exchange(field: Any, target: Any) -> None:
+        """Only what is Django's own."""
+        if type(field.model.__dict__.get(field.attname)) is ForeignKeyDeferredAttribute:
+            setattr(field.model, field.attname, SpicyReference(field, target))
+        if type(field).get_prep_value is ForeignKey.get_prep_value and not field.primary_key:
+            field.get_prep_value = target.prepared_id
 
     class_prepared.connect(watch, weak=False, dispatch_uid="django_spicy_id.references")
     for models_by_name in apps.all_models.values():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.apps.registry import Apps
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection, models
 from django.db.models import Count, F, Max, prefetch_related_objects
+from django.db.models.signals import m2m_changed
 from django.db.utils import ProgrammingError
 
+from django_spicy_id import SpicyBigAutoField
 from tests.spicy.models import Device, Invoice, Menu, Note, Place, Restaurant, Tag, User, UserProxy
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("chosen_keys")]
@@ -152,6 +156,38 @@ def test_many_to_many(invoice: Invoice, django_assert_num_queries) -> None:
         invoice.tags.add("usr_5")
 
 
+@pytest.mark.parametrize("given", ["object", "id", "integer"])
+def test_a_set_that_is_set_again_keeps_its_rows(invoice: Invoice, given: str) -> None:
+    red, blue, green = (Tag.objects.create(label=label) for label in ("red", "blue", "green"))
+    invoice.tags.set([red, blue])
+    through = Tag.invoices.through.objects
+    rows = set(through.values_list("pk", "tag"))
+    told: list[tuple[str, set[str]]] = []
+
+    def listen(action: str, pk_set: set[str], **_kwargs: object) -> None:
+        told.append((action, pk_set))
+
+    def as_given(tag: Tag) -> object:
+        return {"object": tag, "id": tag.id, "integer": Tag._meta.pk.get_prep_value(tag.id)}[given]
+
+    m2m_changed.connect(listen, Tag.invoices.through)
+    try:
+        invoice.tags.set([as_given(red), as_given(blue)])
+        invoice.tags.add(as_given(red))
+        assert not any(pk_set for _action, pk_set in told)
+        invoice.tags.set([as_given(blue), as_given(green)])
+    finally:
+        m2m_changed.disconnect(listen, Tag.invoices.through)
+    assert through.filter(tag=blue).values_list("pk", "tag").get() in rows
+    assert set(invoice.tags.all()) == {blue, green}
+    assert [(action, pk_set) for action, pk_set in told if pk_set] == [
+        ("pre_remove", {red.id}),
+        ("post_remove", {red.id}),
+        ("pre_add", {green.id}),
+        ("post_add", {green.id}),
+    ]
+
+
 def test_through_rows_hold_ids(invoice: Invoice) -> None:
     red = Tag.objects.create(label="red")
     red.invoices.add(invoice)
@@ -257,3 +293,39 @@ def test_a_reference_to_a_field_that_is_not_there_is_left_to_djangos_check(regis
             app_label = "spicy_test"
 
     assert "fields.E312" in [message.id for message in Receipt._meta.get_field("customer").check()]
+
+
+@pytest.mark.parametrize("given", ["id", "integer"])
+def test_a_reference_can_be_part_of_a_composite_key(registry: Apps, tables: Any, given: str) -> None:
+    options = type("Meta", (), {"apps": registry, "app_label": "spicy_test"})
+
+    class Box(models.Model):
+        id = SpicyBigAutoField(primary_key=True, prefix="box")
+        Meta = options
+
+    class Slot(models.Model):
+        pk = models.CompositePrimaryKey("box_id", "number")
+        box = models.ForeignKey(Box, models.CASCADE)
+        number = models.IntegerField()
+        name = models.CharField(max_length=10, default="")
+        Meta = options
+
+    tables(Box, Slot)
+    box = Box.objects.create(id=5)
+    slot = Slot.objects.create(box=box, number=1)
+    Slot.objects.create(box_id=5, number=2)
+    key = ("box_5" if given == "id" else 5, 1)
+    assert slot.pk == Slot.objects.get(pk=key).pk == ("box_5", 1)
+    assert Slot.objects.filter(pk__in=[key]).get() == slot
+    assert Slot.objects.in_bulk([key]) == {("box_5", 1): slot}
+    assert Slot.objects.filter(pk__in=Slot.objects.filter(pk=key).values("pk")).get() == slot
+    assert Slot.objects.exclude(pk=key).values_list("box", "number").get() == ("box_5", 2)
+    slot.name = "first"
+    slot.save()
+    slot.refresh_from_db()
+    assert Slot.objects.filter(pk=key).update(name="one") == 1
+    assert Slot(pk=key).box_id == "box_5"
+    with pytest.raises(ProgrammingError):
+        Slot.objects.filter(pk=("garbage", 1)).exists()
+    slot.delete()
+    assert Slot.objects.count() == 1
