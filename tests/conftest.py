@@ -54,7 +54,7 @@ def pytest_collection_finish() -> None:
 
 def _is_about_one_kind(item: pytest.Item) -> bool:
     folder, name = item.path.parent.name, item.path.stem.removeprefix("test_")
-    return folder == "replay" and name.startswith(ABOUT_ONE_KIND) and name != "wholesale"
+    return folder == "replay" and any(name == one or name.startswith(f"{one}_") for one in ABOUT_ONE_KIND)
 
 
 @pytest.fixture(autouse=True, scope="session")
