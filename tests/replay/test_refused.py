@@ -15,7 +15,7 @@ from synchro.core import call_synchronize
 from synchro.exceptions import NotReady, Refused, SynchroError
 from synchro.models import Receipt
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, create_on_remote, remote_count
+from tests.replay.sides import BY_TRIGGERS, REMOTE, create_on_remote, remote_count, set_capture
 from tests.shop.models import Coin, Comment, Country, Customer, Measurement, Publisher, Seat
 
 
@@ -205,6 +205,8 @@ def test_table_that_remote_lacks_is_said_before_anything_is_written() -> None:
     finally:
         with connections[REMOTE].schema_editor() as editor:
             editor.create_model(Coin)
+        if BY_TRIGGERS:
+            set_capture(REMOTE, "triggers", "shop.Coin")
 
     assert count == 0
     call_synchronize()
