@@ -37,7 +37,7 @@ def blame(link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], err
         table = RemoteTable(link.remote, model)
         for key, row in rows.items():
             for fields, cause in table.faults(row):
-                return _named(model, key, fields, cause)
+                return refused_for(model, key, fields, cause)
     if len(rows) == 1:
         (key,) = rows
         return _unexplained(model, key, error, type(error).__name__)
@@ -66,7 +66,7 @@ def blame_one(
         return error
     if isinstance(error, DatabaseError | ValueError | OverflowError):
         for fields, cause in table.faults(row):
-            return _named(model, key, fields, cause)
+            return refused_for(model, key, fields, cause)
     return _unexplained(model, key, error, table.constraint_named_by(error) or type(error).__name__)
 
 
@@ -90,7 +90,8 @@ def is_about_the_server(engine: Engine, error: Exception) -> bool:
     return isinstance(error, OperationalError | InterfaceError) and not engine.refuses_row(error)
 
 
-def _named(model: type[Model], key: Key, fields: Sequence[str], cause: str) -> Refused:
+def refused_for(model: type[Model], key: Key, fields: Sequence[str], cause: str) -> Refused:
+    """The error that names this object, these of its fields, and why REMOTE cannot take it."""
     names = {
         "model": model._meta.label,
         "key": to_text(model, key),

@@ -15,7 +15,7 @@ from synchro.replay.group import Group
 from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.read import as_values
-from synchro.replay.sift import Judge
+from synchro.replay.sift import FailedRow, Judge
 from synchro.replay.statements import Statements
 from synchro.replay.swaps import Swaps
 
@@ -47,7 +47,8 @@ class Objects:
                 with transaction.atomic(using=self._alias), self._statements.unchecked(group):
                     self._save(group, key)
             except Exception as error:  # noqa: BLE001  it is raised again
-                refusal = self._judge.of_row(self._link, group.model, {key: group.rows[key]}, error)
+                failed = FailedRow(self._link, group.model, key, group.rows[key], error)
+                refusal = self._judge.of_row(failed)
                 if refusal is not None:
                     raise refusal from came_of(refusal, error)
         self._judge.close()

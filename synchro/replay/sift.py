@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from django.db import DatabaseError, transaction
@@ -19,7 +20,7 @@ from synchro.conf import conf
 from synchro.exceptions import Culprit, Refused, SynchroError
 from synchro.keys import Key, key_fields
 from synchro.registry import Table
-from synchro.replay.blame import RemoteTable, blame, blame_one, blame_removal
+from synchro.replay.blame import RemoteTable, blame, blame_one, blame_removal, refused_for
 from synchro.replay.columns import Codec
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
@@ -31,101 +32,96 @@ Attempt = Callable[[Sequence[Key]], object]
 Rows = Mapping[Key, Sequence[Any]]
 
 
+logger = logging.getLogger(__name__)
+
+
 def nothing() -> None:
     """What most attempts begin with."""
 
 
-logger = logging.getLogger(__name__)
+@dataclass(frozen=True)
+class FailedRows:
+    """Rows of a model, by LOCAL's keys, as they were to be written to REMOTE, and what came of it."""
+
+    link: Link
+    model: type[Model]
+    rows: Rows
+    error: Exception
+    #: Writes a part of them, after one call of `begin`.
+    attempt: Attempt
+    begin: Callable[[], None] = nothing
+
+
+@dataclass(frozen=True)
+class FailedRow:
+    """One such row, that is an object to somebody who listens."""
+
+    link: Link
+    model: type[Model]
+    key: Key
+    row: Sequence[Any]
+    error: Exception
+
+
+@dataclass(frozen=True)
+class FailedRemovals:
+    """Rows of a model that were to be deleted, REMOTE's keys with LOCAL's, and what came of it."""
+
+    link: Link
+    model: type[Model]
+    removals: Mapping[Key, Key | None]
+    error: Exception
+    #: Deletes a part of them.
+    attempt: Attempt
 
 
 class Judge(Protocol):
-    """Says what to raise when REMOTE refuses a group, and whether to go on without a row."""
+    """Says what to raise in place of the error when REMOTE refuses something, and whether to go on without a row."""
 
-    def of_group(
-        self,
-        link: Link,
-        model: type[Model],
-        rows: Rows,
-        error: Exception,
-        attempt: Attempt,
-        begin: Callable[[], None] = nothing,
-    ) -> Exception:
-        """The error in place of `error`; `attempt` writes a part of the group, after one call of `begin`."""
+    def of_group(self, failed: FailedRows) -> Exception:
+        """The error to raise."""
 
-    def of_row(self, link: Link, model: type[Model], rows: Rows, error: Exception) -> Exception | None:
-        """The error in place of `error`, about the single row; None to go on with the next row, and `close` at last."""
+    def of_row(self, failed: FailedRow) -> Exception | None:
+        """The error to raise; None to go on with the next row, and `close` at last."""
 
     def close(self) -> None:
         """Raise what is left of a group whose rows have all had their turn."""
 
-    def of_removals(
-        self,
-        link: Link,
-        model: type[Model],
-        removals: Mapping[Key, Key | None],
-        error: Exception,
-        attempt: Attempt,
-    ) -> Exception:
-        """The error in place of `error`; `removals` are REMOTE's keys with LOCAL's, `attempt` deletes some."""
+    def of_removals(self, failed: FailedRemovals) -> Exception:
+        """The error to raise."""
 
 
 class FirstFault:
     """The run stops: the first row that is found is named."""
 
-    def of_group(
-        self,
-        link: Link,
-        model: type[Model],
-        rows: Rows,
-        error: Exception,
-        attempt: Attempt,
-        begin: Callable[[], None] = nothing,
-    ) -> Exception:
-        return blame(link, model, rows, error)
+    def of_group(self, failed: FailedRows) -> Exception:
+        return blame(failed.link, failed.model, failed.rows, failed.error)
 
-    def of_row(self, link: Link, model: type[Model], rows: Rows, error: Exception) -> Exception | None:
-        return blame(link, model, rows, error)
+    def of_row(self, failed: FailedRow) -> Exception | None:
+        return blame(failed.link, failed.model, {failed.key: failed.row}, failed.error)
 
     def close(self) -> None:
         pass
 
-    def of_removals(
-        self,
-        link: Link,
-        model: type[Model],
-        removals: Mapping[Key, Key | None],
-        error: Exception,
-        attempt: Attempt,
-    ) -> Exception:
-        return blame_removal(model, error)
+    def of_removals(self, failed: FailedRemovals) -> Exception:
+        return blame_removal(failed.model, failed.error)
 
 
 class NoLook(FirstFault):
     """The batch is tried once more anyway: it would be time lost to look for the culprits."""
 
-    def of_group(
-        self,
-        link: Link,
-        model: type[Model],
-        rows: Rows,
-        error: Exception,
-        attempt: Attempt,
-        begin: Callable[[], None] = nothing,
-    ) -> Exception:
-        return Refused(type(error).__name__) if is_about_a_row(link, error) else error
+    def of_group(self, failed: FailedRows) -> Exception:
+        return _unlooked(failed.error, is_about_a_row(failed.link, failed.error))
 
-    def of_row(self, link: Link, model: type[Model], rows: Rows, error: Exception) -> Exception | None:
-        return Refused(type(error).__name__) if is_about_an_object(link, error) else error
+    def of_row(self, failed: FailedRow) -> Exception | None:
+        return _unlooked(failed.error, is_about_an_object(failed.link, failed.error))
 
-    def of_removals(
-        self,
-        link: Link,
-        model: type[Model],
-        removals: Mapping[Key, Key | None],
-        error: Exception,
-        attempt: Attempt,
-    ) -> Exception:
-        return Refused(type(error).__name__) if is_about_an_object(link, error) else error
+    def of_removals(self, failed: FailedRemovals) -> Exception:
+        return _unlooked(failed.error, is_about_an_object(failed.link, failed.error))
+
+
+def _unlooked(error: Exception, is_refusal: bool) -> Exception:
+    return Refused(type(error).__name__) if is_refusal else error
 
 
 class EveryFault:
@@ -137,40 +133,34 @@ class EveryFault:
         #: Rows whose errors are in the log of this process.
         self._told: set[tuple[type[Model], Key]] = set()
 
-    def of_group(
-        self,
-        link: Link,
-        model: type[Model],
-        rows: Rows,
-        error: Exception,
-        attempt: Attempt,
-        begin: Callable[[], None] = nothing,
-    ) -> Exception:
+    def of_group(self, failed: FailedRows) -> Exception:
+        link, model, rows, error = failed.link, failed.model, failed.rows, failed.error
         if isinstance(error, SynchroError) or not is_about_a_row(link, error):
             return error
-        begin()
+        failed.begin()
         table = self._table(link, model)
         suspects = table.suspects(rows)
         parts: list[Sequence[Key]] = [[key for key in rows if key not in suspects]]
         parts += [[key] for key in rows if key in suspects]
         refused = {
             key: blame_one(table, model, key, rows[key], cause)
-            for key, cause in _refused(link, parts, attempt, is_about_a_row)
+            for key, cause in _refused(link, parts, failed.attempt, is_about_a_row)
         }
         culprits = [culprit for each in refused.values() for culprit in each.culprits]
         return Refused(str(next(iter(refused.values()), error)), culprits)
 
-    def of_row(self, link: Link, model: type[Model], rows: Rows, error: Exception) -> Exception | None:
-        if isinstance(error, SynchroError) or not is_about_an_object(link, error):
+    def of_row(self, failed: FailedRow) -> Exception | None:
+        model, key, error = failed.model, failed.key, failed.error
+        if isinstance(error, SynchroError) or not is_about_an_object(failed.link, error):
             return error
-        ((key, row),) = rows.items()
         if not isinstance(error, DatabaseError) and (model, key) not in self._told:
             # Its own words may hold values, which belong into no log unless somebody is debugging.
             detail = error if conf.debug else None
             cause = type(error).__name__
             logger.warning("REMOTE refuses %s %s (%s).", model._meta.label, key, cause, exc_info=detail)
             self._told.add((model, key))
-        self._refused.append((blame_one(self._table(link, model), model, key, row, error), error))
+        table = self._table(failed.link, model)
+        self._refused.append((blame_one(table, model, key, failed.row, error), error))
         return None
 
     def close(self) -> None:
@@ -181,19 +171,14 @@ class EveryFault:
             self._refused = []
             raise Refused(str(first), culprits) from error
 
-    def of_removals(
-        self,
-        link: Link,
-        model: type[Model],
-        removals: Mapping[Key, Key | None],
-        error: Exception,
-        attempt: Attempt,
-    ) -> Exception:
+    def of_removals(self, failed: FailedRemovals) -> Exception:
+        link, model, error = failed.link, failed.model, failed.error
         if isinstance(error, SynchroError) or not is_about_an_object(link, error):
             return error
-        refused = dict(_refused(link, [list(removals)], attempt, is_about_an_object))
+        refused = dict(_refused(link, [list(failed.removals)], failed.attempt, is_about_an_object))
         culprits = [
-            Culprit(model, removals[remote], _cause_of_removal(cause)) for remote, cause in refused.items()
+            Culprit(model, failed.removals[remote], _cause_of_removal(cause))
+            for remote, cause in refused.items()
         ]
         text = str(blame_removal(model, error))
         return Refused(text, [culprit for culprit in culprits if culprit.key is not None])
@@ -261,12 +246,12 @@ def _cause_of_removal(error: Exception) -> str:
 
 def refuse_lost(link: Link, plan: Plan, identities: Identities) -> None:
     """Raise `Refused` where rows of the plan, as they are on REMOTE now, point at rows that it has not."""
-    culprits = [culprit for model in plan.puts for culprit in _lost(link, plan, identities, model)]
-    if culprits:
-        raise Refused(culprits[0].cause, culprits)
+    found = [refused for model in plan.puts for refused in _lost(link, plan, identities, model)]
+    if found:
+        raise Refused(str(found[0]), [culprit for refused in found for culprit in refused.culprits])
 
 
-def _lost(link: Link, plan: Plan, identities: Identities, model: type[Model]) -> Iterator[Culprit]:
+def _lost(link: Link, plan: Plan, identities: Identities, model: type[Model]) -> Iterator[Refused]:
     side, table = link.remote, model._meta.db_table
     with side.connection.cursor() as cursor:
         constraints = side.connection.introspection.get_constraints(cursor, table).values()
@@ -288,5 +273,5 @@ def _lost(link: Link, plan: Plan, identities: Identities, model: type[Model]) ->
         present = {values.decode(row)[0] for row in found}
         for remote, value in pointing.items():
             if value not in present and remote in ours:
-                cause = _("column %(fields)s: it points at a row that REMOTE does not have")
-                yield Culprit(model, ours[remote], cause % {"fields": field.name})
+                cause = _("it points at a row that REMOTE does not have")
+                yield refused_for(model, ours[remote], [field.name], cause)

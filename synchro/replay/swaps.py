@@ -22,7 +22,7 @@ from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
 from synchro.replay.resolve import Plan
-from synchro.replay.sift import Attempt, Judge
+from synchro.replay.sift import Attempt, FailedRows, Judge
 from synchro.replay.statements import Statements
 
 
@@ -48,7 +48,7 @@ class Swaps:
         going = {self._identities.of(group.model, key).remote: key for key in group.old} | early
         self._take_along(group, going)
         if not going or _is_cascaded_by_the_database(group.model):
-            found = self._judge.of_group(self._link, group.model, group.rows, error, plainly)
+            found = self._judge.of_group(FailedRows(self._link, group.model, group.rows, error, plainly))
             raise found from came_of(found, error)
         self.uproot(group.model, going)
         self._parked[group.model] = park(self._link, group.model, list(early))
@@ -71,7 +71,8 @@ class Swaps:
                     go()
                     come(list(group.rows))
             except Exception as second:  # noqa: BLE001  it is raised again
-                refusal = self._judge.of_group(self._link, group.model, group.rows, second, come, go)
+                failed = FailedRows(self._link, group.model, group.rows, second, come, go)
+                refusal = self._judge.of_group(failed)
                 raise refusal from came_of(refusal, second)
 
     def uproot(self, model: type[Model], going: Mapping[Key, Key | None]) -> None:

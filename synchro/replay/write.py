@@ -30,7 +30,7 @@ from synchro.replay.passing import write_lines
 from synchro.replay.read import Rows, as_key
 from synchro.replay.resolve import Plan
 from synchro.replay.sets import name_removed
-from synchro.replay.sift import Attempt, Judge
+from synchro.replay.sift import Attempt, FailedRemovals, FailedRows, Judge
 from synchro.replay.statements import Statements
 from synchro.replay.swaps import Swaps
 from synchro.replay.translate import Translator
@@ -132,7 +132,7 @@ class Writer:
             self._swaps.write(group, error, partial(self._write_part, group))
         except Exception as error:  # noqa: BLE001  it is raised again
             write = partial(self._write_part, group)
-            found = self._judge.of_group(self._link, group.model, group.rows, error, write)
+            found = self._judge.of_group(FailedRows(self._link, group.model, group.rows, error, write))
             raise found from came_of(found, error)
 
     def _write_part(self, group: Group, keys: Sequence[Key]) -> None:
@@ -156,7 +156,7 @@ class Writer:
                 write(keys)
         except Exception as error:  # noqa: BLE001  it is raised again
             rows = {key: group.rows[key] for key in keys}
-            found = self._judge.of_group(self._link, group.model, rows, error, write)
+            found = self._judge.of_group(FailedRows(self._link, group.model, rows, error, write))
             raise found from came_of(found, error)
 
     def _remove(self) -> None:
@@ -175,7 +175,7 @@ class Writer:
                     self._swaps.refuse_dangling_to(model)
                 if model._meta.auto_created:
                     name_removed(self._identities, self._plan, model)
-                found = self._judge.of_removals(self._link, model, removals, error, delete)
+                found = self._judge.of_removals(FailedRemovals(self._link, model, removals, error, delete))
                 raise found from came_of(found, error)
             self._count(self.tally.deleted, model, count)
 

@@ -2,89 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import OperationalError, connections
-from django.db.models import Model
-from django.db.models.signals import m2m_changed, post_save, pre_delete, pre_save
-from django.dispatch import Signal
+from django.db.models.signals import m2m_changed, post_save, pre_delete
 
 from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.exceptions import Refused, SynchroError
-from synchro.models import Batch, ChangeLog, Reference, SetAside, options
+from synchro.models import ChangeLog, Reference, SetAside
 from synchro.replay.signals import step
 from synchro.status import remotes
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count
+from tests.replay.refusing import Refusal, aside, place, refusing
+from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count
 from tests.replay.test_pruning import let_days_pass
 from tests.shop.models import (
     Album,
     Artist,
-    Category,
-    Comment,
-    Country,
-    Currency,
     Customer,
-    Order,
-    Passport,
-    Pizzeria,
-    Place,
-    Price,
-    Profile,
     Publisher,
-    Restaurant,
     Seat,
-    Visa,
 )
 
-pytestmark = pytest.mark.django_db(databases=["default", "remote"])
-
-
-@pytest.fixture(autouse=True)
-def _quarantine(settings: Any) -> None:
-    settings.SYNCHRO_ON_ERROR = "quarantine"
-
-
-class Refusal(ValueError):
-    """A rule of the project's own."""
-
-
-@contextmanager
-def refusing(sender: type[Model], name: str = "cursed", signal: Signal = pre_save) -> Iterator[None]:
-    """Inside, a receiver does not let REMOTE have objects of this name."""
-
-    def receive(instance: Any, using: str, **kwargs: Any) -> None:
-        if using == REMOTE and instance.name == name:
-            raise Refusal(f"nobody is to see {name}")
-
-    signal.connect(receive, sender=sender)
-    try:
-        yield
-    finally:
-        signal.disconnect(receive, sender=sender)
-
-
-def aside() -> set[tuple[str, str]]:
-    """Model and key of what is set aside."""
-    found = SetAside.objects.filter(is_over=False)
-    return {(row.content_type.model_class()._meta.label, row.object_id) for row in found}
-
-
-def place(*instances: Model) -> set[tuple[str, str]]:
-    return {(instance._meta.label, str(instance.pk)) for instance in instances}
-
-
-def unlogged(instance: Model, **values: Any) -> None:
-    with DisableSynchroLog():
-        type(instance)._base_manager.filter(pk=instance.pk).update(**values)
-
-
-# -- what is refused ----------------------------------------------------------------------------------------
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "remote"]),
+    pytest.mark.usefixtures("quarantine"),
+]
 
 
 def test_refused_row_is_set_aside_with_its_cause_and_the_others_arrive() -> None:
@@ -346,315 +293,6 @@ def test_error_about_the_server_is_never_set_aside(cause: str) -> None:
 
     assert aside() == set()
     call_synchronize()
-    assert_same_rows()
-
-
-# -- what depends on it -------------------------------------------------------------------------------------
-
-
-def child_of(parent: Customer, kind: str) -> Model:
-    match kind:
-        case "foreign key":
-            return Order.objects.create(customer=parent)
-        case "one to one":
-            return Profile.objects.create(customer=parent)
-        case "key":
-            return Passport.objects.create(customer=parent, number="7")
-        case "generic":
-            return Comment.objects.create(target=parent, text="hello")
-    return Pizzeria.objects.create(name="Gino's", owner=parent)
-
-
-KINDS = ["foreign key", "one to one", "key", "generic", "multi-table"]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("when", ["in the same batch", "in a later batch"])
-def test_new_child_waits_for_its_parent(kind: str, when: str) -> None:
-    with refusing(Customer):
-        cursed = Customer.objects.create(name="cursed")
-        if when == "in a later batch":
-            call_synchronize()
-        child = child_of(cursed, kind)
-        other = child_of(Customer.objects.create(name="good"), kind)
-
-        call_synchronize()
-
-        assert place(cursed, child) <= aside()
-        assert not place(other) & aside()
-        assert remote_count(type(child)) == 1
-        row = SetAside.objects.get(object_id=str(child.pk), content_type__model=child._meta.model_name)
-        assert row.waits
-        assert "shop.Customer" in row.cause or "shop.Restaurant" in row.cause
-        assert call_synchronize().aside == len(aside())
-    call_synchronize(retry=True)
-
-    assert aside() == set()
-    assert_same_rows()
-
-
-def test_grandchildren_and_pairs_wait_too() -> None:
-    with refusing(Artist), refusing(Customer):
-        artist, album = Artist.objects.create(name="cursed"), Album.objects.create(name="Blue")
-        album.artists.add(artist, Artist.objects.create(name="good"))
-        customer, country = Customer.objects.create(name="cursed"), Country.objects.create(code="A")
-        visa = Visa.objects.create(passport=Passport.objects.create(customer=customer), country=country)
-        call_synchronize()
-
-        assert place(artist, customer, visa) <= aside()
-        assert (remote_count(Album), remote_count(Country), remote_count(Visa)) == (1, 1, 0)
-        there: Any = remote(Album)
-        assert [each.name for each in there.artists.all()] == ["good"]
-    call_synchronize(retry=True)
-
-    assert_same_rows()
-
-
-def test_what_only_waited_arrives_with_the_change_that_mends_its_parent() -> None:
-    with refusing(Customer):
-        cursed = Customer.objects.create(name="cursed")
-        Order.objects.create(customer=cursed)
-        call_synchronize()
-        assert len(aside()) == 2
-
-        cursed.name = "blessed"
-        cursed.save()
-
-        assert call_synchronize().aside == 0
-    assert_same_rows()
-
-
-@pytest.mark.parametrize("refused", [Place, Restaurant, Pizzeria])
-def test_object_of_several_tables_is_set_aside_whole(refused: type[Model]) -> None:
-    def receive(instance: Any, using: str, **kwargs: Any) -> None:
-        if using == REMOTE and instance.name == "cursed":
-            raise Refusal
-
-    pre_save.connect(receive, sender=refused)
-    try:
-        if refused is not Pizzeria:  # of a child's parents Django sends no signals
-            refused._base_manager.create(name="cursed")
-        else:
-            Pizzeria.objects.create(name="cursed")
-        Pizzeria.objects.create(name="good")
-        call_synchronize()
-
-        assert remote_count(Place) == 1
-    finally:
-        pre_save.disconnect(receive, sender=refused)
-    call_synchronize(retry=True)
-    assert_same_rows()
-
-
-def test_row_that_is_deleted_waits_for_a_row_that_still_points_at_it() -> None:
-    """Else REMOTE would delete the row too, with what it has of its own there."""
-    old, new = Customer.objects.create(name="old"), Customer.objects.create(name="cursed")
-    order = Order.objects.create(customer=old)
-    with refusing(Customer):
-        call_synchronize()
-        order.customer = new
-        order.save()
-        call_synchronize()
-        gone = place(old)
-        old.delete()
-        call_synchronize()
-
-        assert gone <= aside()
-        assert (remote_count(Order), remote_count(Customer)) == (1, 1)
-    call_synchronize(retry=True)
-
-    assert aside() == set()
-    assert_same_rows()
-    assert remote_count(Customer) == 1
-
-
-def test_tree_waits_from_its_refused_branch_on() -> None:
-    with refusing(Category):
-        root = Category.objects.create(name="root")
-        cursed = Category.objects.create(name="cursed", parent=root)
-        leaves = [Category.objects.create(name="leaf", parent=cursed) for _ in range(2)]
-        leaf = Category.objects.create(name="leaf of a leaf", parent=leaves[0])
-        Category.objects.create(name="other", parent=root)
-        call_synchronize()
-
-        assert aside() == place(cursed, *leaves, leaf)
-        assert remote_count(Category) == 2
-    call_synchronize(retry=True)
-    assert_same_rows()
-
-
-def test_row_that_points_by_value_waits_too() -> None:
-    create_on_remote(Currency, code="AMD", name="REMOTE's own")
-    currency = Currency.objects.create(code="AMD")
-    price = Price.objects.create(currency=currency, amount=1)
-    call_synchronize()
-
-    assert aside() == place(currency, price)
-    Currency.objects.using(REMOTE).all().delete()
-    call_synchronize(retry=True)
-    assert_same_rows()
-
-
-# -- later --------------------------------------------------------------------------------------------------
-
-
-def test_object_that_was_never_there_and_is_deleted_is_set_aside_no_more() -> None:
-    with refusing(Customer):
-        cursed = Customer.objects.create(name="cursed")
-        Order.objects.create(customer=cursed)
-        call_synchronize()
-        cursed.delete()
-
-        assert call_synchronize().aside == 0
-    assert (remote_count(Customer), remote_count(Order)) == (0, 0)
-
-
-def test_newer_change_on_remote_is_not_overwritten_at_the_retry() -> None:
-    customer = Customer.objects.create(name="Vimes")
-    call_synchronize()
-    with refusing(Customer):
-        customer.name = "cursed"
-        customer.save()
-        call_synchronize()
-    let_time_pass(100)
-    with other_side():
-        there = Customer.objects.get()
-        there.name = "newer"
-        there.save()
-
-    assert call_synchronize(retry=True).aside == 0
-
-    assert remote(Customer).name == "newer"
-    with other_side():
-        call_synchronize()
-    assert_same_rows()
-
-
-def test_change_that_the_other_side_refused_is_not_overwritten_there_by_an_older_one() -> None:
-    """It has been received, and yet it has not arrived."""
-    customer = Customer.objects.create(name="Vimes")
-    call_synchronize()
-    customer.name = "older"
-    customer.save()
-    let_time_pass(100)
-    with refusing(Customer), other_side():
-        there = Customer.objects.get()
-        there.name = "cursed"
-        there.save()
-        assert call_synchronize().aside == 1
-
-    call_synchronize()
-
-    assert (remote(Customer).name, Customer.objects.get().name) == ("cursed", "older")
-    with other_side():
-        assert call_synchronize(retry=True).aside == 0
-    assert Customer.objects.get().name == "cursed"
-
-
-def test_older_change_on_remote_is_overwritten_at_the_retry() -> None:
-    customer = Customer.objects.create(name="Vimes")
-    call_synchronize()
-    let_time_pass(100)
-    with other_side():
-        there = Customer.objects.get()
-        there.name = "older"
-        there.save()
-    let_time_pass(100)
-    with refusing(Customer):
-        customer.name = "cursed"
-        customer.save()
-        call_synchronize()
-
-    call_synchronize(retry=True)
-
-    assert remote(Customer).name == "cursed"
-
-
-def test_entries_are_pruned_and_nothing_that_is_set_aside_is_lost() -> None:
-    obstacle = create_on_remote(Seat, number=7)
-    Seat.objects.create(number=7)
-    call_synchronize()
-    let_days_pass(100)
-    Customer.objects.create(name="Vimes")
-    call_synchronize()
-    assert Batch.objects.count() == 1
-    obstacle.delete()
-
-    call_synchronize(retry=True)
-
-    assert_same_rows()
-
-
-def test_reset_forgets_what_is_set_aside() -> None:
-    from synchro.core import reset_synchro
-
-    create_on_remote(Seat, number=7)
-    Seat.objects.create(number=7)
-    call_synchronize()
-
-    reset_synchro()
-
-    assert aside() == set()
-
-
-def test_checkpoint_set_forward_forgets_what_is_older() -> None:
-    create_on_remote(Seat, number=7)
-    Seat.objects.create(number=7)
-    call_synchronize()
-    let_time_pass(1)
-    last = ChangeLog.objects.latest("id").date
-    SetAside.objects.update(changed=last)
-
-    options.last_check = last
-
-    assert aside() == set()
-
-
-def test_with_stop_again_what_is_set_aside_is_taken_up_with_the_next_batch(settings: Any) -> None:
-    obstacle = create_on_remote(Seat, number=7)
-    Seat.objects.create(number=7)
-    call_synchronize()
-    settings.SYNCHRO_ON_ERROR = "stop"
-    Customer.objects.create(name="Vimes")
-
-    with pytest.raises(Refused, match=r"shop\.Seat"):
-        call_synchronize()
-    with pytest.raises(Refused, match=r"shop\.Seat"):
-        call_synchronize(retry=True)
-    obstacle.delete()
-    report = call_synchronize()
-
-    assert report.aside == 0
-    assert_same_rows()
-
-
-def test_run_in_one_transaction_sets_aside_too(settings: Any) -> None:
-    settings.SYNCHRO_BATCH_SIZE = 3
-    with refusing(Customer):
-        cursed = Customer.objects.create(name="cursed")
-        Order.objects.create(customer=cursed)
-        for number in range(4):
-            Order.objects.create(customer=Customer.objects.create(name=f"{number}"))
-        waiting = Order.objects.create(customer=cursed)
-        report = call_synchronize(atomic=True)
-
-        assert (report.aside, len(aside())) == (3, 3)
-        assert place(cursed, waiting) < aside()
-        assert (remote_count(Customer), remote_count(Order)) == (4, 4)
-    assert call_synchronize(atomic=True, retry=True).aside == 0
-    assert not SetAside.objects.exists()
-    assert_same_rows()
-
-
-def test_retry_in_parts_of_a_batch_brings_parents_first(settings: Any) -> None:
-    with refusing(Customer):
-        for _ in range(4):
-            Order.objects.create(customer=Customer.objects.create(name="cursed"))
-        call_synchronize()
-    settings.SYNCHRO_BATCH_SIZE = 3
-
-    assert call_synchronize(retry=True).aside == 0
-
     assert_same_rows()
 
 

@@ -15,9 +15,9 @@ from synchro.models import Node, SetAside
 from tests.odd.models import Trace
 from tests.replay import driver, processes
 from tests.replay.compare import assert_same_rows
+from tests.replay.refusing import aside, place
 from tests.replay.sides import REMOTE, create_on_remote, remote_count
 from tests.replay.test_killed import run_until_free
-from tests.replay.test_quarantine import aside, place
 from tests.replay.test_refused import altered_on_remote
 from tests.shop.models import Customer, Measurement, Order, Seat
 
