@@ -8,7 +8,7 @@ What was decided in vain, since REMOTE did not take the batch, is replaced when 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -153,6 +153,25 @@ class Records:
         """What the database says: the batch may have been made with an expression in its place."""
         batches = Batch.objects.using(self._link.local.alias)
         return batches.values_list("formed", flat=True).get(number=self._batch.number)
+
+    def has(
+        self,
+        model: type[Model],
+        key: Key,
+        names: Collection[str] | None,
+        ours: datetime,
+        theirs: datetime,
+        winner: str,
+    ) -> bool:
+        """Whether it is on record that `winner` won, and that what the other side lost is no later change than this."""
+        return any(
+            record.decision == winner
+            and record.batch <= self._link.arrived
+            and (record.fields is None or (names is not None and {*names} <= {*record.fields}))
+            and aware(record.remote_date) >= aware(theirs)
+            and (winner == Conflict.LOCAL or aware(record.local_date) >= aware(ours))
+            for record in self._of(model, key)
+        )
 
     def verdict(
         self, model: type[Model], key: Key, name: str | None, ours: datetime, theirs: datetime

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TypeAlias
 
-from django.db.models import Max, Model, QuerySet
+from django.db.models import Model
 
 from synchro.checkpoint import aware
-from synchro.keys import Key, from_text, key_fields, to_text
-from synchro.models import M2M_CHANGE, Batch, ChangeLog, Checkpoint, Conflict, Node, Receipt, SetAside
-from synchro.registry import Table, generic_keys, watched_models
-from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
-from synchro.replay.form import holes_of
+from synchro.keys import Key, key_fields
+from synchro.models import Conflict
+from synchro.registry import Table, generic_keys
+from synchro.replay.coalesce import Change, Changes, same_key_parents
 from synchro.replay.identify import Identities, Identity
 from synchro.replay.link import Link
+from synchro.replay.log import Log
 from synchro.replay.merge import Merge
 from synchro.replay.policy import (
     NEWER,
@@ -34,18 +34,9 @@ from synchro.replay.policy import (
     policy_of,
     weighs_old_changes,
 )
-from synchro.replay.ranges import Range
-from synchro.replay.ranges import from_text as ranges_from_text
 from synchro.replay.read import Rows
 from synchro.replay.record import Decision, Records
 from synchro.replay.rivals import Rivals, rival_key
-
-#: How far the dates of entries may be out of the order of their ids: statements that write many rows, and the
-#: moment between taking an id and looking at the clock.
-DISORDER = timedelta(minutes=10)
-
-#: The highest id that there can be, and how many ranges of ids are looked through one by one.
-BEYOND, MANY = 2**63 - 1, 20
 
 #: When LOCAL and REMOTE changed a field.
 Dates: TypeAlias = tuple[datetime, datetime]
@@ -87,185 +78,6 @@ class Plan:
         self.kept[model] = self.kept.get(model, 0) + 1
 
 
-class Log:
-    """REMOTE's own log, as far as LOCAL does not know it."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._floor: tuple[datetime, int] | None = None
-        self._taken = 0
-        self.top = 0
-
-    def has_news(self, since: datetime) -> bool:
-        """Whether it has entries that can be newer than a moment of LOCAL's clock."""
-        return self._find_floor(since + self._link.offset - DISORDER) is not None
-
-    def note_received(self) -> None:
-        """
-        To be called before LOCAL's rows are read: they do not know yet what LOCAL receives from then on, by a run in
-        the other direction.
-        """
-        if self._link.peer_there is None:
-            return
-        receipts = Receipt.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk)
-        taken = receipts.values_list("batch", flat=True).first() or 0
-        if taken != self._taken:
-            self._taken = taken
-            self._forget_received()
-
-    def _forget_received(self) -> None:
-        self.__dict__.pop("_received", None)
-        self.__dict__.pop("_held_back", None)
-
-    def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
-        """What it says of these of REMOTE's rows, and of sets that they are part of."""
-        floor = self._find_floor(since + self._link.offset - DISORDER)
-        if floor is None:
-            return Changes()
-        return coalesce(entry for entry in self._entries(floor, wanted) if not self._is_known(entry, floor))
-
-    def unsent_changes(self, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
-        """What it says of these of REMOTE's rows that LOCAL has yet to receive, or would, however old it is."""
-        unsent = self._unsent()
-        floor = min(ids.first for ids in unsent) - 1
-        entries = self._entries(floor, wanted)
-        found = [entry for entry in entries if any(ids.first <= entry.id <= ids.last for ids in unsent)]
-        held_back = {
-            model: [key for key in keys if (model, key) in self._held_back] for model, keys in wanted.items()
-        }
-        return coalesce([*self._entries(0, held_back), *found])
-
-    def _unsent(self) -> list[Range]:
-        alias, copied = self._link.remote.alias, self._link.copied_log
-        # In this order: what is cut into a batch between the two questions is in both answers, not in none.
-        node = Node.objects.using(alias).get(pk=1)
-        batches = Batch.objects.using(alias).filter(number__gt=max(self._taken, node.forgotten))
-        found = [Range(node.highest + 1, BEYOND), *holes_of(node)]
-        for text in batches.values_list("ranges", flat=True):
-            found += ranges_from_text(text)
-        return [Range(max(ids.first, copied + 1), ids.last) for ids in found if ids.last > copied]
-
-    def is_quiet(self, since: datetime) -> bool:
-        """Whether it has nothing that can be newer than `since`."""
-        return self._find_floor(since + self._link.offset - DISORDER) is None
-
-    def is_quiet_about(self, models: Iterable[type[Model]], since: datetime) -> bool:
-        """Whether it says nothing of rows of these models that can be newer than `since`."""
-        if self._link.peer_there is None:
-            return True
-        if self._has_unsent([model for model in models if weighs_old_changes(policy_of(model))]):
-            return False
-        floor = self._find_floor(aware(since) + self._link.offset - DISORDER)
-        if floor is None:
-            return True
-        # In their order, since PostgreSQL may otherwise read the whole log to find none.
-        return self._about(models).filter(id__gt=floor).order_by("id").first() is None
-
-    def _has_unsent(self, models: Collection[type[Model]]) -> bool:
-        """Whether it may say something of these models, however old, that LOCAL has not received."""
-        if not models:
-            return False
-        unsent = self._unsent()
-        return len(unsent) > MANY or any(
-            self._about(models).filter(id__range=ids).order_by("id").first() for ids in unsent
-        )
-
-    def _about(self, models: Iterable[type[Model]]) -> QuerySet[ChangeLog]:
-        side = self._link.remote
-        types = [side.content_type_id(each) for model in models for each in _same_key_children(model)]
-        return ChangeLog.objects.using(side.alias).filter(content_type_id__in=types)
-
-    def _entries(self, floor: int, wanted: Mapping[type[Model], Iterable[Key]]) -> Iterable[Entry]:
-        side = self._link.remote
-        for model, keys in wanted.items():
-            texts = [to_text(model, key) for key in keys]
-            types = [side.content_type_id(each) for each in _same_key_children(model)]
-            for start in range(0, len(texts), 10_000):
-                found = ChangeLog.objects.using(side.alias).filter(
-                    id__gt=floor, content_type_id__in=types, object_id__in=texts[start : start + 10_000]
-                )
-                yield from read_entries(side, found.order_by("id"))
-
-    def _find_floor(self, since: datetime) -> int | None:
-        """An id below which every entry is older than `since`; None where all are."""
-        log = ChangeLog.objects.using(self._link.remote.alias)
-        self.top = log.aggregate(top=Max("id"))["top"] or 0
-        if self._floor is not None and self._floor[0] <= since:
-            return self._floor[1] if self._floor[1] < self.top else None
-        self._forget_received()
-        back = 0
-        while (candidate := self.top - back) > 0:
-            at, date = log.filter(id__gte=candidate).order_by("id").values_list("id", "date").first() or (
-                0,
-                since,
-            )
-            if aware(date) < since:
-                self._floor = (since, at)
-                return at if at < self.top else None
-            back = back * 10 or 1000
-        self._floor = (since, 0)
-        return 0 if self.top else None
-
-    def _is_known(self, entry: Entry, floor: int) -> bool:
-        """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
-        if entry.id <= self._link.copied_log:
-            return True
-        if not any(ids.first <= entry.id <= ids.last for ids in self._received):
-            return False
-        if not self._held_back:
-            return True
-        if entry.action == M2M_CHANGE:  # pairs are held back one by one
-            return {m2m.through for m2m in sets_of(entry)}.isdisjoint(
-                model for model, _key in self._held_back
-            )
-        tables = (entry.model, *same_key_parents(entry.model))
-        return all((table, entry.key) not in self._held_back for table in tables)
-
-    @cached_property
-    def _held_back(self) -> frozenset[tuple[type[Model], Key]]:
-        """Rows whose changes LOCAL refused when it received them: REMOTE has set them aside."""
-        there, side = self._link.peer_there, self._link.remote
-        if there is None or not self._taken:
-            return frozenset()
-        rows = SetAside.objects.using(side.alias).filter(peer_id=there.pk, batch__lte=self._taken)
-        newest = {
-            (type_id, text): is_over
-            for type_id, text, is_over in rows.order_by("batch", "id").values_list(
-                "content_type_id", "object_id", "is_over"
-            )
-        }
-        return frozenset(
-            (model, from_text(model, text))
-            for (type_id, text), is_over in newest.items()
-            if not is_over and (model := side.model_of(type_id)) is not None
-        )
-
-    @cached_property
-    def _received(self) -> list[Range]:
-        if not self._taken:
-            return []
-        node = Node.objects.using(self._link.remote.alias).get(pk=1)
-        batches = Batch.objects.using(self._link.remote.alias).filter(number__gt=node.forgotten)
-        floor = self._floor[1] if self._floor else 0
-        found: list[Range] = []
-        for text in (
-            batches.filter(number__lte=self._taken).order_by("-number").values_list("ranges", flat=True)
-        ):
-            ranges = list(ranges_from_text(text))
-            if ranges and max(ids.last for ids in ranges) <= floor:
-                break
-            found += ranges
-        return found
-
-    @cached_property
-    def seen(self) -> int:
-        """How far the log had been looked at by earlier runs."""
-        checkpoint = (
-            Checkpoint.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk).first()
-        )
-        return checkpoint.seen if checkpoint else 0
-
-
 def resolve(
     link: Link, log: Log, changes: Changes, rows: Rows, there: Rows, identities: Identities, records: Records
 ) -> Plan:
@@ -280,7 +92,7 @@ def resolve(
     rivals = Rivals(changes, theirs, identities, rows, there, records)
     for (model, key), change in changes.rows.items():
         identity = identities.of(model, key)
-        judge = _Judge(link, log, plan, change, identity, theirs, rivals)
+        judge = _Judge(link, plan, change, identity, theirs, rivals)
         if key not in present[model]:
             # A row that REMOTE keeps will come back from there under the same key: who it is, is not forgotten.
             if not is_deletion(identity, change) or judge.deletion():
@@ -369,14 +181,13 @@ class _Judge:
     def __init__(
         self,
         link: Link,
-        log: Log,
         plan: Plan,
         change: Change,
         identity: Identity,
         theirs: Changes,
         rivals: Rivals,
     ) -> None:
-        self._link, self._log, self._plan = link, log, plan
+        self._link, self._plan = link, plan
         self._change, self._identity, self._theirs, self._rivals = change, identity, theirs, rivals
         self._model, self._key = change.model, change.key
         self._remote = rival_key(identity)
@@ -387,7 +198,7 @@ class _Judge:
         lines = (self._model, *same_key_parents(self._model))
         theirs = [t for m in lines if (t := self._theirs.rows.get((m, self._remote)))]
         latest = max(theirs, key=lambda change: change.date, default=None)
-        if latest and not self._wins(None, latest.date, self._change.date, latest):
+        if latest and not self._wins(None, latest.date, self._change.date):
             self._plan.keep(self._model)
             return False
         self._plan.remove(self._model, self._identity.remote, self._key)
@@ -396,7 +207,7 @@ class _Judge:
     def addition(self) -> None:
         """LOCAL has it, REMOTE has not: it is new there, or was deleted there."""
         theirs = self._theirs.rows.get((self._model, self._remote))
-        if theirs and theirs.deleted and not self._wins(None, theirs.deleted, self._change.date, theirs):
+        if theirs and theirs.deleted and not self._wins(None, theirs.deleted, self._change.date):
             self._plan.keep(self._model)
         else:
             self._plan.put(self._model, self._key)
@@ -414,7 +225,7 @@ class _Judge:
         won = frozenset(ours) - frozenset(both)
         if isinstance(self._policy, str):
             for names, (here, there) in _by_dates(both):
-                if self._wins(names, there, here, theirs):
+                if self._wins(names, there, here):
                     won |= frozenset(names)
         else:
             won |= self._won_by_answer(self._policy, both, theirs)
@@ -430,12 +241,13 @@ class _Judge:
             if dates:
                 ours[generic.ct_field] = ours[generic.fk_field] = max(dates)
 
-    def _wins(self, fields: tuple[str, ...] | None, theirs: datetime, ours: datetime, change: Change) -> bool:
-        """Whether LOCAL's change wins; the conflict is put on record."""
+    def _wins(self, fields: tuple[str, ...] | None, theirs: datetime, ours: datetime) -> bool:
+        """Whether LOCAL's change wins; the conflict is put on record, where it is not yet."""
         if not isinstance(self._policy, str):
             return self._whole_wins_by_answer(self._policy, theirs, ours)
         won = self._is_newer(ours, theirs) if self._policy == NEWER else self._policy == Conflict.LOCAL
-        if change.entry > self._log.seen or weighs_old_changes(self._policy):
+        records = self._rivals.records(self._model)
+        if not records.has(self._model, self._key, fields, ours, theirs, _winner(won)):
             self._plan.conflicts.append(self._decision(fields, ours, theirs, _winner(won)))
         return won
 
@@ -519,8 +331,3 @@ def _by_dates(both: Mapping[str, Dates]) -> Iterable[tuple[tuple[str, ...], Date
     for name, dates in both.items():
         groups.setdefault(dates, []).append(name)
     return [(tuple(sorted(names)), dates) for dates, names in groups.items()]
-
-
-def _same_key_children(model: type[Model]) -> list[type[Model]]:
-    """`model`, and the watched models that inherit from it and share its key: their entries stand for its rows."""
-    return [model, *(child for child in watched_models() if model in same_key_parents(child))]

@@ -36,9 +36,12 @@ class Rivals:
         self._changes, self._theirs, self._identities = changes, theirs, identities
         self._here, self._there, self._records = here, there, records
         self._translated: dict[type[Model], dict[AnyField, dict[Any, Any]]] = {}
+        self._recorded: set[type[Model]] = set()
 
     def records(self, model: type[Model]) -> Records:
-        self._gather(model)
+        if model not in self._recorded:
+            self._recorded.add(model)
+            self._records.load(model, list(self._pairs(model)))
         return self._records
 
     def rows(self, model: type[Model], key: Key) -> tuple[Row | None, Row | None]:
@@ -70,6 +73,17 @@ class Rivals:
     def _gather(self, model: type[Model]) -> None:
         if model in self._translated:
             return
+        pairs = self._pairs(model)
+        here = self._here.load(model, list(pairs))
+        self._there.load(model, [remote for remote in pairs.values() if remote is not None])
+        self._translated[model] = {
+            field: self._identities.translate(field, {row[place] for row in here.values()})
+            for place, field in enumerate(Table(model).fields)
+            if field.remote_field is not None
+        }
+
+    def _pairs(self, model: type[Model]) -> dict[Key, Key]:
+        """LOCAL's and REMOTE's keys of the objects that both changed."""
         lines = (model, *same_key_parents(model))
         pairs = {}
         for place in self._changes.rows:
@@ -77,11 +91,4 @@ class Rivals:
                 remote = rival_key(self._identities.of(*place))
                 if any((line, remote) in self._theirs.rows for line in lines):
                     pairs[place[1]] = remote
-        here = self._here.load(model, list(pairs))
-        self._there.load(model, [remote for remote in pairs.values() if remote is not None])
-        self._records.load(model, list(pairs))
-        self._translated[model] = {
-            field: self._identities.translate(field, {row[place] for row in here.values()})
-            for place, field in enumerate(Table(model).fields)
-            if field.remote_field is not None
-        }
+        return pairs

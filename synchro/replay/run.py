@@ -28,13 +28,13 @@ from synchro.replay.dependants import Place
 from synchro.replay.form import Pruned, form_empty, is_blind, next_batch, own_node, pending
 from synchro.replay.garbage import uncollected
 from synchro.replay.link import Link, Side
+from synchro.replay.log import Log
 from synchro.replay.outcome import Outcome
 from synchro.replay.prune import prune
 from synchro.replay.ranges import from_text
 from synchro.replay.ready import check_tables
 from synchro.replay.record import forget_what_was_in_vain
 from synchro.replay.report import ModelReport, Report
-from synchro.replay.resolve import Log
 from synchro.replay.retry import persistently
 from synchro.replay.trial import trial_of
 from synchro.replay.whole import replay_as_one

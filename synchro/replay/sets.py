@@ -18,9 +18,10 @@ from synchro.keys import AnyField, Key, key_fields
 from synchro.replay.coalesce import M2M, Changes, SetChange
 from synchro.replay.identify import Identities, target_of
 from synchro.replay.link import Link, Side
+from synchro.replay.log import Log
 from synchro.replay.policy import word_of
 from synchro.replay.read import select
-from synchro.replay.resolve import Log, Plan
+from synchro.replay.resolve import Plan
 
 Pair = tuple[Key, Key]
 

@@ -17,10 +17,11 @@ from synchro.replay.coalesce import Change, Changes, same_key_parents
 from synchro.replay.delete import dependents
 from synchro.replay.identify import target_of
 from synchro.replay.link import Link
+from synchro.replay.log import Log
 from synchro.replay.policy import word_of
 from synchro.replay.read import as_key, select
 from synchro.replay.record import Decision
-from synchro.replay.resolve import Log, Plan
+from synchro.replay.resolve import Plan
 
 Row = tuple[type[Model], Key]
 
@@ -28,7 +29,7 @@ Row = tuple[type[Model], Key]
 def spare(link: Link, log: Log, changes: Changes, plan: Plan) -> None:
     """Take the deletions out of `plan` that would take along what is newer than they are."""
     dates = [change.date for change in changes.rows.values()]
-    if link.peer_there is None or not plan.removals or not dates or log.is_quiet(min(dates)):
+    if link.peer_there is None or not plan.removals or not dates or not log.has_news(min(dates)):
         return
     for model, going in list(plan.removals.items()):
         roots = {

@@ -22,11 +22,11 @@ from synchro.replay.dependants import Place
 from synchro.replay.form import visible_beyond
 from synchro.replay.garbage import uncollected
 from synchro.replay.link import Link
+from synchro.replay.log import Log
 from synchro.replay.made import Made
 from synchro.replay.merge import Merging
 from synchro.replay.outcome import Outcome
 from synchro.replay.ranges import Range, from_text, united
-from synchro.replay.resolve import Log
 from synchro.replay.trial import Trial, trial_of
 
 

@@ -13,7 +13,7 @@ from synchro.engines import engine_for
 from synchro.models import ChangeLog, Conflict
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, let_time_pass, other_side, remote, remote_count
-from tests.shop.models import Album, Artist, Book, Country, Customer, Edition, Order, Publisher
+from tests.shop.models import Album, Artist, Book, Country, Customer, Edition, Order, Publisher, Warehouse
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -60,6 +60,69 @@ def test_older_change_of_remotes_own_is_overwritten(customer: Customer) -> None:
 
     assert remote(Customer).cash == 2
     assert_same_rows()
+
+
+def test_change_that_remote_made_long_ago_and_has_not_sent_is_overwritten_and_on_record(
+    customer: Customer,
+) -> None:
+    change_there(remote(Customer).pk, cash=3)
+    let_time_pass(3 * 3600)
+    call_synchronize()
+    Country.objects.create(code="PL")
+    call_synchronize()
+
+    for cash in (2, 4):
+        change_here(customer, cash=cash)
+        call_synchronize()
+
+    assert_same_rows()
+    conflict = Conflict.objects.get()
+    assert conflict.decision == Conflict.LOCAL
+    assert '"cash": 3' in (conflict.remote_values or "")
+
+
+def test_deletion_that_remote_made_long_ago_and_has_not_sent_is_undone_and_on_record(
+    customer: Customer,
+) -> None:
+    with other_side():
+        Customer.objects.get().delete()
+    let_time_pass(3 * 3600)
+
+    change_here(customer, cash=2)
+    call_synchronize()
+
+    assert_same_rows()
+    assert Conflict.objects.get().decision == Conflict.LOCAL
+
+
+def test_plain_row_that_remote_changed_long_ago_is_not_overwritten_in_silence() -> None:
+    warehouse = Warehouse.objects.create(name="first")
+    call_synchronize()
+    with other_side():
+        there = Warehouse.objects.get()
+        there.name = "theirs"
+        there.save()
+    let_time_pass(3 * 3600)
+    warehouse.name = "ours"
+    warehouse.save()
+
+    call_synchronize()
+
+    assert_same_rows()
+    assert '"name": "theirs"' in (Conflict.objects.get().remote_values or "")
+
+
+def test_what_remote_has_sent_is_no_conflict_however_old(customer: Customer) -> None:
+    change_there(remote(Customer).pk, cash=3)
+    let_time_pass(3 * 3600)
+    with other_side():
+        call_synchronize()
+    change_here(Customer.objects.get(), cash=2)
+
+    call_synchronize()
+
+    assert_same_rows()
+    assert not Conflict.objects.exists()
 
 
 def test_change_of_another_row_of_remotes_own_is_no_conflict(customer: Customer) -> None:

@@ -1,0 +1,223 @@
+"""
+Log: what REMOTE itself has changed and LOCAL has not received yet, by REMOTE's own log.
+
+The log has no index by object, so its newest end is read, from an id on that is older than what is asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from django.db.models import Max, Model, QuerySet
+
+from synchro.checkpoint import aware
+from synchro.keys import Key, from_text, to_text
+from synchro.models import M2M_CHANGE, Batch, ChangeLog, Checkpoint, Node, Receipt, SetAside
+from synchro.registry import watched_models
+from synchro.replay.coalesce import Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
+from synchro.replay.form import holes_of
+from synchro.replay.link import Link
+from synchro.replay.policy import policy_of, weighs_old_changes
+from synchro.replay.ranges import Range
+from synchro.replay.ranges import from_text as ranges_from_text
+
+#: How far the dates of entries may be out of the order of their ids: statements that write many rows, and the
+#: moment between taking an id and looking at the clock.
+DISORDER = timedelta(minutes=10)
+
+#: How many of the newest entries are looked through for what REMOTE has not sent yet, however old it is.
+LOOK_BACK = 100_000
+
+#: The highest id that there can be, and how many ranges of ids are looked through one by one.
+BEYOND, MANY = 2**63 - 1, 20
+
+
+class Log:
+    """REMOTE's own log, as far as LOCAL does not know it."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._floor: tuple[datetime, int] | None = None
+        self._taken = 0
+        self.top = 0
+
+    def has_news(self, since: datetime) -> bool:
+        """Whether it has entries that can be newer than a moment of LOCAL's clock, or that it has not sent."""
+        return self._find_floor(since + self._link.offset - DISORDER) is not None
+
+    def note_received(self) -> None:
+        """
+        To be called before LOCAL's rows are read: they do not know yet what LOCAL receives from then on, by a run in
+        the other direction.
+        """
+        if self._link.peer_there is None:
+            return
+        receipts = Receipt.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk)
+        taken = receipts.values_list("batch", flat=True).first() or 0
+        if taken != self._taken:
+            self._taken = taken
+            self._forget_received()
+
+    def _forget_received(self) -> None:
+        self.__dict__.pop("_received", None)
+        self.__dict__.pop("_held_back", None)
+
+    def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
+        """What it says of these of REMOTE's rows, and of sets that they are part of."""
+        floor = self._find_floor(since + self._link.offset - DISORDER)
+        if floor is None:
+            return Changes()
+        return coalesce(entry for entry in self._entries(floor, wanted) if not self._is_known(entry, floor))
+
+    def unsent_changes(self, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
+        """What it says of these of REMOTE's rows that LOCAL has yet to receive, or would, however old it is."""
+        unsent = self._unsent()
+        floor = min(ids.first for ids in unsent) - 1
+        entries = self._entries(floor, wanted)
+        found = [entry for entry in entries if any(ids.first <= entry.id <= ids.last for ids in unsent)]
+        held_back = {
+            model: [key for key in keys if (model, key) in self._held_back] for model, keys in wanted.items()
+        }
+        return coalesce([*self._entries(0, held_back), *found])
+
+    def _unsent(self) -> list[Range]:
+        alias, copied = self._link.remote.alias, self._link.copied_log
+        # In this order: what is cut into a batch between the two questions is in both answers, not in none.
+        node = Node.objects.using(alias).get(pk=1)
+        batches = Batch.objects.using(alias).filter(number__gt=max(self._taken, node.forgotten))
+        found = [Range(node.highest + 1, BEYOND), *holes_of(node)]
+        for text in batches.values_list("ranges", flat=True):
+            found += ranges_from_text(text)
+        return [Range(max(ids.first, copied + 1), ids.last) for ids in found if ids.last > copied]
+
+    def is_quiet_about(self, models: Iterable[type[Model]], since: datetime) -> bool:
+        """Whether it says nothing of rows of these models that can be newer than `since`, or that it has not sent."""
+        if self._link.peer_there is None:
+            return True
+        if self._has_unsent([model for model in models if weighs_old_changes(policy_of(model))]):
+            return False
+        floor = self._find_floor(aware(since) + self._link.offset - DISORDER)
+        if floor is None:
+            return True
+        # In their order, since PostgreSQL may otherwise read the whole log to find none.
+        return self._about(models).filter(id__gt=floor).order_by("id").first() is None
+
+    def _has_unsent(self, models: Collection[type[Model]]) -> bool:
+        """Whether it may say something of these models, however old, that LOCAL has not received."""
+        if not models:
+            return False
+        unsent = self._unsent()
+        return len(unsent) > MANY or any(
+            self._about(models).filter(id__range=ids).order_by("id").first() for ids in unsent
+        )
+
+    def _about(self, models: Iterable[type[Model]]) -> QuerySet[ChangeLog]:
+        side = self._link.remote
+        types = [side.content_type_id(each) for model in models for each in _same_key_children(model)]
+        return self._entries_of_all().filter(content_type_id__in=types)
+
+    def _entries(self, floor: int, wanted: Mapping[type[Model], Iterable[Key]]) -> Iterable[Entry]:
+        side = self._link.remote
+        for model, keys in wanted.items():
+            texts = [to_text(model, key) for key in keys]
+            types = [side.content_type_id(each) for each in _same_key_children(model)]
+            for start in range(0, len(texts), 10_000):
+                found = self._entries_of_all().filter(
+                    id__gt=floor, content_type_id__in=types, object_id__in=texts[start : start + 10_000]
+                )
+                yield from read_entries(side, found.order_by("id"))
+
+    def _find_floor(self, since: datetime) -> int | None:
+        """
+        An id below which every entry is older than `since`, and LOCAL has received it or it is too old to look for;
+        None where that is all of them.
+        """
+        self.top = self._entries_of_all().aggregate(top=Max("id"))["top"] or 0
+        if self._floor is None or self._floor[0] > since:
+            self._forget_received()
+            self._floor = (since, min(self._floor_by_date(since), self._floor_of_the_unsent()))
+        floor = self._floor[1]
+        return floor if floor < self.top else None
+
+    def _floor_by_date(self, since: datetime) -> int:
+        back = 0
+        while (candidate := self.top - back) > 0:
+            near = self._entries_of_all().filter(id__gte=candidate).order_by("id")
+            at, date = near.values_list("id", "date").first() or (0, since)
+            if aware(date) < since:
+                return at
+            back = back * 10 or 1000
+        return 0
+
+    def _floor_of_the_unsent(self) -> int:
+        """What REMOTE changed and has not sent loses in silence, unless it is seen to be in the way."""
+        return max(min(ids.first for ids in self._unsent()) - 1, self.top - LOOK_BACK, 0)
+
+    def _entries_of_all(self) -> QuerySet[ChangeLog]:
+        return ChangeLog.objects.using(self._link.remote.alias)
+
+    def _is_known(self, entry: Entry, floor: int) -> bool:
+        """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
+        if entry.id <= self._link.copied_log:
+            return True
+        if not any(ids.first <= entry.id <= ids.last for ids in self._received):
+            return False
+        if not self._held_back:
+            return True
+        if entry.action == M2M_CHANGE:  # pairs are held back one by one
+            return {m2m.through for m2m in sets_of(entry)}.isdisjoint(
+                model for model, _key in self._held_back
+            )
+        tables = (entry.model, *same_key_parents(entry.model))
+        return all((table, entry.key) not in self._held_back for table in tables)
+
+    @cached_property
+    def _held_back(self) -> frozenset[tuple[type[Model], Key]]:
+        """Rows whose changes LOCAL refused when it received them: REMOTE has set them aside."""
+        there, side = self._link.peer_there, self._link.remote
+        if there is None or not self._taken:
+            return frozenset()
+        rows = SetAside.objects.using(side.alias).filter(peer_id=there.pk, batch__lte=self._taken)
+        newest = {
+            (type_id, text): is_over
+            for type_id, text, is_over in rows.order_by("batch", "id").values_list(
+                "content_type_id", "object_id", "is_over"
+            )
+        }
+        return frozenset(
+            (model, from_text(model, text))
+            for (type_id, text), is_over in newest.items()
+            if not is_over and (model := side.model_of(type_id)) is not None
+        )
+
+    @cached_property
+    def _received(self) -> list[Range]:
+        if not self._taken:
+            return []
+        node = Node.objects.using(self._link.remote.alias).get(pk=1)
+        batches = Batch.objects.using(self._link.remote.alias).filter(number__gt=node.forgotten)
+        floor = self._floor[1] if self._floor else 0
+        found: list[Range] = []
+        for text in (
+            batches.filter(number__lte=self._taken).order_by("-number").values_list("ranges", flat=True)
+        ):
+            ranges = list(ranges_from_text(text))
+            if ranges and max(ids.last for ids in ranges) <= floor:
+                break
+            found += ranges
+        return found
+
+    @cached_property
+    def seen(self) -> int:
+        """How far the log had been looked at by earlier runs."""
+        checkpoint = (
+            Checkpoint.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk).first()
+        )
+        return checkpoint.seen if checkpoint else 0
+
+
+def _same_key_children(model: type[Model]) -> list[type[Model]]:
+    """`model`, and the watched models that inherit from it and share its key: their entries stand for its rows."""
+    return [model, *(child for child in watched_models() if model in same_key_parents(child))]
