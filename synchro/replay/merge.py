@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.db import DataError, IntegrityError, transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
@@ -118,7 +117,9 @@ def _save(link: Link, merge: Merge) -> None:
             instance.save(using=alias, update_fields=[field.name for field in changed])
             if any(field.remote_field is not None for field in changed):
                 connection.check_constraints([model._meta.db_table])
-    except (IntegrityError, DataError, ValidationError, ValueError, TypeError) as error:
+    except Exception as error:
+        if isinstance(error, DatabaseError) and not link.local.engine.refuses_row(error):
+            raise
         raise Undecided(
             _(
                 "%(model)s %(key)s: LOCAL refuses the merged values (%(cause)s). Mend the callable and "

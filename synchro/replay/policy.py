@@ -159,8 +159,13 @@ def mergeable(model: type[Model]) -> list[AnyField]:
 def _checked(link: Link, field: AnyField, value: Any) -> Any:
     """`value` as an attribute of LOCAL's object."""
     if isinstance(value, Model):
-        if field.remote_field is None or value._state.db != link.local.alias:
-            raise ValueError("only an object of LOCAL can be named")
+        target = field.remote_field and field.related_model
+        if (
+            not target
+            or not isinstance(value, target._meta.concrete_model)
+            or value._state.db != link.local.alias
+        ):
+            raise ValueError("only an object of LOCAL that the field can point at can be named")
         value = getattr(value, field.target_field.attname)
     if value is None:
         if not field.null:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.db import connections
+from django.db.models.signals import pre_save
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from hypothesis import given
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError, Undecided
-from synchro.models import ChangeLog, Conflict
+from synchro.models import CHANGE, ChangeLog, Conflict
 from tests.replay import driver, processes
 from tests.replay.chance import modest
 from tests.replay.compare import assert_same_rows
@@ -33,7 +35,7 @@ from tests.replay.sides import (
 )
 from tests.replay.test_histories import rolled_back, run_until_quiet
 from tests.replay.test_killed import run_until_free
-from tests.shop.models import Country, Customer, Order, Warehouse
+from tests.shop.models import Country, Customer, Order, Seat, Warehouse
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -354,24 +356,115 @@ def test_nonsense_stops_the_run_before_it_writes(customer: Customer, decide: Any
     assert remote_count(Country) == Conflict.objects.count() == 0
 
 
-def test_values_that_local_refuses_stop_the_run_before_it_writes(decide: Any) -> None:
-    customer = Customer.objects.create(name="Vimes")
-    order = Order.objects.create(customer=customer, note="")
+def test_skipped_column_cannot_be_merged(decide: Any) -> None:
+    decide({"visits": 7})
+    country = Country.objects.create(code="PL")
     call_synchronize()
     let_time_pass()
-    decide({"customer": 4711})
+    country.name = "here"
+    country.save()
+    Country.objects.using(REMOTE).update(name="there")
+    log_on_remote(Country, "PL")
+
+    with pytest.raises(Undecided, match=r"Country PL.*visits"):
+        call_synchronize()
+
+    assert (local(Country).visits, remote(Country).name) == (0, "there")
+
+
+def log_on_remote(model: type[Any], key: object) -> None:
+    kind = ContentType.objects.db_manager(REMOTE).get_for_model(model)
+    ChangeLog.objects.using(REMOTE).create(content_type_id=kind.pk, object_id=key, action=CHANGE)
+
+
+@pytest.fixture
+def order(db: None) -> Order:
+    """An order that both sides have changed."""
+    order = Order.objects.create(customer=Customer.objects.create(name="Vimes"), note="")
+    call_synchronize()
+    let_time_pass()
     order.note = "here"
     order.save()
     with other_side():
         found = Order.objects.get()
         found.note = "there"
         found.save()
+    return order
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda _model, _here, there, *_: {"customer": there.customer},
+        lambda *_: {"customer": Country.objects.get()},
+        lambda *_: {"customer": Customer(name="unsaved")},
+        lambda *_: {"note": Customer.objects.get()},
+        lambda *_: {"customer": None},
+    ],
+)
+def test_object_that_a_field_cannot_point_at_is_nonsense(order: Order, decide: Any, answer: Any) -> None:
+    Country.objects.create(code="PL")
+    decide(answer)
+
+    with pytest.raises(Undecided, match=rf"Order {order.pk}"):
+        call_synchronize()
+
+    assert (local(Order).note, remote(Order).note) == ("here", "there")
+    assert local(Order).customer == order.customer
+
+
+def test_merge_that_breaks_a_unique_value_stops_the_run_before_it_writes(decide: Any) -> None:
+    Seat.objects.create(number=1)
+    seat = Seat.objects.create(number=2, guest="nobody")
+    call_synchronize()
+    let_time_pass()
+    decide({"number": 1})
+    seat.guest = "here"
+    seat.save()
+    with other_side():
+        found = Seat.objects.get(number=2)
+        found.guest = "there"
+        found.save()
+
+    with pytest.raises(Undecided, match=rf"Seat {seat.pk}"):
+        call_synchronize()
+
+    assert (local(Seat, number=2).guest, remote(Seat, number=2).guest) == ("here", "there")
+    decide("local")
+    call_synchronize()
+    assert_same_rows()
+
+
+def test_merge_that_a_receiver_refuses_stops_the_run_in_words(customer: Customer, decide: Any) -> None:
+    def receive(instance: Customer, **kwargs: Any) -> None:
+        if instance.cash == 100:
+            raise Unwanted
+
+    decide({"cash": 100})
+    change_here(cash=2)
+    change_there(cash=3)
+    pre_save.connect(receive, sender=Customer)
+    try:
+        with pytest.raises(Undecided, match=rf"Customer {customer.pk}.*Unwanted"):
+            call_synchronize()
+    finally:
+        pre_save.disconnect(receive, sender=Customer)
+
+    assert (local(Customer).cash, remote(Customer).cash) == (2, 3)
+
+
+class Unwanted(Exception):
+    """A rule of the project's own."""
+
+
+def test_values_that_local_refuses_stop_the_run_before_it_writes(order: Order, decide: Any) -> None:
+    decide({"customer": 4711})
 
     with pytest.raises(SynchroError, match=r"shop\.Order"):
         call_synchronize()
 
     assert (local(Order).note, remote(Order).note) == ("here", "there")
-    assert local(Order).customer == customer
+    assert local(Order).customer == order.customer
 
 
 def test_merging_a_row_that_one_side_deleted_is_nonsense(customer: Customer, decide: Any) -> None:

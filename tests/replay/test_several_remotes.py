@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import ProgrammingError, connections
 from django.test import override_settings
 
-from synchro.core import call_synchronize
+from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.exceptions import Incomplete, NotConfigured
-from synchro.models import Checkpoint, Reference
+from synchro.models import CHANGE, ChangeLog, Checkpoint, Reference, SetAside
 from tests.replay.compare import assert_same_rows
-from tests.shop.models import Customer
+from tests.replay.deciders import more_cash
+from tests.replay.sides import let_time_pass
+from tests.shop.models import Customer, Seat
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True, databases="__all__")]
 
@@ -133,3 +136,72 @@ def test_remote_that_refuses_what_a_run_needs_holds_back_no_other(branch: Path) 
         call_synchronize()
 
     assert (names_on("branch"), names_on("remote")) == ([], ["Vimes"])
+
+
+def test_remote_that_leaves_the_list_and_comes_back_gets_all_of_it(branch: Path) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    with override_settings(SYNCHRO_REMOTE="remote"):
+        customer.name = "Sir Samuel"
+        customer.save()
+        Customer.objects.create(name="gone").delete()
+        Customer.objects.create(name="Carrot")
+        call_synchronize()
+    assert (names_on("branch"), names_on("remote")) == (["Vimes"], ["Carrot", "Sir Samuel"])
+    with override_settings(SYNCHRO_REMOTE=["remote", "branch"]):
+        customer.delete()
+        call_synchronize()
+
+    assert names_on("branch") == names_on("remote") == ["Carrot"]
+    assert_same_rows()
+
+
+def test_run_in_one_transaction_each_goes_on_where_one_refuses(branch: Path) -> None:
+    with DisableSynchroLog():
+        Seat.objects.using("branch").create(number=7)
+    Customer.objects.create(name="Vimes")
+    Seat.objects.create(number=7)
+
+    with pytest.raises(Incomplete, match="branch"):
+        call_synchronize(atomic=True)
+    assert (names_on("branch"), names_on("remote")) == ([], ["Vimes"])
+
+    Seat.objects.using("branch").all().delete()
+    Customer.objects.create(name="Carrot")
+    call_synchronize(atomic=True)
+    assert names_on("branch") == names_on("remote") == ["Carrot", "Vimes"]
+
+
+def test_what_one_remote_refuses_is_set_aside_for_that_one_only(branch: Path, settings: Any) -> None:
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    with DisableSynchroLog():
+        obstacle = Seat.objects.using("branch").create(number=7)
+    Seat.objects.create(number=7)
+
+    report = call_synchronize()
+
+    assert report.aside == 1
+    assert SetAside.objects.get().peer.alias == "branch"
+    assert Seat.objects.using("remote").count() == 1
+    obstacle.delete()
+    assert call_synchronize(retry=True).aside == 0
+    assert Seat.objects.using("branch").count() == 1
+
+
+def test_merged_values_go_to_every_remote(branch: Path, settings: Any) -> None:
+    settings.SYNCHRO_CONFLICT = more_cash
+    customer = Customer.objects.create(name="Vimes", cash=1)
+    call_synchronize()
+    let_time_pass()
+    for alias, cash in (("branch", 5), ("remote", 3)):
+        there = Customer.objects.using(alias).get()
+        Customer.objects.using(alias).update(cash=cash)
+        kind = ContentType.objects.db_manager(alias).get_for_model(Customer)
+        ChangeLog.objects.using(alias).create(content_type_id=kind.pk, object_id=there.pk, action=CHANGE)
+    customer.cash = 2
+    customer.save()
+
+    call_synchronize()
+    call_synchronize()
+
+    assert {Customer.objects.using(alias).get().cash for alias in ("default", "branch", "remote")} == {5}
