@@ -287,6 +287,9 @@ class Engine(ABC):
         """Inside, a row may be written before the row that it points at, where that is not so anyway."""
         yield
 
+    def check_uniques_at_once(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:  # noqa: B027
+        """In this transaction, have each statement fail by itself that breaks what these tables declare unique."""
+
     @contextmanager
     def strictly(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         """Inside, what a column cannot hold as it is raises an error, whatever the server is told otherwise."""

@@ -95,7 +95,10 @@ class PostgreSQL(Engine):
         if here.vendor != there.vendor:
             return False
         one, other = here.connection.info, there.connection.info
-        return all(one.parameter_status(name) == other.parameter_status(name) for name in SPELLING)
+        # Other styles name a time zone by letters that mean several.
+        return (one.parameter_status("DateStyle") or "").startswith("ISO") and all(
+            one.parameter_status(name) == other.parameter_status(name) for name in SPELLING
+        )
 
     def dump(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], keys: Sequence[Row]
@@ -169,11 +172,14 @@ class PostgreSQL(Engine):
             own, *values = columns
             if values and count == self._update_from_incoming(connection, table, values, [own], ends):
                 return []
+            # Rows that were equal already may be so only until somebody commits.
             cursor.execute(
-                f"SELECT {key} FROM {incoming} "
-                f"WHERE NOT EXISTS (SELECT FROM {target} WHERE {target}.{key} = {incoming}.{key})"
+                f"SELECT present.{key} FROM {target} AS present JOIN {incoming} ON present.{key} = {incoming}.{key}"
+                f"{self.lock_clause} OF present"
             )
-            return [number for (number,) in cursor.fetchall()]
+            there = {number for (number,) in cursor.fetchall()}
+            cursor.execute(f"SELECT {key} FROM {incoming}")
+            return [number for (number,) in cursor.fetchall() if number not in there]
 
     @contextmanager
     def _incoming(
@@ -237,6 +243,18 @@ class PostgreSQL(Engine):
                     f"SELECT setval(%s, %s) FROM {sequence} WHERE last_value < %s OR NOT is_called",
                     [sequence, highest, highest],
                 )
+
+    def check_uniques_at_once(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:
+        quote = connection.ops.quote_name
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT connamespace::regnamespace::text, conname FROM pg_constraint "
+                "WHERE condeferred AND contype IN ('p', 'u', 'x') AND conrelid = ANY(%s::regclass[])",
+                [[quote(table) for table in tables]],
+            )
+            deferred = [f"{schema}.{quote(name)}" for schema, name in cursor.fetchall()]
+            if deferred:  # of those that have been broken already, this very statement tells
+                cursor.execute(f"SET CONSTRAINTS {', '.join(deferred)} IMMEDIATE")
 
     @contextmanager
     def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:

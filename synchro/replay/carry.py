@@ -25,6 +25,7 @@ from synchro.replay.entangled import Entangled
 from synchro.replay.form import check_entries
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
+from synchro.replay.log import Log
 from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.order import parents_first
 from synchro.replay.outcome import Outcome
@@ -33,7 +34,7 @@ from synchro.replay.passing import read
 from synchro.replay.ranges import Range
 from synchro.replay.read import Rows
 from synchro.replay.record import Records, describe, put_on_record
-from synchro.replay.resolve import Log, Plan, resolve
+from synchro.replay.resolve import Plan, resolve
 from synchro.replay.sets import expand
 from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
@@ -65,6 +66,7 @@ def attempt(
     link: Link, log: Log, batch: Batch, ids: Sequence[Range], trial: Trial, within: Within
 ) -> Outcome:
     """Bring to REMOTE the rows that these entries name: wholesale if they are plain, else the usual way."""
+    log.note_received()
     parcel = pack(link, log, ids) if trial.is_free else None
     check_entries(batch)
     if parcel is not None:
@@ -112,6 +114,10 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     left_out = leave_out(link, plan, rows, identities, trial.refused(plan), material.resting)
     conflicts = describe(link, batch, plan.conflicts, rows, there)
     announce("resolved", batch)
+    if trial.is_thorough:
+        link.remote.engine.check_uniques_at_once(
+            link.remote.connection, [model._meta.db_table for model in plan.puts]
+        )
     writer = Writer(link, plan, rows, identities, trial.judge)
     writer.write()
     if trial.is_thorough:

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from django.db.models import Model
+from django.db.models import Model, UniqueConstraint
 
 from synchro.keys import AnyField, Key, from_text, key_fields, to_text
-from synchro.models import Reference
+from synchro.models import DELETION, Batch, ChangeLog, Reference
 from synchro.registry import Table
 from synchro.replay.identify import keeps_references
 from synchro.replay.link import Link
-from synchro.replay.read import as_key, select
+from synchro.replay.ranges import from_text as ranges_from_text
+from synchro.replay.read import as_key, as_values, select
 
 
 class Entangled(Exception):
@@ -41,16 +42,17 @@ def holders(
         values = [[row[place] for place in places] for row in rows.values()]
         wanted = [value for value in values if None not in value]
         found |= {as_key(row) for row in select(link.remote, model, own, fields, wanted)}
-    return _here(link, model, found - known)
+    return _changed_here(link, model, _here(link, model, found - known))
 
 
 def _unique_sets(model: type[Model]) -> Iterator[tuple[AnyField, ...]]:
-    """The synchronized fields, in groups, that the model declares unique."""
+    """The synchronized fields, in groups, that the model declares unique, be it under a condition."""
     synchronized = Table(model).fields
     for field in synchronized:
         if field.unique and not field.primary_key:
             yield (field,)
-    names = [*model._meta.unique_together, *(c.fields for c in model._meta.total_unique_constraints)]
+    constraints = [c.fields for c in model._meta.constraints if isinstance(c, UniqueConstraint)]
+    names = [*model._meta.unique_together, *constraints]
     for several in names:
         fields = tuple(model._meta.get_field(name) for name in several)
         if fields and set(fields) <= set(synchronized):
@@ -70,3 +72,25 @@ def _here(link: Link, model: type[Model], keys: set[Key]) -> frozenset[Key]:
     return frozenset(
         copied | {from_text(model, text) for text in texts.values_list("local_object_id", flat=True)}
     )
+
+
+def _changed_here(link: Link, model: type[Model], keys: frozenset[Key]) -> frozenset[Key]:
+    """
+    Those that LOCAL has, has deleted since, or set aside. REMOTE's row of another one is REMOTE's own: it would be
+    taken for one whose object is gone.
+    """
+    own = key_fields(model)
+    present = {as_key(row) for row in select(link.local, model, own, own, [as_values(key) for key in keys])}
+    aside = link.aside.all()
+    texts = {to_text(model, key): key for key in keys - present if (model, key) not in aside}
+    if not texts:
+        return keys
+    pending = Batch.objects.using(link.local.alias).filter(number__gt=link.arrived).order_by("number")
+    first = min(
+        (ids.first for text in pending.values_list("ranges", flat=True) for ids in ranges_from_text(text)),
+        default=0,
+    )
+    deletions = ChangeLog.objects.using(link.local.alias).filter(
+        id__gte=first, content_type=link.local.content_type_id(model), action=DELETION, object_id__in=texts
+    )
+    return keys - {texts[text] for text in texts.keys() - set(deletions.values_list("object_id", flat=True))}

@@ -35,12 +35,14 @@ class Trial(Protocol):
     also: set[Place]
     #: Who is asked which rows are refused.
     judge: Judge
-    #: Whether references are looked at before REMOTE commits, since it refused some only then.
-    is_thorough: bool
 
     @property
     def is_free(self) -> bool:
         """Whether nothing is to be left out or taken along, as far as is known."""
+
+    @property
+    def is_thorough(self) -> bool:
+        """Whether what REMOTE may refuse at the commit only is looked at before."""
 
     def join(self, changes: Changes) -> Collection[Place]:
         """Make what was set aside earlier part of the batch; return what rests."""
@@ -62,11 +64,14 @@ class Stop:
         self.also: set[Place] = set()
         self._refusals = 0
         self.judge: Judge = FirstFault()
-        self.is_thorough = False
 
     @property
     def is_free(self) -> bool:
-        return not self.aside and not self.also
+        return not self.aside and not self.also and not self._refusals
+
+    @property
+    def is_thorough(self) -> bool:
+        return self._refusals > 0
 
     def join(self, changes: Changes) -> Collection[Place]:
         """All of it: here nothing is left aside while other changes go on."""
@@ -92,11 +97,15 @@ class Quarantine:
         #: Models of which all is left out.
         self._given_up: dict[type[Model], Reason] = {}
         self.judge: Judge = NoLook()
-        self.is_thorough = False
+        self._is_thorough = False
 
     @property
     def is_free(self) -> bool:
         return not self.aside and not self.also and isinstance(self.judge, NoLook)
+
+    @property
+    def is_thorough(self) -> bool:
+        return self._is_thorough
 
     def join(self, changes: Changes) -> Collection[Place]:
         return self.aside.join(changes, self._taken_up)
@@ -120,8 +129,8 @@ class Quarantine:
             self._rounds += 1
             if self._rounds > ROUNDS:
                 self._give_up({model for model, _key in found})
-        elif not self.is_thorough:
-            self.is_thorough = True
+        elif not self._is_thorough:
+            self._is_thorough = True
         else:
             _stop(error)
 

@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
-from django.db.models import Aggregate, Count, Max, Min, Model, TextField
+from django.db.models import Aggregate, Count, Max, Min, Model, Sum, TextField
+from django.db.models.functions import Length
 
 from synchro.keys import AnyField, Key, is_automatic, is_integer, key_fields
 from synchro.models import ADDITION, M2M_CHANGE
@@ -28,9 +29,10 @@ from synchro.replay.delete import dependents, pointing_at
 from synchro.replay.identify import uses_same_key
 from synchro.replay.link import Link, Side
 from synchro.replay.listeners import hears_deletes, hears_saves
+from synchro.replay.log import Log
 from synchro.replay.passing import can_pass, fields_of
 from synchro.replay.ranges import Range
-from synchro.replay.resolve import Log, synchronized_names
+from synchro.replay.resolve import synchronized_names
 from synchro.replay.write import Tally
 
 #: In how many ranges of ids a batch may lie for one statement.
@@ -105,8 +107,9 @@ class _Group(NamedTuple):
     entries: int
     first: datetime
     last: datetime
-    #: The objects' keys, with commas between them.
+    #: The objects' keys, with commas between them, and how many characters the keys have.
     texts: str
+    letters: int
 
 
 class _Joined(Aggregate):
@@ -122,7 +125,11 @@ class _Joined(Aggregate):
 def _groups(side: Side, ranges: Sequence[Range]) -> list[_Group]:
     entries = log_of(side, ranges).order_by().values_list("content_type_id", "action", "fields")
     found = entries.annotate(
-        entries=Count("id"), first=Min("date"), last=Max("date"), texts=_Joined("object_id")
+        entries=Count("id"),
+        first=Min("date"),
+        last=Max("date"),
+        texts=_Joined("object_id"),
+        letters=Sum(Length("object_id")),
     )
     with side.engine.long_texts(side.connection):
         return [_Group(*group) for group in found]
@@ -147,13 +154,13 @@ def _named(link: Link, groups: Iterable[_Group]) -> tuple[Named, ...]:
 
 def _keys(group: _Group) -> dict[Key, None]:
     texts = group.texts.split(",")
+    # A server may cut long texts off, in the midst of a key.
+    if len(texts) != group.entries or len(group.texts) != group.letters + group.entries - 1:
+        raise NotPlain
     try:
-        keys = dict.fromkeys(map(int, texts))
+        return dict.fromkeys(map(int, texts))
     except ValueError as error:
         raise NotPlain from error
-    if len(texts) != group.entries:  # a server may cut long texts off
-        raise NotPlain
-    return keys
 
 
 def is_plain_model(model: type[Model]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from zlib import crc32
 
@@ -19,9 +19,9 @@ from synchro.registry import watched_models
 from synchro.replay.signals import starting
 from tests.replay.chance import EXAMPLES
 from tests.replay.compare import differences
-from tests.replay.sides import REMOTE, create_on_remote
+from tests.replay.refusing import Refusal
+from tests.replay.sides import REMOTE, create_on_remote, other_side
 from tests.replay.test_histories import ONE_SIDE_ONLY, OPERATIONS, rolled_back
-from tests.replay.test_quarantine import Refusal
 from tests.shop.models import (
     Album,
     Artist,
@@ -137,3 +137,34 @@ def test_what_rows_of_remote_stand_in_the_way_of_arrives_with_a_retry(batch_size
             assert not SetAside.objects.exists(), f"seed {seed}"
             assert differences(watched_models()) == [], f"seed {seed}"
     assert refused
+
+
+def test_two_sides_that_refuse_now_and_then_meet_with_a_retry() -> None:
+    """Each refuses some of the other's changes, and both set them aside."""
+    refused = 0
+    for seed in SEEDS[: len(SEEDS) // 2 + 1]:
+        with quarantine(7 if seed % 2 else 5000):
+            chance = random.Random(seed)
+            with moody(chance):
+                for _ in range(3):
+                    with nullcontext() if chance.random() < 0.5 else other_side():
+                        live(chance, [*OPERATIONS, *RUNS])
+                refused += call_synchronize().aside
+                with other_side():
+                    refused += call_synchronize().aside
+            retry_until_quiet()
+
+            assert differences(watched_models()) == [], f"seed {seed}"
+            with other_side():
+                assert differences(watched_models()) == [], f"seed {seed}, from there"
+    assert refused
+
+
+def retry_until_quiet() -> None:
+    for _ in range(6):
+        here = call_synchronize(retry=True)
+        with other_side():
+            there = call_synchronize(retry=True)
+        if not (here.entries or there.entries or here.aside or there.aside):
+            return
+    pytest.fail("the two sides never come to rest")

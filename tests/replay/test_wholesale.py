@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from threading import Event
 from typing import Any
 from uuid import UUID
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
+from django.db import connections, transaction
 from django.db.models import Model
 
 from synchro.core import call_synchronize
+from synchro.engines import mysql
 from synchro.exceptions import Refused
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict
 from synchro.replay import carry, wholesale
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
+    LOCAL,
     REMOTE,
     create_on_remote,
     let_time_pass,
@@ -26,6 +33,7 @@ from tests.replay.sides import (
     unlogged,
 )
 from tests.replay.test_races import at_step, elsewhere
+from tests.replay.writers import in_thread
 from tests.shop.models import Customer, Measurement, Seat, Warehouse
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
@@ -274,3 +282,80 @@ def test_wide_rows_are_read_in_parts(
     assert_same_rows(Measurement)
     assert ways == [True]
     assert read == [2, 2, 2, 2]
+
+
+def test_keys_that_a_server_cuts_off_are_read_one_by_one(
+    ways: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cuts in the midst of a key, and what is left of that is another row's."""
+    monkeypatch.setattr(mysql, "LONGEST_TEXT", len("1001,1002,100"))
+    other = create_on_remote(Warehouse, pk=100, name="REMOTE's own")
+    for key in (1001, 1002, 1003):
+        Warehouse.objects.create(pk=key, name=f"{key}")
+
+    call_synchronize()
+
+    assert remote(Warehouse, pk=100).name == other.name
+    assert Warehouse.objects.using(REMOTE).count() == 4
+    assert ways == [connections[LOCAL].vendor != "mysql"]
+
+
+def test_row_that_is_equal_until_somebody_commits_is_judged_by_what_he_did() -> None:
+    """He changed it before LOCAL saved it as it is on both sides, and LOCAL, which was later, wins on both."""
+    connection = connections[REMOTE]
+    if connection.vendor == "sqlite":
+        pytest.skip("has one writer")
+    warehouse = Warehouse.objects.create(name="first")
+    call_synchronize()
+    with other_side():
+        call_synchronize()
+    has_written, may_commit = Event(), Event()
+    with ThreadPoolExecutor(1) as pool:
+        writer = in_thread(pool, _change_and_wait, warehouse.pk, has_written, may_commit)
+        assert has_written.wait(20)
+        warehouse.save()
+        with at_step("identified", may_commit.set), watched(may_commit):
+            call_synchronize()
+        may_commit.set()
+        writer.result(20)
+    with other_side():
+        call_synchronize()
+
+    assert remote(Warehouse).name == Warehouse.objects.get().name == "first"
+
+
+def _change_and_wait(key: int, has_written: Event, may_commit: Event) -> None:
+    with transaction.atomic(using=REMOTE):
+        _change_on_remote(key)
+        has_written.set()
+        may_commit.wait(20)
+
+
+@contextmanager
+def watched(may_commit: Event) -> Iterator[None]:
+    """Inside, whoever keeps others of REMOTE waiting may commit."""
+    done = Event()
+
+    def watch() -> None:
+        while not done.wait(0.05) and not may_commit.is_set():
+            if _somebody_waits():
+                may_commit.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        watching = in_thread(pool, watch)
+        try:
+            yield
+        finally:
+            done.set()
+            watching.result(20)
+
+
+def _somebody_waits() -> bool:
+    connection = connections[REMOTE]
+    of_a_server = {
+        "postgresql": "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        "mysql": "SELECT 1 FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(of_a_server[connection.vendor])
+        return cursor.fetchone() is not None

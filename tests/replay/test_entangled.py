@@ -1,0 +1,158 @@
+"""Unique values that move between rows of different batches, under constraints of other kinds than the plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.db.models import Q, UniqueConstraint
+
+from synchro.core import call_synchronize
+from synchro.exceptions import Refused
+from synchro.models import Reference, SetAside
+from tests.replay.compare import assert_same_rows
+from tests.replay.sides import LOCAL, REMOTE, create_on_remote, remote, remote_count, unlogged
+from tests.shop.models import Currency, Customer, Seat
+
+
+@pytest.fixture
+def one_by_one(settings: Any) -> None:
+    settings.SYNCHRO_BATCH_SIZE = 1
+
+
+def hand_round(seats: list[Seat]) -> None:
+    """Each gets the number of the next."""
+    numbers = [seat.number for seat in seats]
+    for seat, number in zip([*seats, seats[0]], [1000, *numbers[:-1], numbers[-1]], strict=True):
+        seat.number = number
+        seat.save()
+
+
+@pytest.mark.django_db(databases=["default", "remote"])
+def test_values_that_are_unique_under_a_condition_are_handed_on(
+    one_by_one: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not connections[REMOTE].features.supports_partial_indexes:
+        pytest.skip("has no partial indexes")
+    fields: Any = ("name",)
+    constraint = UniqueConstraint(fields=fields, condition=~Q(name=""), name="shop_currency_name")
+    monkeypatch.setattr(Currency._meta, "constraints", [constraint])
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute("CREATE UNIQUE INDEX shop_currency_name ON shop_currency (name) WHERE name <> ''")
+    one, other = Currency.objects.create(code="A", name="x"), Currency.objects.create(code="B", name="y")
+    nameless = [Currency.objects.create(code=code) for code in "CD"]
+    call_synchronize()
+
+    for currency, name in [(one, ""), (other, "x"), (one, "y"), *((each, "") for each in nameless)]:
+        currency.name = name
+        currency.save()
+    call_synchronize()
+
+    assert_same_rows(Currency)
+
+
+# -- checked at the commit ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def deferred(transactional_db: None) -> Iterator[None]:
+    """REMOTE looks at the numbers of seats only when it commits."""
+    connection = connections[REMOTE]
+    if connection.vendor != "postgresql":
+        pytest.skip("only PostgreSQL looks at unique values that late")
+    with connection.cursor() as cursor:
+        found = connection.introspection.get_constraints(cursor, Seat._meta.db_table)
+        name = next(name for name, each in found.items() if each["unique"] and each["columns"] == ["number"])
+        quoted = connection.ops.quote_name(name)
+        again = f"ALTER TABLE shop_seat DROP CONSTRAINT {quoted}, ADD CONSTRAINT {quoted} UNIQUE (number)"
+        cursor.execute(f"{again} DEFERRABLE INITIALLY DEFERRED")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(again)
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+@pytest.mark.parametrize("identity", ["reference", "pk"])
+def test_values_that_are_looked_at_late_are_handed_on(
+    deferred: None, one_by_one: None, settings: Any, identity: str
+) -> None:
+    settings.SYNCHRO_IDENTITY = identity
+    seats = [Seat.objects.create(number=number) for number in range(4)]
+    call_synchronize()
+
+    hand_round(seats)
+    call_synchronize()
+
+    numbers = [seat.number for seat in seats]
+    assert [remote(Seat, pk=partner(seat)).number for seat in seats] == numbers == [3, 0, 1, 2]
+
+
+def partner(seat: Seat) -> int:
+    """The key of its row on REMOTE."""
+    found = Reference.objects.filter(local_object_id=str(seat.pk)).first()
+    return int(found.remote_object_id) if found else seat.pk
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+@pytest.mark.parametrize("identity", ["reference", "pk"])
+def test_value_that_another_row_has_is_named_though_it_is_looked_at_late(
+    deferred: None, settings: Any, identity: str
+) -> None:
+    settings.SYNCHRO_IDENTITY = identity
+    create_on_remote(Seat, pk=500, number=7)
+    Customer.objects.create(name="Vimes")
+    seat = Seat.objects.create(number=7)
+
+    with pytest.raises(Refused, match=rf"shop\.Seat {seat.pk}, column number"):
+        call_synchronize()
+
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    assert call_synchronize().aside == 1
+    assert SetAside.objects.get().object_id == str(seat.pk)
+    assert remote_count(Customer) == 1
+
+
+# -- rows that only REMOTE has ------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(databases=["default", "remote"])
+@pytest.mark.parametrize("identity", ["reference", "pk"])
+def test_row_of_remotes_own_that_has_a_unique_value_stays(settings: Any, identity: str) -> None:
+    settings.SYNCHRO_IDENTITY = identity
+    create_on_remote(Seat, pk=500, number=7, guest="Vetinari")
+    old = Seat.objects.create(number=6)
+    call_synchronize()
+
+    new = Seat.objects.create(number=7)
+    with pytest.raises(Refused, match=rf"shop\.Seat {new.pk}, column number"):
+        call_synchronize()
+    new.delete()
+    old.number = 7
+    old.save()
+    with pytest.raises(Refused, match=rf"shop\.Seat {old.pk}, column number"):
+        call_synchronize()
+
+    assert remote(Seat, pk=500).guest == "Vetinari"
+
+
+@pytest.mark.django_db(databases=["default", "remote"])
+@pytest.mark.parametrize("identity", ["reference", "pk"])
+def test_row_that_hands_its_unique_value_on_and_is_deleted_in_a_later_batch_goes(
+    one_by_one: None, settings: Any, identity: str
+) -> None:
+    settings.SYNCHRO_IDENTITY = identity
+    one, other = Seat.objects.create(number=1), Seat.objects.create(number=2)
+    call_synchronize()
+    one.number = 10
+    one.save()
+    with unlogged(LOCAL):
+        Seat.objects.filter(pk=other.pk).update(number=20)
+    one.number = 2
+    one.save()
+    other.delete()
+
+    call_synchronize()
+
+    assert remote(Seat).number == 2
