@@ -146,7 +146,7 @@ def test_two_sides_that_refuse_now_and_then_meet_with_a_retry() -> None:
         with quarantine(7 if seed % 2 else 5000):
             chance = random.Random(seed)
             with moody(chance):
-                for _ in range(3):
+                for _ in range(2):
                     with nullcontext() if chance.random() < 0.5 else other_side():
                         live(chance, [*OPERATIONS, *RUNS])
                 refused += call_synchronize().aside

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 MODELS: list[type[Model]] = [Warehouse, Seat, Measurement, Currency, Customer, Order]
 #: With few keys, rows come back under one that was there before.
 KEYS = range(1, 7)
-LENGTH = 20
+LENGTH = 15
 SEEDS = range(100, 100 + max(2, EXAMPLES // 3))
 
 COLUMNS: dict[str, list[Any]] = {
