@@ -60,7 +60,7 @@ def waiting() -> Iterator[Counter[str]]:
                 setattr(engine, name, partial(_call, waits, getattr(engine, name)))
                 stack.callback(delattr, engine, name)
 
-        def begin(**kwargs: Any) -> None:
+        def begin(**_kwargs: Any) -> None:
             waits.clear()
 
         starting.connect(begin)

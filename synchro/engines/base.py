@@ -157,6 +157,10 @@ class Engine(ABC):
         sql = f"INSERT INTO {quoted(connection, table)} ({names}) VALUES {', '.join([one] * len(rows))}"
         return sql, list(chain.from_iterable(rows))
 
+    @abstractmethod
+    def other_columns(self, connection: BaseDatabaseWrapper, table: str, known: Sequence[str]) -> list[str]:
+        """The columns that the table has besides the `known` ones, but those that the database computes."""
+
     def insert_returning(
         self,
         connection: BaseDatabaseWrapper,

@@ -87,6 +87,17 @@ class MySQL(Engine):
                 keys.extend(range(first, first + step * len(part), step))
         return keys
 
+    def other_columns(self, connection: BaseDatabaseWrapper, table: str, known: Sequence[str]) -> list[str]:
+        with connection.cursor() as cursor:
+            # A default that is an expression is called DEFAULT_GENERATED.
+            cursor.execute(
+                "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() "
+                "AND table_name = %s AND extra NOT LIKE '%%VIRTUAL%%' AND extra NOT LIKE '%%STORED%%' "
+                "AND extra NOT LIKE '%%PERSISTENT%%' AND column_name NOT IN %s ORDER BY ordinal_position",
+                [table, tuple(known)],
+            )
+            return [name for (name,) in cursor.fetchall()]
+
     def update(
         self,
         connection: BaseDatabaseWrapper,

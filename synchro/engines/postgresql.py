@@ -77,6 +77,15 @@ class PostgreSQL(Engine):
             for row in rows:
                 copy.write_row(row)
 
+    def other_columns(self, connection: BaseDatabaseWrapper, table: str, known: Sequence[str]) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
+                "AND NOT attisdropped AND attgenerated = '' AND attname <> ALL(%s) ORDER BY attnum",
+                [connection.ops.quote_name(table), [*known]],
+            )
+            return [name for (name,) in cursor.fetchall()]
+
     def update(
         self,
         connection: BaseDatabaseWrapper,

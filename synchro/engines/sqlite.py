@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -72,6 +73,15 @@ class SQLite(Engine):
         sql, _ = self.insert_sql(connection, table, columns, [[None] * len(columns)])
         with connection.cursor() as cursor:
             cursor.executemany(sql, rows)
+
+    def other_columns(self, connection: BaseDatabaseWrapper, table: str, known: Sequence[str]) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT name FROM pragma_table_xinfo(%s) WHERE hidden = 0 "
+                "AND lower(name) NOT IN (SELECT lower(value) FROM json_each(%s)) ORDER BY cid",
+                [table, json.dumps([*known])],
+            )
+            return [name for (name,) in cursor.fetchall()]
 
     def update(
         self,

@@ -52,7 +52,8 @@ class Swaps:
             raise found from came_of(found, error)
         self.uproot(group.model, going)
         self._parked[group.model] = park(self._link, group.model, list(early))
-        kept = self._whole_rows(group)
+        columns = self._columns(group.model)
+        kept = self._whole_rows(group, columns)
 
         def go() -> None:
             delete_rows(self._link, group.model, list(going))
@@ -61,9 +62,7 @@ class Swaps:
             part = group.part(keys)
             self._statements.insert(part)
             rows = [kept[key] for key in part.old if key in kept]
-            self._engine.insert(
-                self._connection, group.model._meta.db_table, _stored_columns(group.model), rows
-            )
+            self._engine.insert(self._connection, group.model._meta.db_table, columns, rows)
 
         with self._engine.without_foreign_key_checks(self._connection):
             try:
@@ -101,14 +100,21 @@ class Swaps:
         if others:
             raise Entangled(group.model, others)
 
-    def _whole_rows(self, group: Group) -> dict[Key, Sequence[Any]]:
-        """The rows that REMOTE has, by LOCAL's keys: all of their columns, with what is to be written in place."""
+    def _columns(self, model: type[Model]) -> list[str]:
+        """All columns of REMOTE's table, those of fields first: it may have more than the model says."""
+        fields: tuple[AnyField, ...] = model._meta.local_concrete_fields
+        known = [field.column for field in fields]
+        others = self._engine.other_columns(self._connection, model._meta.db_table, known)
+        return [field.column for field in _stored(model)] + others
+
+    def _whole_rows(self, group: Group, names: Sequence[str]) -> dict[Key, Sequence[Any]]:
+        """The rows that REMOTE has, by LOCAL's keys: the columns `names`, with what is to be written in place."""
         columns = _stored(group.model)
         own = key_fields(group.model)
         by_key = {self._identities.of(group.model, key).remote: key for key in group.old}
         values = Codec(own, self._connection)
         asked = [values.encode(as_values(k)) for k in by_key]
-        table, names = group.model._meta.db_table, [f.column for f in columns]
+        table = group.model._meta.db_table
         there = self._engine.select(self._connection, table, names, [f.column for f in own], asked)
         codec = Codec(columns, self._connection)
         places = [columns.index(f) for f in own]
@@ -126,10 +132,6 @@ class Swaps:
 def _stored(model: type[Model]) -> list[AnyField]:
     """All columns that a row has of its own, skipped ones too."""
     return [field for field in model._meta.local_concrete_fields if not field.generated]
-
-
-def _stored_columns(model: type[Model]) -> list[str]:
-    return [field.column for field in _stored(model)]
 
 
 def _is_cascaded_by_the_database(model: type[Model]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from synchro.core import call_synchronize
 from synchro.engines import engine_for
 from synchro.models import ChangeLog, Conflict
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, let_time_pass, other_side, remote, remote_count
+from tests.replay.sides import BY_TRIGGERS, REMOTE, let_time_pass, other_side, remote, remote_count
 from tests.shop.models import Album, Artist, Book, Country, Customer, Edition, Order, Publisher, Warehouse
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -217,6 +218,23 @@ def test_changes_of_different_columns_both_survive_where_the_columns_are_known(c
     call_synchronize()
 
     assert (remote(Customer).name, remote(Customer).cash) == ("Sir Samuel", 3)
+
+
+@pytest.mark.skipif(not BY_TRIGGERS, reason="signals do not know which columns a plain save() changes")
+@pytest.mark.parametrize("first_here", [True, False])
+def test_plain_saves_of_different_columns_both_survive_by_triggers(
+    customer: Customer, first_here: bool
+) -> None:
+    """What 0.7 could not do: each side had read the row before the other changed it."""
+    change_there(remote(Customer).pk, name="Sir Samuel")
+    change_here(customer, cash=2)
+    for here in (first_here, not first_here, first_here):
+        with nullcontext() if here else other_side():
+            call_synchronize()
+
+    for found in (Customer.objects.get(), remote(Customer)):
+        assert (found.name, found.cash) == ("Sir Samuel", 2)
+    assert not Conflict.objects.exists()
 
 
 def test_child_is_replayed_even_where_its_parent_is_kept(customer: Customer) -> None:

@@ -156,3 +156,41 @@ def test_row_that_hands_its_unique_value_on_and_is_deleted_in_a_later_batch_goes
     call_synchronize()
 
     assert remote(Seat).number == 2
+
+
+@pytest.fixture
+def newer(transactional_db: None) -> Iterator[None]:
+    """REMOTE was migrated first: its table has columns that this project does not know of."""
+    quote = connections[REMOTE].ops.quote_name
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute("ALTER TABLE shop_seat ADD COLUMN colour varchar(20) DEFAULT 'red'")
+        cursor.execute(
+            f"ALTER TABLE shop_seat ADD COLUMN twice integer GENERATED ALWAYS AS ({quote('number')} * 2) "
+            + ("VIRTUAL" if connections[REMOTE].vendor == "sqlite" else "STORED")
+        )
+    yield
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute("ALTER TABLE shop_seat DROP COLUMN twice")
+        cursor.execute("ALTER TABLE shop_seat DROP COLUMN colour")
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+@pytest.mark.parametrize("identity", ["reference", "pk"])
+def test_column_that_only_remote_has_is_kept_when_unique_values_are_handed_round(
+    newer: None, settings: Any, identity: str
+) -> None:
+    settings.SYNCHRO_IDENTITY = identity
+    seats = [Seat.objects.create(number=number) for number in range(3)]
+    call_synchronize()
+    with connections[REMOTE].cursor() as cursor:
+        for seat in seats:
+            cursor.execute("UPDATE shop_seat SET colour = %s WHERE number = %s", [f"{seat.pk}", seat.number])
+
+    hand_round(seats)
+    call_synchronize()
+
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute("SELECT number, colour, twice FROM shop_seat ORDER BY number")
+        found = cursor.fetchall()
+    expected = sorted((seat.number, f"{seat.pk}", seat.number * 2) for seat in seats)
+    assert [tuple(row) for row in found] == expected
