@@ -301,7 +301,7 @@ def test_keys_that_a_server_cuts_off_are_read_one_by_one(
 
 
 def test_row_that_is_equal_until_somebody_commits_is_judged_by_what_he_did() -> None:
-    """He changed it before LOCAL saved it as it is on both sides, and LOCAL, which was later, wins on both."""
+    """He changed it before LOCAL wrote it as it is on both sides, and LOCAL, which was later, wins on both."""
     connection = connections[REMOTE]
     if connection.vendor == "sqlite":
         pytest.skip("has one writer")
@@ -313,7 +313,7 @@ def test_row_that_is_equal_until_somebody_commits_is_judged_by_what_he_did() -> 
     with ThreadPoolExecutor(1) as pool:
         writer = in_thread(pool, _change_and_wait, warehouse.pk, has_written, may_commit)
         assert has_written.wait(20)
-        warehouse.save()
+        log(Warehouse, warehouse.pk, CHANGE)
         with at_step("identified", may_commit.set), watched(may_commit):
             call_synchronize()
         may_commit.set()
