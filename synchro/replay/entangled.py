@@ -42,7 +42,7 @@ def holders(
         values = [[row[place] for place in places] for row in rows.values()]
         wanted = [value for value in values if None not in value]
         found |= {as_key(row) for row in select(link.remote, model, own, fields, wanted)}
-    return _changed_here(link, model, _here(link, model, found - known))
+    return _here(link, model, found - known)
 
 
 def _unique_sets(model: type[Model]) -> Iterator[tuple[AnyField, ...]]:
@@ -60,9 +60,9 @@ def _unique_sets(model: type[Model]) -> Iterator[tuple[AnyField, ...]]:
 
 
 def _here(link: Link, model: type[Model], keys: set[Key]) -> frozenset[Key]:
-    """REMOTE's keys as LOCAL's, as far as LOCAL knows them."""
+    """REMOTE's keys as LOCAL's, as far as LOCAL knows the objects."""
     if not keeps_references(model):
-        return frozenset(keys)
+        return _known_by_the_same_key(link, model, frozenset(keys))
     texts = Reference.objects.using(link.local.alias).filter(
         peer_id=link.peer.pk,
         content_type_id=link.local.content_type_id(model),
@@ -74,10 +74,10 @@ def _here(link: Link, model: type[Model], keys: set[Key]) -> frozenset[Key]:
     )
 
 
-def _changed_here(link: Link, model: type[Model], keys: frozenset[Key]) -> frozenset[Key]:
+def _known_by_the_same_key(link: Link, model: type[Model], keys: frozenset[Key]) -> frozenset[Key]:
     """
-    Those that LOCAL has, has deleted since, or set aside. REMOTE's row of another one is REMOTE's own: it would be
-    taken for one whose object is gone.
+    Those that LOCAL has, has deleted since, or set aside. No reference tells of the others: they may be REMOTE's own,
+    and would be taken for objects that are gone.
     """
     own = key_fields(model)
     present = {as_key(row) for row in select(link.local, model, own, own, [as_values(key) for key in keys])}
