@@ -161,6 +161,10 @@ class Engine(ABC):
     def other_columns(self, connection: BaseDatabaseWrapper, table: str, known: Sequence[str]) -> list[str]:
         """The columns that the table has besides the `known` ones, but those that the database computes."""
 
+    def is_cascading(self, connection: BaseDatabaseWrapper, table: str) -> bool:
+        """Whether a foreign key, perhaps one made by hand, has the server touch other rows where one of these goes."""
+        return False
+
     def insert_returning(
         self,
         connection: BaseDatabaseWrapper,

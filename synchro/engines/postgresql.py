@@ -77,6 +77,15 @@ class PostgreSQL(Engine):
             for row in rows:
                 copy.write_row(row)
 
+    def is_cascading(self, connection: BaseDatabaseWrapper, table: str) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM pg_constraint WHERE contype = 'f' AND confrelid = %s::regclass "
+                "AND confdeltype IN ('c', 'n', 'd') LIMIT 1",
+                [connection.ops.quote_name(table)],
+            )
+            return cursor.fetchone() is not None
+
     def other_columns(self, connection: BaseDatabaseWrapper, table: str, known: Sequence[str]) -> list[str]:
         with connection.cursor() as cursor:
             cursor.execute(

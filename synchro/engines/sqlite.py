@@ -74,6 +74,16 @@ class SQLite(Engine):
         with connection.cursor() as cursor:
             cursor.executemany(sql, rows)
 
+    def is_cascading(self, connection: BaseDatabaseWrapper, table: str) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM sqlite_master AS child, pragma_foreign_key_list(child.name) AS pointing "
+                "WHERE child.type = 'table' AND lower(pointing.\"table\") = lower(%s) "
+                "AND pointing.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT') LIMIT 1",
+                [table],
+            )
+            return cursor.fetchone() is not None
+
     def other_columns(self, connection: BaseDatabaseWrapper, table: str, known: Sequence[str]) -> list[str]:
         with connection.cursor() as cursor:
             cursor.execute(

@@ -47,7 +47,7 @@ class Swaps:
         early = self._plan.removals.get(group.model, {})
         going = {self._identities.of(group.model, key).remote: key for key in group.old} | early
         self._take_along(group, going)
-        if not going or _is_cascaded_by_the_database(group.model):
+        if not going or self._is_cascaded(group.model):
             found = self._judge.of_group(FailedRows(self._link, group.model, group.rows, error, plainly))
             raise found from came_of(found, error)
         self.uproot(group.model, going)
@@ -100,6 +100,13 @@ class Swaps:
         if others:
             raise Entangled(group.model, others)
 
+    def _is_cascaded(self, model: type[Model]) -> bool:
+        """Whether other rows would not survive that a row of `model` goes and comes again."""
+        declared = any(
+            is_done_by_the_database(relation.on_delete) for relation in model._meta.related_objects
+        )
+        return declared or self._engine.is_cascading(self._connection, model._meta.db_table)
+
     def _columns(self, model: type[Model]) -> list[str]:
         """All columns of REMOTE's table, those of fields first: it may have more than the model says."""
         fields: tuple[AnyField, ...] = model._meta.local_concrete_fields
@@ -132,8 +139,3 @@ class Swaps:
 def _stored(model: type[Model]) -> list[AnyField]:
     """All columns that a row has of its own, skipped ones too."""
     return [field for field in model._meta.local_concrete_fields if not field.generated]
-
-
-def _is_cascaded_by_the_database(model: type[Model]) -> bool:
-    """Whether the database itself deletes rows that point at a row of `model`."""
-    return any(is_done_by_the_database(relation.on_delete) for relation in model._meta.related_objects)

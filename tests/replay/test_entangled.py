@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -194,3 +195,32 @@ def test_column_that_only_remote_has_is_kept_when_unique_values_are_handed_round
         found = cursor.fetchall()
     expected = sorted((seat.number, f"{seat.pk}", seat.number * 2) for seat in seats)
     assert [tuple(row) for row in found] == expected
+
+
+@pytest.fixture
+def made_by_hand(transactional_db: None) -> Iterator[None]:
+    """A table of REMOTE's own, whose rows the server deletes together with the seats that they point at."""
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE cushion (seat bigint, FOREIGN KEY (seat) REFERENCES shop_seat (id) ON DELETE CASCADE)"
+        )
+    yield
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute("DROP TABLE cushion")
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+def test_rows_that_the_server_would_delete_survive_a_swap_of_unique_values(made_by_hand: None) -> None:
+    seats = [Seat.objects.create(number=number) for number in range(3)]
+    call_synchronize()
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute("INSERT INTO cushion SELECT id FROM shop_seat")
+
+    hand_round(seats)
+    with suppress(Refused):  # where the server cannot be kept from deleting them
+        call_synchronize()
+
+    assert remote_count(Seat) == 3
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM cushion")
+        assert cursor.fetchone() == (3,)
