@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 
-from benchmarks.rivals.databases import wait_for
+from benchmarks.rivals.databases import PATIENCE, PAUSE, wait_for
 from benchmarks.rivals.rival import Rival
 
 CLUSTER = "peers"
@@ -22,6 +22,8 @@ SET_UP = """
     store path (server = 1, client = 2, conninfo = '{source}');
     store path (server = 2, client = 1, conninfo = '{target}');
 """
+#: How many nodes the daemon of this one has at work: each is a thread of its own that says so.
+AT_WORK = f"SELECT count(DISTINCT co_node) FROM _{CLUSTER}.sl_components WHERE co_node > 0"
 SUBSCRIBE = "subscribe set (id = 1, provider = 1, receiver = 2, forward = no);"
 
 
@@ -39,7 +41,8 @@ class Slony(Rival):
             with open(self.folder / f"{database}.log", "wb") as log:
                 command = ["slon", "-s", "100", "-t", "200", CLUSTER, self.server.dsn(database)]
                 self._daemons.append(subprocess.Popen(command, stdout=log, stderr=log))
-        time.sleep(2)  # a subscription is lost on a daemon that is not yet there
+        for database in (self.source, self.target):
+            self._wait_for_daemon(database)
         self._slonik(SUBSCRIBE)
         with (
             self.server.connect(self.source) as here,
@@ -49,6 +52,15 @@ class Slony(Rival):
             wait_for(here, there, "first row", 0)
             here.execute("DELETE FROM item")
             wait_for(here, there, "first deletion", 0)
+
+    def _wait_for_daemon(self, database: str) -> None:
+        """Until it has heard of both nodes: a subscription is lost on a daemon that is not yet there."""
+        end = time.monotonic() + PATIENCE
+        with self.server.connect(database) as connection:
+            while connection.execute(AT_WORK).fetchone() != (2,):
+                if time.monotonic() > end:
+                    raise TimeoutError(f"Slony's daemon of {database} does not start.")
+                time.sleep(PAUSE)
 
     def _slonik(self, script: str) -> None:
         names = {
