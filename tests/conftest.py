@@ -14,22 +14,22 @@ HERE = Path(__file__).parent
 #: What is about both databases at once, and so runs on pairs of two kinds too.
 ABOUT_PAIRS = ("replay", "test_pair.py")
 
-#: Of what is in tests/replay: what is about the protocol, or about one of two engines, and not about what passes from
-#: one kind to the other. The random histories, and every kind of value, key, relation and conflict, run on all pairs.
-ABOUT_ONE_KIND = (
-    "batches", "checkpoint", "command", "connections", "copies", "deciders", "full_disk", "killed", "links",
-    "one_at_a_time", "pruning", "quarantine", "races", "receipts", "remote_without_tables", "retry", "rights", "whole",
-    "writers",
+#: Of tests/replay, what `Pair.leaves_out` names. What is left is every kind of value, key, relation, set and conflict,
+#: two ways, receivers, refusals, and the random histories.
+FAULTS = ("connections", "full_disk", "killed", "links", "one_at_a_time", "quarantine_killed", "retry")
+PROTOCOL = (
+    *FAULTS, "batches", "checkpoint", "command", "copies", "deciders", "pruning", "quarantine", "races", "receipts",
+    "remote_without_tables", "rights", "whole", "writers",
 )  # fmt: skip
+GROUPS = {"": (), "faults": FAULTS, "protocol": PROTOCOL}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    What has nothing to do with an engine runs once; what is about one database, or about the protocol, where both are
-    of one kind; where capture is by triggers, what is about synchronizing. (Tests of one way to capture choose it
-    themselves.) With SYNCHRO_TEST_EVERYTHING=1, what is about the protocol runs on pairs of two kinds too.
+    What has nothing to do with an engine runs once; what is about one database, where both are of one kind; where
+    capture is by triggers, what is about synchronizing. (Tests of one way to capture choose it themselves.)
     """
-    everything = os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1"
+    done_elsewhere = GROUPS[os.environ.get("SYNCHRO_TEST_LEAVES_OUT", "")]
     by_triggers = os.environ.get("SYNCHRO_TEST_CAPTURE") == "triggers"
     pair = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite")
     local, _, remote = pair.partition("-")
@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items
         if (pair != "sqlite-sqlite" and item.get_closest_marker("once"))
         or ((by_triggers or local != remote) and item.path.relative_to(HERE).parts[0] not in ABOUT_PAIRS)
-        or (local != remote and not everything and _is_about_one_kind(item))
+        or _is_among(item, done_elsewhere)
     ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
@@ -52,9 +52,9 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
-def _is_about_one_kind(item: pytest.Item) -> bool:
+def _is_among(item: pytest.Item, files: tuple[str, ...]) -> bool:
     folder, name = item.path.parent.name, item.path.stem.removeprefix("test_")
-    return folder == "replay" and any(name == one or name.startswith(f"{one}_") for one in ABOUT_ONE_KIND)
+    return folder == "replay" and any(name == one or name.startswith(f"{one}_") for one in files)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -110,6 +110,17 @@ class TestNames:
         assert on_it in lanes
         assert sorted(pair.label for lane in lanes for pair in lane) == sorted(p.label for p in pairs.PAIRS)
 
+    def test_everything_runs_on_a_pair_of_each_kind(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("SYNCHRO_TEST_EVERYTHING", raising=False)
+        whole = {pair.local for pair in pairs.PAIRS if not pair.leaves_out}
+        assert whole == {"sqlite", "postgresql", "mysql", "mariadb"}
+
+    def test_everything_runs_on_every_pair_for_whoever_asks_for_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SYNCHRO_TEST_EVERYTHING", "1")
+        assert {pair.leaves_out for pair in pairs.PAIRS} == {""}
+
     @pytest.mark.parametrize("label", ["oracle", "sqlite-oracle", "mysql-", "", "-triggers"])
     def test_unknown_pair_is_refused(self, label: str) -> None:
         with pytest.raises(BackendError, match="is no pair"):

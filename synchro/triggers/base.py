@@ -30,6 +30,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -207,6 +208,8 @@ class Backend(ABC):
                 f"{target.label} is a view, or something else that is no table: it fires no triggers. Watch the "
                 "models of the tables behind it, or use SYNCHRO_CAPTURE = 'signals'."
             )
+        if target.key[0].model._meta.apps is not apps:
+            return tuple(self.write(connection, target))  # of a migration, whose models are not to be kept
         # A process that synchronizes again and again writes them once; all that they depend on is in the key.
         place = tuple(str(connection.settings_dict.get(name)) for name in ("ENGINE", "HOST", "PORT", "NAME"))
         key = (type(self), place, connection.timezone_name, settings.USE_TZ, target)

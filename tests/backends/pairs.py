@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -41,6 +42,21 @@ class Pair:
     def servers(self) -> set[str]:
         """The backends that it needs. SQLite needs none."""
         return {self.local, self.remote} - {SQLITE}
+
+    @property
+    def leaves_out(self) -> str:
+        """
+        What of the tests of synchronizing other pairs do. (`tests/conftest.py` says which files that is.)
+
+        ``protocol``: receipts, locks, batches, crashes, quarantine, which know nothing of what kind the other side is,
+        nor of an older server or Django. ``faults``: crashes and lost connections, which know nothing of how changes
+        were captured.
+        """
+        if os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1":
+            return ""
+        if self.local != self.remote or self.local.endswith("_old") or self.django:
+            return "protocol"
+        return "faults" if self.capture == "triggers" else ""
 
     @property
     def owns_servers(self) -> bool:
@@ -105,6 +121,7 @@ def environment(pair: Pair, current: State) -> dict[str, str]:
     return {
         "SYNCHRO_TEST_PAIR": pair.name,
         "SYNCHRO_TEST_CAPTURE": pair.capture,
+        "SYNCHRO_TEST_LEAVES_OUT": pair.leaves_out,
         "SYNCHRO_TEST_LOCAL": _url(pair, pair.local, current),
         "SYNCHRO_TEST_REMOTE": _url(pair, pair.remote, current),
     }

@@ -139,7 +139,7 @@ def test_run_with_nothing_to_do_asks_as_little_however_much_is_kept() -> None:
 def are_as_few(many: list[tuple[int, int]], few: list[tuple[int, int]]) -> bool:
     """
     The same numbers of statements, but for those that look into holes, some twelve for as long as there are any. One
-    more statement for each object would be sixty and more.
+    more statement for each object would be forty and more.
     """
     return all(
         abs(one - other) <= 25
@@ -181,8 +181,8 @@ def test_number_of_statements_does_not_grow_with_the_number_of_objects(kind: str
     KINDS[kind](10_000).save()
     call_synchronize()
 
-    few = statements_of_adding_changing_and_deleting([KINDS[kind](each) for each in range(20)])
-    many = statements_of_adding_changing_and_deleting([KINDS[kind](each) for each in range(80)])
+    few = statements_of_adding_changing_and_deleting([KINDS[kind](each) for each in range(10)])
+    many = statements_of_adding_changing_and_deleting([KINDS[kind](each) for each in range(50)])
 
     assert are_as_few(many, few)
     assert_same_rows()
