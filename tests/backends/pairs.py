@@ -49,8 +49,8 @@ class Pair:
         What of the tests of synchronizing other pairs do. (`tests/conftest.py` says which files that is.)
 
         ``protocol``: receipts, locks, batches, crashes, quarantine, which know nothing of what kind the other side is,
-        nor of an older server or Django. ``faults``: crashes and lost connections, which know nothing of how changes
-        were captured.
+        nor of an older server or Django. ``faults``: crashes, lost connections, locks and receipts, which know nothing
+        of how changes were captured.
         """
         if os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1":
             return ""
