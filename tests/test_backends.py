@@ -224,6 +224,18 @@ class TestProcesses:
         processes.stop(pidfile, [signal.SIGTERM, signal.SIGKILL])
         assert not processes.is_running(pidfile)
 
+    def test_process_that_becomes_another_program_is_running_all_the_while(self, tmp_path: Path) -> None:
+        script, pidfile = tmp_path / "again", tmp_path / "pid"
+        script.write_text(
+            f'#!/bin/sh\nif [ $1 -gt 0 ]; then exec "$0" $(($1 - 1)); fi\nexec tail -f {script}\n'
+        )
+        script.chmod(0o755)
+        processes.launch([str(script), "400"], pidfile, tmp_path / "log")
+        process = Path(f"/proc/{pidfile.read_text().strip()}/comm")
+        while process.read_text() != "tail\n":
+            assert processes.is_running(pidfile)
+        processes.stop(pidfile, [signal.SIGKILL])
+
     def test_other_process_with_the_same_pid_is_left_alone(self, tmp_path: Path) -> None:
         with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
             (tmp_path / "pid").write_text(str(other.pid))

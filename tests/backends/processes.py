@@ -142,8 +142,23 @@ def _running_pid(pidfile: Path) -> int | None:
     if pid is None:
         return None
     try:
-        # empty once the process has ended, even while its parent has not asked for its exit code
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        command = _command_of(pid)
     except OSError:
         return None
     return pid if os.fsencode(pidfile.parent.name) in command else None
+
+
+def _command_of(pid: int) -> bytes:
+    """
+    The command line of the process; empty once it has ended, even while its parent has not asked for its exit code.
+
+    It is empty for a moment, too, while one program takes the place of another (a shell's, of the server's).
+    """
+    process = Path(f"/proc/{pid}")
+    for _attempt in range(100):
+        command = (process / "cmdline").read_bytes()
+        has_ended = (process / "stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+        if command or has_ended:
+            return command
+        time.sleep(0.01)
+    return b""
