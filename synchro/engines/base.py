@@ -149,6 +149,30 @@ class Engine(ABC):
             for part in chunks(rows, max(1, self.max_values // len(columns))):
                 cursor.execute(*self.insert_sql(connection, table, columns, part))
 
+    def put_pairs(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: tuple[str, str],
+        pairs: Mapping[int, int],
+        where: Mapping[str, int],
+        also: Mapping[str, int],
+    ) -> None:
+        """
+        Have a row for each of these pairs of numbers, in two columns of texts, with the values of `where` and `also`.
+
+        It takes the place of one with the same first number and the same values of `where`, which are unique.
+        """
+        first = columns[:1]
+        self.delete(connection, table, first, [(str(number),) for number in pairs], where)
+        more = {**where, **also}
+        self.insert(
+            connection,
+            table,
+            (*columns, *more),
+            [(str(one), str(other), *more.values()) for one, other in pairs.items()],
+        )
+
     def insert_sql(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
     ) -> tuple[str, list[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,6 +31,9 @@ _memory_locks: dict[str, threading.Lock] = {}
 
 #: What SQLite keeps of a decimal, which it stores as a float.
 DIGITS = 15
+
+#: How many values a statement that inserts has; any SQLite takes 999.
+VALUES_OF_AN_INSERT = 600
 
 
 def _code(error: BaseException) -> int | None:
@@ -59,9 +62,13 @@ class SQLite(Engine):
     ) -> tuple[str, Sequence[Any]]:
         if len(key) == 1:
             values = [value for (value,) in keys]
-            if set(map(type, values)) == {int} and not whole_range(keys):
-                # One value instead of thousands, whose places Django would count.
+            types = set(map(type, values))
+            # One value instead of thousands, whose places Django would count.
+            if types == {int} and not whole_range(keys):
                 return f"{quoted(connection, key[0])} IN (SELECT value FROM json_each(%s))", [str(values)]
+            if types == {str} and "".join(values).isalnum():
+                texts = json.dumps(values, ensure_ascii=False)
+                return f"{quoted(connection, key[0])} IN (SELECT value FROM json_each(%s))", [texts]
             return super().key_condition(connection, key, keys)
         names = ", ".join(quoted(connection, column) for column in key)
         one = f"({', '.join(['%s'] * len(key))})"
@@ -70,9 +77,33 @@ class SQLite(Engine):
     def insert(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
     ) -> None:
-        sql, _ = self.insert_sql(connection, table, columns, [[None] * len(columns)])
+        # Statements of many rows: each one writes down the highest automatic key.
+        size = max(1, VALUES_OF_AN_INSERT // len(columns))
+        several = len(rows) // size * size
         with connection.cursor() as cursor:
-            cursor.executemany(sql, rows)
+            for part, count in ((rows[:several], size), (rows[several:], 1)):
+                if part:
+                    sql, _ = self.insert_sql(connection, table, columns, part[:count])
+                    cursor.executemany(sql, [list(chain.from_iterable(each)) for each in chunks(part, count)])
+
+    def put_pairs(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: tuple[str, str],
+        pairs: Mapping[int, int],
+        where: Mapping[str, int],
+        also: Mapping[str, int],
+    ) -> None:
+        more = {**where, **also}
+        names = ", ".join(quoted(connection, column) for column in (*columns, *more))
+        values = "".join(f", {value:d}" for value in more.values())
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"INSERT OR REPLACE INTO {quoted(connection, table)} ({names}) "
+                f"SELECT key, value{values} FROM json_each(%s)",
+                [json.dumps(pairs)],
+            )
 
     def is_cascading(self, connection: BaseDatabaseWrapper, table: str) -> bool:
         with connection.cursor() as cursor:

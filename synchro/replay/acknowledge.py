@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db import transaction
@@ -10,12 +9,13 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import UnknownState
-from synchro.keys import Key, to_text
-from synchro.models import Batch, Checkpoint, Receipt, Reference
+from synchro.keys import Key
+from synchro.models import Batch, Checkpoint, Receipt
 from synchro.replay.identify import Identities, keeps_references
-from synchro.replay.link import Link, Side
+from synchro.replay.link import Link
 from synchro.replay.made import Pairs
 from synchro.replay.outcome import Outcome
+from synchro.replay.references import forget, remember
 from synchro.replay.resolve import Plan
 
 
@@ -49,15 +49,14 @@ def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan, identities:
             remote_keys = [
                 remote for remote, local in plan.removals.get(model, {}).items() if local is not None
             ]
-            _forget(link.remote, link.peer_there.pk, model, remote_keys)
+            forget(link.remote, link.peer_there.pk, model, remote_keys)
     for model, gone in identities.replaced().items():
         # What REMOTE remembers of a row that it has lost, and that has another key now, is not so any more: its
         # own deletion of that row would be taken for one of the new row.
-        _forget(link.remote, link.peer_there.pk, model, gone)
+        forget(link.remote, link.peer_there.pk, model, gone)
     for model, found in pairs.items():
-        _remember(
-            link.remote, link.peer_there.pk, model, {there: here for here, there in found.items()}, batch
-        )
+        theirs = {there: here for here, there in found.items()}
+        remember(link.remote, link.peer_there.pk, model, theirs, batch.number)
     # It is there: `hold_receipt` saw to that.
     Receipt.objects.using(link.remote.alias).filter(peer_id=link.peer_there.pk).update(
         batch=batch.number, date=Receipt._meta.get_field("date").get_default()
@@ -75,9 +74,9 @@ def acknowledge(link: Link, outcome: Outcome) -> None:
             return  # We were taken for dead, and another run has adopted all this, and may have gone on.
         for model, keys in outcome.forgotten.items():
             if keeps_references(model):
-                _forget(link.local, link.peer.pk, model, keys)
+                forget(link.local, link.peer.pk, model, keys)
         for model, found in outcome.pairs.items():
-            _remember(link.local, link.peer.pk, model, found, batch)
+            remember(link.local, link.peer.pk, model, found, batch.number)
         values: dict[str, Any] = {"batch": batch.number, "date": last} if last else {"batch": batch.number}
         checkpoints.update(**values, seen=max(outcome.seen, checkpoint.seen if checkpoint else 0))
 
@@ -99,21 +98,3 @@ def new_pairs(plan: Plan, identities: Identities) -> dict[type[Model], dict[Key,
             if pairs:
                 found[model] = pairs
     return found
-
-
-def _remember(side: Side, peer: int, model: type[Model], pairs: Mapping[Key, Key], batch: Batch) -> None:
-    """Store the pairs as `side` sees them: its own key first."""
-    _forget(side, peer, model, list(pairs))
-    type_id = side.content_type_id(model)
-    columns = ["peer_id", "content_type_id", "local_object_id", "remote_object_id", "batch"]
-    rows = [
-        [peer, type_id, to_text(model, own), to_text(model, other), batch.number]
-        for own, other in pairs.items()
-    ]
-    side.engine.insert(side.connection, Reference._meta.db_table, columns, rows)
-
-
-def _forget(side: Side, peer: int, model: type[Model], keys: Iterable[Key]) -> None:
-    where = {"peer_id": peer, "content_type_id": side.content_type_id(model)}
-    wanted = [(to_text(model, key),) for key in keys]
-    side.engine.delete(side.connection, Reference._meta.db_table, ["local_object_id"], wanted, where)

@@ -29,17 +29,18 @@ from synchro.replay.log import Log
 from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.order import parents_first
 from synchro.replay.outcome import Outcome
+from synchro.replay.parcel import NotPlain, Parcel, pack
 from synchro.replay.parents import Vanished, add_parents
 from synchro.replay.passing import read
 from synchro.replay.ranges import Range
 from synchro.replay.read import Rows
 from synchro.replay.record import Records, describe, put_on_record
-from synchro.replay.resolve import Plan, resolve
+from synchro.replay.resolve import resolve
 from synchro.replay.sets import expand
 from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
 from synchro.replay.trial import Trial
-from synchro.replay.wholesale import NotPlain, Parcel, deliver, pack
+from synchro.replay.wholesale import deliver
 from synchro.replay.write import Writer
 
 #: How often a batch is tried again because LOCAL's rows changed while they were read.
@@ -135,7 +136,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
         conflicts=conflicts,
         recorded=plan.recorded,
         tally=writer.tally,
-        kept=plan.kept,
+        kept={model: len(keys) for model, keys in plan.kept.items()},
         note=trial.aside.note(changes, left_out),
     )
 
@@ -146,21 +147,21 @@ def carry_parcel(link: Link, log: Log, batch: Batch, parcel: Parcel) -> Outcome:
 
     Raises `NotPlain` where it turns out not to be.
     """
-    tally = deliver(link, log, parcel)
+    delivered = deliver(link, log, parcel)
     announce("identified", batch)
     announce("resolved", batch)
-    sign_receipt(link, batch, {}, Plan(), Identities(link, Rows(link.local), {}))
+    sign_receipt(link, batch, delivered.pairs, delivered.plan, Identities(link, Rows(link.local), {}))
     announce("written", batch)
     return Outcome(
         batch=batch,
         entries=parcel.entries,
         last=parcel.last,
-        forgotten={},
-        pairs={},
+        forgotten=delivered.plan.forgotten,
+        pairs=delivered.pairs,
         seen=log.top,
         conflicts=(),
         recorded=0,
-        tally=tally,
+        tally=delivered.tally,
         kept={},
         note=Note(),
     )

@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from synchro.conf import conf
 from synchro.exceptions import Ambiguous
-from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, key_of, key_reader, to_text
+from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, key_of, to_text
 from synchro.models import Reference
 from synchro.natural import natural_fields
 from synchro.registry import Table
@@ -27,6 +27,7 @@ from synchro.replay.columns import to_attribute
 from synchro.replay.link import Link
 from synchro.replay.natural import allows_many, finder, values_from_entry
 from synchro.replay.read import Rows, as_key, select
+from synchro.replay.references import remote_keys
 
 Naturals = Mapping[tuple[type[Model], Key], str]
 
@@ -106,7 +107,7 @@ class Identities:
         if any(field.remote_field is not None for field in key_fields(model)):
             candidates = self._by_parts(model, keys, lock)
         elif keeps_references(model):
-            remembered = self._by_reference(model, keys)
+            remembered = remote_keys(self._link, model, keys)
             copied = self._link.baselines.get(model, 0)
             candidates = {key: remembered.get(key, key if key <= copied else None) for key in keys}
         elif is_automatic(key_fields(model)[0]) and not uses_same_key(model):
@@ -145,20 +146,6 @@ class Identities:
             return {value: value for value in values}
         found = self.find(target, [value for value in values if value is not None], lock)
         return {value: None if value is None else found[value].remote for value in values}
-
-    def _by_reference(self, model: type[Model], keys: list[Key]) -> dict[Key, Key]:
-        texts = {to_text(model, key): key for key in keys}
-        side, read = self._link.local, key_reader(model)
-        pairs = side.engine.select(
-            side.connection,
-            Reference._meta.db_table,
-            ["local_object_id", "remote_object_id"],
-            ["local_object_id"],
-            [(text,) for text in texts],
-            where={"peer_id": self._link.peer.pk, "content_type_id": side.content_type_id(model)},
-        )
-        found = {texts[here]: read(there) for here, there in pairs}
-        return found | self._link.made.remote_keys(model, keys)
 
     def _look_by_natural_key(self, model: type[Model], found: dict[Key, Identity], lock: bool) -> None:
         missing = [key for key, identity in found.items() if not identity.exists]

@@ -34,7 +34,7 @@ class Objects:
             with transaction.atomic(using=self._alias):
                 self._save_each(group)
         except Refused as error:
-            if not isinstance(error.__cause__, IntegrityError) or not group.old:
+            if not isinstance(error.__cause__, IntegrityError) or not self._swaps.can_make_way(group):
                 raise
             # Perhaps they only stand in each other's way: put what is there in order first, then tell the listeners.
             changed = group.only(group.old)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import TypeAlias
 
 from django.db.models import Model
@@ -52,8 +53,8 @@ class Plan:
     removals: dict[type[Model], dict[Key, Key | None]] = field(default_factory=dict)
     #: LOCAL's keys of objects that are gone on LOCAL, whose references are to be forgotten.
     forgotten: dict[type[Model], list[Key]] = field(default_factory=dict)
-    #: How many objects of a model were left as REMOTE has them.
-    kept: dict[type[Model], int] = field(default_factory=dict)
+    #: LOCAL's keys of objects that are left as REMOTE has them; None for one that LOCAL has no key for.
+    kept: dict[type[Model], list[Key | None]] = field(default_factory=dict)
     conflicts: list[Decision] = field(default_factory=list)
     #: Values that LOCAL is to get first. Then nothing of this plan is carried out.
     merges: list[Merge] = field(default_factory=list)
@@ -65,8 +66,8 @@ class Plan:
     def asked(self, model: type[Model]) -> set[Key]:
         """LOCAL's keys of all objects of the model that the batch is about, whatever becomes of them."""
         going = {local for local in self.removals.get(model, {}).values() if local is not None}
-        left_out = self.left_out.get(model, ())
-        return {*self.puts.get(model, {}), *self.forgotten.get(model, ()), *going, *left_out}
+        others = self.forgotten.get(model, ()), self.kept.get(model, ()), self.left_out.get(model, ())
+        return {*self.puts.get(model, {}), *going, *chain.from_iterable(others)}
 
     def put(self, model: type[Model], key: Key, fields: frozenset[str] | None = None) -> None:
         self.puts.setdefault(model, {})[key] = fields
@@ -74,8 +75,8 @@ class Plan:
     def remove(self, model: type[Model], remote: Key, local: Key | None) -> None:
         self.removals.setdefault(model, {})[remote] = local
 
-    def keep(self, model: type[Model]) -> None:
-        self.kept[model] = self.kept.get(model, 0) + 1
+    def keep(self, model: type[Model], key: Key | None) -> None:
+        self.kept.setdefault(model, []).append(key)
 
 
 def resolve(
@@ -199,7 +200,7 @@ class _Judge:
         theirs = [t for m in lines if (t := self._theirs.rows.get((m, self._remote)))]
         latest = max(theirs, key=lambda change: change.date, default=None)
         if latest and not self._wins(None, latest.date, self._change.date):
-            self._plan.keep(self._model)
+            self._plan.keep(self._model, self._key)
             return False
         self._plan.remove(self._model, self._identity.remote, self._key)
         return True
@@ -208,7 +209,7 @@ class _Judge:
         """LOCAL has it, REMOTE has not: it is new there, or was deleted there."""
         theirs = self._theirs.rows.get((self._model, self._remote))
         if theirs and theirs.deleted and not self._wins(None, theirs.deleted, self._change.date):
-            self._plan.keep(self._model)
+            self._plan.keep(self._model, self._key)
         else:
             self._plan.put(self._model, self._key)
 
@@ -232,7 +233,7 @@ class _Judge:
         if won:
             self._plan.put(self._model, self._key, won)
         else:
-            self._plan.keep(self._model)
+            self._plan.keep(self._model, self._key)
 
     def _complete_generic_keys(self, ours: dict[str, datetime]) -> None:
         """What the key of a generic foreign key means depends on its content type: they change together."""

@@ -103,12 +103,12 @@ def _expand(
     contest.ask([*(pair for pair in added.values() if None not in pair), *removed])
     for pair, remote in added.items():
         if contest.is_lost(remote):
-            plan.keep(view.through)
+            plan.keep(view.through, pair)
         else:
             plan.put(view.through, pair)
     for remote in removed:
         if contest.is_lost(remote):
-            plan.keep(view.through)
+            plan.keep(view.through, None)
         else:
             plan.remove(view.through, remote, None)
 

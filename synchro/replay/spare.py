@@ -90,7 +90,7 @@ def _is_newer(link: Link, theirs: Change, ours: Change) -> bool:
 def _keep(log: Log, plan: Plan, ours: Change, remote: Key, theirs: Change) -> None:
     for model in (ours.model, *same_key_parents(ours.model)):
         plan.removals.get(model, {}).pop(remote, None)
-    plan.keep(ours.model)
+    plan.keep(ours.model, ours.key)
     if theirs.entry > log.seen:
         plan.conflicts.append(
             Decision(ours.model, ours.key, remote, None, ours.date, theirs.date, Conflict.REMOTE)

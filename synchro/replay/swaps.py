@@ -46,8 +46,7 @@ class Swaps:
         """Write the rows, after `error` came when they were written `plainly`."""
         early = self._plan.removals.get(group.model, {})
         going = {self._identities.of(group.model, key).remote: key for key in group.old} | early
-        self._take_along(group, going)
-        if not going or self._is_cascaded(group.model):
+        if not self.can_make_way(group):
             found = self._judge.of_group(FailedRows(self._link, group.model, group.rows, error, plainly))
             raise found from came_of(found, error)
         self.uproot(group.model, going)
@@ -73,6 +72,17 @@ class Swaps:
                 failed = FailedRows(self._link, group.model, group.rows, second, come, go)
                 refusal = self._judge.of_group(failed)
                 raise refusal from came_of(refusal, second)
+
+    def can_make_way(self, group: Group) -> bool:
+        """
+        Whether there are rows that can go before those of the group come.
+
+        Raises `Entangled` where more have to be part of the batch for that.
+        """
+        going = {self._identities.of(group.model, key).remote for key in group.old}
+        going |= self._plan.removals.get(group.model, {}).keys()
+        self._take_along(group, going)
+        return bool(going) and not self._is_cascaded(group.model)
 
     def uproot(self, model: type[Model], going: Mapping[Key, Key | None]) -> None:
         """Remember what other rows may point at in these rows of REMOTE, which are given with LOCAL's keys."""

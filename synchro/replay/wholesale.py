@@ -10,173 +10,163 @@ REMOTE's rows are locked by being written. So whether REMOTE has changes of its 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, transaction
-from django.db.models import Aggregate, Count, Max, Min, Model, Sum, TextField
-from django.db.models.functions import Length
+from django.db.models import Model
 
-from synchro.keys import AnyField, Key, is_automatic, is_integer, key_fields
-from synchro.models import ADDITION, M2M_CHANGE
-from synchro.registry import Table, generic_keys, is_watched
-from synchro.replay.coalesce import log_of
-from synchro.replay.columns import Codec
+from synchro.keys import AnyField, Key
 from synchro.replay.delete import dependents, pointing_at
-from synchro.replay.identify import uses_same_key
-from synchro.replay.link import Link, Side
-from synchro.replay.listeners import hears_deletes, hears_saves
+from synchro.replay.identify import keeps_references
+from synchro.replay.link import Link
+from synchro.replay.listeners import hears_deletes
 from synchro.replay.log import Log
-from synchro.replay.passing import can_pass, fields_of
-from synchro.replay.ranges import Range
-from synchro.replay.resolve import synchronized_names
+from synchro.replay.natural import has_natural_key
+from synchro.replay.parcel import Named, NotPlain, Parcel
+from synchro.replay.references import remote_keys
+from synchro.replay.resolve import Plan
+from synchro.replay.stock import Stock
 from synchro.replay.write import Tally
-
-#: In how many ranges of ids a batch may lie for one statement.
-MOST_RANGES = 200
-#: How many sets of columns that changed together are written one after the other.
-MOST_SETS = 10
-#: Rows are read and written in parts of about so many bytes, of which the first has so many rows.
-PART_BYTES, FIRST_PART = 16 * 2**20, 5_000
-
-#: Names of the columns that entries name; None for the whole row.
-Names = frozenset[str] | None
-
-
-class NotPlain(Exception):
-    """The batch has to go the usual way."""
-
-
-@dataclass
-class Named:
-    """The rows of one model that a batch names."""
-
-    model: type[Model]
-    #: Their keys, by the columns to write.
-    keys: dict[Names, dict[Key, None]] = field(default_factory=dict)
-    #: Those that the batch says were added.
-    born: set[Key] = field(default_factory=set)
-
-    def all_keys(self) -> dict[Key, None]:
-        found: dict[Key, None] = {}
-        for keys in self.keys.values():
-            found |= keys
-        return found
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """A batch that can be replayed wholesale."""
+class Delivered:
+    """What became of a parcel."""
 
-    entries: int
-    #: The dates of its oldest and newest entries.
-    first: datetime
-    last: datetime
-    named: tuple[Named, ...]
-
-    @property
-    def models(self) -> list[type[Model]]:
-        return [named.model for named in self.named]
+    tally: Tally = field(default_factory=Tally)
+    #: The objects that are gone, of models with references.
+    plan: Plan = field(default_factory=Plan)
+    #: LOCAL's and REMOTE's keys of objects that are not remembered yet.
+    pairs: dict[type[Model], dict[Key, Key]] = field(default_factory=dict)
 
 
-def pack(link: Link, log: Log, ranges: Sequence[Range]) -> Parcel | None:
-    """What the entries with these ids are about; None where they have to go the usual way."""
-    if len(ranges) > MOST_RANGES:
-        return None
-    groups = _groups(link.local, ranges)
-    if not groups:
-        return None
+def deliver(link: Link, log: Log, parcel: Parcel) -> Delivered:
+    """
+    Write the batch, inside REMOTE's transaction.
+
+    Raises `NotPlain` where it has to go the usual way; then nothing is written.
+    """
+    delivered = Delivered()
+    engine = link.remote.engine
     try:
-        named = _named(link, groups)
-    except NotPlain:
-        return None
-    first, last = min(group.first for group in groups), max(group.last for group in groups)
-    parcel = Parcel(sum(group.entries for group in groups), first, last, named)
-    return parcel if log.is_quiet_about(parcel.models, parcel.first) else None
-
-
-class _Group(NamedTuple):
-    """Entries that say the same of their objects."""
-
-    type_id: int
-    action: int
-    fields: tuple[str, ...] | None
-    entries: int
-    first: datetime
-    last: datetime
-    #: The objects' keys, with commas between them, and how many characters the keys have.
-    texts: str
-    letters: int
-
-
-class _Joined(Aggregate):
-    """Texts with commas between them."""
-
-    function = "GROUP_CONCAT"
-    output_field = TextField()
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="STRING_AGG(%(expressions)s, ',')", **context)
-
-
-def _groups(side: Side, ranges: Sequence[Range]) -> list[_Group]:
-    entries = log_of(side, ranges).order_by().values_list("content_type_id", "action", "fields")
-    found = entries.annotate(
-        entries=Count("id"),
-        first=Min("date"),
-        last=Max("date"),
-        texts=_Joined("object_id"),
-        letters=Sum(Length("object_id")),
-    )
-    with side.engine.long_texts(side.connection):
-        return [_Group(*group) for group in found]
-
-
-def _named(link: Link, groups: Iterable[_Group]) -> tuple[Named, ...]:
-    found: dict[type[Model], Named] = {}
-    for group in groups:
-        model = link.local.model_of(group.type_id)
-        if model is None or group.action == M2M_CHANGE or not is_plain_model(model):
-            raise NotPlain
-        named = found.setdefault(model, Named(model))
-        names = None if group.fields is None else synchronized_names(model, group.fields)
-        keys = _keys(group)
-        named.keys.setdefault(names, {}).update(keys)
-        if group.action == ADDITION:
-            named.born |= keys.keys()
-        if len(named.keys) > MOST_SETS:
-            raise NotPlain
-    return tuple(found.values())
-
-
-def _keys(group: _Group) -> dict[Key, None]:
-    texts = group.texts.split(",")
-    # A server may cut long texts off, in the midst of a key.
-    if len(texts) != group.entries or len(group.texts) != group.letters + group.entries - 1:
-        raise NotPlain
-    try:
-        return dict.fromkeys(map(int, texts))
-    except ValueError as error:
+        with transaction.atomic(using=link.remote.alias):
+            for named in parcel.named:
+                way = _deliver_by_reference if keeps_references(named.model) else _deliver_by_same_key
+                way(link, named, delivered)
+            if not log.is_quiet_about(parcel.models, parcel.first):
+                raise NotPlain
+    except (DatabaseError, ValidationError, ValueError, ArithmeticError) as error:
+        if engine.is_passing(error):
+            raise
         raise NotPlain from error
+    return delivered
 
 
-def is_plain_model(model: type[Model]) -> bool:
-    """Whether nothing about its rows depends on other rows, and on REMOTE they have the same keys."""
-    own, *more = key_fields(model)
-    return (
-        not more
-        and is_watched(model)
-        and is_integer(own)
-        and (uses_same_key(model) or not is_automatic(own))
-        and not hears_saves(model)
-        and not generic_keys(model)
-        and all(f.remote_field is None for f in Table(model).fields)
-        and all(f.has_db_default() for f in Table(model).skipped)
-        and all(column.target_field.primary_key for column, _rule in pointing_at(model))
-    )
+def _deliver_by_same_key(link: Link, named: Named, delivered: Delivered) -> None:
+    stock = Stock(link, named.model)
+    here: set[Key] = set()
+    added = 0
+    for names, keys in named.keys.items():
+        is_new = named.are_born(keys)
+        fields = stock.fields if is_new else stock.fields_named(names)
+        for asked, rows in stock.read(list(keys), fields):
+            here.update(asked if len(rows) == len(asked) else stock.keys_of(rows))
+            if is_new:
+                stock.insert(rows)
+                added += len(rows)
+            elif missing := stock.change(fields, rows):
+                stock.insert(stock.rows(missing, stock.fields))
+                added += len(missing)
+    if added:
+        stock.pass_sequence(max(here))
+    gone = [key for key in named.all_keys() if key not in here]
+    if gone and not named.born.isdisjoint(gone):
+        raise NotPlain  # what was born and is gone was never on REMOTE, whatever has its key there
+    deleted = _delete(stock, named.model, gone)
+    _count(delivered.tally, named.model, added, len(here) - added, deleted)
+
+
+def _deliver_by_reference(link: Link, named: Named, delivered: Delivered) -> None:
+    rows = _Remembered(link, named)
+    rows.put()
+    gone = [key for key in named.all_keys() if key not in rows.here]
+    there = rows.find(gone)
+    copies = rows.copies(gone, there)
+    if not named.born.isdisjoint(copies):
+        raise NotPlain  # what was born and is gone was never on REMOTE, whatever has its key there
+    there |= copies
+    if len(there) < len(gone) and has_natural_key(named.model):
+        raise NotPlain  # REMOTE may have it all the same
+    if _delete(rows.stock, named.model, list(there.values())) < len(there):
+        raise NotPlain  # REMOTE may know a row that it has lost by another key
+    if there:
+        delivered.plan.forgotten[named.model] = list(there)
+        delivered.plan.removals[named.model] = {remote: local for local, remote in there.items()}
+    if rows.pairs:
+        delivered.pairs[named.model] = rows.pairs
+    _count(delivered.tally, named.model, rows.added, len(rows.here) - rows.added, len(there))
+
+
+class _Remembered:
+    """Writes LOCAL's rows of a model to which REMOTE gives keys of its own."""
+
+    def __init__(self, link: Link, named: Named) -> None:
+        self._link, self._named = link, named
+        self.stock = Stock(link, named.model)
+        #: LOCAL's keys of the rows that were written, and how many of them REMOTE did not have.
+        self.here: set[Key] = set()
+        self.added = 0
+        #: LOCAL's and REMOTE's keys of those that have no reference yet.
+        self.pairs: dict[Key, Key] = {}
+
+    def put(self) -> None:
+        for names, keys in self._named.keys.items():
+            fields = self.stock.fields if self._named.are_born(keys) else self.stock.fields_named(names)
+            for _asked, rows in self.stock.read(sorted(keys), fields):
+                self._write(fields, rows)
+
+    def find(self, keys: Collection[Key]) -> dict[Key, Key]:
+        """
+        REMOTE's keys of those of these objects that are known.
+
+        LOCAL's rows are to be read before: with what a run in the other direction brings comes its reference.
+        """
+        made = {key: self.pairs[key] for key in keys if key in self.pairs} if self.pairs else {}
+        return remote_keys(self._link, self._named.model, keys) | made
+
+    def copies(self, keys: Collection[Key], known: Collection[Key]) -> dict[Key, Key]:
+        """Those of these objects that are not known, and that are on REMOTE under the same key since one was copied."""
+        copied = self._link.baselines.get(self._named.model, 0)
+        return {key: key for key in keys if key <= copied and key not in known} if copied else {}
+
+    def _write(self, fields: Sequence[AnyField], rows: Sequence[Any]) -> None:
+        keys = self.stock.keys_of(rows)
+        self.here.update(keys)
+        there = self.find(keys)
+        copies = self.copies(keys, there)
+        there |= copies
+        if len(there) < len(keys):
+            self._add({key: row for key, row in zip(keys, rows, strict=True) if key not in there}, fields)
+            old = [(key, row) for key, row in zip(keys, rows, strict=True) if key in there]
+            keys, rows = [key for key, _row in old], [row for _key, row in old]
+        if rows and self.stock.change(fields, self.stock.with_keys(rows, [there[key] for key in keys])):
+            raise NotPlain  # a row that REMOTE has lost comes back under the key that it had
+        self.pairs |= copies
+
+    def _add(self, new: Mapping[Key, Any], fields: Sequence[AnyField]) -> None:
+        """Insert these rows, by LOCAL's key, of which `fields` are there."""
+        if has_natural_key(self._named.model):
+            raise NotPlain  # it may be one that REMOTE has
+        if len(fields) < len(self.stock.fields):
+            rows = self.stock.rows(list(new), self.stock.fields)
+            new = dict(zip(self.stock.keys_of(rows), rows, strict=True))
+        keys = sorted(new)  # so that REMOTE's keys are in the order of LOCAL's
+        there = self.stock.insert_with_new_keys([new[key] for key in keys])
+        self.pairs.update(zip(keys, there, strict=True))
+        self.added += len(keys)
 
 
 def can_go_at_once(model: type[Model]) -> bool:
@@ -189,114 +179,15 @@ def can_go_at_once(model: type[Model]) -> bool:
     )
 
 
-def deliver(link: Link, log: Log, parcel: Parcel) -> Tally:
-    """
-    Write the batch, inside REMOTE's transaction.
-
-    Raises `NotPlain` where it has to go the usual way; then nothing is written.
-    """
-    tally = Tally()
-    engine = link.remote.engine
-    try:
-        with transaction.atomic(using=link.remote.alias):
-            for named in parcel.named:
-                _Delivery(link, named, tally).run()
-            if not log.is_quiet_about(parcel.models, parcel.first):
-                raise NotPlain
-    except (DatabaseError, ValidationError, ValueError, ArithmeticError) as error:
-        if engine.is_passing(error):
-            raise
-        raise NotPlain from error
-    return tally
+def _delete(stock: Stock, model: type[Model], keys: Sequence[Key]) -> int:
+    if not keys:
+        return 0
+    if not can_go_at_once(model):
+        raise NotPlain
+    return stock.delete(keys)
 
 
-class _Delivery:
-    """Brings REMOTE's rows of one model to LOCAL's."""
-
-    def __init__(self, link: Link, named: Named, tally: Tally) -> None:
-        self._local, self._remote, self._named, self._tally = link.local, link.remote, named, tally
-        self._model = named.model
-        self._table = named.model._meta.db_table
-        self._fields = fields_of(named.model)
-        self._passes = can_pass(link.local, link.remote, named.model)
-        self._there = link.remote.connection
-        self._engine = link.remote.engine
-
-    def run(self) -> None:
-        here: set[Key] = set()
-        added = 0
-        for names, keys in self._named.keys.items():
-            is_new = keys.keys() <= self._named.born and len(self._named.keys) == 1
-            fields = self._fields if is_new else self._fields_named(names)
-            for part, rows in self._read(list(keys), fields):
-                here.update(part)
-                added += self._insert(rows) if is_new else self._change(fields, rows)
-        self._count(self._tally.added, added)
-        self._count(self._tally.changed, len(here) - added)
-        if added and is_automatic(key_fields(self._model)[0]):
-            own = key_fields(self._model)[0].column
-            self._engine.pass_sequence(self._there, self._table, own, max(here))
-        self._delete([key for key in self._named.all_keys() if key not in here])
-
-    def _fields_named(self, names: Names) -> list[AnyField]:
-        """The key's, and those with these names."""
-        return [f for f in self._fields if f is self._fields[0] or names is None or f.name in names]
-
-    def _read(
-        self, keys: list[Key], fields: Sequence[AnyField]
-    ) -> Iterator[tuple[Collection[Key], Sequence[Any]]]:
-        """LOCAL's rows with these keys as REMOTE takes them, part by part, and the keys of those that are there."""
-        start, size = 0, FIRST_PART
-        while start < len(keys):
-            asked = keys[start : start + size]
-            rows = self._rows(asked, fields)
-            start += size
-            if rows:
-                yield (asked if len(rows) == len(asked) else self._keys_of(rows)), rows
-                size = max(1, PART_BYTES // _width(rows))
-
-    def _rows(self, keys: Sequence[Key], fields: Sequence[AnyField]) -> Sequence[Any]:
-        engine, connection = self._local.engine, self._local.connection
-        columns, values = [f.column for f in fields], [(key,) for key in keys]
-        if self._passes:
-            return engine.dump(connection, self._table, columns, values)
-        rows = list(engine.select(connection, self._table, columns, columns[:1], values))
-        return Codec(fields, self._there).encode_all(Codec(fields, connection).decode_all(rows))
-
-    def _keys_of(self, rows: Sequence[Any]) -> list[Key]:
-        return [int(key) for key in self._engine.dumped_keys(rows)] if self._passes else [r[0] for r in rows]
-
-    def _insert(self, rows: Sequence[Any]) -> int:
-        insert = self._engine.insert_dumped if self._passes else self._engine.insert
-        insert(self._there, self._table, [f.column for f in self._fields], rows)
-        return len(rows)
-
-    def _change(self, fields: Sequence[AnyField], rows: Sequence[Any]) -> int:
-        """Write these columns, and rows that REMOTE lacks as a whole; returns how many those were."""
-        change = self._engine.change_dumped if self._passes else self._engine.change
-        missing = change(self._there, self._table, [f.column for f in fields], rows)
-        return self._insert(self._rows(missing, self._fields)) if missing else 0
-
-    def _delete(self, gone: list[Key]) -> None:
-        if not gone:
-            return
-        if not can_go_at_once(self._model) or not self._named.born.isdisjoint(gone):
-            raise NotPlain  # what was born and is gone was never on REMOTE, whatever has its key there
-        own = [key_fields(self._model)[0].column]
-        count = self._engine.delete(self._there, self._table, own, [(key,) for key in gone])
-        self._count(self._tally.deleted, count)
-
-    def _count(self, counts: dict[type[Model], int], number: int) -> None:
+def _count(tally: Tally, model: type[Model], added: int, changed: int, deleted: int) -> None:
+    for counts, number in ((tally.added, added), (tally.changed, changed), (tally.deleted, deleted)):
         if number:
-            counts[self._model] = number
-
-
-def _width(rows: Sequence[Any]) -> int:
-    """About how many bytes a row has."""
-    some = rows[:: len(rows) // 50 + 1]
-    total = sum(len(row) if isinstance(row, bytes) else sum(map(_size, row)) for row in some)
-    return max(1, total // len(some))
-
-
-def _size(value: Any) -> int:
-    return len(value) if isinstance(value, str | bytes) else 8
+            counts[model] = number

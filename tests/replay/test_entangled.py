@@ -14,7 +14,15 @@ from synchro.core import call_synchronize
 from synchro.exceptions import Refused
 from synchro.models import Reference, SetAside
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import LOCAL, REMOTE, create_on_remote, remote, remote_count, unlogged
+from tests.replay.sides import (
+    LOCAL,
+    REMOTE,
+    create_on_remote,
+    other_side,
+    remote,
+    remote_count,
+    unlogged,
+)
 from tests.shop.models import Currency, Customer, Seat
 
 
@@ -52,6 +60,26 @@ def test_values_that_are_unique_under_a_condition_are_handed_on(
     call_synchronize()
 
     assert_same_rows(Currency)
+
+
+@pytest.mark.django_db(databases=["default", "remote"])
+def test_value_of_a_row_that_remote_keeps_as_it_is_is_refused(settings: Any) -> None:
+    """Its change is in the batch already, and has lost: to take it along once more leads nowhere."""
+    settings.SYNCHRO_CONFLICT = "remote"
+    kept = Seat.objects.create(number=1)
+    call_synchronize()
+    with other_side():
+        there = Seat.objects.get()
+        there.number = 2
+        there.save()
+    kept.number = 3
+    kept.save()
+    Seat.objects.create(number=2)
+
+    with pytest.raises(Refused, match="Seat"):
+        call_synchronize()
+
+    assert [seat.number for seat in Seat.objects.using(REMOTE).all()] == [2]
 
 
 # -- checked at the commit ----------------------------------------------------------------------------------

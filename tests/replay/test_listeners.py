@@ -177,6 +177,33 @@ def test_unique_values_that_two_rows_swap_arrive_though_somebody_listens() -> No
     assert_same_rows(Seat)
 
 
+@pytest.mark.parametrize("batch_size", [1, 5000])
+def test_new_row_gets_the_unique_value_of_one_that_is_gone_though_somebody_listens(
+    settings: Any, batch_size: int
+) -> None:
+    settings.SYNCHRO_BATCH_SIZE = batch_size
+    gone = Seat.objects.create(number=1)
+    with listening(ignore, post_save, Seat):
+        call_synchronize()
+        number = ChangeLog.objects.latest("pk").pk
+        gone.delete()
+        Seat.objects.create(number=1)
+        _turn_round(number)
+        call_synchronize()
+
+    assert_same_rows(Seat)
+    assert remote_count(Seat) == 1
+
+
+def _turn_round(after: int) -> None:
+    """What was logged last comes first."""
+    entries = list(ChangeLog.objects.filter(pk__gt=after).order_by("-pk"))
+    ChangeLog.objects.filter(pk__gt=after).delete()
+    for entry in entries:
+        entry.pk = None
+        entry.save()
+
+
 def test_row_of_several_tables_arrives_though_somebody_listens() -> None:
     with listening(ignore, post_save, Pizzeria):
         pizzeria = Pizzeria.objects.create(name="Mario", seats=20, ovens=2)

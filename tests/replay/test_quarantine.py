@@ -156,7 +156,7 @@ def test_many_refused_rows_cost_a_few_attempts_only() -> None:
 
     assert report.aside == 30
     assert remote_count(Seat) == 300
-    assert len(attempts) <= 3
+    assert len(attempts) <= 4  # the first as a whole
     Seat.objects.using(REMOTE).filter(guest=None, number__in=range(0, 300, 10)).delete()
     call_synchronize(retry=True)
     assert_same_rows()

@@ -20,7 +20,7 @@ from synchro.core import call_synchronize
 from synchro.engines import mysql
 from synchro.exceptions import Refused
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict
-from synchro.replay import carry, wholesale
+from synchro.replay import carry, stock
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     LOCAL,
@@ -264,18 +264,18 @@ def test_row_that_others_depend_on_is_deleted_in_the_usual_way(same_keys: None, 
 def test_wide_rows_are_read_in_parts(
     same_keys: None, ways: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wholesale, "FIRST_PART", 2)
-    monkeypatch.setattr(wholesale, "PART_BYTES", 3_000)
+    monkeypatch.setattr(stock, "FIRST_PART", 2)
+    monkeypatch.setattr(stock, "PART_BYTES", 3_000)
     for number in range(8):
         Measurement.objects.create(long=str(number) * 1_000)
     read = []
-    rows_of = wholesale._Delivery._rows
+    rows_of = stock.Stock.rows
 
-    def watched(delivery: wholesale._Delivery, keys: list[int], fields: object) -> object:
+    def watched(model: stock.Stock, keys: list[int], fields: list[Any]) -> object:
         read.append(len(keys))
-        return rows_of(delivery, keys, fields)
+        return rows_of(model, keys, fields)
 
-    monkeypatch.setattr(wholesale._Delivery, "_rows", watched)
+    monkeypatch.setattr(stock.Stock, "rows", watched)
 
     call_synchronize()
 

@@ -1,0 +1,44 @@
+"""
+References: the remembered pairs of keys, of which each side keeps its own view.
+
+Only keys that a database hands out are remembered, and those are whole numbers. What depends on the spelling of a key
+in a reference is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from django.db.models import Model
+
+from synchro.keys import Key
+from synchro.models import Reference
+from synchro.replay.link import Link, Side
+
+TABLE = Reference._meta.db_table
+COLUMNS = ("local_object_id", "remote_object_id")
+
+
+def remote_keys(link: Link, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
+    """REMOTE's keys, by LOCAL's, of those of these objects that are remembered, on LOCAL or in a run's own memory."""
+    side = link.local
+    wanted = [(str(key),) for key in keys]
+    where = _of(side, link.peer.pk, model)
+    pairs = side.engine.select(side.connection, TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
+    return {int(here): int(there) for here, there in pairs} | link.made.remote_keys(model, keys)
+
+
+def remember(side: Side, peer: int, model: type[Model], pairs: Mapping[Key, Key], batch: int) -> None:
+    """Store the pairs as `side` sees them: its own key first."""
+    where, also = _of(side, peer, model), {"batch": batch}
+    side.engine.put_pairs(side.connection, TABLE, COLUMNS, pairs, where, also)
+
+
+def forget(side: Side, peer: int, model: type[Model], keys: Collection[Key]) -> None:
+    """Forget pairs by the keys of `side`."""
+    wanted = [(str(key),) for key in keys]
+    side.engine.delete(side.connection, TABLE, COLUMNS[:1], wanted, _of(side, peer, model))
+
+
+def _of(side: Side, peer: int, model: type[Model]) -> dict[str, int]:
+    return {"peer_id": peer, "content_type_id": side.content_type_id(model)}

@@ -1,0 +1,103 @@
+"""Stock: the rows of one plain model, from LOCAL to REMOTE, many at a time and with nothing decided about any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db.models import Model
+
+from synchro.keys import AnyField, Key, is_automatic
+from synchro.replay.columns import Codec
+from synchro.replay.link import Link
+from synchro.replay.parcel import Names
+from synchro.replay.passing import can_pass, fields_of
+
+#: Rows are read and written in parts of about so many bytes, of which the first has so many rows.
+PART_BYTES, FIRST_PART = 16 * 2**20, 5_000
+
+
+class Stock:
+    """Rows are as REMOTE takes them: what its engine dumps where they can pass, else values. Their key comes first."""
+
+    def __init__(self, link: Link, model: type[Model]) -> None:
+        self._model, self._table = model, model._meta.db_table
+        self.fields: list[AnyField] = fields_of(model)
+        self._own: str = self.fields[0].column
+        self._passes = can_pass(link.local, link.remote, model)
+        self._here, self._local = link.local.connection, link.local.engine
+        self._there, self._remote = link.remote.connection, link.remote.engine
+
+    def fields_named(self, names: Names) -> list[AnyField]:
+        """The key's, and those with these names; all for None."""
+        return [f for f in self.fields if f is self.fields[0] or names is None or f.name in names]
+
+    # -- LOCAL --------------------------------------------------------------------------------------------------
+
+    def read(
+        self, keys: Sequence[Key], fields: Sequence[AnyField]
+    ) -> Iterator[tuple[Sequence[Key], Sequence[Any]]]:
+        """Part by part: keys that were asked for, and the rows with these that there are."""
+        start, size = 0, FIRST_PART
+        while start < len(keys):
+            asked = keys[start : start + size]
+            rows = self.rows(asked, fields)
+            start += size
+            if rows:
+                yield asked, rows
+                size = max(1, PART_BYTES // _width(rows))
+
+    def rows(self, keys: Sequence[Key], fields: Sequence[AnyField]) -> Sequence[Any]:
+        """The rows with these keys, in any order."""
+        columns, values = [f.column for f in fields], [(key,) for key in keys]
+        if self._passes:
+            return self._local.dump(self._here, self._table, columns, values)
+        rows = list(self._local.select(self._here, self._table, columns, columns[:1], values))
+        return Codec(fields, self._there).encode_all(Codec(fields, self._here).decode_all(rows))
+
+    def keys_of(self, rows: Sequence[Any]) -> list[Key]:
+        return list(map(int, self._remote.dumped_keys(rows))) if self._passes else [row[0] for row in rows]
+
+    def with_keys(self, rows: Sequence[Any], keys: Sequence[Key]) -> Sequence[Any]:
+        if self._passes:
+            return self._remote.with_keys(rows, keys)
+        return [(key, *row[1:]) for key, row in zip(keys, rows, strict=True)]
+
+    # -- REMOTE -------------------------------------------------------------------------------------------------
+
+    def insert(self, rows: Sequence[Any]) -> None:
+        insert = self._remote.insert_dumped if self._passes else self._remote.insert
+        insert(self._there, self._table, [f.column for f in self.fields], rows)
+
+    def insert_with_new_keys(self, rows: Sequence[Any]) -> Sequence[Key]:
+        """Insert the rows under keys that REMOTE hands out, and return these."""
+        if self._remote.reserves_keys:
+            keys = self._remote.reserve_keys(self._there, self._table, self._own, len(rows), above=0)
+            self.insert(self.with_keys(rows, keys))
+            return keys
+        columns, values = [f.column for f in self.fields[1:]], [row[1:] for row in rows]
+        return self._remote.insert_returning(self._there, self._table, columns, values, self._own)
+
+    def change(self, fields: Sequence[AnyField], rows: Sequence[Any]) -> list[Key]:
+        """Write these fields in the rows that REMOTE has, and return the keys of those that it lacks."""
+        change = self._remote.change_dumped if self._passes else self._remote.change
+        return change(self._there, self._table, [f.column for f in fields], rows)
+
+    def delete(self, keys: Sequence[Key]) -> int:
+        return self._remote.delete(self._there, self._table, [self._own], [(key,) for key in keys])
+
+    def pass_sequence(self, highest: Key) -> None:
+        """Have REMOTE hand out keys beyond this one, which was written."""
+        if is_automatic(self.fields[0]):
+            self._remote.pass_sequence(self._there, self._table, self._own, highest)
+
+
+def _width(rows: Sequence[Any]) -> int:
+    """About how many bytes a row has."""
+    some = rows[:: len(rows) // 50 + 1]
+    total = sum(len(row) if isinstance(row, bytes) else sum(map(_size, row)) for row in some)
+    return max(1, total // len(some))
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, str | bytes) else 8
