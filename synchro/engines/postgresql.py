@@ -10,9 +10,11 @@ from typing import Any
 
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.translation import gettext as _
 
 from synchro.engines.base import PREPARED, Engine, Row, quoted, whole_range
 from synchro.engines.capture import TransactionSwitch
+from synchro.exceptions import NotReady
 
 INCOMING = "synchro_incoming"
 
@@ -39,6 +41,18 @@ RIGHTS_LACKING = """
     JOIN pg_class AS sequence ON sequence.oid = objid AND relkind = 'S'
     CROSS JOIN unnest(ARRAY['USAGE', 'SELECT', 'UPDATE']) AS act
     WHERE NOT has_sequence_privilege(sequence.oid, act)
+"""
+
+#: The one that the default names, whoever owns it; an identity column has no default.
+SEQUENCE = """
+    SELECT COALESCE(
+        (SELECT refobjid::regclass::text FROM pg_attrdef
+        JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum
+        JOIN pg_depend ON classid = 'pg_attrdef'::regclass AND objid = pg_attrdef.oid
+        JOIN pg_class AS sequence ON refclassid = 'pg_class'::regclass AND refobjid = sequence.oid AND relkind = 'S'
+        WHERE adrelid = %(table)s::regclass AND attname = %(column)s LIMIT 1),
+        pg_get_serial_sequence(%(table)s, %(column)s)
+    )
 """
 
 
@@ -150,7 +164,9 @@ class PostgreSQL(Engine):
         return [(row[: row.find(b"\t")] if b"\t" in row else row[:-1]).decode() for row in rows]
 
     def with_keys(self, rows: Sequence[bytes], keys: Sequence[int]) -> list[bytes]:
-        return [b"%d\t%b" % (key, row.partition(b"\t")[2]) for key, row in zip(keys, rows, strict=True)]
+        # Where there is no other column, the line's end comes after the key.
+        ends = (len(row) - 1 if (end := row.find(b"\t")) < 0 else end for row in rows)
+        return [b"%d%b" % (key, row[end:]) for key, row, end in zip(keys, rows, ends, strict=True)]
 
     def insert_dumped(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[bytes]
@@ -257,26 +273,37 @@ class PostgreSQL(Engine):
     def reserve_keys(
         self, connection: BaseDatabaseWrapper, table: str, column: str, count: int, above: int
     ) -> list[int]:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT nextval(pg_get_serial_sequence(%s, %s)) FROM generate_series(1, %s)",
-                [connection.ops.quote_name(table), column, count],
+        sequence = self._sequence(connection, table, column)
+        if sequence is None:
+            raise NotReady(
+                _(
+                    "The table “%(table)s” of the database “%(alias)s” hands out no keys: its column “%(column)s” has "
+                    "no sequence. Make it an identity column there."
+                )
+                % {"table": table, "alias": connection.alias, "column": column}
             )
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT nextval(%s) FROM generate_series(1, %s)", [sequence, count])
             return [key for (key,) in cursor.fetchall()]
 
     def pass_sequence(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> None:
         if highest < 1:  # where no sequence of Django's begins
             return
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_get_serial_sequence(%s, %s)", [connection.ops.quote_name(table), column]
-            )
-            sequence = cursor.fetchone()[0]
-            if sequence is not None:  # as PostgreSQL itself quotes it
+        sequence = self._sequence(connection, table, column)
+        if sequence is not None:
+            with connection.cursor() as cursor:
                 cursor.execute(
                     f"SELECT setval(%s, %s) FROM {sequence} WHERE last_value < %s OR NOT is_called",
                     [sequence, highest, highest],
                 )
+
+    @staticmethod
+    def _sequence(connection: BaseDatabaseWrapper, table: str, column: str) -> str | None:
+        """The sequence that new rows get their key from, as PostgreSQL itself quotes it."""
+        with connection.cursor() as cursor:
+            cursor.execute(SEQUENCE, {"table": connection.ops.quote_name(table), "column": column})
+            sequence: str | None = cursor.fetchone()[0]
+            return sequence
 
     def check_uniques_at_once(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:
         quote = connection.ops.quote_name

@@ -8,14 +8,16 @@ from decimal import Decimal
 
 import pytest
 from django.db import connections
+from django.db.models import Model
 from django.test import override_settings
 
 from synchro.core import call_synchronize
+from synchro.exceptions import NotReady
 from synchro.models import Reference
 from tests.odd.models import Shift
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count
-from tests.shop.models import Country, Customer, Holding, Order, Parcel, Shelf, Warehouse
+from tests.shop.models import Country, Customer, Holding, Measurement, Order, Parcel, Shelf, Warehouse
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -218,3 +220,50 @@ def test_many_given_keys_of_every_kind_arrive_at_once() -> None:
     call_synchronize()
 
     assert_same_rows()
+
+
+# -- sequences of PostgreSQL that do not belong to their column, as other programs make them ---------------------
+
+
+def take_sequence_away(model: type[Model]) -> None:
+    """REMOTE's table has no key of its own for a new row."""
+    if connections[REMOTE].vendor != "postgresql":
+        pytest.skip("other engines know no sequences")
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {model._meta.db_table} ALTER id DROP IDENTITY")
+
+
+def give_another_sequence(model: type[Model]) -> None:
+    take_sequence_away(model)
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute('CREATE SEQUENCE "Of Nobody" START 500')
+        cursor.execute(f"ALTER TABLE {model._meta.db_table} ALTER id SET DEFAULT nextval('\"Of Nobody\"')")
+
+
+def test_keys_come_from_the_sequence_of_the_default_whoever_owns_it() -> None:
+    give_another_sequence(Measurement)
+    Measurement.objects.create(short="Ankh")
+
+    call_synchronize()
+
+    assert remote(Measurement).pk == 500
+    assert_same_rows(Measurement)
+
+
+def test_sequence_that_nobody_owns_is_moved_past_keys_that_were_given() -> None:
+    give_another_sequence(Warehouse)
+    Warehouse.objects.create(pk=700, name="Ankh")
+
+    call_synchronize()
+
+    assert create_on_remote(Warehouse, name="REMOTE's own").pk > 700
+
+
+def test_table_that_hands_out_no_keys_is_named() -> None:
+    take_sequence_away(Measurement)
+    Measurement.objects.create()
+
+    with pytest.raises(NotReady, match="hands out no keys"):
+        call_synchronize()
+
+    assert remote_count(Measurement) == 0

@@ -9,7 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 
 from synchro.core import DisableSynchroLog, call_synchronize, reset_synchro
-from synchro.models import Reference
+from synchro.models import CHANGE, Reference
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     LOCAL,
@@ -23,7 +23,7 @@ from tests.replay.sides import (
     unlogged,
     use_up_key_on_remote,
 )
-from tests.replay.test_wholesale import ways
+from tests.replay.test_wholesale import log, ways
 from tests.shop.models import Customer, Measurement, Seat, Tag
 
 __all__ = ["ways"]
@@ -114,6 +114,17 @@ def test_row_that_remote_does_not_know_is_made_whole_though_its_entry_names_one_
 
     assert_same_rows(Seat)
     assert remote_count(Seat) == 2
+    assert ways == [True, True]
+
+
+def test_row_of_which_no_column_is_to_be_written_goes_as_a_whole(ways: list[bool]) -> None:
+    measurement = Measurement.objects.create(short="Ankh")
+    call_synchronize()
+    log(Measurement, measurement.pk, CHANGE, ("a column that is no more",))
+
+    call_synchronize()
+
+    assert_same_rows(Measurement)
     assert ways == [True, True]
 
 
