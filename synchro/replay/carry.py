@@ -26,6 +26,7 @@ from synchro.replay.form import check_entries
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
+from synchro.replay.lost import forget_lost
 from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.order import parents_first
 from synchro.replay.outcome import Outcome
@@ -104,6 +105,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     by_model = changes.by_model()
     for model in parents_first(by_model):  # a natural key may lead through a parent
         identities.find(model, by_model[model], lock=True)
+    forget_lost(link, by_model, rows, identities)
     note_births(link, batch, changes, identities)
     announce("identified", batch)
     there = Rows(link.remote)

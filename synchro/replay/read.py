@@ -106,4 +106,5 @@ class Rows:
 
     def forget(self, model: type[Model], keys: Iterable[Key]) -> None:
         for key in keys:
-            self._found[model].pop(key, None)
+            for found in (self._found, self.lines):
+                found.get(model, {}).pop(key, None)

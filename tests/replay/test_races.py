@@ -20,7 +20,7 @@ from synchro.replay.signals import step as step_signal
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, let_time_pass, other_side, remote, remote_count, unlogged
 from tests.replay.writers import in_thread
-from tests.shop.models import Country, Customer, Order
+from tests.shop.models import Country, Customer, Order, Ticket
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
 
@@ -191,6 +191,26 @@ def test_run_the_other_way_between_reading_and_writing_does_not_undo_the_newer_c
 
     customer.refresh_from_db()
     assert (customer.cash, remote(Customer).cash) == (3, 3)
+
+
+def test_run_the_other_way_that_deletes_a_row_between_reading_and_writing_leaves_none_behind() -> None:
+    """It takes the reference along; without that, the row that was read looks like a new one."""
+    ticket = Ticket.objects.create(title="to the opera")
+    call_synchronize()
+    let_time_pass(20)
+    ticket.title = "to the theatre"
+    ticket.save()
+    let_time_pass(10)
+
+    def delete_there() -> None:
+        with other_side():
+            Ticket.objects.get().delete()
+            call_synchronize()
+
+    with at_step("read", delete_there):
+        call_synchronize()
+
+    assert (Ticket.objects.count(), remote_count(Ticket)) == (0, 0)
 
 
 # -- REMOTE's own writers ---------------------------------------------------------------------------------------
