@@ -91,9 +91,10 @@ def _agree_alone(link: Link, local: Node) -> int:
         )
         % {"alias": link.remote.alias}
     )
-    link.peer = Peer.objects.using(LOCAL).filter(alias=link.remote.alias).order_by("-pk").first() or (
-        Peer.objects.using(LOCAL).create(uuid=None, alias=link.remote.alias)
-    )
+    known = Peer.objects.using(LOCAL).filter(alias=link.remote.alias).order_by("-pk").first()
+    link.peer = known or Peer.objects.using(LOCAL).create(uuid=None, alias=link.remote.alias)
+    if known is None:
+        _take_over_references_of_07(link.peer)
     link.peer_there = None
     link.arrived = _checkpoint(link).batch
     return max(link.arrived, local.forgotten)
@@ -130,9 +131,13 @@ def _peer(link: Link, there: Peer, uuid: UUID) -> Peer:
             _welcome(link.local, link.remote, known)
         else:
             known.save(using=LOCAL)
-        # References of 0.7, which knew one REMOTE, are about this one.
-        Reference.objects.using(LOCAL).filter(peer=None).update(peer_id=known.pk)
+        _take_over_references_of_07(known)
     return known
+
+
+def _take_over_references_of_07(peer: Peer) -> None:
+    """It knew one REMOTE, so they are about this one."""
+    Reference.objects.using(LOCAL).filter(peer=None).update(peer_id=peer.pk)
 
 
 def _welcome(side: Side, other: Side, peer: Peer) -> Peer:

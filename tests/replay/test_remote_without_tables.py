@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 
 from synchro.core import Report, call_synchronize
+from synchro.models import Reference
 from tests.few import only
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import BY_TRIGGERS, REMOTE, remote, remote_count, set_capture, use_up_key_on_remote
@@ -74,6 +76,22 @@ def test_running_again_doubles_nothing() -> None:
 
     assert [report.entries for report in reports] == [1, 0, 0]
     assert remote_count(Customer) == 1
+
+
+def test_references_of_the_old_release_are_those_to_this_remote() -> None:
+    """It knew one REMOTE, and kept nothing there."""
+    kept, gone = Customer.objects.create(name="Vimes"), Customer.objects.create(name="Carrot")
+    kind = ContentType.objects.get_for_model(Customer)
+    for customer, there in ((kept, 500), (gone, 501)):
+        Customer.objects.using(REMOTE).create(pk=there, name=customer.name)
+        Reference.objects.create(content_type_id=kind.pk, local_object_id=customer.pk, remote_object_id=there)
+    kept.name = "Sam"
+    kept.save()
+    gone.delete()
+
+    call_synchronize()
+
+    assert (remote(Customer).pk, remote(Customer).name) == (500, "Sam")
 
 
 def test_whole_run_can_be_one_transaction(settings: Any) -> None:
