@@ -76,7 +76,9 @@ def normalize(field: AnyField, value: Any) -> Any:
         return None
     kind = target.get_internal_type()
     if kind in INTEGERS:
-        return int(target.get_prep_value(value))
+        number = int(target.get_prep_value(value))
+        # MySQL's driver takes the sign from a negative key, and Django takes what it says for the key.
+        return number - 2**64 if number >= 2**63 and isinstance(target, models.AutoField) else number
     if kind == "BinaryField":
         return bytes(value)
     if kind == "DecimalField":

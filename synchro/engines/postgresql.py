@@ -77,7 +77,9 @@ class PostgreSQL(Engine):
         values = [value for (value,) in keys]
         # One literal, whose type PostgreSQL finds out by itself, takes less time than an adapted list.
         if set(map(type, values)) == {int}:
-            return f"{quoted(connection, key[0])} = ANY(%s)", ["{" + ",".join(map(str, values)) + "}"]
+            # The type that is found out may be too small for a key that only the other database can hold.
+            wide = "::bigint[]" if max(values) >= 2**31 or min(values) < -(2**31) else ""
+            return f"{quoted(connection, key[0])} = ANY(%s{wide})", ["{" + ",".join(map(str, values)) + "}"]
         if set(map(type, values)) == {str} and "".join(values).isalnum():
             return f"{quoted(connection, key[0])} = ANY(%s)", ['{"' + '","'.join(values) + '"}']
         return f"{quoted(connection, key[0])} = ANY(%s)", [values]

@@ -12,11 +12,11 @@ from django.db.models import Model
 from django.test import override_settings
 
 from synchro.core import call_synchronize
-from synchro.exceptions import NotReady
+from synchro.exceptions import NotReady, Refused
 from synchro.models import Reference
-from tests.odd.models import Shift
+from tests.odd.models import Level, Shift
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count
+from tests.replay.sides import LOCAL, REMOTE, create_on_remote, remote, remote_count
 from tests.shop.models import Country, Customer, Holding, Measurement, Order, Parcel, Shelf, Warehouse
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -220,6 +220,35 @@ def test_many_given_keys_of_every_kind_arrive_at_once() -> None:
     call_synchronize()
 
     assert_same_rows()
+
+
+@pytest.mark.parametrize("model", [Customer, Warehouse])
+def test_row_with_a_negative_key_is_added_changed_and_deleted(model: type[Model]) -> None:
+    for key in (-3, -2):
+        model._base_manager.create(pk=key, name="Ankh")
+    call_synchronize()
+    assert_same_rows(model)
+
+    changed, gone = (model._base_manager.get(pk=key) for key in (-3, -2))
+    vars(changed)["name"] = "Morpork"
+    changed.save()
+    gone.delete()
+    call_synchronize()
+
+    assert_same_rows(model)
+    assert remote_count(model) == 1
+
+
+def test_key_that_no_column_of_remote_can_hold_is_refused_and_may_go() -> None:
+    if connections[LOCAL].vendor != "sqlite" or connections[REMOTE].vendor == "sqlite":
+        pytest.skip("only SQLite holds more than REMOTE in such a column")
+    level = Level.objects.create(number=2**40)
+    with pytest.raises(Refused, match="Level"):
+        call_synchronize()
+
+    level.delete()
+
+    assert call_synchronize().entries == 2
 
 
 # -- sequences of PostgreSQL that do not belong to their column, as other programs make them ---------------------
