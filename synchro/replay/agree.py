@@ -21,6 +21,7 @@ from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady, UnknownState
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference, SetAside
+from synchro.replay.adopt import adopt
 from synchro.replay.form import own_node
 from synchro.replay.link import Link, Side
 
@@ -66,7 +67,7 @@ def agree(link: Link) -> int:
     if receipt is not None and arrived > max(checkpoint.batch, local.forgotten):
         _check_date(link, receipt)
     if arrived > checkpoint.batch:
-        _adopt(link, there, checkpoint, arrived)
+        adopt(link, there, checkpoint, arrived)
     return max(arrived, local.forgotten)
 
 
@@ -250,28 +251,6 @@ def _check_date(link: Link, receipt: Receipt) -> None:
         )
 
 
-def _adopt(link: Link, there: Peer, checkpoint: Checkpoint, arrived: int) -> None:
-    """Take over what was lost when a run died between REMOTE's commit and LOCAL's: references and the checkpoint."""
-    models: dict[int, type[Model] | None] = {}
-    with transaction.atomic(using=LOCAL):
-        views = Reference.objects.using(link.remote.alias).filter(
-            peer_id=there.pk, batch__gt=checkpoint.batch, batch__lte=arrived
-        )
-        for view in views.iterator():
-            if view.content_type_id not in models:
-                models[view.content_type_id] = link.remote.model_of(view.content_type_id)
-            model = models[view.content_type_id]
-            if model is not None:
-                Reference.objects.using(LOCAL).update_or_create(
-                    peer_id=link.peer.pk,
-                    content_type_id=link.local.content_type_id(model),
-                    local_object_id=view.remote_object_id,
-                    defaults={"remote_object_id": view.local_object_id, "batch": view.batch},
-                )
-        checkpoint.batch = arrived
-        checkpoint.save(using=LOCAL, update_fields=["batch"])
-
-
 def adopt_what_arrived(alias: str) -> None:
     """
     Take over what the REMOTE `alias` has received and LOCAL was not told, before LOCAL goes by another name: nobody
@@ -304,7 +283,7 @@ def adopt_what_arrived(alias: str) -> None:
     link.peer = peer
     checkpoint = _checkpoint(link)
     if receipt.batch > checkpoint.batch and not _was_formed_anew(link, receipt):
-        _adopt(link, there, checkpoint, receipt.batch)
+        adopt(link, there, checkpoint, receipt.batch)
 
 
 def _baselines(link: Link, local: UUID, remote: UUID) -> dict[type[Model], int]:

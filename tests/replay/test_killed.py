@@ -12,14 +12,15 @@ from typing import TypeVar
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
 
 from synchro.core import Report, call_synchronize, reset_synchro
 from synchro.exceptions import Busy
 from tests.replay import driver, processes
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import remote_count, use_up_key_on_remote
+from tests.replay.sides import let_time_pass, other_side, remote, remote_count, use_up_key_on_remote
 from tests.replay.writers import in_thread, write_a_lot
-from tests.shop.models import Album, Artist, Country, Customer, Order, Publisher
+from tests.shop.models import Album, Artist, Country, Customer, Measurement, Order, Publisher, Ticket
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
 
@@ -79,6 +80,32 @@ def test_killed_at_any_step_nothing_is_lost_or_doubled(backlog: None, step: str,
     assert_same_rows()
     assert remote_count(Customer) == Customer.objects.count()
     assert call_synchronize().entries == 0
+
+
+@pytest.mark.parametrize("model", [Measurement, Ticket])
+def test_row_under_the_key_of_one_whose_deletion_was_cut_off_is_another(model: type[Model]) -> None:
+    """Its reference would lead to what REMOTE has under the former row's key by now."""
+    name = "short" if model is Measurement else "title"
+    use_up_key_on_remote(model)
+    here = model._base_manager.create(**{name: "first"}).pk
+    call_synchronize()
+    there = remote(model).pk
+    model._base_manager.get().delete()
+    assert processes.forked(driver.happening, "kill", "committed", "2") == -signal.SIGKILL
+    run_until_free()
+
+    with other_side():
+        model._base_manager.create(pk=there, **{name: "REMOTE's"})
+        call_synchronize()
+    let_time_pass(3600)
+    model._base_manager.create(pk=here, **{name: "LOCAL's"})
+    call_synchronize()
+
+    assert {getattr(row, name) for row in model._base_manager.using("remote").all()} == {
+        "REMOTE's",
+        "LOCAL's",
+    }
+    assert_same_rows(model)
 
 
 def test_killed_twice_at_the_same_step_nothing_is_lost_or_doubled(backlog: None) -> None:
