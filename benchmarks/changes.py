@@ -11,6 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
 from django.db.models import F, Model
 
+from benchmarks.stock.models import Maker, Piece, Shelf
 from synchro.engines import engine_for
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
 
@@ -18,6 +19,8 @@ LOCAL = "default"
 #: The columns that an update changes.
 CHANGED = ("name", "amount", "changed")
 AT_ONCE = 10_000
+#: How many rows there are of each model that pieces point at.
+PARENTS = 1000
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -34,13 +37,27 @@ def row(number: int) -> tuple[Any, ...]:
     )
 
 
+def insert_parents() -> None:
+    for model in (Shelf, Maker):
+        insert(model, PARENTS)
+
+
+def foreign_keys(model: type[Model], number: int) -> tuple[int, ...]:
+    """Which rows the row with this number points at."""
+    return (number % PARENTS + 1, number * 7 % PARENTS + 1) if model is Piece else ()
+
+
 def insert(model: type[Model], count: int, first: int = 1) -> None:
     fields = [field.attname for field in model._meta.concrete_fields]
     for start in range(first, first + count, AT_ONCE):
         numbers = range(start, min(start + AT_ONCE, first + count))
         with transaction.atomic(using=LOCAL):
             model._base_manager.bulk_create(
-                [model(**dict(zip(fields, row(number), strict=True))) for number in numbers], batch_size=1000
+                [
+                    model(**dict(zip(fields, (*row(number), *foreign_keys(model, number)), strict=True)))
+                    for number in numbers
+                ],
+                batch_size=1000,
             )
             log(model, numbers, ADDITION)
 

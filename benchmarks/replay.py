@@ -48,7 +48,8 @@ def main() -> None:
         return
     print(f"{options.rows:,} rows, best of {options.rounds} rounds; rows per second")
     print(
-        f"{'pair':24}{'change':22}{'floor':>10}{'same keys':>12}{'ratio':>8}{'references':>12}{'Bucardo':>9}"
+        f"{'pair':24}{'change':22}{'floor':>10}{'same keys':>12}{'ratio':>8}{'references':>12}"
+        f"{'foreign keys':>14}{'Bucardo':>9}"
     )
     for pair in options.pairs:
         if all(is_available(side) for side in pair.split("-")):
@@ -68,10 +69,12 @@ def in_a_process(pair: str, arguments: list[str]) -> Times:
 
 def show(pair: str, rows: int, times: Times) -> None:
     for kind in BUCARDO:
-        floor, same, kept = (rows / times[f"{what} {kind}"] for what in ("floor", "item", "part"))
+        floor, same, kept, pointing = (
+            rows / times[f"{what} {kind}"] for what in ("floor", "item", "part", "piece")
+        )
         print(
             f"{pair:24}{kind:22}{floor:>10,.0f}{same:>12,.0f}{same / floor:>8.0%}{kept:>12,.0f}"
-            f"{BUCARDO[kind]:>9,}",
+            f"{pointing:>14,.0f}{BUCARDO[kind]:>9,}",
             flush=True,
         )
 
@@ -79,16 +82,19 @@ def show(pair: str, rows: int, times: Times) -> None:
 def measure(rows: int, rounds: int, profile: bool) -> Times:
     from django.db import connections
 
-    from benchmarks import floor
-    from benchmarks.stock.models import Item, Part
+    from benchmarks import changes, floor
+    from benchmarks.stock.models import Item, Part, Piece
+    from synchro.core import call_synchronize
 
     source = Item._meta.db_table
     by_copy = all(connection.vendor == "postgresql" for connection in connections.all())
     upsert = floor.upsert_by_copy if by_copy else floor.upsert_by_driver
     floor.make_table(source)
     best: Times = {}
+    changes.insert_parents()
+    call_synchronize()
     for _ in range(rounds):
-        for model in (Item, Part):
+        for model in (Item, Part, Piece):
             for kind, seconds in changes_of(model, rows, profile):
                 keep(best, f"{model._meta.model_name} {kind}", seconds)
                 if model is Item:

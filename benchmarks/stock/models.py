@@ -27,3 +27,24 @@ class Part(Row):
     """REMOTE hands out keys of its own, which are remembered."""
 
     SYNCHRO_IDENTITY = "reference"
+
+
+class Shelf(Row):
+    """The same key on both sides; pieces point at it."""
+
+    SYNCHRO_IDENTITY = "pk"
+
+
+class Maker(Row):
+    """Its key is remembered; pieces point at it."""
+
+    SYNCHRO_IDENTITY = "reference"
+
+
+class Piece(Row):
+    """As `Part`, with foreign keys."""
+
+    SYNCHRO_IDENTITY = "reference"
+
+    shelf = models.ForeignKey(Shelf, models.CASCADE)
+    maker = models.ForeignKey(Maker, models.CASCADE)

@@ -274,6 +274,14 @@ class Engine(ABC):
         """The rows of `dump` with other keys."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
+    def dumped_numbers(self, rows: Sequence[Any], count: int) -> Sequence[Sequence[int | None]]:
+        """The first `count` columns of rows of `dump`, which hold whole numbers."""
+        raise NotImplementedError(f"{type(self).__name__} passes no rows.")
+
+    def with_numbers(self, rows: Sequence[Any], columns: Sequence[Sequence[int | None]]) -> Sequence[Any]:
+        """The rows of `dump` with other numbers in their first columns."""
+        raise NotImplementedError(f"{type(self).__name__} passes no rows.")
+
     def insert_dumped(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Any]
     ) -> None:

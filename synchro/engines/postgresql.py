@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 from django.db import Error
@@ -17,6 +18,9 @@ from synchro.engines.capture import TransactionSwitch
 from synchro.exceptions import NotReady
 
 INCOMING = "synchro_incoming"
+
+#: How COPY spells it.
+NULL = b"\\N"
 
 #: What decides how a server spells values.
 SPELLING = ("DateStyle", "IntervalStyle", "client_encoding")
@@ -166,9 +170,20 @@ class PostgreSQL(Engine):
         return [(row[: row.find(b"\t")] if b"\t" in row else row[:-1]).decode() for row in rows]
 
     def with_keys(self, rows: Sequence[bytes], keys: Sequence[int]) -> list[bytes]:
-        # Where there is no other column, the line's end comes after the key.
-        ends = (len(row) - 1 if (end := row.find(b"\t")) < 0 else end for row in rows)
-        return [b"%d%b" % (key, row[end:]) for key, row, end in zip(keys, rows, ends, strict=True)]
+        # Where there is no other column, the last character, which ends the line, comes after the key.
+        return [b"%d%b" % (key, row[row.find(b"\t") :]) for key, row in zip(keys, rows, strict=True)]
+
+    def dumped_numbers(self, rows: Sequence[bytes], count: int) -> list[list[int | None]]:
+        columns = zip(*(row[:-1].split(b"\t", count) for row in rows), strict=False)
+        return [[None if text == NULL else int(text) for text in column] for column in islice(columns, count)]
+
+    def with_numbers(self, rows: Sequence[bytes], columns: Sequence[Sequence[int | None]]) -> list[bytes]:
+        count = len(columns)
+        spelled = [[NULL if number is None else b"%d" % number for number in column] for column in columns]
+        return [
+            b"\t".join((*numbers, *row[:-1].split(b"\t", count)[count:])) + b"\n"
+            for row, *numbers in zip(rows, *spelled, strict=True)
+        ]
 
     def insert_dumped(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[bytes]

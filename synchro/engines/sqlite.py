@@ -179,6 +179,13 @@ class SQLite(Engine):
     def with_keys(self, rows: Sequence[Row], keys: Sequence[int]) -> list[Row]:
         return [(key, *row[1:]) for key, row in zip(keys, rows, strict=True)]
 
+    def dumped_numbers(self, rows: Sequence[Row], count: int) -> list[list[int | None]]:
+        return [[row[place] for row in rows] for place in range(count)]
+
+    def with_numbers(self, rows: Sequence[Row], columns: Sequence[Sequence[int | None]]) -> list[Row]:
+        count = len(columns)
+        return [(*numbers, *row[count:]) for row, *numbers in zip(rows, *columns, strict=True)]
+
     insert_dumped = insert
 
     def update_dumped(

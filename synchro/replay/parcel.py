@@ -17,7 +17,7 @@ from synchro.models import ADDITION, M2M_CHANGE
 from synchro.registry import Table, generic_keys, is_watched
 from synchro.replay.coalesce import log_of
 from synchro.replay.delete import pointing_at
-from synchro.replay.identify import keeps_references, uses_same_key
+from synchro.replay.identify import keeps_references, target_of, uses_same_key
 from synchro.replay.link import Link, Side
 from synchro.replay.listeners import hears_saves
 from synchro.replay.log import Log
@@ -158,16 +158,19 @@ def _keys(group: _Group) -> dict[Key, None]:
 
 
 def is_plain_model(model: type[Model]) -> bool:
-    """Whether nothing about its rows depends on other rows, and their keys are the same on REMOTE or remembered."""
+    """
+    Whether all there is to find out about its rows is which keys they, and what they point at, have on REMOTE.
+    """
     own, *more = key_fields(model)
     return (
         not more
+        and own.remote_field is None
         and is_watched(model)
         and is_integer(own)
         and (uses_same_key(model) or not is_automatic(own) or keeps_references(model))
         and not hears_saves(model)
         and not generic_keys(model)
-        and all(f.remote_field is None for f in Table(model).fields)
+        and all(f.remote_field is None or target_of(f) is not None for f in Table(model).fields)
         and all(f.has_db_default() for f in Table(model).skipped)
         and all(column.target_field.primary_key for column, _rule in pointing_at(model))
     )

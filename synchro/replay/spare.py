@@ -20,13 +20,13 @@ from synchro.replay.link import Link
 from synchro.replay.log import Log
 from synchro.replay.policy import word_of
 from synchro.replay.read import as_key, select
-from synchro.replay.record import Decision
+from synchro.replay.record import Decision, Records
 from synchro.replay.resolve import Plan
 
 Row = tuple[type[Model], Key]
 
 
-def spare(link: Link, log: Log, changes: Changes, plan: Plan) -> None:
+def spare(link: Link, log: Log, changes: Changes, plan: Plan, records: Records) -> None:
     """Take the deletions out of `plan` that would take along what is newer than they are."""
     dates = [change.date for change in changes.rows.values()]
     if link.peer_there is None or not plan.removals or not dates or not log.has_news(min(dates)):
@@ -38,8 +38,10 @@ def spare(link: Link, log: Log, changes: Changes, plan: Plan) -> None:
             if local is not None and (model, local) in changes.rows
         }
         if roots and word_of(model) != "local":
-            for remote, theirs in _newer(link, log, model, roots).items():
-                _keep(log, plan, roots[remote], remote, theirs)
+            found = _newer(link, log, model, roots)
+            records.load(model, [roots[remote].key for remote in found])
+            for remote, theirs in found.items():
+                _keep(records, plan, roots[remote], remote, theirs)
 
 
 def _newer(link: Link, log: Log, model: type[Model], roots: Mapping[Key, Change]) -> dict[Key, Change]:
@@ -87,11 +89,11 @@ def _is_newer(link: Link, theirs: Change, ours: Change) -> bool:
     return (aware(theirs.date), peer) > (aware(ours.date) + link.offset, link.node.int)
 
 
-def _keep(log: Log, plan: Plan, ours: Change, remote: Key, theirs: Change) -> None:
+def _keep(records: Records, plan: Plan, ours: Change, remote: Key, theirs: Change) -> None:
     for model in (ours.model, *same_key_parents(ours.model)):
         plan.removals.get(model, {}).pop(remote, None)
     plan.keep(ours.model, ours.key)
-    if theirs.entry > log.seen:
+    if not records.has(ours.model, ours.key, None, ours.date, theirs.date, Conflict.REMOTE):
         plan.conflicts.append(
             Decision(ours.model, ours.key, remote, None, ours.date, theirs.date, Conflict.REMOTE)
         )

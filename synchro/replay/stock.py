@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 from django.db.models import Model
 
-from synchro.keys import AnyField, Key, is_automatic
-from synchro.replay.columns import Codec
+from synchro.keys import AnyField, Key, is_automatic, is_integer
+from synchro.replay.columns import Codec, is_plain
 from synchro.replay.link import Link
 from synchro.replay.parcel import Names
-from synchro.replay.passing import can_pass, fields_of
+from synchro.replay.passing import fields_of
 
 #: Rows are read and written in parts of about so many bytes, of which the first has so many rows.
 PART_BYTES, FIRST_PART = 16 * 2**20, 5_000
 
 
+class Targets(Protocol):
+    def translate(self, field: AnyField, values: Collection[Any]) -> Mapping[Any, Any]:
+        """What these values of a foreign key are on REMOTE."""
+
+
 class Stock:
     """Rows are as REMOTE takes them: what its engine dumps where they can pass, else values. Their key comes first."""
 
-    def __init__(self, link: Link, model: type[Model]) -> None:
+    def __init__(self, link: Link, model: type[Model], targets: Targets) -> None:
+        self._targets = targets
         self._model, self._table = model, model._meta.db_table
-        self.fields: list[AnyField] = fields_of(model)
+        #: The key, then what points at other rows, then all else.
+        self.fields: list[AnyField] = sorted(fields_of(model), key=_rank)
         self._own: str = self.fields[0].column
-        self._passes = can_pass(link.local, link.remote, model)
         self._here, self._local = link.local.connection, link.local.engine
         self._there, self._remote = link.remote.connection, link.remote.engine
+        self._passes = self._local.passes_rows(self._here, self._there) and all(map(_can_pass, self.fields))
 
     def fields_named(self, names: Names) -> list[AnyField]:
         """The key's, and those with these names; all for None."""
@@ -51,9 +58,36 @@ class Stock:
         """The rows with these keys, in any order."""
         columns, values = [f.column for f in fields], [(key,) for key in keys]
         if self._passes:
-            return self._local.dump(self._here, self._table, columns, values)
-        rows = list(self._local.select(self._here, self._table, columns, columns[:1], values))
-        return Codec(fields, self._there).encode_all(Codec(fields, self._here).decode_all(rows))
+            lines = self._local.dump(self._here, self._table, columns, values)
+            return self._translated_lines([f for f in fields if f.remote_field is not None], lines)
+        stored = self._local.select(self._here, self._table, columns, columns[:1], values)
+        rows = self._translated(fields, Codec(fields, self._here).decode_all(stored))
+        return Codec(fields, self._there).encode_all(rows)
+
+    def _translated(
+        self, fields: Sequence[AnyField], rows: Sequence[Sequence[Any]]
+    ) -> Sequence[Sequence[Any]]:
+        """The rows with REMOTE's keys in their foreign keys."""
+        columns = [(place, f) for place, f in enumerate(fields) if f.remote_field is not None]
+        if not columns or not rows:
+            return rows
+        found = [list(row) for row in rows]
+        for place, field in columns:
+            there = self._targets.translate(field, {row[place] for row in found})
+            for row in found:
+                row[place] = there[row[place]]
+        return found
+
+    def _translated_lines(self, foreign: Sequence[AnyField], lines: Sequence[Any]) -> Sequence[Any]:
+        """The same for rows of `dump`, in which these foreign keys follow the key."""
+        if not foreign or not lines:
+            return lines
+        own, *columns = self._local.dumped_numbers(lines, 1 + len(foreign))
+        there = []
+        for field, numbers in zip(foreign, columns, strict=True):
+            found = self._targets.translate(field, set(numbers))
+            there.append([found[number] for number in numbers])
+        return lines if there == columns else self._local.with_numbers(lines, [own, *there])
 
     def keys_of(self, rows: Sequence[Any]) -> list[Key]:
         return list(map(int, self._remote.dumped_keys(rows))) if self._passes else [row[0] for row in rows]
@@ -90,6 +124,15 @@ class Stock:
         """Have REMOTE hand out keys beyond this one, which was written."""
         if is_automatic(self.fields[0]):
             self._remote.pass_sequence(self._there, self._table, self._own, highest)
+
+
+def _rank(field: AnyField) -> int:
+    return 0 if field.primary_key else 1 if field.remote_field is not None else 2
+
+
+def _can_pass(field: AnyField) -> bool:
+    """Whether the column can go as it is, or with a number in the place of another."""
+    return is_plain(field) and (field.remote_field is None or is_integer(field))
 
 
 def _width(rows: Sequence[Any]) -> int:

@@ -19,16 +19,19 @@ from django.db import DatabaseError, transaction
 from django.db.models import Model
 
 from synchro.keys import AnyField, Key
+from synchro.replay.acknowledge import new_pairs
 from synchro.replay.delete import dependents, pointing_at
-from synchro.replay.identify import keeps_references
+from synchro.replay.identify import Identities, keeps_references, target_of
 from synchro.replay.link import Link
 from synchro.replay.listeners import hears_deletes
 from synchro.replay.log import Log
 from synchro.replay.natural import has_natural_key
+from synchro.replay.order import parents_first
 from synchro.replay.parcel import Named, NotPlain, Parcel
+from synchro.replay.read import Rows, select
 from synchro.replay.references import remote_keys
 from synchro.replay.resolve import Plan
-from synchro.replay.stock import Stock
+from synchro.replay.stock import Stock, Targets
 from synchro.replay.write import Tally
 
 
@@ -36,11 +39,27 @@ from synchro.replay.write import Tally
 class Delivered:
     """What became of a parcel."""
 
+    #: What its rows point at.
+    identities: Identities
     tally: Tally = field(default_factory=Tally)
     #: The objects that are gone, of models with references.
     plan: Plan = field(default_factory=Plan)
     #: LOCAL's and REMOTE's keys of objects that are not remembered yet.
     pairs: dict[type[Model], dict[Key, Key]] = field(default_factory=dict)
+
+    def translate(self, field: AnyField, values: Collection[Any]) -> Mapping[Any, Any]:
+        """
+        What these values of a foreign key are on REMOTE.
+
+        Raises `NotPlain` where REMOTE lacks a row.
+        """
+        target = target_of(field)
+        assert target is not None, f"{field} holds no keys"
+        made = self.pairs.get(target, {})
+        known = self.identities.find(target, [v for v in values if v is not None and v not in made])
+        if not all(identity.exists for identity in known.values()):
+            raise NotPlain
+        return {None: None, **made, **{value: identity.remote for value, identity in known.items()}}
 
 
 def deliver(link: Link, log: Log, parcel: Parcel) -> Delivered:
@@ -49,11 +68,12 @@ def deliver(link: Link, log: Log, parcel: Parcel) -> Delivered:
 
     Raises `NotPlain` where it has to go the usual way; then nothing is written.
     """
-    delivered = Delivered()
+    delivered = Delivered(Identities(link, Rows(link.local), {}))
     engine = link.remote.engine
     try:
         with transaction.atomic(using=link.remote.alias):
-            for named in parcel.named:
+            by_model = {named.model: named for named in parcel.named}
+            for named in map(by_model.__getitem__, parents_first(by_model)):
                 way = _deliver_by_reference if keeps_references(named.model) else _deliver_by_same_key
                 way(link, named, delivered)
             if not log.is_quiet_about(parcel.models, parcel.first):
@@ -62,11 +82,13 @@ def deliver(link: Link, log: Log, parcel: Parcel) -> Delivered:
         if engine.is_passing(error):
             raise
         raise NotPlain from error
+    for model, pairs in new_pairs(delivered.plan, delivered.identities).items():
+        delivered.pairs.setdefault(model, {}).update(pairs)
     return delivered
 
 
 def _deliver_by_same_key(link: Link, named: Named, delivered: Delivered) -> None:
-    stock = Stock(link, named.model)
+    stock = Stock(link, named.model, delivered)
     here: set[Key] = set()
     added = 0
     for names, keys in named.keys.items():
@@ -85,12 +107,12 @@ def _deliver_by_same_key(link: Link, named: Named, delivered: Delivered) -> None
     gone = [key for key in named.all_keys() if key not in here]
     if gone and not named.born.isdisjoint(gone):
         raise NotPlain  # what was born and is gone was never on REMOTE, whatever has its key there
-    deleted = _delete(stock, named.model, gone)
+    deleted = _delete(link, stock, named.model, gone)
     _count(delivered.tally, named.model, added, len(here) - added, deleted)
 
 
 def _deliver_by_reference(link: Link, named: Named, delivered: Delivered) -> None:
-    rows = _Remembered(link, named)
+    rows = _Remembered(link, named, delivered)
     rows.put()
     gone = [key for key in named.all_keys() if key not in rows.here]
     there = rows.find(gone)
@@ -100,7 +122,7 @@ def _deliver_by_reference(link: Link, named: Named, delivered: Delivered) -> Non
     there |= copies
     if len(there) < len(gone) and has_natural_key(named.model):
         raise NotPlain  # REMOTE may have it all the same
-    if _delete(rows.stock, named.model, list(there.values())) < len(there):
+    if _delete(link, rows.stock, named.model, list(there.values())) < len(there):
         raise NotPlain  # REMOTE may know a row that it has lost by another key
     if there:
         delivered.plan.forgotten[named.model] = list(there)
@@ -113,9 +135,9 @@ def _deliver_by_reference(link: Link, named: Named, delivered: Delivered) -> Non
 class _Remembered:
     """Writes LOCAL's rows of a model to which REMOTE gives keys of its own."""
 
-    def __init__(self, link: Link, named: Named) -> None:
+    def __init__(self, link: Link, named: Named, targets: Targets) -> None:
         self._link, self._named = link, named
-        self.stock = Stock(link, named.model)
+        self.stock = Stock(link, named.model, targets)
         #: LOCAL's keys of the rows that were written, and how many of them REMOTE did not have.
         self.here: set[Key] = set()
         self.added = 0
@@ -169,22 +191,26 @@ class _Remembered:
         self.added += len(keys)
 
 
-def can_go_at_once(model: type[Model]) -> bool:
-    """Whether a row can be deleted without a look at what depends on it."""
-    return (
-        not hears_deletes(model)
-        and not any(dependents(model))
-        and not any(pointing_at(model))
-        and not any(hasattr(f, "bulk_related_objects") for f in model._meta.private_fields)
-    )
-
-
-def _delete(stock: Stock, model: type[Model], keys: Sequence[Key]) -> int:
+def _delete(link: Link, stock: Stock, model: type[Model], keys: Sequence[Key]) -> int:
+    """Delete the rows with these keys of REMOTE, and return how many there were."""
     if not keys:
         return 0
-    if not can_go_at_once(model):
+    if hears_deletes(model) or is_depended_on(link, model, keys):
         raise NotPlain
     return stock.delete(keys)
+
+
+def is_depended_on(link: Link, model: type[Model], keys: Sequence[Key]) -> bool:
+    """Whether REMOTE may have rows that point at one of these."""
+    if any(hasattr(f, "bulk_related_objects") for f in model._meta.private_fields):
+        return True
+    columns = {column for _child, column, _rule in dependents(model)}
+    columns |= {column for column, _rule in pointing_at(model)}
+    return any(
+        target_of(column) is not model
+        or select(link.remote, column.model, [column], [column], [(key,) for key in keys])
+        for column in columns
+    )
 
 
 def _count(tally: Tally, model: type[Model], added: int, changed: int, deleted: int) -> None:

@@ -376,6 +376,28 @@ def test_row_that_remote_gave_a_child_after_it_was_deleted_here_stays(customer: 
     assert Order.objects.get().note == "newer"
 
 
+@pytest.mark.parametrize("batch_size", [1, 5000])
+def test_it_is_on_record_that_a_row_stays_for_its_child_whatever_came_before(
+    customer: Customer, settings: Any, batch_size: int
+) -> None:
+    """REMOTE's log has been looked at, for something else, by then."""
+    settings.SYNCHRO_BATCH_SIZE = batch_size
+    key = str(customer.pk)
+    order = Order.objects.create(customer=customer)
+    call_synchronize()
+    let_time_pass(60)
+    order.delete()
+    customer.delete()
+    let_time_pass()
+    with other_side():
+        Order.objects.create(customer=Customer.objects.get())
+
+    call_synchronize()
+
+    conflict = Conflict.objects.get()
+    assert (conflict.object_id, conflict.fields, conflict.decision) == (key, None, "remote")
+
+
 def test_row_that_remote_gave_a_child_before_it_was_deleted_here_goes(customer: Customer) -> None:
     with other_side():
         Order.objects.create(customer=Customer.objects.get())

@@ -30,11 +30,12 @@ from tests.replay.sides import (
     other_side,
     remote,
     remote_count,
+    save_unlogged,
     unlogged,
 )
 from tests.replay.test_races import at_step, elsewhere
 from tests.replay.writers import in_thread
-from tests.shop.models import Customer, Measurement, Seat, Warehouse
+from tests.shop.models import Customer, Measurement, Order, Seat, Warehouse
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
 
@@ -110,7 +111,7 @@ def test_only_the_columns_that_entries_name_are_written(ways: list[bool]) -> Non
 
 @pytest.fixture
 def same_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for model in (Customer, Measurement, Seat):
+    for model in (Customer, Measurement, Order, Seat):
         monkeypatch.setattr(model, "SYNCHRO_IDENTITY", "pk", raising=False)
 
 
@@ -250,7 +251,7 @@ def test_entry_with_a_key_that_cannot_be_read_is_refused(ways: list[bool]) -> No
         call_synchronize()
 
 
-def test_row_that_others_depend_on_is_deleted_in_the_usual_way(same_keys: None, ways: list[bool]) -> None:
+def test_row_that_nothing_points_at_is_deleted_as_a_whole(same_keys: None, ways: list[bool]) -> None:
     customer = Customer.objects.create(name="Vimes")
     call_synchronize()
     customer.delete()
@@ -258,7 +259,47 @@ def test_row_that_others_depend_on_is_deleted_in_the_usual_way(same_keys: None, 
     call_synchronize()
 
     assert remote_count(Customer) == 0
+    assert ways == [True, True]
+
+
+def test_row_that_others_depend_on_is_deleted_in_the_usual_way(same_keys: None, ways: list[bool]) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    create_on_remote(Order, customer_id=customer.pk)
+    customer.delete()
+
+    call_synchronize()
+
+    assert remote_count(Customer) == remote_count(Order) == 0
     assert ways == [True, False]
+
+
+def test_rows_with_foreign_keys_arrive_as_a_whole(same_keys: None, ways: list[bool]) -> None:
+    """The other way round than they are written."""
+    vimes, carrot = (Customer.objects.create(name=name) for name in ("Vimes", "Carrot"))
+    orders = [Order.objects.create(customer=customer) for customer in (vimes, vimes, carrot)]
+    call_synchronize()
+    assert_same_rows()
+    orders[0].customer = carrot
+    orders[0].save()
+    orders[1].delete()
+
+    call_synchronize()
+
+    assert_same_rows()
+    assert ways == [True, True]
+
+
+def test_what_a_row_points_at_and_remote_lacks_comes_along(same_keys: None, ways: list[bool]) -> None:
+    customer = Customer(name="Vimes")
+    save_unlogged(customer)
+    Order.objects.create(customer=customer)
+
+    call_synchronize()
+
+    assert_same_rows()
+    assert remote_count(Customer) == 1
+    assert ways == [False]
 
 
 def test_wide_rows_are_read_in_parts(

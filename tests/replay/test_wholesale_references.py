@@ -10,6 +10,7 @@ from django.db.models import Model
 
 from synchro.core import DisableSynchroLog, call_synchronize, reset_synchro
 from synchro.models import CHANGE, Reference
+from tests.odd.models import Player, Team
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     LOCAL,
@@ -20,11 +21,12 @@ from tests.replay.sides import (
     other_side,
     remote,
     remote_count,
+    save_unlogged,
     unlogged,
     use_up_key_on_remote,
 )
 from tests.replay.test_wholesale import log, ways
-from tests.shop.models import Customer, Measurement, Seat, Tag
+from tests.shop.models import Category, Country, Customer, Measurement, Order, Passport, Seat, Tag, Visa
 
 __all__ = ["ways"]
 
@@ -249,16 +251,108 @@ def test_row_that_came_from_remote_goes_back_to_the_same_row(ways: list[bool]) -
     assert ways == [True, True]
 
 
-def test_rows_that_others_depend_on_are_changed_as_a_whole_and_deleted_in_the_usual_way(
-    ways: list[bool],
-) -> None:
-    customer = Customer.objects.create(name="Vimes")
+# -- what points at what ------------------------------------------------------------------------------------
+
+
+def test_rows_that_others_depend_on_are_deleted_in_the_usual_way(ways: list[bool]) -> None:
+    alone, kept = (Customer.objects.create(name=name) for name in ("Vimes", "Carrot"))
     call_synchronize()
-    customer.name = "Carrot"
-    customer.save()
+    alone.delete()
     call_synchronize()
-    customer.delete()
+    create_on_remote(Order, customer=remote(Customer))
+    kept.delete()
     call_synchronize()
 
-    assert remote_count(Customer) == 0
+    assert remote_count(Customer) == remote_count(Order) == 0
     assert ways == [True, True, False]
+
+
+def test_rows_point_at_others_of_the_same_batch_and_of_earlier_ones(ways: list[bool]) -> None:
+    use_up_key_on_remote(Customer)
+    vimes = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    carrot = Customer.objects.create(name="Carrot")
+    orders = [Order.objects.create(customer=customer) for customer in (vimes, carrot, carrot)]
+    call_synchronize()
+    assert_same_rows()
+    orders[0].customer = carrot
+    orders[0].save(update_fields=["customer"])
+    with unlogged(REMOTE):
+        Order.objects.using(REMOTE).update(note="REMOTE's")
+
+    call_synchronize()
+
+    there = Order.objects.using(REMOTE).values_list("customer__name", "note").distinct()
+    assert list(there) == [("Carrot", "REMOTE's")]
+    assert ways == [True, True, True]
+
+
+def test_foreign_keys_may_be_empty_and_point_at_the_same_model(ways: list[bool]) -> None:
+    root = Category.objects.create(name="root")
+    call_synchronize()
+    branch = Category.objects.create(name="branch", parent=root)
+    other = Category.objects.create(name="other root")
+    call_synchronize()
+    assert_same_rows()
+    other.parent, branch.parent = branch, None
+    branch.save()
+    other.save()
+
+    call_synchronize()
+
+    assert_same_rows()
+    assert ways == [True, True, True]
+
+
+def test_new_rows_of_a_tree_that_point_at_each_other_arrive(ways: list[bool]) -> None:
+    root = Category.objects.create(name="root")
+    branch = Category.objects.create(name="branch", parent=root)
+    Category.objects.create(name="leaf", parent=branch)
+
+    call_synchronize()
+
+    assert_same_rows()
+    assert ways == [False]
+
+
+def test_keys_of_every_kind_are_pointed_at(ways: list[bool]) -> None:
+    use_up_key_on_remote(Customer)
+    passport = Passport.objects.create(customer=Customer.objects.create(name="Vimes"))
+    country = Country.objects.create(code="ÅP")
+    call_synchronize()
+    Visa.objects.create(passport=passport, country=country)
+
+    call_synchronize()
+
+    assert_same_rows()
+    assert ways == [False, True]
+
+
+def test_row_that_only_its_natural_key_tells_is_remembered_when_another_points_at_it(
+    ways: list[bool],
+) -> None:
+    create_on_remote(Team, name="another")
+    theirs = create_on_remote(Team, name="watch")
+    team = Team(name="watch")
+    save_unlogged(team)
+    Player.objects.create(team=team)
+
+    call_synchronize()
+
+    assert remote(Player).team_id == theirs.pk
+    assert references(Team, LOCAL) == {str(team.pk): str(theirs.pk)}
+    assert references(Team, REMOTE) == {str(theirs.pk): str(team.pk)}
+    assert ways == [True]
+
+
+def test_foreign_key_to_a_row_that_remote_has_lost_brings_it_back(ways: list[bool]) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    with unlogged(REMOTE):
+        Customer.objects.using(REMOTE).all().delete()
+    Order.objects.create(customer=customer)
+
+    call_synchronize()
+
+    assert_same_rows()
+    assert ways == [True, False]

@@ -33,12 +33,12 @@ from tests.replay.test_wholesale_histories import (
     swap,
     wholesale,
 )
-from tests.shop.models import Customer, Measurement, Seat, Tag
+from tests.shop.models import Category, Customer, Measurement, Order, Seat, Tag
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
-#: Nothing points at the second and the third; the last has a natural key.
-MODELS: list[type[Model]] = [Customer, Seat, Measurement, Tag]
+#: A customer has orders and categories have others above them, nothing else points at another; tags have a natural key.
+MODELS: list[type[Model]] = [Customer, Order, Order, Category, Seat, Measurement, Tag]
 #: Rows of LOCAL come back under a key that was there before. What a database hands out lies above.
 KEYS, HANDED_OUT = range(1, 6), 1000
 LENGTH = 18
@@ -58,6 +58,11 @@ def values(model: type[Model], chance: random.Random) -> dict[str, Any]:
             return {name: chance.choice([None, *COLUMNS[name]]) for name in names} | {"slug": unique(chance)}
         case "Tag":
             return {"word": f"word {number}", "note": unique(chance)}
+        case "Order":
+            return {"customer": some(Customer, chance), "note": unique(chance)}
+        case "Category":
+            parent = some(Category, chance) if chance.random() < 0.6 else None
+            return {"parent": parent, "name": unique(chance)}
     return {"name": unique(chance), "cash": number}
 
 
@@ -73,13 +78,34 @@ def is_possible(model: type[Model], row: Model | None, new: dict[str, Any]) -> b
             row=new["row"], guest=new["guest"], guest__isnull=False
         )
         return not taken.exists()
+    if model is Order:
+        return new["customer"] is not None
+    if model is Category:
+        return row is None or new["parent"] is None or not is_below(new["parent"], row)
     return model is not Tag or not others.filter(word=new["word"]).exists()
 
 
+def is_below(category: Category | None, other: Model) -> bool:
+    """Whether it is the other one, or somewhere under it."""
+    while category is not None and category.pk != other.pk:
+        category = category.parent
+    return category is not None
+
+
 def contents(model: type[Model], alias: str) -> dict[int, str]:
-    """What the rows hold, by key."""
-    key = model._meta.pk.attname
-    return {pk: repr({**row, key: None}) for pk, row in rows_of(model, alias).items()}
+    """What the rows hold, by key, with names in place of what they point at."""
+    key, column, names = model._meta.pk.attname, "", {}
+    if model is Order or model is Category:
+        target: type[Model] = Customer if model is Order else Category
+        column = "customer_id" if model is Order else "parent_id"
+        names = {pk: row["name"] for pk, row in rows_of(target, alias).items()}
+    found = {}
+    for pk, row in rows_of(model, alias).items():
+        plain = {**row, key: None}
+        if column:
+            plain[column] = names.get(row[column], row[column])
+        found[pk] = repr(plain)
+    return found
 
 
 def some(model: type[Model], chance: random.Random) -> Model | None:
@@ -125,7 +151,7 @@ def run(trace: Trace) -> None:
         came = [(m.model, m.added, m.changed, m.deleted, m.kept) for m in report.models]
     except SynchroError as error:
         came = [type(error).__name__]
-    trace.append((came, [state(model) for model in MODELS], decisions()))
+    trace.append((came, [state(model) for model in dict.fromkeys(MODELS)], decisions()))
 
 
 def state(model: type[Model]) -> list[Any]:
@@ -181,7 +207,7 @@ def beginning_anew(batch_size: int, policy: str) -> Iterator[None]:
     }
     with transaction.atomic(using=LOCAL), override_settings(**settings), rolled_back():
         for alias in (LOCAL, REMOTE):
-            for model in MODELS:
+            for model in dict.fromkeys(MODELS):
                 have_keys_lie_above(alias, model)
         yield
 
@@ -189,12 +215,17 @@ def beginning_anew(batch_size: int, policy: str) -> Iterator[None]:
 def have_keys_lie_above(alias: str, model: type[Model]) -> None:
     """Have this database hand out other keys than those that are given."""
     with unlogged(alias), DisableSynchroLog():
-        model._base_manager.using(alias).create(pk=HANDED_OUT, **first_values(model)).delete(using=alias)
+        values = first_values(model, alias)
+        model._base_manager.using(alias).create(pk=HANDED_OUT, **values).delete(using=alias)
+        if model is Order:
+            Customer.objects.using(alias).all().delete()
     table, column = model._meta.db_table, model._meta.pk.column
     engine_for(connections[alias]).pass_sequence(connections[alias], table, column, HANDED_OUT)
 
 
-def first_values(model: type[Model]) -> dict[str, Any]:
+def first_values(model: type[Model], alias: str) -> dict[str, Any]:
+    if model is Order:
+        return {"customer": Customer.objects.using(alias).create()}
     return {"number": HANDED_OUT} if model is Seat else {}
 
 
