@@ -156,6 +156,19 @@ def dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]
                 yield relation.related_model, relation.field, rule  # type: ignore[union-attr,misc]
 
 
+def is_depended_on(link: Link, model: type[Model], keys: Collection[Key]) -> bool:
+    """Whether REMOTE may have rows that point at one of these."""
+    if any(hasattr(field, "bulk_related_objects") for field in model._meta.private_fields):
+        return True
+    columns = {column for _child, column, _rule in dependents(model)}
+    columns |= {column for column, _rule in pointing_at(model)}
+    return any(
+        target_of(column) is not model
+        or select(link.remote, column.model, [column], [column], [(key,) for key in keys])
+        for column in columns
+    )
+
+
 def is_done_by_the_database(rule: Any) -> bool:
     """Whether an `on_delete` is one of Django 6.1's that the database carries out."""
     return type(rule).__name__ == "DatabaseOnDelete"

@@ -10,6 +10,7 @@ REMOTE's rows are locked by being written. So whether REMOTE has changes of its 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ from django.db.models import Model
 
 from synchro.keys import AnyField, Key
 from synchro.replay.acknowledge import new_pairs
-from synchro.replay.delete import dependents, pointing_at
+from synchro.replay.delete import is_depended_on
 from synchro.replay.identify import Identities, keeps_references, target_of
 from synchro.replay.link import Link
 from synchro.replay.listeners import hears_deletes
@@ -28,10 +29,10 @@ from synchro.replay.log import Log
 from synchro.replay.natural import has_natural_key
 from synchro.replay.order import parents_first
 from synchro.replay.parcel import Named, NotPlain, Parcel
-from synchro.replay.read import Rows, select
+from synchro.replay.read import Rows
 from synchro.replay.references import remote_keys
 from synchro.replay.resolve import Plan
-from synchro.replay.stock import Stock, Targets
+from synchro.replay.stock import Stock
 from synchro.replay.write import Tally
 
 
@@ -73,9 +74,12 @@ def deliver(link: Link, log: Log, parcel: Parcel) -> Delivered:
     try:
         with transaction.atomic(using=link.remote.alias):
             by_model = {named.model: named for named in parcel.named}
-            for named in map(by_model.__getitem__, parents_first(by_model)):
-                way = _deliver_by_reference if keeps_references(named.model) else _deliver_by_same_key
-                way(link, named, delivered)
+            ways = [_way(link, by_model[model], delivered) for model in parents_first(by_model)]
+            for way in ways:
+                way.put()
+            for way in reversed(ways):
+                way.remove()
+                way.count()
             if not log.is_quiet_about(parcel.models, parcel.first):
                 raise NotPlain
     except (DatabaseError, ValidationError, ValueError, ArithmeticError) as error:
@@ -84,136 +88,148 @@ def deliver(link: Link, log: Log, parcel: Parcel) -> Delivered:
         raise NotPlain from error
     for model, pairs in new_pairs(delivered.plan, delivered.identities).items():
         delivered.pairs.setdefault(model, {}).update(pairs)
+    for model in [model for model, pairs in delivered.pairs.items() if not pairs]:
+        del delivered.pairs[model]
     return delivered
 
 
-def _deliver_by_same_key(link: Link, named: Named, delivered: Delivered) -> None:
-    stock = Stock(link, named.model, delivered)
-    here: set[Key] = set()
-    added = 0
-    for names, keys in named.keys.items():
-        is_new = named.are_born(keys)
-        fields = stock.fields if is_new else stock.fields_named(names)
-        for asked, rows in stock.read(list(keys), fields):
-            here.update(asked if len(rows) == len(asked) else stock.keys_of(rows))
-            if is_new:
-                stock.insert(rows)
-                added += len(rows)
-            elif missing := stock.change(fields, rows):
-                stock.insert(stock.rows(missing, stock.fields))
-                added += len(missing)
-    if added:
-        stock.pass_sequence(max(here))
-    gone = [key for key in named.all_keys() if key not in here]
-    if gone and not named.born.isdisjoint(gone):
-        raise NotPlain  # what was born and is gone was never on REMOTE, whatever has its key there
-    deleted = _delete(link, stock, named.model, gone)
-    _count(delivered.tally, named.model, added, len(here) - added, deleted)
+class _Way(ABC):
+    """How the rows of one model get to REMOTE."""
 
-
-def _deliver_by_reference(link: Link, named: Named, delivered: Delivered) -> None:
-    rows = _Remembered(link, named, delivered)
-    rows.put()
-    gone = [key for key in named.all_keys() if key not in rows.here]
-    there = rows.find(gone)
-    copies = rows.copies(gone, there)
-    if not named.born.isdisjoint(copies):
-        raise NotPlain  # what was born and is gone was never on REMOTE, whatever has its key there
-    there |= copies
-    if len(there) < len(gone) and has_natural_key(named.model):
-        raise NotPlain  # REMOTE may have it all the same
-    if _delete(link, rows.stock, named.model, list(there.values())) < len(there):
-        raise NotPlain  # REMOTE may know a row that it has lost by another key
-    if there:
-        delivered.plan.forgotten[named.model] = list(there)
-        delivered.plan.removals[named.model] = {remote: local for local, remote in there.items()}
-    if rows.pairs:
-        delivered.pairs[named.model] = rows.pairs
-    _count(delivered.tally, named.model, rows.added, len(rows.here) - rows.added, len(there))
-
-
-class _Remembered:
-    """Writes LOCAL's rows of a model to which REMOTE gives keys of its own."""
-
-    def __init__(self, link: Link, named: Named, targets: Targets) -> None:
-        self._link, self._named = link, named
-        self.stock = Stock(link, named.model, targets)
+    def __init__(self, link: Link, named: Named, delivered: Delivered) -> None:
+        self._link, self._named, self._delivered = link, named, delivered
+        self._model = named.model
+        self._stock = Stock(link, named.model, delivered)
         #: LOCAL's keys of the rows that were written, and how many of them REMOTE did not have.
-        self.here: set[Key] = set()
-        self.added = 0
-        #: LOCAL's and REMOTE's keys of those that have no reference yet.
-        self.pairs: dict[Key, Key] = {}
+        self._here: set[Key] = set()
+        self._added = self._removed = 0
+
+    @abstractmethod
+    def put(self) -> None:
+        """Write the rows that LOCAL has."""
+
+    @abstractmethod
+    def remove(self) -> None:
+        """Delete the others. What points at them was removed before."""
+
+    def count(self) -> None:
+        tally = self._delivered.tally
+        changed = len(self._here) - self._added
+        for counts, number in (
+            (tally.added, self._added),
+            (tally.changed, changed),
+            (tally.deleted, self._removed),
+        ):
+            if number:
+                counts[self._model] = number
+
+    def _gone(self) -> list[Key]:
+        return [key for key in self._named.all_keys() if key not in self._here]
+
+    def _delete(self, keys: Sequence[Key]) -> None:
+        """Delete the rows with these keys of REMOTE."""
+        if keys:
+            if hears_deletes(self._model) or is_depended_on(self._link, self._model, keys):
+                raise NotPlain
+            self._removed = self._stock.delete(keys)
+
+
+class _SameKeys(_Way):
+    """The same row has the same key."""
 
     def put(self) -> None:
         for names, keys in self._named.keys.items():
-            fields = self.stock.fields if self._named.are_born(keys) else self.stock.fields_named(names)
-            for _asked, rows in self.stock.read(sorted(keys), fields):
+            is_new = self._named.are_born(keys)
+            fields = self._stock.fields if is_new else self._stock.fields_named(names)
+            for asked, rows in self._stock.read(list(keys), fields):
+                self._here.update(asked if len(rows) == len(asked) else self._stock.keys_of(rows))
+                if is_new:
+                    self._stock.insert(rows)
+                    self._added += len(rows)
+                elif missing := self._stock.change(fields, rows):
+                    self._stock.insert(self._stock.rows(missing, self._stock.fields))
+                    self._added += len(missing)
+        if self._added:
+            self._stock.pass_sequence(max(self._here))
+
+    def remove(self) -> None:
+        gone = self._gone()
+        if not self._named.born.isdisjoint(gone):
+            raise NotPlain  # what was born and is gone was never on REMOTE, whatever has its key there
+        self._delete(gone)
+
+
+class _References(_Way):
+    """REMOTE hands out the keys, and they are remembered."""
+
+    def __init__(self, link: Link, named: Named, delivered: Delivered) -> None:
+        super().__init__(link, named, delivered)
+        #: LOCAL's and REMOTE's keys of those that have no reference yet.
+        self._pairs = delivered.pairs.setdefault(named.model, {})
+
+    def put(self) -> None:
+        for names, keys in self._named.keys.items():
+            fields = self._stock.fields if self._named.are_born(keys) else self._stock.fields_named(names)
+            for _asked, rows in self._stock.read(sorted(keys), fields):
                 self._write(fields, rows)
 
-    def find(self, keys: Collection[Key]) -> dict[Key, Key]:
+    def remove(self) -> None:
+        gone = self._gone()
+        there = self._find(gone)
+        copies = self._copies(gone, there)
+        if not self._named.born.isdisjoint(copies):
+            raise NotPlain  # what was born and is gone was never on REMOTE, whatever has its key there
+        there |= copies
+        if len(there) < len(gone) and has_natural_key(self._model):
+            raise NotPlain  # REMOTE may have it all the same
+        self._delete(list(there.values()))
+        if self._removed < len(there):
+            raise NotPlain  # REMOTE may know a row that it has lost by another key
+        if there:
+            self._delivered.plan.forgotten[self._model] = list(there)
+            self._delivered.plan.removals[self._model] = {other: own for own, other in there.items()}
+
+    def _find(self, keys: Collection[Key]) -> dict[Key, Key]:
         """
         REMOTE's keys of those of these objects that are known.
 
         LOCAL's rows are to be read before: with what a run in the other direction brings comes its reference.
         """
-        made = {key: self.pairs[key] for key in keys if key in self.pairs} if self.pairs else {}
-        return remote_keys(self._link, self._named.model, keys) | made
+        made = {key: self._pairs[key] for key in keys if key in self._pairs} if self._pairs else {}
+        return remote_keys(self._link, self._model, keys) | made
 
-    def copies(self, keys: Collection[Key], known: Collection[Key]) -> dict[Key, Key]:
+    def _copies(self, keys: Collection[Key], known: Collection[Key]) -> dict[Key, Key]:
         """Those of these objects that are not known, and that are on REMOTE under the same key since one was copied."""
-        copied = self._link.baselines.get(self._named.model, 0)
+        copied = self._link.baselines.get(self._model, 0)
         return {key: key for key in keys if key <= copied and key not in known} if copied else {}
 
     def _write(self, fields: Sequence[AnyField], rows: Sequence[Any]) -> None:
-        keys = self.stock.keys_of(rows)
-        self.here.update(keys)
-        there = self.find(keys)
-        copies = self.copies(keys, there)
+        keys = self._stock.keys_of(rows)
+        self._here.update(keys)
+        there = self._find(keys)
+        copies = self._copies(keys, there)
         there |= copies
         if len(there) < len(keys):
             self._add({key: row for key, row in zip(keys, rows, strict=True) if key not in there}, fields)
             old = [(key, row) for key, row in zip(keys, rows, strict=True) if key in there]
             keys, rows = [key for key, _row in old], [row for _key, row in old]
-        if rows and self.stock.change(fields, self.stock.with_keys(rows, [there[key] for key in keys])):
+        if rows and self._stock.change(fields, self._stock.with_keys(rows, [there[key] for key in keys])):
             raise NotPlain  # a row that REMOTE has lost comes back under the key that it had
-        self.pairs |= copies
+        self._pairs |= copies
 
     def _add(self, new: Mapping[Key, Any], fields: Sequence[AnyField]) -> None:
         """Insert these rows, by LOCAL's key, of which `fields` are there."""
-        if has_natural_key(self._named.model):
+        if has_natural_key(self._model):
             raise NotPlain  # it may be one that REMOTE has
-        if len(fields) < len(self.stock.fields):
-            rows = self.stock.rows(list(new), self.stock.fields)
-            new = dict(zip(self.stock.keys_of(rows), rows, strict=True))
+        if len(fields) < len(self._stock.fields):
+            rows = self._stock.rows(list(new), self._stock.fields)
+            new = dict(zip(self._stock.keys_of(rows), rows, strict=True))
         keys = sorted(new)  # so that REMOTE's keys are in the order of LOCAL's
-        there = self.stock.insert_with_new_keys([new[key] for key in keys])
-        self.pairs.update(zip(keys, there, strict=True))
-        self.added += len(keys)
+        there = self._stock.insert_with_new_keys([new[key] for key in keys])
+        self._pairs.update(zip(keys, there, strict=True))
+        self._added += len(keys)
 
 
-def _delete(link: Link, stock: Stock, model: type[Model], keys: Sequence[Key]) -> int:
-    """Delete the rows with these keys of REMOTE, and return how many there were."""
-    if not keys:
-        return 0
-    if hears_deletes(model) or is_depended_on(link, model, keys):
-        raise NotPlain
-    return stock.delete(keys)
-
-
-def is_depended_on(link: Link, model: type[Model], keys: Sequence[Key]) -> bool:
-    """Whether REMOTE may have rows that point at one of these."""
-    if any(hasattr(f, "bulk_related_objects") for f in model._meta.private_fields):
-        return True
-    columns = {column for _child, column, _rule in dependents(model)}
-    columns |= {column for column, _rule in pointing_at(model)}
-    return any(
-        target_of(column) is not model
-        or select(link.remote, column.model, [column], [column], [(key,) for key in keys])
-        for column in columns
-    )
-
-
-def _count(tally: Tally, model: type[Model], added: int, changed: int, deleted: int) -> None:
-    for counts, number in ((tally.added, added), (tally.changed, changed), (tally.deleted, deleted)):
-        if number:
-            counts[model] = number
+def _way(link: Link, named: Named, delivered: Delivered) -> _Way:
+    kind = _References if keeps_references(named.model) else _SameKeys
+    return kind(link, named, delivered)

@@ -26,7 +26,18 @@ from tests.replay.sides import (
     use_up_key_on_remote,
 )
 from tests.replay.test_wholesale import log, ways
-from tests.shop.models import Category, Country, Customer, Measurement, Order, Passport, Seat, Tag, Visa
+from tests.shop.models import (
+    Category,
+    Country,
+    Customer,
+    Measurement,
+    Order,
+    Passport,
+    Profile,
+    Seat,
+    Tag,
+    Visa,
+)
 
 __all__ = ["ways"]
 
@@ -265,6 +276,22 @@ def test_rows_that_others_depend_on_are_deleted_in_the_usual_way(ways: list[bool
 
     assert remote_count(Customer) == remote_count(Order) == 0
     assert ways == [True, True, False]
+
+
+def test_rows_are_deleted_as_a_whole_with_those_that_point_at_them(ways: list[bool]) -> None:
+    for name in ("Vimes", "Carrot"):
+        customer = Customer.objects.create(name=name)
+        Order.objects.create(customer=customer)
+        Profile.objects.create(customer=customer)
+    call_synchronize()
+    Customer.objects.get(name="Vimes").delete()
+
+    call_synchronize()
+
+    assert_same_rows()
+    assert (remote_count(Customer), remote_count(Order), remote_count(Profile)) == (1, 1, 1)
+    assert [len(references(model, REMOTE)) for model in (Customer, Order, Profile)] == [1, 1, 1]
+    assert ways == [True, True]
 
 
 def test_rows_point_at_others_of_the_same_batch_and_of_earlier_ones(ways: list[bool]) -> None:
