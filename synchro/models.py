@@ -273,7 +273,8 @@ class Conflict(models.Model):
     object_id = models.TextField(_("object id"))
     #: None for the whole row.
     fields = NamesField(_("fields"), null=True)
-    #: Both rows' values of these fields as JSON objects; None for a row that was deleted.
+    #: Both rows' values of these fields as JSON objects; None for a row that was deleted. Of a many-to-many field they
+    #: say whether a member is in the set (see `synchro.replay.disputes`).
     local_values = models.TextField(_("local values"), null=True)
     remote_values = models.TextField(_("remote values"), null=True)
     local_date = UTCDateTimeField(_("local date"))

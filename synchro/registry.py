@@ -46,6 +46,12 @@ class Table:
         return tuple(f for f in self.model._meta.local_concrete_fields if f.name in names and not f.generated)
 
 
+def set_field(through: type[Model]) -> ManyToManyField[Any, Any]:
+    """The many-to-many field that an automatic table belongs to."""
+    source: Any = through._meta.auto_created
+    return next(f for f in source._meta.local_many_to_many if f.remote_field.through is through)
+
+
 def skipped_names(model: type[Model]) -> frozenset[str]:
     names: str | Iterable[str] = getattr(model, "SYNCHRO_SKIP", ())
     return frozenset((names,) if isinstance(names, str) else names)

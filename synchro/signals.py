@@ -22,7 +22,7 @@ from synchro.conf import LOCAL, conf
 from synchro.keys import key_fields, key_of, normalize, to_text, value_to_text
 from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
 from synchro.natural import natural_fields
-from synchro.registry import is_watched, skipped_names, wrong_settings
+from synchro.registry import is_watched, set_field, skipped_names, wrong_settings
 from synchro.switch import is_capture_off
 
 
@@ -179,7 +179,7 @@ def _as_json(value: Any) -> Any:
 
 def _log_m2m(through: type[Model], instance: Model, reverse: bool, pk_set: set[Any] | None) -> None:
     """The set of an automatic many-to-many field changed: an entry of the object whose manager was used."""
-    field = _field_of(through)
+    field = set_field(through)
     model: Any = field.related_model if reverse else field.model
     name = f"{field.model._meta.label}.{field.name}" if reverse else field.name
     far = key_fields(through)[0 if reverse else 1]
@@ -187,12 +187,6 @@ def _log_m2m(through: type[Model], instance: Model, reverse: bool, pk_set: set[A
         None if pk_set is None else json.dumps(sorted(value_to_text(normalize(far, pk)) for pk in pk_set))
     )
     _log(model._meta.concrete_model, instance, M2M_CHANGE, (name,), members=members)
-
-
-def _field_of(through: type[Model]) -> ManyToManyField[Any, Any]:
-    source = through._meta.auto_created
-    assert isinstance(source, type)
-    return next(f for f in source._meta.local_many_to_many if f.remote_field.through is through)
 
 
 def _log_through(

@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.html import escape
 
 from synchro.admin import CappedPaginator, ReadOnlyAdmin
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict, Peer, Reference, SetAside
@@ -171,6 +172,15 @@ def test_entry_of_a_model_that_is_gone_is_listed_all_the_same(client: Client) ->
     assert shown(response) == entries[::-1]
     for entry in entries:
         assert client.get(url("changelog", f"{entry.pk}/change/")).status_code == 200
+
+
+def test_conflict_about_a_member_of_a_set_is_shown_with_both_sides(client: Client) -> None:
+    fill(1)
+    values = {"local_values": '{"members": {"in": 7}}', "remote_values": '{"members": {"out": 4}}'}
+    Conflict.objects.update(fields=("members",), **values)
+    assert '<td class="field-field_names">members</td>' in client.get(url("conflict")).content.decode()
+    page = client.get(url("conflict", f"{Conflict.objects.get().pk}/change/")).content.decode()
+    assert all(escape(value) in page for value in values.values())
 
 
 def test_what_is_set_aside_is_shown_with_its_cause_and_without_values(client: Client) -> None:

@@ -21,6 +21,7 @@ from synchro.replay.aside import Note
 from synchro.replay.births import note_births
 from synchro.replay.coalesce import Changes, coalesce, entries_of
 from synchro.replay.dependants import Place, leave_out
+from synchro.replay.disputes import describe_disputes
 from synchro.replay.entangled import Entangled
 from synchro.replay.form import check_entries
 from synchro.replay.identify import Identities
@@ -117,6 +118,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     add_parents(link, plan, rows, identities)
     left_out = leave_out(link, plan, rows, identities, trial.refused(plan), material.resting)
     conflicts = describe(link, batch, plan.conflicts, rows, there)
+    conflicts += describe_disputes(link, batch, plan)
     announce("resolved", batch)
     if trial.is_thorough:
         link.remote.engine.check_uniques_at_once(

@@ -123,6 +123,9 @@ class SetChange:
             for key in members:
                 self.members[key] = max(self.members.get(key, date), date)
 
+    def dates(self) -> list[datetime]:
+        return [*self.members.values(), *((self.whole,) if self.whole else ())]
+
     def changed_at(self, member: Key) -> datetime | None:
         known = self.members.get(member)
         return known if self.whole is None else self.whole if known is None else max(known, self.whole)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Literal
 
-from django.db.models import ManyToManyField, Model
+from django.db.models import Model
 
 from synchro.keys import Key, key_fields
+from synchro.registry import set_field
 from synchro.replay.columns import to_attribute
 from synchro.replay.link import Link
 
@@ -17,7 +18,7 @@ Verb = Literal["add", "remove"]
 def change_members(link: Link, through: type[Model], pairs: Collection[tuple[Key, Key]], verb: Verb) -> None:
     """Add or remove these pairs (of REMOTE's keys), one object's set at a time."""
     source, target = key_fields(through)
-    field = _field(through)
+    field = set_field(through)
     sets: dict[Key, set[Key]] = {}
     for first, second in pairs:
         if not (field.remote_field.symmetrical and first in sets.get(second, ())):  # the manager sees to both
@@ -35,8 +36,3 @@ def _objects(link: Link, target: Any, keys: Collection[Key]) -> list[Model]:
     values = [to_attribute(target, key, link.remote.connection) for key in keys]
     manager = target.related_model._base_manager.using(link.remote.alias)
     return list(manager.filter(**{f"{name}__in": values}))
-
-
-def _field(through: type[Model]) -> ManyToManyField[Any, Any]:
-    source: Any = through._meta.auto_created
-    return next(f for f in source._meta.local_many_to_many if f.remote_field.through is through)

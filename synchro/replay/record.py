@@ -84,7 +84,7 @@ def put_on_record(link: Link, batch: Batch, conflicts: Sequence[Conflict]) -> No
         return
     with transaction.atomic(using=link.local.alias):
         link.local.engine.begin_writing(link.local.connection)
-        _forget(_decided_since(link, batch).filter(batch=batch.number))
+        _forget(link, _decided_since(link, batch).filter(batch=batch.number))
         Conflict.objects.using(link.local.alias).bulk_create(conflicts, batch_size=500)
 
 
@@ -92,7 +92,7 @@ def forget_what_was_in_vain(link: Link, first: Batch) -> None:
     """Forget what was decided about batches, from the `first`, that did not arrive: it will be decided again."""
     with transaction.atomic(using=link.local.alias):
         link.local.engine.begin_writing(link.local.connection)
-        _forget(_decided_since(link, first))
+        _forget(link, _decided_since(link, first))
 
 
 def _decided_since(link: Link, first: Batch) -> QuerySet[Conflict]:
@@ -104,13 +104,32 @@ def _decided_since(link: Link, first: Batch) -> QuerySet[Conflict]:
     )
 
 
-def _forget(conflicts: QuerySet[Conflict]) -> None:
-    """Of objects with merged values the decisions stay, as LOCAL has those values already."""
-    found = list(conflicts.values_list("pk", "decision", "batch", "content_type_id", "object_id"))
-    stay = {tuple(place) for _pk, decision, *place in found if decision == Conflict.MERGED}
-    going = [pk for pk, _decision, *place in found if tuple(place) not in stay]
+def _forget(link: Link, conflicts: QuerySet[Conflict]) -> None:
+    """Of rows with merged values the decisions stay, as LOCAL has those values already."""
+    few = conflicts.only("batch", "content_type", "object_id", "fields", "decision")
+    found = [(record, (record.batch, record.content_type_id, record.object_id)) for record in few]
+    merged = {place for record, place in found if record.decision == Conflict.MERGED}
+    going = [record.pk for record, place in found if place not in merged or not _is_about_row(link, record)]
     for start in range(0, len(going), 500):
         Conflict.objects.using(conflicts.db).filter(pk__in=going[start : start + 500]).delete()
+
+
+def _is_about_row(link: Link, record: Conflict) -> bool:
+    """Whether it is about columns of the object's table, and not about members of a set."""
+    if record.fields is None:
+        return True
+    model = link.local.model_of(record.content_type_id)
+    return model is not None and {*record.fields} <= {field.name for field in Table(model).fields}
+
+
+def is_settled_by(link: Link, record: Conflict, ours: datetime, theirs: datetime, winner: str) -> bool:
+    """Whether the record says that `winner` won, and that what the other side lost is no later change than this."""
+    return (
+        record.decision == winner
+        and record.batch <= link.arrived
+        and aware(record.remote_date) >= aware(theirs)
+        and (winner == Conflict.LOCAL or aware(record.local_date) >= aware(ours))
+    )
 
 
 class Records:
@@ -129,7 +148,8 @@ class Records:
         for start in range(0, len(texts), 5000):
             part = conflicts.filter(object_id__in=texts[start : start + 5000])
             for conflict in part.order_by("-id"):
-                found.setdefault(from_text(model, conflict.object_id), []).append(conflict)
+                if _is_about_row(link, conflict):
+                    found.setdefault(from_text(model, conflict.object_id), []).append(conflict)
 
     def count_of_this_batch(self, model: type[Model], key: Key) -> int:
         """How many there are of this very batch, from when values of the object were merged; else none."""
@@ -165,11 +185,8 @@ class Records:
     ) -> bool:
         """Whether it is on record that `winner` won, and that what the other side lost is no later change than this."""
         return any(
-            record.decision == winner
-            and record.batch <= self._link.arrived
+            is_settled_by(self._link, record, ours, theirs, winner)
             and (record.fields is None or (names is not None and {*names} <= {*record.fields}))
-            and aware(record.remote_date) >= aware(theirs)
-            and (winner == Conflict.LOCAL or aware(record.local_date) >= aware(ours))
             for record in self._of(model, key)
         )
 

@@ -24,6 +24,7 @@ from synchro.replay.coalesce import Change, Changes, same_key_parents
 from synchro.replay.identify import Identities, Identity
 from synchro.replay.link import Link
 from synchro.replay.log import Log
+from synchro.replay.membership import Pair, changed_at, ends_of
 from synchro.replay.merge import Merge
 from synchro.replay.policy import (
     NEWER,
@@ -43,6 +44,19 @@ from synchro.replay.rivals import Rivals, rival_key
 Dates: TypeAlias = tuple[datetime, datetime]
 
 
+@dataclass(frozen=True)
+class Dispute:
+    """A member of a set that is in it on one side only, since both sides have changed that; and who won."""
+
+    #: By LOCAL's keys, and by REMOTE's.
+    pair: Pair
+    remote_pair: Pair
+    is_in_here: bool
+    local_date: datetime
+    remote_date: datetime
+    winner: str
+
+
 @dataclass
 class Plan:
     """What is to be written to REMOTE."""
@@ -56,6 +70,8 @@ class Plan:
     #: LOCAL's keys of objects that are left as REMOTE has them; None for one that LOCAL has no key for.
     kept: dict[type[Model], list[Key | None]] = field(default_factory=dict)
     conflicts: list[Decision] = field(default_factory=list)
+    #: Of members of sets, by the automatic table.
+    disputes: dict[type[Model], list[Dispute]] = field(default_factory=dict)
     #: Values that LOCAL is to get first. Then nothing of this plan is carried out.
     merges: list[Merge] = field(default_factory=list)
     #: How many conflicts were put on record when values were merged, before the batch was begun again.
@@ -77,6 +93,13 @@ class Plan:
 
     def keep(self, model: type[Model], key: Key | None) -> None:
         self.kept.setdefault(model, []).append(key)
+
+    def is_lost(self, through: type[Model], dispute: Dispute | None) -> bool:
+        """Whether REMOTE's change of a pair stands; what was decided is noted."""
+        if dispute is None:
+            return False
+        self.disputes.setdefault(through, []).append(dispute)
+        return dispute.winner == Conflict.REMOTE
 
 
 def resolve(
@@ -173,6 +196,25 @@ def _their_changes(link: Link, log: Log, changes: Changes, identities: Identitie
         # What the log says of a child stands for its parents' rows too, each of which has a policy of its own.
         found.rows = {place: c for place, c in found.rows.items() if place[0] in patient}
         found.rows |= {place: c for place, c in recent.rows.items() if place[0] not in patient}
+    for model, keys in wanted.items():
+        if model._meta.auto_created:
+            found.rows |= _changed_members(log, model, keys, since, found)
+    return found
+
+
+def _changed_members(
+    log: Log, through: type[Model], pairs: Collection[Pair], since: datetime, known: Changes
+) -> dict[tuple[type[Model], Key], Change]:
+    """What REMOTE did to these pairs by what its log says of sets, where `known` has nothing newer."""
+    ends = ends_of(through, pairs)
+    is_patient = weighs_old_changes(policy_of(through))
+    said = log.unsent_changes(ends) if is_patient else log.changes(since, ends)
+    found: dict[tuple[type[Model], Key], Change] = {}
+    for pair in pairs:
+        date, row = changed_at(said, through, pair), known.rows.get((through, pair))
+        if date is not None and (row is None or row.date < date):
+            # Such an entry does not tell whether it was removed. Where that counts, it is not there.
+            found[through, pair] = Change(through, pair, date, whole=date, deleted=date)
     return found
 
 
@@ -217,6 +259,9 @@ class _Judge:
         """Both have it: each column goes by itself, as far as the columns that changed are known."""
         theirs = self._theirs.rows.get((self._model, self._remote))
         fields = Table(self._model).fields
+        if self._model._meta.auto_created:  # a member that is in the set on both sides
+            self._plan.put(self._model, self._key)
+            return
         ours = {f.name: date for f in fields if (date := self._change.changed_at(f.name))}
         self._complete_generic_keys(ours)
         if theirs is None:
@@ -247,6 +292,10 @@ class _Judge:
         if not isinstance(self._policy, str):
             return self._whole_wins_by_answer(self._policy, theirs, ours)
         won = self._is_newer(ours, theirs) if self._policy == NEWER else self._policy == Conflict.LOCAL
+        if self._model._meta.auto_created:
+            remote, is_in_here = self._identity.remote, not self._identity.exists
+            dispute = Dispute(self._key, remote, is_in_here, ours, theirs, _winner(won))  # type: ignore[arg-type]
+            return not self._plan.is_lost(self._model, dispute)
         records = self._rivals.records(self._model)
         if not records.has(self._model, self._key, fields, ours, theirs, _winner(won)):
             self._plan.conflicts.append(self._decision(fields, ours, theirs, _winner(won)))

@@ -9,21 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db.models import Model
 
 from synchro.checkpoint import aware
 from synchro.keys import AnyField, Key, key_fields
-from synchro.replay.coalesce import M2M, Changes, SetChange
+from synchro.models import Conflict
+from synchro.replay.coalesce import Changes, SetChange
 from synchro.replay.identify import Identities, target_of
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
+from synchro.replay.membership import Pair, changed_at, ends_of, is_symmetrical, names_here
 from synchro.replay.policy import word_of
 from synchro.replay.read import select
-from synchro.replay.resolve import Plan
-
-Pair = tuple[Key, Key]
+from synchro.replay.resolve import Dispute, Plan
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,6 @@ class View:
         assert model is not None
         return model
 
-    @property
-    def is_symmetrical(self) -> bool:
-        source: Any = self.through._meta.auto_created
-        return any(
-            f.remote_field.through is self.through and f.remote_field.symmetrical
-            for f in source._meta.local_many_to_many
-        )
-
     def pair(self, near: Key, far: Key) -> Pair:
         return (far, near) if self.reverse else (near, far)
 
@@ -66,7 +57,7 @@ class View:
         """The pairs on `side` of these owners, and those of the `named` ones that are there."""
         values = [(key,) for key in owners]
         found = select(side, self.through, self.fields, (self.near,), values)
-        if self.is_symmetrical:
+        if is_symmetrical(self.through):
             far = self.fields[0 if self.reverse else 1]
             found += select(side, self.through, self.fields, (far,), values)
         found += select(side, self.through, self.fields, self.fields, list(named))
@@ -79,38 +70,37 @@ def expand(link: Link, log: Log, changes: Changes, identities: Identities, plan:
     for m2m, change in changes.sets.items():
         views.setdefault(View(m2m.through, m2m.reverse), {})[m2m.key] = change
     for view, sets in views.items():
-        _expand(link, log, view, sets, identities, plan)
+        added, removed = _differences(link, view, sets, identities)
+        contest = _Contest(link, log, view, changes)
+        contest.ask([*added.values(), *removed])
+        for pair, remote in added.items():
+            dispute = contest.over(pair, remote, is_in_here=True) if contest.is_met(remote) else None
+            if plan.is_lost(view.through, dispute):
+                plan.keep(view.through, pair)
+            else:
+                plan.put(view.through, pair)
+        names = names_here(identities, view.through, [pair for pair in removed if contest.is_met(pair)])
+        for remote in removed:
+            dispute = contest.over(names[remote], remote, is_in_here=False) if remote in names else None
+            if plan.is_lost(view.through, dispute):
+                plan.keep(view.through, None)
+            else:
+                plan.remove(view.through, remote, None)
 
 
-def _expand(
-    link: Link, log: Log, view: View, sets: Mapping[Key, SetChange], identities: Identities, plan: Plan
-) -> None:
+def _differences(
+    link: Link, view: View, sets: Mapping[Key, SetChange], identities: Identities
+) -> tuple[dict[Pair, Pair], set[Pair]]:
+    """The pairs that only LOCAL has, with REMOTE's keys, and those that only REMOTE has."""
     owners = identities.find(view.owner, list(sets))
     wholes = [key for key, change in sets.items() if change.whole]
     named = _named(view, sets)
     here = _translate(view, view.pairs(link.local, wholes, named), identities)
-    dates = {remote: named[pair] for pair, remote in _translate(view, named, identities).items()}
-    remote_wholes = {owners[key].remote: key for key in wholes if owners[key].exists}
-    there = view.pairs(link.remote, remote_wholes, [pair for pair in dates if None not in pair])
+    wholes_there = [owners[key].remote for key in wholes if owners[key].exists]
+    named_there = [pair for pair in _translate(view, named, identities).values() if None not in pair]
+    there = view.pairs(link.remote, wholes_there, named_there)
     added = {pair: remote for pair, remote in here.items() if remote not in there}
-    removed = there - set(here.values())
-    for pair in {*added.values(), *removed}:
-        near, far = view.ends(pair)
-        wholes_of = [sets[remote_wholes[end]].whole for end in (near, far) if end in remote_wholes]
-        found = [date for date in (dates.get(pair), *wholes_of) if date is not None]
-        dates[pair] = max(found)
-    contest = _Contest(link, log, view, dates)
-    contest.ask([*(pair for pair in added.values() if None not in pair), *removed])
-    for pair, remote in added.items():
-        if contest.is_lost(remote):
-            plan.keep(view.through, pair)
-        else:
-            plan.put(view.through, pair)
-    for remote in removed:
-        if contest.is_lost(remote):
-            plan.keep(view.through, None)
-        else:
-            plan.remove(view.through, remote, None)
+    return added, there - set(here.values())
 
 
 def name_removed(identities: Identities, plan: Plan, through: type[Model]) -> None:
@@ -119,24 +109,15 @@ def name_removed(identities: Identities, plan: Plan, through: type[Model]) -> No
     nameless = [pair for pair, here in removals.items() if here is None]
     if not nameless:
         return
-    owners = []
-    for place, field in enumerate(key_fields(through)):
-        target, ends = target_of(field), {pair[place] for pair in nameless}
-        owners.append({end: end for end in ends} if target is None else identities.owners(target, ends))
-    for first, second in nameless:
-        if first in owners[0] and second in owners[1]:
-            removals[first, second] = (owners[0][first], owners[1][second])
+    for remote, here in names_here(identities, through, nameless).items():
+        if None not in here:
+            removals[remote] = here
 
 
-def _named(view: View, sets: Mapping[Key, SetChange]) -> dict[Pair, datetime]:
-    """The pairs that entries name, and when they were changed."""
-    found: dict[Pair, datetime] = {}
-    for owner, change in sets.items():
-        for member, date in change.members.items():
-            pair = view.pair(owner, member)
-            for each in (pair, pair[::-1]) if view.is_symmetrical else (pair,):
-                found[each] = max(found.get(each, date), date)
-    return found
+def _named(view: View, sets: Mapping[Key, SetChange]) -> set[Pair]:
+    """The pairs that entries name."""
+    pairs = {view.pair(owner, member) for owner, change in sets.items() for member in change.members}
+    return pairs | {pair[::-1] for pair in pairs} if is_symmetrical(view.through) else pairs
 
 
 def _translate(view: View, pairs: Iterable[Pair], identities: Identities) -> dict[Pair, Pair]:
@@ -149,43 +130,40 @@ def _translate(view: View, pairs: Iterable[Pair], identities: Identities) -> dic
 
 
 class _Contest:
-    """What REMOTE itself has done to the pairs, which are named by its own keys."""
+    """What REMOTE itself has done to the pairs that only one side has."""
 
-    def __init__(self, link: Link, log: Log, view: View, dates: Mapping[Pair, datetime]) -> None:
-        self._link, self._log, self._view, self._dates = link, log, view, dates
-        self._theirs = Changes()
+    def __init__(self, link: Link, log: Log, view: View, ours: Changes) -> None:
+        self._link, self._log, self._view, self._ours = link, log, view, ours
+        self._dates: list[datetime] = []
+        self._theirs: dict[Pair, datetime] = {}
 
-    def ask(self, pairs: list[Pair]) -> None:
+    def ask(self, pairs: Collection[Pair]) -> None:
+        """Look these pairs, by REMOTE's keys, up in its log."""
         if self._link.peer_there is None or not pairs:
             return
-        wanted: dict[type[Model], set[Any]] = {self._view.through: set(pairs)}
-        for place, field in enumerate(self._view.fields):
-            model = target_of(field)
-            if model is not None:
-                wanted.setdefault(model, set()).update(pair[place] for pair in pairs)
-        self._theirs = self._log.changes(min(map(aware, self._dates.values())), wanted)
+        through = self._view.through
+        wanted = {through: {pair for pair in pairs if None not in pair}, **ends_of(through, pairs)}
+        self._dates = [aware(date) for change in self._ours.sets.values() for date in change.dates()]
+        found = self._log.changes(min(self._dates), wanted)
+        dates = {pair: changed_at(found, through, pair) for pair in pairs}
+        self._theirs = {pair: date for pair, date in dates.items() if date is not None}
 
-    def is_lost(self, pair: Pair) -> bool:
-        """Whether REMOTE's own change of this pair stands."""
-        theirs = self._changed_there(pair)
-        if theirs is None:
-            return False
+    def is_met(self, remote: Pair) -> bool:
+        """Whether REMOTE has changed it as well."""
+        return remote in self._theirs
+
+    def over(self, pair: Pair, remote: Pair, is_in_here: bool) -> Dispute:
+        """What is decided about a pair that both sides have changed."""
+        # Of two objects that had the row one after the other, entries may name either.
+        ours = changed_at(self._ours, self._view.through, pair) or max(self._dates)
+        theirs = self._theirs[remote]
+        winner = Conflict.REMOTE if self._is_theirs(ours, theirs) else Conflict.LOCAL
+        return Dispute(pair, remote, is_in_here, ours, theirs, winner)
+
+    def _is_theirs(self, ours: datetime, theirs: datetime) -> bool:
         policy = word_of(self._view.owner)
         if policy != "newer":
             return policy == "remote"
         link = self._link
-        ours = aware(self._dates[pair]) + link.offset
-        return (aware(theirs), (link.peer.uuid or link.node).int) > (ours, link.node.int)
-
-    def _changed_there(self, pair: Pair) -> datetime | None:
-        first, second = pair
-        through, found = self._view.through, []
-        for near, far, reverse in ((first, second, False), (second, first, True)):
-            change = self._theirs.sets.get(M2M(through, reverse, near))
-            found.append(change.changed_at(far) if change else None)
-        if self._view.is_symmetrical:
-            change = self._theirs.sets.get(M2M(through, False, second))
-            found.append(change.changed_at(first) if change else None)
-        row = self._theirs.rows.get((through, pair))
-        found.append(row.date if row else None)
-        return max((date for date in found if date is not None), default=None)
+        peer = (link.peer.uuid or link.node).int
+        return (aware(theirs), peer) > (aware(ours) + link.offset, link.node.int)

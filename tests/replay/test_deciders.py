@@ -35,7 +35,7 @@ from tests.replay.sides import (
 )
 from tests.replay.test_histories import rolled_back, run_until_quiet
 from tests.replay.test_killed import run_until_free
-from tests.shop.models import Country, Customer, Order, Seat, Warehouse
+from tests.shop.models import Album, Country, Customer, Order, Seat, Warehouse
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -539,20 +539,24 @@ def _edit(number: int, cash: int) -> None:
 
 @pytest.fixture
 def dispute(db: None) -> None:
-    """Both sides have changed the same customer, and more is pending."""
+    """Both sides have changed the same customer and the same member of a set, and more is pending."""
     use_up_key_on_remote(Customer, name="gone")
     Customer.objects.create(name="Vimes", cash=1)
+    Album.objects.create(name="Blue").countries.add(Country.objects.create(code="CA"))
     call_synchronize()
     Customer.objects.create(name="Carrot")
     let_time_pass()
     found = Customer.objects.get(name="Vimes")
     found.cash = 5
     found.save()
+    Album.objects.get().countries.remove("CA")
     let_time_pass()
     with other_side():
         found = Customer.objects.get(name="Vimes")
         found.cash = 3
         found.save()
+        Album.objects.get().countries.set([])
+        Album.objects.get().countries.add("CA")
     let_time_pass()
 
 
@@ -583,7 +587,11 @@ def test_conflict_is_on_record_once_wherever_the_process_is_killed(dispute: None
 
     run_until_free()
 
-    conflict = Conflict.objects.get()
+    assert (
+        Conflict.objects.get(object_id=Album.objects.get().pk, fields=("countries",)).decision
+        == Conflict.REMOTE
+    )
+    conflict = Conflict.objects.exclude(fields=("countries",)).get()
     assert (conflict.decision, conflict.remote_values is not None) == (Conflict.REMOTE, True)
     assert ChangeLog.objects.filter(object_id=conflict.object_id).exists()
 
