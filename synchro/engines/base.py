@@ -7,6 +7,7 @@ sequences of values as the driver takes them, in the order of the columns named 
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -71,6 +72,10 @@ class Engine(ABC):
         database change it without a word: that raises `Unfit`. None where the backend is right.
         """
         return None
+
+    def longest_statement(self, connection: BaseDatabaseWrapper) -> int:
+        """How many bytes a statement may have, with its values."""
+        return sys.maxsize
 
     # -- rows ---------------------------------------------------------------------------------------------------
 

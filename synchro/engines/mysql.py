@@ -19,8 +19,9 @@ from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
-from synchro.engines.base import PREPARED, Convert, Engine, Row, Unfit, chunks, quoted
+from synchro.engines.base import PREPARED, Convert, Engine, Row, Unfit, quoted
 from synchro.engines.capture import SessionSwitch
+from synchro.engines.packets import fitting
 from synchro.keys import AnyField
 
 INCOMING = "synchro_incoming"
@@ -67,6 +68,30 @@ class MySQL(Engine):
                 return _json
         return None
 
+    def __init__(self) -> None:
+        #: How many bytes the server takes in one statement.
+        self._packets: WeakKeyDictionary[BaseDatabaseWrapper, int] = WeakKeyDictionary()
+
+    def insert(
+        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
+        with connection.cursor() as cursor:
+            for part in self._fitting(connection, columns, rows):
+                cursor.execute(*self.insert_sql(connection, table, columns, part))
+
+    def _fitting(
+        self, connection: BaseDatabaseWrapper, columns: Sequence[str], rows: Sequence[Row]
+    ) -> Iterator[Sequence[Row]]:
+        most_rows = max(1, self.max_values // max(1, len(columns)))
+        return fitting(connection, rows, most_rows, self.longest_statement(connection))
+
+    def longest_statement(self, connection: BaseDatabaseWrapper) -> int:
+        if connection not in self._packets:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT @@max_allowed_packet")
+                self._packets[connection] = cursor.fetchone()[0]
+        return self._packets[connection]
+
     def insert_returning(
         self,
         connection: BaseDatabaseWrapper,
@@ -79,7 +104,7 @@ class MySQL(Engine):
         with connection.cursor() as cursor:
             cursor.execute("SELECT @@auto_increment_increment")
             step = cursor.fetchone()[0]
-            for part in chunks(rows, max(1, self.max_values // max(1, len(columns)))):
+            for part in self._fitting(connection, columns, rows):
                 # An INSERT whose number of rows is known beforehand gets one unbroken run of keys, in any
                 # innodb_autoinc_lock_mode (MySQL manual, "AUTO_INCREMENT Handling in InnoDB").
                 cursor.execute(*self.insert_sql(connection, table, columns, part))
@@ -343,6 +368,7 @@ class MariaDB(MySQL):
     isolation_variable = "tx_isolation"  # transaction_isolation is a variable from MariaDB 11.1 on
 
     def __init__(self) -> None:
+        super().__init__()
         #: When to ask again for the open transactions, by time.monotonic().
         self._ask_after: WeakKeyDictionary[BaseDatabaseWrapper, float] = WeakKeyDictionary()
 

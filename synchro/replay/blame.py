@@ -184,6 +184,8 @@ class RemoteTable:
                 yield [field.name], _("the value is too long")
             elif isinstance(value, str) and "\x00" in value:
                 yield [field.name], _("the value has a NUL character")
+            elif isinstance(value, str | bytes) and self._is_beyond_a_statement(value):
+                yield [field.name], _("the value is longer than a statement of REMOTE may be")
             elif value is not None and (cause := self._is_unfit(field, value)):
                 yield [field.name], cause
 
@@ -217,6 +219,13 @@ class RemoteTable:
     def _is_too_long(self, value: str, column: Any) -> bool:
         size = column.display_size or column.internal_size
         return size is not None and 0 < size < len(value)
+
+    def _is_beyond_a_statement(self, value: str | bytes) -> bool:
+        # A character takes four bytes at most.
+        longest = self._side.engine.longest_statement(self._side.connection)
+        return (
+            4 * len(value) > longest and len(value if isinstance(value, bytes) else value.encode()) > longest
+        )
 
     def _constraint_faults(self, row: Mapping[str, Any]) -> Iterable[tuple[list[str], str]]:
         by_column = {field.column: field for field in self._fields}

@@ -8,7 +8,7 @@ What was decided in vain, since REMOTE did not take the batch, is replaced when 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -24,6 +24,9 @@ from synchro.registry import Table
 from synchro.replay.columns import json_value
 from synchro.replay.link import Link
 from synchro.replay.read import Rows
+
+#: How many conflicts are put on record by one statement, with how much of values.
+MOST_CONFLICTS, MOST_LETTERS = 500, 2**20
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,23 @@ def put_on_record(link: Link, batch: Batch, conflicts: Sequence[Conflict]) -> No
     with transaction.atomic(using=link.local.alias):
         link.local.engine.begin_writing(link.local.connection)
         _forget(link, _decided_since(link, batch).filter(batch=batch.number))
-        Conflict.objects.using(link.local.alias).bulk_create(conflicts, batch_size=500)
+        for part in _parts(conflicts):
+            Conflict.objects.using(link.local.alias).bulk_create(part)
+
+
+def _parts(conflicts: Sequence[Conflict]) -> Iterator[list[Conflict]]:
+    """As many as a statement may hold, by number and by length."""
+    part: list[Conflict] = []
+    length = 0
+    for conflict in conflicts:
+        more = len(conflict.local_values or "") + len(conflict.remote_values or "")
+        if part and (length + more > MOST_LETTERS or len(part) == MOST_CONFLICTS):
+            yield part
+            part, length = [], 0
+        part.append(conflict)
+        length += more
+    if part:
+        yield part
 
 
 def forget_what_was_in_vain(link: Link, first: Batch) -> None:
