@@ -195,8 +195,6 @@ class Checkpoint(models.Model):
 
     peer = models.OneToOneField(Peer, models.CASCADE, primary_key=True)
     batch = models.BigIntegerField(default=0)
-    #: How far REMOTE's log had been looked at: conflicts with older changes are on record already.
-    seen = models.BigIntegerField(default=0)
     date = UTCDateTimeField(null=True)
 
     class Meta:

@@ -78,7 +78,7 @@ def acknowledge(link: Link, outcome: Outcome) -> None:
         for model, found in outcome.pairs.items():
             remember(link.local, link.peer.pk, model, found, batch.number)
         values: dict[str, Any] = {"batch": batch.number, "date": last} if last else {"batch": batch.number}
-        checkpoints.update(**values, seen=max(outcome.seen, checkpoint.seen if checkpoint else 0))
+        checkpoints.update(**values)
 
 
 def new_pairs(plan: Plan, identities: Identities) -> dict[type[Model], dict[Key, Key]]:

@@ -14,7 +14,7 @@ from django.db.models import Max, Model, QuerySet
 
 from synchro.checkpoint import aware
 from synchro.keys import Key, from_text, to_text
-from synchro.models import M2M_CHANGE, Batch, ChangeLog, Checkpoint, Node, Receipt, SetAside
+from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
 from synchro.registry import watched_models
 from synchro.replay.coalesce import Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
 from synchro.replay.form import holes_of
@@ -41,7 +41,7 @@ class Log:
         self._link = link
         self._floor: tuple[datetime, int] | None = None
         self._taken = 0
-        self.top = 0
+        self._top = 0
 
     def has_news(self, since: datetime) -> bool:
         """Whether it has entries that can be newer than a moment of LOCAL's clock, or that it has not sent."""
@@ -134,16 +134,16 @@ class Log:
         An id below which every entry is older than `since`, and LOCAL has received it or it is too old to look for;
         None where that is all of them.
         """
-        self.top = self._entries_of_all().aggregate(top=Max("id"))["top"] or 0
+        self._top = self._entries_of_all().aggregate(top=Max("id"))["top"] or 0
         if self._floor is None or self._floor[0] > since:
             self._forget_received()
             self._floor = (since, min(self._floor_by_date(since), self._floor_of_the_unsent()))
         floor = self._floor[1]
-        return floor if floor < self.top else None
+        return floor if floor < self._top else None
 
     def _floor_by_date(self, since: datetime) -> int:
         back = 0
-        while (candidate := self.top - back) > 0:
+        while (candidate := self._top - back) > 0:
             near = self._entries_of_all().filter(id__gte=candidate).order_by("id")
             at, date = near.values_list("id", "date").first() or (0, since)
             if aware(date) < since:
@@ -153,7 +153,7 @@ class Log:
 
     def _floor_of_the_unsent(self) -> int:
         """What REMOTE changed and has not sent loses in silence, unless it is seen to be in the way."""
-        return max(min(ids.first for ids in self._unsent()) - 1, self.top - LOOK_BACK, 0)
+        return max(min(ids.first for ids in self._unsent()) - 1, self._top - LOOK_BACK, 0)
 
     def _entries_of_all(self) -> QuerySet[ChangeLog]:
         return ChangeLog.objects.using(self._link.remote.alias)
@@ -208,14 +208,6 @@ class Log:
                 break
             found += ranges
         return found
-
-    @cached_property
-    def seen(self) -> int:
-        """How far the log had been looked at by earlier runs."""
-        checkpoint = (
-            Checkpoint.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk).first()
-        )
-        return checkpoint.seen if checkpoint else 0
 
 
 def _same_key_children(model: type[Model]) -> list[type[Model]]:

@@ -25,8 +25,6 @@ class Outcome:
     forgotten: Mapping[type[Model], Sequence[Key]]
     #: Those that were identified and are not remembered yet.
     pairs: Pairs
-    #: How far REMOTE's log was looked at.
-    seen: int
     conflicts: Sequence[Conflict]
     #: How many conflicts are on record already.
     recorded: int
