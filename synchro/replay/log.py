@@ -27,7 +27,8 @@ from synchro.replay.ranges import from_text as ranges_from_text
 #: moment between taking an id and looking at the clock.
 DISORDER = timedelta(minutes=10)
 
-#: How many of the newest entries are looked through for what REMOTE has not sent yet, however old it is.
+#: How many of the newest entries are looked through for what a REMOTE that has never sent anything has not sent yet,
+#: however old it is.
 LOOK_BACK = 100_000
 
 #: The highest id that there can be, and how many ranges of ids are looked through one by one.
@@ -83,14 +84,22 @@ class Log:
         return coalesce([*self._entries(0, held_back), *found])
 
     def _unsent(self) -> list[Range]:
+        """The ids of what LOCAL has yet to receive."""
+        waiting, holes = self._waiting_and_holes()
+        return [*waiting, *holes]
+
+    def _waiting_and_holes(self) -> tuple[list[Range], list[Range]]:
+        """The ids of what REMOTE has yet to send, and those that are in its log perhaps only later."""
         alias, copied = self._link.remote.alias, self._link.copied_log
         # In this order: what is cut into a batch between the two questions is in both answers, not in none.
         node = Node.objects.using(alias).get(pk=1)
         batches = Batch.objects.using(alias).filter(number__gt=max(self._taken, node.forgotten))
-        found = [Range(node.highest + 1, BEYOND), *holes_of(node)]
-        for text in batches.values_list("ranges", flat=True):
-            found += ranges_from_text(text)
-        return [Range(max(ids.first, copied + 1), ids.last) for ids in found if ids.last > copied]
+        formed = [ids for text in batches.values_list("ranges", flat=True) for ids in ranges_from_text(text)]
+        waiting, holes = (
+            [Range(max(ids.first, copied + 1), ids.last) for ids in found if ids.last > copied]
+            for found in ([Range(node.highest + 1, BEYOND), *formed], holes_of(node))
+        )
+        return waiting, holes
 
     def is_quiet_about(self, models: Iterable[type[Model]], since: datetime) -> bool:
         """Whether it says nothing of rows of these models that can be newer than `since`, or that it has not sent."""
@@ -153,7 +162,13 @@ class Log:
 
     def _floor_of_the_unsent(self) -> int:
         """What REMOTE changed and has not sent loses in silence, unless it is seen to be in the way."""
-        return max(min(ids.first for ids in self._unsent()) - 1, self._top - LOOK_BACK, 0)
+        waiting, holes = self._waiting_and_holes()
+        near = self._top - LOOK_BACK
+        if not self._taken:  # perhaps it never sends anything, and keeps all it ever logged
+            return max(min(ids.first for ids in [*waiting, *holes]) - 1, near, 0)
+        # A hole may stay for ever, where nobody may look at the transactions.
+        firsts = [ids.first for ids in waiting] + [max(ids.first, near) for ids in holes]
+        return max(min(firsts) - 1, 0)
 
     def _entries_of_all(self) -> QuerySet[ChangeLog]:
         return ChangeLog.objects.using(self._link.remote.alias)

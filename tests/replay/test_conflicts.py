@@ -12,6 +12,7 @@ from django.db import connections
 from synchro.core import call_synchronize
 from synchro.engines import engine_for
 from synchro.models import ChangeLog, Conflict
+from synchro.replay import log
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import BY_TRIGGERS, REMOTE, let_time_pass, other_side, remote, remote_count
 from tests.shop.models import Album, Artist, Book, Country, Customer, Edition, Order, Publisher, Warehouse
@@ -80,6 +81,27 @@ def test_change_that_remote_made_long_ago_and_has_not_sent_is_overwritten_and_on
     conflict = Conflict.objects.get()
     assert conflict.decision == Conflict.LOCAL
     assert '"cash": 3' in (conflict.remote_values or "")
+
+
+def test_however_much_remote_has_not_sent_what_is_overwritten_is_on_record(
+    customer: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does send, but the line was down for weeks."""
+    monkeypatch.setattr(log, "LOOK_BACK", 5)
+    with other_side():
+        Country.objects.create(code="PL")
+        call_synchronize()
+    change_there(remote(Customer).pk, cash=3)
+    with other_side():
+        for number in range(20):
+            Country.objects.create(code=f"{number}")
+    let_time_pass(3 * 3600)
+    change_here(customer, cash=2)
+
+    call_synchronize()
+
+    assert remote(Customer).cash == 2
+    assert '"cash": 3' in (Conflict.objects.get().remote_values or "")
 
 
 def test_deletion_that_remote_made_long_ago_and_has_not_sent_is_undone_and_on_record(
