@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
+from hypothesis import given
+from hypothesis import strategies as st
 
 from synchro.core import DisableSynchroLog, Report, call_synchronize
 from synchro.models import ChangeLog, Conflict
 from synchro.replay.signals import step
+from tests.replay.chance import modest
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     LOCAL,
@@ -25,6 +29,7 @@ from tests.replay.sides import (
     remote,
     use_up_key_on_remote,
 )
+from tests.replay.test_histories import rolled_back, run_until_quiet
 from tests.shop.models import Album, Artist, Country
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -143,6 +148,24 @@ def test_both_sides_end_alike_and_only_the_first_to_run_records_it(
         first_here,
         not first_here,
     ]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("first_here", [True, False])
+def test_member_that_one_side_added_and_the_other_removed_again_later_is_out_on_both(
+    blue: Album, first_here: bool
+) -> None:
+    Artist.objects.create(name="James")
+    call_synchronize()
+    put("in", "James")
+    put_there("out", "James")
+
+    runs = [call_synchronize, synchronize_there]
+    for run in (runs if first_here else runs[::-1]) * 2:
+        run()
+
+    assert blue.artists.get().name == "Joni"
+    assert_same_rows()
 
 
 @pytest.mark.once
@@ -350,6 +373,62 @@ def test_as_many_statements_for_many_disputes_as_for_few() -> None:
 
 def about_rows_and_conflicts(queries: CaptureQueriesContext) -> int:
     return sum("shop_" in query["sql"] or "synchro_conflict" in query["sql"] for query in queries)
+
+
+def change_sets(what: str, a: int, b: int) -> None:
+    albums, artists = list(Album.objects.order_by("pk")), list(Artist.objects.order_by("pk"))
+    album, artist, other = albums[a % len(albums)], artists[a // 2 % len(artists)], artists[b % len(artists)]
+    match what:
+        case "add":
+            album.artists.add(other)
+        case "remove":
+            other.album_set.remove(album)
+        case "clear":
+            album.artists.clear()
+        case "clear from the other end":
+            other.album_set.clear()
+        case "befriend" if artist != other:
+            artist.friends.add(other)
+        case "part":
+            artist.friends.remove(other)
+        case "part from all":
+            artist.friends.clear()
+        case "born":
+            album.artists.add(Artist.objects.create(name=f"{a}"))
+        case "delete" if artist.name != "a" and {*capture.values()} == {"triggers"}:  # docs/limits.md
+            artist.delete()
+        case "synchronize":
+            call_synchronize()
+
+
+DEEDS = (
+    *("add", "remove", "clear", "clear from the other end", "befriend", "part", "part from all"),
+    *("born", "delete", "synchronize"),
+)
+NUMBERS = st.integers(0, 3)
+
+
+@pytest.mark.once
+@modest
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(DEEDS), NUMBERS, NUMBERS), max_size=40))
+def test_sets_that_two_sides_change_meet_and_nothing_is_recorded_twice(
+    history: list[tuple[bool, str, int, int]],
+) -> None:
+    with rolled_back():
+        for name in "ab":
+            Album.objects.create(name=name).artists.add(Artist.objects.create(name=name))
+        call_synchronize()
+        for is_here, what, a, b in history:
+            with nullcontext() if is_here else other_side():
+                change_sets(what, a, b)
+        run_until_quiet()
+
+        assert_same_rows()
+        for alias in (LOCAL, REMOTE):
+            found = Conflict.objects.using(alias).values_list(
+                "object_id", "fields", "local_values", "remote_values", "local_date", "remote_date"
+            )
+            assert len(found) == len(set(found))
 
 
 # -- entries that do not name the members: clear(), where LOCAL captures by signals ------------------------------
