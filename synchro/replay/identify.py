@@ -46,6 +46,8 @@ class Identity:
 
 
 def uses_same_key(model: type[Model]) -> bool:
+    if model is ContentType:
+        return False  # each database numbers them as its migrations happen to run
     identity = getattr(model, "SYNCHRO_IDENTITY", conf.identity)
     return identity == "pk"
 

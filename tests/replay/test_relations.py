@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
@@ -29,6 +31,7 @@ from tests.shop.models import (
     VipCustomer,
     Visa,
 )
+from tests.spicy.models import Note
 from tests.unwatched.models import Region, Supplier
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -429,6 +432,19 @@ def test_generic_reference_means_the_same_model_under_another_content_type_id() 
     assert known.get(pk=remote(Comment).content_type_id).model == "customer"
     assert known.get(pk=remote(Attachment).kind_id).model == "country"
     assert_same_rows(Comment, Attachment)
+
+
+def test_content_types_are_known_by_their_names_where_all_other_keys_are_the_same(settings: Any) -> None:
+    settings.SYNCHRO_IDENTITY = "pk"
+    _shift_content_types()
+    Comment.objects.create(target=Customer.objects.create(name="Vimes"))
+    Note.objects.create(target=Country.objects.create(code="PL"))
+
+    call_synchronize()
+
+    known = ContentType.objects.db_manager("remote")
+    assert known.get(pk=remote(Comment).content_type_id).model == "customer"
+    assert known.get(pk=remote(Note).target_type_id).model == "country"
 
 
 def test_generic_reference_with_its_key_as_text_is_translated() -> None:
