@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from django.db.models import DO_NOTHING, Model, QuerySet
+from django.db import models
+from django.db.models import CASCADE, DO_NOTHING, Model, QuerySet
 from django.db.models.deletion import Collector
 from django.utils.translation import gettext as _
 
@@ -16,6 +17,9 @@ from synchro.replay.identify import existing, target_of
 from synchro.replay.link import Link
 from synchro.replay.listeners import hears_deletes
 from synchro.replay.read import as_key, encode_keys, key_columns, select
+
+#: The second one is new in Django 6.1.
+CASCADES = (CASCADE, getattr(models, "DB_CASCADE", CASCADE))
 
 
 def delete_rows(link: Link, model: type[Model], keys: Collection[Key]) -> int:
@@ -149,11 +153,22 @@ def _split_by_dependents(link: Link, model: type[Model], keys: Sequence[Key]) ->
 
 def dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
     """Foreign keys to `model` whose rows Django, not the database, takes care of, and how."""
+    for child, column, rule in _relations(model):
+        if rule is not DO_NOTHING and not is_done_by_the_database(rule):
+            yield child, column, rule
+
+
+def cascades(model: type[Model]) -> Iterator[tuple[type[Model], AnyField]]:
+    """Foreign keys to `model` whose rows go along with what they point at, whoever takes care of that."""
+    for child, column, rule in _relations(model):
+        if rule in CASCADES:
+            yield child, column
+
+
+def _relations(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
     for relation in model._meta.get_fields(include_hidden=True):
         if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):
-            rule = relation.on_delete  # type: ignore[union-attr]
-            if rule is not DO_NOTHING and not is_done_by_the_database(rule):
-                yield relation.related_model, relation.field, rule  # type: ignore[union-attr,misc]
+            yield relation.related_model, relation.field, relation.on_delete  # type: ignore[union-attr,misc]
 
 
 def is_depended_on(link: Link, model: type[Model], keys: Collection[Key]) -> bool:

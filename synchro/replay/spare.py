@@ -1,20 +1,20 @@
 """
 Spare: what REMOTE has added to an object since LOCAL deleted it keeps the object there.
 
-LOCAL has never seen those rows. Django's rules would have them go along with the object, without a trace.
+LOCAL has never seen those rows. Django, or the database, would have them go along with the object, without a trace.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from django.db.models import CASCADE, Model
+from django.db.models import Model
 
 from synchro.checkpoint import aware
 from synchro.keys import Key, key_fields
 from synchro.models import Conflict
 from synchro.replay.coalesce import Change, Changes, same_key_parents
-from synchro.replay.delete import dependents
+from synchro.replay.delete import cascades
 from synchro.replay.identify import target_of
 from synchro.replay.link import Link
 from synchro.replay.log import Log
@@ -48,7 +48,7 @@ def _newer(link: Link, log: Log, model: type[Model], roots: Mapping[Key, Change]
     """REMOTE's keys of the objects that something newer depends on, with that change."""
     found: dict[Key, Change] = {}
     frontier: dict[type[Model], dict[Key, set[Key]]] = {model: {key: {key} for key in roots}}
-    seen: set[Row] = {(model, key) for key in roots}
+    seen: dict[Row, set[Key]] = {(model, key): {key} for key in roots}
     since = min(change.date for change in roots.values())
     while frontier:
         below: dict[type[Model], dict[Key, set[Key]]] = {}
@@ -60,9 +60,11 @@ def _newer(link: Link, log: Log, model: type[Model], roots: Mapping[Key, Change]
                     for root in over:
                         if change and not change.deleted and _is_newer(link, change, roots[root]):
                             found.setdefault(root, change)
-                    if (child, key) not in seen:
-                        seen.add((child, key))
-                        below.setdefault(child, {})[key] = over
+                    # A row may stand below several objects, and by ways of different length.
+                    known = seen.setdefault((child, key), set())
+                    if over - known:
+                        below.setdefault(child, {}).setdefault(key, set()).update(over - known)
+                        known |= over
         frontier = below
     return found
 
@@ -72,8 +74,8 @@ def _rows_below(
 ) -> dict[type[Model], dict[Key, set[Key]]]:
     """Rows of REMOTE that would go along with these, each with the objects at the top that it would go with."""
     found: dict[type[Model], dict[Key, set[Key]]] = {}
-    for child, column, rule in dependents(parent):
-        if rule is not CASCADE or child._meta.auto_created or target_of(column) is not parent:
+    for child, column in cascades(parent):
+        if child._meta.auto_created or target_of(column) is not parent:
             continue
         values = [(key,) for key in keys]
         for *pk, target in select(link.remote, child, [*key_fields(child), column], [column], values):

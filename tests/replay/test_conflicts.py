@@ -15,7 +15,18 @@ from synchro.models import ChangeLog, Conflict
 from synchro.replay import log
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import BY_TRIGGERS, REMOTE, let_time_pass, other_side, remote, remote_count
-from tests.shop.models import Album, Artist, Book, Country, Customer, Edition, Order, Publisher, Warehouse
+from tests.shop.models import (
+    Album,
+    Artist,
+    Book,
+    Category,
+    Country,
+    Customer,
+    Edition,
+    Order,
+    Publisher,
+    Warehouse,
+)
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -418,6 +429,29 @@ def test_it_is_on_record_that_a_row_stays_for_its_child_whatever_came_before(
 
     conflict = Conflict.objects.get()
     assert (conflict.object_id, conflict.fields, conflict.decision) == (key, None, "remote")
+
+
+@pytest.mark.parametrize("batch_size", [1, 5000])
+def test_all_that_stand_above_a_newer_row_of_a_tree_stay_though_all_were_deleted(
+    settings: Any, batch_size: int
+) -> None:
+    settings.SYNCHRO_BATCH_SIZE = batch_size
+    root = Category.objects.create(name="root")
+    branch = Category.objects.create(name="branch", parent=root)
+    Category.objects.create(name="twig", parent=branch)
+    Category.objects.create(name="other branch", parent=root)
+    call_synchronize()
+    let_time_pass()
+    root.delete()
+    let_time_pass()
+    with other_side():
+        Category.objects.create(name="leaf", parent=Category.objects.get(name="twig"))
+
+    call_synchronize()
+
+    names = {category.name for category in Category.objects.using(REMOTE).all()}
+    assert names == {"root", "branch", "twig", "leaf"}
+    assert Conflict.objects.count() == 3
 
 
 def test_row_that_remote_gave_a_child_before_it_was_deleted_here_goes(customer: Customer) -> None:
