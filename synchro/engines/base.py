@@ -11,6 +11,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import Any, TypeAlias
@@ -48,6 +49,21 @@ def whole_range(keys: Sequence[Row]) -> tuple[int, int] | None:
 def quoted(connection: BaseDatabaseWrapper, name: str) -> str:
     """A name as it stands in a statement that binds values, where a percent sign means a place for one."""
     return connection.ops.quote_name(name).replace("%", "%%")
+
+
+@dataclass(frozen=True)
+class PairsTable:
+    """A table that holds pairs of numbers in two columns of texts."""
+
+    name: str
+    columns: tuple[str, str]
+    #: Values that, with the first column, no two rows share, and what else stands in new rows.
+    where: Mapping[str, int]
+    also: Mapping[str, int]
+
+    @property
+    def fixed(self) -> dict[str, int]:
+        return {**self.where, **self.also}
 
 
 class Engine(ABC):
@@ -154,29 +170,16 @@ class Engine(ABC):
             for part in chunks(rows, max(1, self.max_values // len(columns))):
                 cursor.execute(*self.insert_sql(connection, table, columns, part))
 
-    def put_pairs(
-        self,
-        connection: BaseDatabaseWrapper,
-        table: str,
-        columns: tuple[str, str],
-        pairs: Mapping[int, int],
-        where: Mapping[str, int],
-        also: Mapping[str, int],
-    ) -> None:
+    def put_pairs(self, connection: BaseDatabaseWrapper, place: PairsTable, pairs: Mapping[int, int]) -> None:
         """
-        Have a row for each of these pairs of numbers, in two columns of texts, with the values of `where` and `also`.
+        Have a row for each of these pairs of numbers.
 
-        It takes the place of one with the same first number and the same values of `where`, which are unique.
+        It takes the place of one with the same first number and the same values of `place.where`.
         """
-        first = columns[:1]
-        self.delete(connection, table, first, [(str(number),) for number in pairs], where)
-        more = {**where, **also}
-        self.insert(
-            connection,
-            table,
-            (*columns, *more),
-            [(str(one), str(other), *more.values()) for one, other in pairs.items()],
-        )
+        first, more = place.columns[:1], place.fixed
+        self.delete(connection, place.name, first, [(str(number),) for number in pairs], place.where)
+        rows = [(str(one), str(other), *more.values()) for one, other in pairs.items()]
+        self.insert(connection, place.name, (*place.columns, *more), rows)
 
     def insert_sql(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]

@@ -19,7 +19,7 @@ from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
-from synchro.engines.base import PREPARED, Convert, Engine, Row, Unfit, quoted, whole_range
+from synchro.engines.base import PREPARED, Convert, Engine, PairsTable, Row, Unfit, quoted, whole_range
 from synchro.engines.capture import SessionSwitch
 from synchro.engines.packets import fitting
 from synchro.keys import AnyField
@@ -83,19 +83,10 @@ class MySQL(Engine):
             return f"{quoted(connection, key[0])} IN ({digits})", []
         return super().key_condition(connection, key, keys)
 
-    def put_pairs(
-        self,
-        connection: BaseDatabaseWrapper,
-        table: str,
-        columns: tuple[str, str],
-        pairs: Mapping[int, int],
-        where: Mapping[str, int],
-        also: Mapping[str, int],
-    ) -> None:
-        more = {**where, **also}
-        names = ", ".join(quoted(connection, column) for column in (*columns, *more))
-        start = f"REPLACE INTO {quoted(connection, table)} ({names}) VALUES "
-        end = "".join(f", {value:d}" for value in more.values())
+    def put_pairs(self, connection: BaseDatabaseWrapper, place: PairsTable, pairs: Mapping[int, int]) -> None:
+        names = ", ".join(quoted(connection, column) for column in (*place.columns, *place.fixed))
+        start = f"REPLACE INTO {quoted(connection, place.name)} ({names}) VALUES "
+        end = "".join(f", {value:d}" for value in place.fixed.values())
         rows = [f"('{one:d}', '{other:d}'{end})" for one, other in pairs.items()]
         with connection.cursor() as cursor:
             for part in range(0, len(rows), PAIRS):

@@ -13,7 +13,7 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
-from synchro.engines.base import PREPARED, Engine, Row, quoted, whole_range
+from synchro.engines.base import PREPARED, Engine, PairsTable, Row, quoted, whole_range
 from synchro.engines.capture import TransactionSwitch
 from synchro.exceptions import NotReady
 
@@ -97,21 +97,13 @@ class PostgreSQL(Engine):
             for row in rows:
                 copy.write_row(row)
 
-    def put_pairs(
-        self,
-        connection: BaseDatabaseWrapper,
-        table: str,
-        columns: tuple[str, str],
-        pairs: Mapping[int, int],
-        where: Mapping[str, int],
-        also: Mapping[str, int],
-    ) -> None:
+    def put_pairs(self, connection: BaseDatabaseWrapper, place: PairsTable, pairs: Mapping[int, int]) -> None:
         # An upsert from arrays takes longer than both of these.
-        first, more = columns[:1], {**where, **also}
-        self.delete(connection, table, first, [(str(number),) for number in pairs], where)
+        first, more = place.columns[:1], place.fixed
+        self.delete(connection, place.name, first, [(str(number),) for number in pairs], place.where)
         end = b"".join(b"\t%d" % value for value in more.values()) + b"\n"
         lines = [b"%d\t%d%b" % (one, other, end) for one, other in pairs.items()]
-        self.insert_dumped(connection, table, (*columns, *more), lines)
+        self.insert_dumped(connection, place.name, (*place.columns, *more), lines)
 
     def is_cascading(self, connection: BaseDatabaseWrapper, table: str) -> bool:
         with connection.cursor() as cursor:

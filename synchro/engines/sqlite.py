@@ -22,7 +22,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import format_number
 from django.utils.translation import gettext as _
 
-from synchro.engines.base import Convert, Engine, Row, Unfit, chunks, quoted, whole_range
+from synchro.engines.base import Convert, Engine, PairsTable, Row, Unfit, chunks, quoted, whole_range
 from synchro.engines.capture import StatementSwitch
 from synchro.keys import AnyField
 
@@ -86,21 +86,12 @@ class SQLite(Engine):
                     sql, _ = self.insert_sql(connection, table, columns, part[:count])
                     cursor.executemany(sql, [list(chain.from_iterable(each)) for each in chunks(part, count)])
 
-    def put_pairs(
-        self,
-        connection: BaseDatabaseWrapper,
-        table: str,
-        columns: tuple[str, str],
-        pairs: Mapping[int, int],
-        where: Mapping[str, int],
-        also: Mapping[str, int],
-    ) -> None:
-        more = {**where, **also}
-        names = ", ".join(quoted(connection, column) for column in (*columns, *more))
-        values = "".join(f", {value:d}" for value in more.values())
+    def put_pairs(self, connection: BaseDatabaseWrapper, place: PairsTable, pairs: Mapping[int, int]) -> None:
+        names = ", ".join(quoted(connection, column) for column in (*place.columns, *place.fixed))
+        values = "".join(f", {value:d}" for value in place.fixed.values())
         with connection.cursor() as cursor:
             cursor.execute(
-                f"INSERT OR REPLACE INTO {quoted(connection, table)} ({names}) "
+                f"INSERT OR REPLACE INTO {quoted(connection, place.name)} ({names}) "
                 f"SELECT key, value{values} FROM json_each(%s)",
                 [json.dumps(pairs)],
             )

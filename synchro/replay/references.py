@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 
 from django.db.models import Model
 
+from synchro.engines.base import PairsTable
 from synchro.keys import Key
 from synchro.models import Reference
 from synchro.replay.link import Link, Side
@@ -30,8 +31,8 @@ def remote_keys(link: Link, model: type[Model], keys: Collection[Key]) -> dict[K
 
 def remember(side: Side, peer: int, model: type[Model], pairs: Mapping[Key, Key], batch: int) -> None:
     """Store the pairs as `side` sees them: its own key first."""
-    where, also = _of(side, peer, model), {"batch": batch}
-    side.engine.put_pairs(side.connection, TABLE, COLUMNS, pairs, where, also)
+    place = PairsTable(TABLE, COLUMNS, where=_of(side, peer, model), also={"batch": batch})
+    side.engine.put_pairs(side.connection, place, pairs)
 
 
 def forget(side: Side, peer: int, model: type[Model], keys: Collection[Key]) -> None:
