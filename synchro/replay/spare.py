@@ -6,12 +6,13 @@ LOCAL has never seen those rows. Django, or the database, would have them go alo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from django.db.models import Model
 
 from synchro.checkpoint import aware
-from synchro.keys import Key, key_fields
+from synchro.keys import AnyField, Key, key_fields
 from synchro.models import Conflict
 from synchro.replay.coalesce import Change, Changes, same_key_parents
 from synchro.replay.delete import cascades
@@ -19,7 +20,7 @@ from synchro.replay.identify import target_of
 from synchro.replay.link import Link
 from synchro.replay.log import Log
 from synchro.replay.policy import word_of
-from synchro.replay.read import as_key, select
+from synchro.replay.read import as_key, as_values, select
 from synchro.replay.record import Decision, Records
 from synchro.replay.resolve import Plan
 
@@ -75,13 +76,26 @@ def _rows_below(
     """Rows of REMOTE that would go along with these, each with the objects at the top that it would go with."""
     found: dict[type[Model], dict[Key, set[Key]]] = {}
     for child, column in cascades(parent):
-        if child._meta.auto_created or target_of(column) is not parent:
+        if child._meta.auto_created:
             continue
-        values = [(key,) for key in keys]
-        for *pk, target in select(link.remote, child, [*key_fields(child), column], [column], values):
-            if target in keys:
-                found.setdefault(child, {}).setdefault(as_key(pk), set()).update(keys[target])
+        owners = _owners(link, parent, column, keys)
+        values = [(value,) for value in owners]
+        for *pk, value in select(link.remote, child, [*key_fields(child), column], [column], values):
+            if value in owners:
+                found.setdefault(child, {}).setdefault(as_key(pk), set()).update(keys[owners[value]])
     return found
+
+
+def _owners(link: Link, parent: type[Model], column: AnyField, keys: Collection[Key]) -> dict[Any, Key]:
+    """The values of a foreign key that point at these rows of REMOTE, with the rows' keys."""
+    if target_of(column) is parent:
+        return {key: key for key in keys}
+    target = getattr(column, "target_field", None)
+    if target not in parent._meta.local_concrete_fields:
+        return {}
+    own = key_fields(parent)
+    rows = select(link.remote, parent, [*own, target], own, [as_values(key) for key in keys])
+    return {value: as_key(pk) for *pk, value in rows if value is not None}
 
 
 def _is_newer(link: Link, theirs: Change, ours: Change) -> bool:

@@ -21,9 +21,11 @@ from tests.shop.models import (
     Book,
     Category,
     Country,
+    Currency,
     Customer,
     Edition,
     Order,
+    Price,
     Publisher,
     Warehouse,
 )
@@ -452,6 +454,22 @@ def test_all_that_stand_above_a_newer_row_of_a_tree_stay_though_all_were_deleted
     names = {category.name for category in Category.objects.using(REMOTE).all()}
     assert names == {"root", "branch", "twig", "leaf"}
     assert Conflict.objects.count() == 3
+
+
+def test_row_stays_for_a_newer_child_that_points_at_another_column_than_its_key() -> None:
+    currency = Currency.objects.create(code="AM$")
+    Price.objects.create(currency=currency, amount="1.00")
+    call_synchronize()
+    let_time_pass()
+    currency.delete()
+    let_time_pass()
+    with other_side():
+        Price.objects.create(currency=Currency.objects.get(), amount="2.00")
+
+    call_synchronize()
+
+    assert remote(Price, amount="2.00").currency == remote(Currency)
+    assert Conflict.objects.filter(fields=None).count() == 1
 
 
 def test_row_that_remote_gave_a_child_before_it_was_deleted_here_goes(customer: Customer) -> None:
