@@ -252,7 +252,9 @@ class _Judge:
     def addition(self) -> None:
         """LOCAL has it, REMOTE has not: it is new there, or was deleted there."""
         theirs = self._theirs.rows.get((self._model, self._remote))
-        if theirs and theirs.deleted and not self._wins(None, theirs.deleted, self._change.date):
+        # What was born there and is gone, LOCAL will never hear of: it was another row under the same key.
+        deleted = theirs.deleted if theirs and not theirs.is_born else None
+        if deleted and not self._wins(None, deleted, self._change.date):
             self._plan.keep(self._model, self._key)
         else:
             self._plan.put(self._model, self._key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -326,3 +327,19 @@ def test_child_born_there_of_a_parent_deleted_here_ends_alike_on_both_sides(firs
     assert Customer.objects.count() == remote_count(Customer)
     assert Order.objects.count() == remote_count(Order)
     assert_same_rows()
+
+
+@pytest.mark.parametrize("first_here", [True, False])
+def test_row_whose_key_was_given_and_taken_back_there_ends_alike_on_both_sides(first_here: bool) -> None:
+    """What was born and is gone on one side is no deletion on the other, whoever looks at it."""
+    Country.objects.create(code="PL", name="here")
+    let_time_pass()
+    with other_side():
+        Country.objects.create(code="PL", name="there").delete()
+
+    for here in (first_here, not first_here, first_here):
+        with nullcontext() if here else other_side():
+            call_synchronize()
+
+    assert [country.name for country in Country.objects.all()] == ["here"]
+    assert_same_rows(Country)
