@@ -20,7 +20,18 @@ FAULTS = (
     "command", "connections", "full_disk", "killed", "links", "one_at_a_time", "pruning", "quarantine_killed",
     "receipts", "remote_without_tables", "retry", "rights",
 )  # fmt: skip
-PROTOCOL = (*FAULTS, "batches", "checkpoint", "copies", "deciders", "quarantine", "races", "whole", "writers")
+PROTOCOL = (
+    *FAULTS,
+    "batches",
+    "checkpoint",
+    "conflicts_of_sets",
+    "copies",
+    "deciders",
+    "quarantine",
+    "races",
+    "whole",
+    "writers",
+)
 GROUPS = {"": (), "faults": FAULTS, "protocol": PROTOCOL}
 
 
