@@ -21,17 +21,9 @@ FAULTS = (
     "receipts", "remote_without_tables", "retry", "rights",
 )  # fmt: skip
 PROTOCOL = (
-    *FAULTS,
-    "batches",
-    "checkpoint",
-    "conflicts_of_sets",
-    "copies",
-    "deciders",
-    "quarantine",
-    "races",
-    "whole",
-    "writers",
-)
+    *FAULTS, "batches", "checkpoint", "conflicts_of_sets", "copies", "deciders", "quarantine", "races", "whole",
+    "wholesale_references", "wholesale_relations", "writers",
+)  # fmt: skip
 GROUPS = {"": (), "faults": FAULTS, "protocol": PROTOCOL}
 
 

@@ -252,8 +252,10 @@ class _Judge:
     def addition(self) -> None:
         """LOCAL has it, REMOTE has not: it is new there, or was deleted there."""
         theirs = self._theirs.rows.get((self._model, self._remote))
-        # What was born there and is gone, LOCAL will never hear of: it was another row under the same key.
-        deleted = theirs.deleted if theirs and not theirs.is_born else None
+        # What was born there and is gone, LOCAL will never hear of: it was another row under the same key. A pair of
+        # a set has no other.
+        is_another = theirs is not None and theirs.is_born and not self._model._meta.auto_created
+        deleted = theirs.deleted if theirs and not is_another else None
         if deleted and not self._wins(None, deleted, self._change.date):
             self._plan.keep(self._model, self._key)
         else:
