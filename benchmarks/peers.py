@@ -36,6 +36,9 @@ GOALS = {"Bucardo": 3.0, "Slony-I": 1.0}
 
 Times = dict[str, dict[str, float]]
 
+#: What a table of ours stands for.
+NAMES = {"item": "same keys", "part": "references kept", "piece": "foreign keys"}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -56,9 +59,7 @@ def main() -> None:
             for kind, seconds in _synchro(options.rows).items():
                 what, _, kind = kind.partition(" ")
                 if kind in KINDS:
-                    _keep(
-                        best, {"item": "same keys", "part": "references kept"}.get(what, what), kind, seconds
-                    )
+                    _keep(best, NAMES.get(what, what), kind, seconds)
     _show(best, options.rows)
 
 
