@@ -12,15 +12,15 @@ class SynchroConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def import_models(self) -> None:
-        for needed in ("django.contrib.contenttypes", "dbsettings"):
-            if not apps.is_installed(needed):
-                raise ImproperlyConfigured(f"synchro needs {needed!r}: add it to INSTALLED_APPS.")
+        needed = "django.contrib.contenttypes"
+        if not apps.is_installed(needed):
+            raise ImproperlyConfigured(f"synchro needs {needed!r}: add it to INSTALLED_APPS.")
         super().import_models()
 
     def ready(self) -> None:
         from synchro import checks, conf, registry, signals
         from synchro.checkpoint import checkpoint_set
-        from synchro.replay.form import on_checkpoint_set
+        from synchro.rewind import on_checkpoint_set
 
         conf.warn_without_remote()
         signals.connect()

@@ -238,23 +238,12 @@ def _unmanaged(model: type[Model]) -> Iterator[CheckMessage]:
         )
 
 
-def _of_dbsettings(model: type[Model]) -> Iterator[CheckMessage]:
-    if model._meta.app_label == "dbsettings":
-        yield Warning(
-            "It is watched, so this database's settings, options.last_check among them, overwrite REMOTE's.",
-            hint="Take it out of SYNCHRO_MODELS.",
-            obj=model,
-            id="synchro.W005",
-        )
-
-
 WATCHED: tuple[Callable[[type[Model]], Iterable[CheckMessage]], ...] = (
     _skip,
     _identity,
     _model_conflict,
     _natural_key,
     _unmanaged,
-    _of_dbsettings,
 )
 
 

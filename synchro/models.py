@@ -5,13 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import dbsettings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from synchro.checkpoint import CheckpointValue
+from synchro.checkpoint import Options
 from synchro.fields import DatabaseNow, NamesField, UTCDateTimeField
 
 __all__ = [
@@ -25,9 +24,11 @@ __all__ = [
     "Checkpoint",
     "Conflict",
     "Node",
+    "Option",
     "Peer",
     "Receipt",
     "Reference",
+    "Reset",
     "SetAside",
     "options",
 ]
@@ -43,11 +44,7 @@ ACTIONS = (
 )
 
 
-class SynchroSettings(dbsettings.Group):  # type: ignore[misc]
-    last_check = CheckpointValue(_("Last synchronization"), required=False)
-
-
-options = SynchroSettings()
+options = Options()
 
 
 def content_type_key(**kwargs: Any) -> models.ForeignKey[Any, Any]:
@@ -131,6 +128,21 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return str(self.uuid)
+
+
+class Option(models.Model):
+    """What `options` keeps: a name, and a value as text."""
+
+    name = models.CharField(_("name"), max_length=100, primary_key=True)
+    value = models.CharField(_("value"), max_length=255, blank=True)
+
+    class Meta:
+        verbose_name = _("option")
+        verbose_name_plural = _("options")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value}"
 
 
 class Baseline(models.Model):
@@ -324,6 +336,27 @@ class SetAside(models.Model):
 
     def __str__(self) -> str:
         return f"{content_type_name(self.content_type_id)} {self.object_id}: {self.cause}"
+
+
+class Reset(models.Model):
+    """A call of `reset_synchro`: who forgot what."""
+
+    id = models.BigAutoField(primary_key=True)
+    date = UTCDateTimeField(_("date"), default=DatabaseNow)
+    by = models.CharField(_("by"), max_length=255)
+    #: The node ids before and after.
+    former = models.UUIDField(_("former node"), null=True)
+    current = models.UUIDField(_("node"))
+    #: What had not reached the REMOTEs, as a sentence; empty where nothing was pending.
+    forgotten = models.TextField(_("forgotten"), blank=True)
+
+    class Meta:
+        verbose_name = _("reset")
+        verbose_name_plural = _("resets")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.date}: {self.by}"
 
 
 class CaptureSwitch(models.Model):

@@ -31,7 +31,6 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django_filters",
     "rest_framework",
-    "dbsettings",
     "django_spicy_id",
     "synchro",
     "tests.odd",

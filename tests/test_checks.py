@@ -101,7 +101,6 @@ def test_what_is_allowed_on_a_model_passes(attribute: str, value: Any, monkeypat
         ("CONFLICT", "tests.databases.ENGINES", "E006"),
         ("CONFLICT", 5, "E006"),
         ("MODELS", [], "W004"),
-        ("MODELS", ["dbsettings"], "W005"),
     ],
 )
 def test_mistake_in_the_settings_is_named(name: str, value: Any, expected: str) -> None:

@@ -281,10 +281,6 @@ def rewind(moment: datetime) -> None:
         node.save(using=LOCAL)
 
 
-def on_checkpoint_set(moment: datetime, **kwargs: object) -> None:  # noqa: ARG001  a receiver takes them
-    rewind(moment)
-
-
 def _log() -> QuerySet[ChangeLog]:
     return ChangeLog.objects.using(LOCAL)
 
