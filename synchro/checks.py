@@ -6,6 +6,7 @@ Where a setting is wrong that alone is told, since the other checks cannot be ma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import wraps
@@ -27,6 +28,8 @@ from synchro.registry import skipped_names, watched_models, wrong_settings
 Check: TypeAlias = Callable[..., list[CheckMessage]]
 
 CONFLICTS = ("newer", "local", "remote")
+#: Names of one's own machine.
+LOOPBACK = dict.fromkeys(("localhost", "127.0.0.1", "::1"), "localhost")
 CONFLICTS_HINT = "Use 'newer', 'local', 'remote', or a callable or the dotted path of one."
 
 
@@ -108,8 +111,12 @@ def _same_database() -> Iterator[CheckMessage]:
 
 
 def _place(alias: str) -> tuple[str, ...]:
+    """Where DATABASES says that it is, in one spelling."""
     entry = connections[alias].settings_dict
-    return tuple(str(entry.get(key) or "") for key in ("ENGINE", "NAME", "HOST", "PORT"))
+    engine, name, host, port = (str(entry.get(key) or "") for key in ("ENGINE", "NAME", "HOST", "PORT"))
+    if engine.endswith(("sqlite3", "spatialite")) and not name.startswith(("file:", ":memory:")):
+        name = os.path.realpath(name)
+    return engine, name, LOOPBACK.get(host, host), port
 
 
 # -- models --------------------------------------------------------------------------------------------------

@@ -176,6 +176,8 @@ class Batch(models.Model):
     ranges = models.TextField()
     size = models.PositiveIntegerField()
     formed = UTCDateTimeField(default=DatabaseNow)
+    #: Tells it from another batch of the same number, formed by a copy of this database; empty in old ones.
+    token = models.CharField(max_length=32, default="")
 
     class Meta:
         verbose_name = _("batch")
@@ -192,6 +194,8 @@ class Peer(models.Model):
     #: None for a REMOTE without synchro tables, which has no name.
     uuid = models.UUIDField(_("node"), unique=True, null=True)
     alias = models.CharField(_("alias"), max_length=255, blank=True)
+    #: Which database it is, as its server says (see `Engine.place`), of a REMOTE without a name.
+    place = models.CharField(max_length=255, default="", blank=True)
 
     class Meta:
         verbose_name = _("peer")
@@ -223,6 +227,8 @@ class Receipt(models.Model):
 
     peer = models.OneToOneField(Peer, models.CASCADE, primary_key=True)
     batch = models.BigIntegerField(default=0)
+    #: That of the batch.
+    token = models.CharField(max_length=32, default="")
     date = UTCDateTimeField(default=DatabaseNow)
 
     class Meta:

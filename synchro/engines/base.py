@@ -398,6 +398,19 @@ class Engine(ABC):
         """
         return []
 
+    # -- which database it is ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def place(self, connection: BaseDatabaseWrapper) -> str:
+        """
+        Which database of which server this is, as the server itself says: the same by whatever name or address it is
+        reached.
+        """
+
+    @abstractmethod
+    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+        """Whether `table` of `one`, and of `other` on the same engine, is one and the same table."""
+
     # -- the life of the database -------------------------------------------------------------------------------
 
     @abstractmethod

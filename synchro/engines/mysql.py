@@ -328,6 +328,31 @@ class MySQL(Engine):
             return not error.args or error.args[0] not in DENIED
         return True
 
+    #: What a server calls itself.
+    own_name = "@@server_uuid"
+
+    def place(self, connection: BaseDatabaseWrapper) -> str:
+        with connection.cursor() as cursor:
+            try:
+                cursor.execute(f"SELECT CONCAT('mysql ', {self.own_name}, '/', DATABASE())")
+            except DatabaseError:  # older ones have no name
+                cursor.execute("SELECT CONCAT('mysql ', @@hostname, ':', @@port, @@datadir, '/', DATABASE())")
+            return str(cursor.fetchone()[0])[:255]
+
+    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+        # A server that was copied says the same of itself; but it does not see the other's locks.
+        name = f"synchro-{uuid4().hex}"
+        with one.cursor() as cursor:
+            cursor.execute("SELECT GET_LOCK(%s, 0), DATABASE()", [name])
+            _, here = cursor.fetchone()
+            try:
+                with other.cursor() as asking:
+                    asking.execute("SELECT IS_FREE_LOCK(%s), DATABASE()", [name])
+                    is_free, there = asking.fetchone()
+            finally:
+                cursor.execute("SELECT RELEASE_LOCK(%s)", [name])
+        return not is_free and here == there
+
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:
             cursor.execute("SELECT UTC_TIMESTAMP(6)")
@@ -385,6 +410,7 @@ class MySQL(Engine):
 
 class MariaDB(MySQL):
     rounds_json = False
+    own_name = "@@server_uid"
     isolation_variable = "tx_isolation"  # transaction_isolation is a variable from MariaDB 11.1 on
 
     def __init__(self) -> None:

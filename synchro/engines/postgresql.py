@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
-from django.db import Error
+from django.db import Error, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
@@ -371,6 +372,28 @@ class PostgreSQL(Engine):
         with connection.cursor() as cursor:
             cursor.execute(RIGHTS_LACKING, [list(names), list(names)])
             return [(names.get(name, name), act) for name, act in cursor.fetchall()]
+
+    def place(self, connection: BaseDatabaseWrapper) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 'postgresql ' || system_identifier || '/' || "
+                "(SELECT oid FROM pg_database WHERE datname = current_database()) || '/' || current_schema() "
+                "FROM pg_control_system()"
+            )
+            return str(cursor.fetchone()[0])[:255]
+
+    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+        # A server that was copied says the same of itself; but it does not see the other's locks.
+        number = secrets.randbits(62)
+        with transaction.atomic(using=one.alias), one.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s), %s::regclass::oid::bigint", [number, table])
+            _, here = cursor.fetchone()
+            with transaction.atomic(using=other.alias), other.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_try_advisory_xact_lock(%s), %s::regclass::oid::bigint", [number, table]
+                )
+                is_free, there = cursor.fetchone()
+        return not is_free and here == there
 
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:

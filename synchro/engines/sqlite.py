@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -240,6 +241,15 @@ class SQLite(Engine):
     def is_full(self, error: BaseException) -> bool:
         return _code(error) == sqlite3.SQLITE_FULL
 
+    def place(self, connection: BaseDatabaseWrapper) -> str:
+        return f"sqlite {_file(connection)}"[-255:]
+
+    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+        here, there = _file(one), _file(other)
+        return here == there or (
+            os.path.exists(here) and os.path.exists(there) and os.path.samefile(here, there)
+        )
+
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         return datetime.now(UTC)
 
@@ -263,6 +273,14 @@ class SQLite(Engine):
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
         # Ids come and go with the one write lock: what is not visible was rolled back.
         return frozenset()
+
+
+def _file(connection: BaseDatabaseWrapper) -> str:
+    """The whole path of the file; of a database in memory, its name."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT file FROM pragma_database_list WHERE name = 'main'")
+        path: str = cursor.fetchone()[0]
+    return os.path.realpath(path) if path else str(connection.settings_dict["NAME"])
 
 
 def _number(value: float) -> float:

@@ -59,7 +59,7 @@ def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan, identities:
         remember(link.remote, link.peer_there.pk, model, theirs, batch.number)
     # It is there: `hold_receipt` saw to that.
     Receipt.objects.using(link.remote.alias).filter(peer_id=link.peer_there.pk).update(
-        batch=batch.number, date=Receipt._meta.get_field("date").get_default()
+        batch=batch.number, token=batch.token, date=Receipt._meta.get_field("date").get_default()
     )
 
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from uuid import uuid4
 
 from django.db import connections, transaction
 from django.db.models import Count, Max, Min, Q, QuerySet, Subquery
@@ -249,7 +250,9 @@ def _visible(ranges: Sequence[Range]) -> list[int]:
 
 def _write_batch(node: Node, ids: Sequence[Range]) -> Batch:
     node.batch += 1
-    return Batch.objects.using(LOCAL).create(number=node.batch, ranges=to_text(ids), size=sum(map(len, ids)))
+    return Batch.objects.using(LOCAL).create(
+        number=node.batch, ranges=to_text(ids), size=sum(map(len, ids)), token=uuid4().hex
+    )
 
 
 def holes_of(node: Node) -> list[Range]:

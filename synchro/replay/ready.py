@@ -50,6 +50,11 @@ def _check_rights(side: Side) -> None:
         )
 
 
+def all_can_be_selected(side: Side, models: Sequence[type[Model]]) -> bool:
+    """Whether all tables and columns of these models are there for this account. Reads no row."""
+    return _can_select(side, models)
+
+
 def _can_select(side: Side, models: Sequence[type[Model]]) -> bool:
     """Whether all tables and columns can be named in a statement, which reads no row."""
     quote = side.connection.ops.quote_name

@@ -21,7 +21,7 @@ from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, Synchr
 from synchro.models import Batch, options
 from synchro.replay import signals
 from synchro.replay.acknowledge import acknowledge, hold_receipt
-from synchro.replay.agree import agree, lost_to_pruning
+from synchro.replay.agree import agree
 from synchro.replay.aside import Aside
 from synchro.replay.carry import Finish, announce, attempt, insisting, keep_record, merging, writing
 from synchro.replay.dependants import Place
@@ -33,6 +33,7 @@ from synchro.replay.outcome import Outcome
 from synchro.replay.prune import prune
 from synchro.replay.ranges import from_text
 from synchro.replay.ready import check_tables
+from synchro.replay.receipts import lost_to_pruning
 from synchro.replay.record import forget_what_was_in_vain
 from synchro.replay.report import ModelReport, Report
 from synchro.replay.retry import persistently
