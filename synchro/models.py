@@ -194,7 +194,7 @@ class Peer(models.Model):
     #: None for a REMOTE without synchro tables, which has no name.
     uuid = models.UUIDField(_("node"), unique=True, null=True)
     alias = models.CharField(_("alias"), max_length=255, blank=True)
-    #: Which database it is, as its server says (see `Engine.place`), of a REMOTE without a name.
+    #: Of a REMOTE: which database it is, as its server says (see `Engine.place`).
     place = models.CharField(max_length=255, default="", blank=True)
 
     class Meta:

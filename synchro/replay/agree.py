@@ -9,7 +9,6 @@ taken over from REMOTE.
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import islice
 from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
@@ -26,6 +25,7 @@ from synchro.replay.link import Link, Side
 from synchro.replay.nameless import nameless_peer, new_peer, refuse_lost_tables
 from synchro.replay.ready import all_can_be_selected
 from synchro.replay.receipts import compare, is_of_another_batch, local_is_older
+from synchro.replay.renamed import pass_on
 
 #: Differences of two clocks below this are noise of the measurement.
 CLOCK_NOISE = timedelta(seconds=1)
@@ -144,9 +144,10 @@ def _peer(link: Link, there: Peer, uuid: UUID) -> Peer:
             _tell_what_came_before(link, there)
         else:
             _warn_of_another(link)
-    if (known.uuid, known.alias) != (uuid, alias):
+    if (known.uuid, known.alias) != (uuid, alias) or not known.place:
         is_new = known.pk is None
         known.uuid, known.alias = uuid, alias
+        known.place = link.remote.engine.place(link.remote.connection)
         if is_new:
             _welcome(link.local, link.remote, known)
         else:
@@ -177,38 +178,11 @@ def _take_over_references_of_07(peer: Peer) -> None:
 
 
 def _welcome(side: Side, other: Side, peer: Peer) -> Peer:
-    """
-    Let `side` know `other` under a name that is new to it.
-
-    Where `other` was reset, or is a copy of a node that `side` knows, the references to its former name hold for
-    the rows that it had then.
-    """
+    """Let `side` know `other` under a name that is new to it."""
     with transaction.atomic(using=side.alias):
         peer.save(using=side.alias)
-        for note in Baseline.objects.using(other.alias).order_by("-id"):
-            former = Peer.objects.using(side.alias).filter(uuid=note.node).first()
-            model = other.model_of(note.content_type_id)
-            if former is not None and model is not None:
-                _pass_on_references(side, model, former, peer, note.highest)
+        pass_on(side, other, peer)
     return peer
-
-
-def _pass_on_references(side: Side, model: type[Model], former: Peer, peer: Peer, highest: int) -> None:
-    references = Reference.objects.using(side.alias)
-    old = references.filter(peer_id=former.pk, content_type_id=side.content_type_id(model))
-    pairs = old.values_list("local_object_id", "remote_object_id").iterator(chunk_size=5000)
-    new = (
-        Reference(
-            peer_id=peer.pk,
-            content_type_id=side.content_type_id(model),
-            local_object_id=here,
-            remote_object_id=there,
-        )
-        for here, there in pairs
-        if int(there) <= highest
-    )
-    while part := list(islice(new, 5000)):
-        references.bulk_create(part, ignore_conflicts=True)  # a later reset may have passed it on already
 
 
 def _tell_what_came_before(link: Link, there: Peer) -> None:
