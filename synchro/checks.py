@@ -38,6 +38,7 @@ def connect() -> None:
     register(check_settings, Tags.compatibility)
     register(check_models, Tags.models)
     register(check_tables, Tags.database)
+    register(check_identity, Tags.database)
     register(check_deployment, Tags.compatibility, deploy=True)
 
 
@@ -301,6 +302,23 @@ def check_tables(
             id="synchro.W003",
         )
     ]
+
+
+@when_settings_are_right
+def check_identity(
+    app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """A changed ``SYNCHRO_IDENTITY`` doubles or overwrites rows."""
+    from synchro.models import ModelIdentity
+    from synchro.replay.identity_setting import differences
+
+    if LOCAL not in (databases or ()):
+        return []
+    connection = connections[LOCAL]
+    with connection.cursor() as cursor:
+        if ModelIdentity._meta.db_table not in connection.introspection.table_names(cursor):
+            return []
+    return [Error(str(difference), obj=difference.model, id="synchro.E010") for difference in differences()]
 
 
 # -- deployment ----------------------------------------------------------------------------------------------

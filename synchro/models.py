@@ -23,6 +23,7 @@ __all__ = [
     "ChangeLog",
     "Checkpoint",
     "Conflict",
+    "ModelIdentity",
     "Node",
     "Option",
     "Peer",
@@ -272,6 +273,26 @@ class Reference(models.Model):
 
     def __str__(self) -> str:
         return f"{content_type_name(self.content_type_id)} {self.local_object_id} = {self.peer} {self.remote_object_id}"
+
+
+class ModelIdentity(models.Model):
+    """How rows of a model are identified towards a peer: as ``SYNCHRO_IDENTITY`` said when they were first brought."""
+
+    id = models.BigAutoField(primary_key=True)
+    peer = models.ForeignKey(Peer, models.CASCADE, db_index=False, related_name="+", verbose_name=_("peer"))
+    content_type = content_type_key()
+    identity = models.CharField(_("identity"), max_length=9)
+
+    class Meta:
+        verbose_name = _("identity of a model")
+        verbose_name_plural = _("identities of models")
+        default_permissions = ("view",)
+        constraints = (
+            models.UniqueConstraint(fields=("peer", "content_type"), name="synchro_modelidentity_unique"),
+        )
+
+    def __str__(self) -> str:
+        return f"{content_type_name(self.content_type_id)} {self.peer}: {self.identity}"
 
 
 class Conflict(models.Model):

@@ -7,7 +7,7 @@ from itertools import islice
 
 from django.db.models import Model
 
-from synchro.models import Baseline, Checkpoint, Peer, Reference, SetAside
+from synchro.models import Baseline, Checkpoint, ModelIdentity, Peer, Reference, SetAside
 from synchro.replay.link import Side
 
 #: How many rows are written at once.
@@ -31,6 +31,7 @@ def pass_on(side: Side, other: Side, peer: Peer) -> None:
         _pass_on_baseline(side, model, note, peer)
     for former in _former_peers(side, other):
         _pass_on_quarantine(side, former, peer)
+        _pass_on_identities(side, former, peer)
         if peer.place and former.place == peer.place:
             _leave(side, former)
 
@@ -82,6 +83,19 @@ def _pass_on_quarantine(side: Side, former: Peer, peer: Peer) -> None:
         for row in part:
             row.pk, row.peer_id = None, peer.pk
         quarantine.bulk_create(part, batch_size=500)
+
+
+def _pass_on_identities(side: Side, former: Peer, peer: Peer) -> None:
+    kept = ModelIdentity.objects.using(side.alias)
+    rows = kept.filter(peer_id=former.pk).values_list("content_type_id", "identity")
+    kept.bulk_create(
+        [
+            ModelIdentity(peer_id=peer.pk, content_type_id=content_type, identity=identity)
+            for content_type, identity in rows
+        ],
+        batch_size=500,
+        ignore_conflicts=True,
+    )
 
 
 def _leave(side: Side, former: Peer) -> None:

@@ -27,6 +27,7 @@ from synchro.replay.carry import Finish, announce, attempt, insisting, keep_reco
 from synchro.replay.dependants import Place
 from synchro.replay.form import Pruned, form_empty, is_blind, next_batch, own_node, pending
 from synchro.replay.garbage import uncollected
+from synchro.replay.identity_setting import remember_identities
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
 from synchro.replay.outcome import Outcome
@@ -122,6 +123,7 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
             done = agree(link)
+            remember_identities(link)
             link.aside = Aside(link)
             replay_pending = _replay_as_one if atomic else _replay_one_by_one
             try:
