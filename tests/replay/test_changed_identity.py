@@ -14,7 +14,6 @@ from django.test import override_settings
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import NotReady
 from synchro.models import ModelIdentity
-from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     create_on_remote,
     other_side,
@@ -62,7 +61,7 @@ def test_from_same_keys_to_references_stops_before_rows_are_doubled() -> None:
     with SAME_KEYS:
         assert not errors()
         call_synchronize()
-        assert_same_rows()
+    assert remote(Customer).cash == 5
 
 
 def test_from_references_to_same_keys_stops_before_rows_are_overwritten() -> None:
@@ -126,9 +125,8 @@ def test_references_to_equal_keys_are_converted_to_same_keys() -> None:
         convert()
         change("Vimes")
         call_synchronize()
-        assert_same_rows()
 
-    assert remote(Customer).cash == 5
+    assert (remote(Customer).cash, remote(Customer).pk) == (5, Customer.objects.get().pk)
 
 
 def test_rows_with_other_keys_are_not_converted_and_nothing_is_changed() -> None:
