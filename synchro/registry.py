@@ -16,6 +16,8 @@ from synchro.exceptions import WrongSetting
 from synchro.keys import AnyField, key_fields
 from synchro.model_options import forget_options, model_option, wrong_options
 from synchro.natural import forget_natural_keys
+from synchro.natural_parts import forget_natural_parts
+from synchro.relations import forget_named_models
 
 #: What an entry of ``SYNCHRO_MODELS`` begins with that leaves a model out.
 LEFT_OUT: Final = "-"
@@ -142,6 +144,8 @@ def forget_cached() -> None:
     _synchronized.cache_clear()
     forget_options()
     forget_natural_keys()
+    forget_natural_parts()
+    forget_named_models()
 
 
 def on_setting_changed(setting: str, **_kwargs: Any) -> None:

@@ -15,6 +15,7 @@ from django.db.models import Model
 from synchro.engines import Engine
 from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.registry import Table, generic_keys
+from synchro.relations import points_at_rows
 from synchro.replay.blame import is_about_the_server
 from synchro.replay.columns import is_plain
 from synchro.replay.identify import Identity
@@ -35,7 +36,7 @@ def can_pass(local: Side, remote: Side, model: type[Model]) -> bool:
         and not has_natural_key(model)
         and not hears_saves(model)
         and not generic_keys(model)
-        and all(field.remote_field is None and is_plain(field) for field in Table(model).fields)
+        and all(not points_at_rows(field) and is_plain(field) for field in Table(model).fields)
         and all(field.has_db_default() for field in Table(model).skipped)
     )
 
