@@ -92,13 +92,26 @@ def write_lines(
                 values = columns_named(model, names)
                 if values:
                     several = _with_their_keys(side.engine, lines, identities, keys)
-                    side.engine.update_dumped(side.connection, table, columns, values, several)
+                    _require(
+                        side.engine.update_dumped(side.connection, table, columns, values, several), several
+                    )
+    except _Missing:
+        return False  # the usual way finds out which
     except DatabaseError as error:
         # The transaction may be gone as a whole (SQLite's full disk), or the server is.
         if is_about_the_server(side.engine, error):
             raise
         return False
     return True
+
+
+class _Missing(Exception):
+    """REMOTE lacks a row that was to be changed."""
+
+
+def _require(found: int, lines: Sequence[Line]) -> None:
+    if found < len(lines):
+        raise _Missing
 
 
 def _with_their_keys(
