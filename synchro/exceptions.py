@@ -72,5 +72,9 @@ class Incomplete(SynchroError):
         self.reports, self.errors = tuple(reports), dict(errors)
 
 
-class Ambiguous(SynchroError):
-    """A natural key finds more than one row on REMOTE."""
+class Unidentified(Refused):
+    """A natural key cannot be made or looked for, so nobody can say which row of REMOTE an object is."""
+
+
+class Ambiguous(Unidentified):
+    """A natural key finds more than one row."""

@@ -44,6 +44,10 @@ class Trial(Protocol):
     def is_thorough(self) -> bool:
         """Whether what REMOTE may refuse at the commit only is looked at before."""
 
+    @property
+    def left_out(self) -> Collection[Place]:
+        """The rows that are known to be left out."""
+
     def join(self, changes: Changes) -> Collection[Place]:
         """Make what was set aside earlier part of the batch; return what rests."""
 
@@ -72,6 +76,10 @@ class Stop:
     @property
     def is_thorough(self) -> bool:
         return self._refusals > 0
+
+    @property
+    def left_out(self) -> Collection[Place]:
+        return ()
 
     def join(self, changes: Changes) -> Collection[Place]:
         """All of it: here nothing is left aside while other changes go on."""
@@ -106,6 +114,10 @@ class Quarantine:
     @property
     def is_thorough(self) -> bool:
         return self._is_thorough
+
+    @property
+    def left_out(self) -> Collection[Place]:
+        return self._reasons
 
     def join(self, changes: Changes) -> Collection[Place]:
         return self.aside.join(changes, self._taken_up)
