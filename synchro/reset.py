@@ -91,6 +91,7 @@ def _forget(by: str) -> Reset:
                 "highest": 0,
                 "newest": None,
                 "holes": "[]",
+                "unread": "{}",
                 "batch": 0,
                 "forgotten": 0,
                 "pruned": 0,

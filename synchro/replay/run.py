@@ -31,6 +31,7 @@ from synchro.replay.identity_setting import remember_identities
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
 from synchro.replay.outcome import Outcome
+from synchro.replay.postpone import warn_of_unread
 from synchro.replay.prune import prune
 from synchro.replay.ranges import from_text
 from synchro.replay.ready import check_tables
@@ -133,6 +134,7 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
             except Pruned as error:
                 raise lost_to_pruning(link) from error
             _warn_if_blind(link)
+            warn_of_unread(link)
             prune(link)
             totals.aside = len(link.aside)
             link.aside.warn()
