@@ -20,7 +20,7 @@ class SynchroConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from synchro import checks, conf, historical, registry, saving, signals, switch
+        from synchro import checks, checks_databases, conf, historical, registry, saving, signals, switch
         from synchro.checkpoint import checkpoint_set
         from synchro.rewind import on_checkpoint_set
 
@@ -37,6 +37,7 @@ class SynchroConfig(AppConfig):
         connection_created.connect(switch.watch_statements, dispatch_uid="synchro_switch")
         self._keep_triggers()
         checks.connect()
+        checks_databases.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _keep_triggers(self) -> None:

@@ -114,7 +114,7 @@ def _same_database() -> Iterator[CheckMessage]:
 
 def _place(alias: str) -> tuple[str, ...]:
     """Where DATABASES says that it is, in one spelling."""
-    entry = connections[alias].settings_dict
+    entry = connections.settings[alias]  # without loading its engine
     engine, name, host, port = (str(entry.get(key) or "") for key in ("ENGINE", "NAME", "HOST", "PORT"))
     if engine.endswith(("sqlite3", "spatialite")) and not name.startswith(("file:", ":memory:")):
         name = os.path.realpath(name)

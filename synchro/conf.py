@@ -7,8 +7,9 @@ They are looked up in Django's settings each time they are asked for, so that ``
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any, Final, Generic, TypeVar, overload
 
 from django.conf import settings
@@ -22,6 +23,12 @@ IDENTITIES: Final = ("reference", "pk")
 T = TypeVar("T")
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that names the most similar ones of `known`; empty where none is."""
+    alike = get_close_matches(name, list(known), n=3)
+    return f" Did you mean {' or '.join(map(repr, alike))}?" if alike else ""
+
+
 def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
     return lambda value: value in choices, f"can be {' or '.join(map(repr, choices))}"
 
@@ -32,6 +39,11 @@ def _is_size(value: Any) -> bool:
 
 def _is_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
+
+
+def _is_truth_value(value: Any) -> bool:
+    """A text such as ``"no"``, as it comes from the environment, is true to Python."""
+    return isinstance(value, bool)
 
 
 def _is_length_of_time(value: Any) -> bool:
@@ -75,9 +87,9 @@ class Conf:
     #: How entries get written: ``'signals'`` or ``'triggers'``.
     capture: Setting[str] = Setting("signals", _one_of("signals", "triggers"))
     #: Whether the admin view offers to reset.
-    allow_reset: Setting[bool] = Setting(True)
+    allow_reset: Setting[bool] = Setting(True, (_is_truth_value, "must be True or False"))
     #: Whether the admin view shows the traceback of a failed run (with ``DEBUG`` on).
-    debug: Setting[bool] = Setting(False)
+    debug: Setting[bool] = Setting(False, (_is_truth_value, "must be True or False"))
     #: How rows with automatic keys find each other: ``'reference'``, or ``'pk'`` for the same key on both sides.
     identity: Setting[str] = Setting("reference", _one_of(*IDENTITIES))
     #: Who wins where both sides changed: ``'newer'``, ``'local'``, ``'remote'``, or the dotted path of a callable.
@@ -104,7 +116,8 @@ class Conf:
             if not isinstance(alias, str):
                 raise WrongSetting(f"SYNCHRO_REMOTE names {alias!r}, which is no database alias.")
             if alias not in settings.DATABASES:
-                raise WrongSetting(f"SYNCHRO_REMOTE names {alias!r}, which is not in DATABASES.")
+                cure = did_you_mean(alias, settings.DATABASES)
+                raise WrongSetting(f"SYNCHRO_REMOTE names {alias!r}, which is not in DATABASES.{cure}")
             if alias == LOCAL:
                 raise WrongSetting(
                     f"SYNCHRO_REMOTE names {LOCAL!r}, the database whose changes are captured."

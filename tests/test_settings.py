@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -20,7 +21,8 @@ from synchro.model_options import model_option
 from synchro.registry import Table, is_watched, watched_models, wrong_settings
 from tests.people.models import ByText, Citizen, City, Club, Employee, Membership, Person, Secret, Team
 
-pytestmark = pytest.mark.once
+# Some of Django's own checks ask the database what it can do.
+pytestmark = [pytest.mark.once, pytest.mark.django_db(databases=["default", "remote"])]
 
 ROOT = Path(__file__).parent.parent
 
@@ -259,6 +261,18 @@ WRONG = [
     ("MODELS", ["nowhere"], "SYNCHRO_MODELS names the app 'nowhere'"),
     ("MODELS", [("people", "Ghost")], "SYNCHRO_MODELS names the model 'Ghost'"),
     ("BATCH_SIZE", 0, "SYNCHRO_BATCH_SIZE is 0"),
+    ("ALLOW_RESET", "no", "SYNCHRO_ALLOW_RESET is 'no'; it must be True or False"),
+    ("DEBUG", "False", "SYNCHRO_DEBUG is 'False'; it must be True or False"),
+    ("REMOTE", "remot", "Did you mean 'remote'?"),
+    ("MODELS", ["peple"], "Did you mean 'people'?"),
+    ("MODELS", [("people", "Persn")], "Did you mean 'Person'"),
+    (
+        "MODELS",
+        ("people", "Person"),
+        "A model is named by a tuple in the list: SYNCHRO_MODELS = [('people', 'Person')]",
+    ),
+    ("MODELS", ["people.Person"], "SYNCHRO_MODELS = [('people', 'Person')]"),
+    ("MODELS", ["tests.people.person"], "SYNCHRO_MODELS = [('people', 'Person')]"),
 ]
 
 
@@ -328,6 +342,50 @@ def test_mistyped_name_of_a_setting_is_told_with_the_right_one(settings: Any) ->
     (found,) = (message for message in run_checks() if message.id == "synchro.W008")
     assert "SYNCHRO_MODEL " in found.msg
     assert found.hint == "Did you mean SYNCHRO_MODELS?"
+
+
+def ids(run: subprocess.CompletedProcess[str]) -> list[str]:
+    return re.findall(r"\(synchro\.(\w+)\)", run.stdout + run.stderr)
+
+
+def test_engine_that_cannot_be_loaded_is_said_in_one_sentence(tmp_path: Path) -> None:
+    broken = "DATABASES['remote'] = {'ENGINE': 'django.db.backends.postgres', 'NAME': 'x'}"
+    run = run_project(tmp_path, broken, "-m", "django", "check")
+    assert (
+        "DATABASES['remote'] has the ENGINE 'django.db.backends.postgres', which cannot be loaded"
+        in run.stderr
+    )
+    assert "Traceback" not in run.stderr
+    assert "E030" in ids(run)
+
+
+def test_remote_that_is_not_named_is_said_by_check(tmp_path: Path) -> None:
+    run = run_project(tmp_path, "del SYNCHRO_REMOTE", "-W", "ignore", "-m", "django", "check")
+    assert run.returncode == 0
+    assert "W030" in ids(run)
+
+
+class Elsewhere:
+    """A router of the kind that Django's documentation shows."""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "remote" if model._meta.app_label == "people" else None
+
+
+def test_router_that_writes_watched_models_elsewhere_is_said_once(settings: Any) -> None:
+    settings.SYNCHRO_MODELS = ["people", "auth"]
+    settings.DATABASE_ROUTERS = [Elsewhere()]
+    (found,) = (message for message in run_checks() if message.id == "synchro.W031")
+    assert "people." in found.msg
+    assert "to 'remote'" in found.msg
+    assert "auth." not in found.msg
+
+
+@pytest.mark.parametrize("app", ["sessions", "contenttypes"])
+def test_what_belongs_to_one_server_is_not_to_be_watched(app: str, settings: Any) -> None:
+    settings.SYNCHRO_MODELS = [app]
+    (found,) = (message for message in run_checks() if message.id == "synchro.W032")
+    assert found.hint == f"Take {app!r} out of SYNCHRO_MODELS."
 
 
 def test_app_that_synchro_needs_is_named(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def take_over(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("synchro", "0007_remote_tokens"),
+        ("synchro", "0008_remote_tokens"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('contenttypes', '0002_remove_content_type_name'),
-        ('synchro', '0008_options_and_resets'),
+        ('synchro', '0009_options_and_resets'),
     ]
 
     operations = [
