@@ -50,7 +50,7 @@ def _engines() -> Iterator[CheckMessage]:
         except SynchroError as error:
             yield Error(str(error), id="synchro.E030")
         except (ImproperlyConfigured, ImportError) as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error.__cause__ or error).splitlines()[0]
             yield Error(
                 f"DATABASES[{alias!r}] has the ENGINE {engine!r}, which cannot be loaded: {reason}",
                 hint="Correct the name, or install the driver: pip install 'django-synchro[postgresql]' or "
