@@ -199,6 +199,8 @@ class Peer(models.Model):
     alias = models.CharField(_("alias"), max_length=255, blank=True)
     #: Of a REMOTE: which database it is, as its server says (see `Engine.place`).
     place = models.CharField(max_length=255, default="", blank=True)
+    #: When this name was first met.
+    met = UTCDateTimeField(null=True, default=DatabaseNow)
 
     class Meta:
         verbose_name = _("peer")

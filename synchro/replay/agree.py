@@ -26,6 +26,7 @@ from synchro.replay.nameless import nameless_peer, new_peer, refuse_lost_tables
 from synchro.replay.ready import all_can_be_selected
 from synchro.replay.receipts import compare, is_of_another_batch, local_is_older
 from synchro.replay.renamed import pass_on
+from synchro.replay.topology import refuse_other_senders
 
 #: Differences of two clocks below this are noise of the measurement.
 CLOCK_NOISE = timedelta(seconds=1)
@@ -54,7 +55,9 @@ def agree(link: Link) -> int:
     link.baselines = _baselines(link, local.uuid, remote.uuid)
     link.copied_log = _copied_log(remote.uuid)
     checkpoint = _checkpoint(link)
-    receipt = Receipt.objects.using(link.remote.alias).filter(peer_id=there.pk).first()
+    receipts = list(Receipt.objects.using(link.remote.alias).select_related("peer"))
+    receipt = next((one for one in receipts if one.peer_id == there.pk), None)
+    refuse_other_senders(link, receipts)
     compare(link, local, checkpoint, receipt)
     arrived = link.arrived = receipt.batch if receipt else 0
     if arrived > checkpoint.batch:
