@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
@@ -118,6 +119,8 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
 def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     """Begin anew with what is known of both sides, and go on until nothing is pending."""
     link = Link(Side(alias))
+    # Either database may have been replaced by a copy since this process remembered its content types.
+    ContentType.objects.clear_cache()
     with reachable(link):
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
