@@ -43,6 +43,10 @@ class Interrupted(SynchroError):
     """A connection broke, or another transaction was in the way, again and again."""
 
 
+class Uncaptured(SynchroError):
+    """An object cannot be saved, since no entry could name it: its key is no value."""
+
+
 @dataclass(frozen=True)
 class Culprit:
     """A row of LOCAL, by its key, that REMOTE refuses; the cause names no value."""

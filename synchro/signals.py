@@ -8,25 +8,34 @@ seen here; `SYNCHRO_CAPTURE = 'triggers'` is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from datetime import UTC, datetime
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import ManyToManyField, Model, Q
+from django.db import connections
+from django.db.models import ManyToManyField, Model, Q, QuerySet
+from django.db.models.expressions import DatabaseDefault
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
-from django.utils.timezone import is_aware
 
 from synchro.conf import LOCAL, conf
-from synchro.keys import key_fields, key_of, normalize, to_text, value_to_text
+from synchro.expressions import value_of
+from synchro.keys import AnyField, is_expression, key_fields, key_of, normalize, to_text, value_to_text
 from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
-from synchro.natural import natural_fields
+from synchro.natural import natural_fields, natural_names
+from synchro.natural_parts import natural_parts, to_json
 from synchro.registry import is_watched, set_field, skipped_names, wrong_settings
 from synchro.switch import is_capture_off
 
+logger = logging.getLogger(__name__)
+
+#: Where an object keeps, between the signals before and after its deletion, what was read of its row.
+_READ = "_synchro_read"
+
 
 def connect() -> None:
+    pre_save.connect(before_save, dispatch_uid="synchro_before_save")
+    pre_delete.connect(before_delete, dispatch_uid="synchro_before_delete")
     post_save.connect(on_save, dispatch_uid="synchro_save")
     post_delete.connect(on_delete, dispatch_uid="synchro_delete")
     m2m_changed.connect(on_m2m_changed, dispatch_uid="synchro_m2m")
@@ -47,6 +56,47 @@ def on_write_while_wrong(sender: type[Model], using: str, **kwargs: Any) -> None
     if using == LOCAL:
         for error in wrong_settings():
             raise error
+
+
+def before_save(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
+    """
+    Ask the database for a key that it would make by itself and not tell: the row could not be named afterwards.
+
+    Raises `Uncaptured` for a key that is an expression and cannot be asked for, before the row is written.
+    """
+    if not _captures(using):
+        return
+    for model in _watched_line(sender):
+        for line in (model, *model._meta.all_parents):
+            for field in key_fields(line):
+                value = instance.__dict__.get(field.attname)
+                if is_expression(value) and not _is_returned(value, using):
+                    setattr(instance, field.attname, value_of(field, value, using))
+
+
+def _is_returned(value: Any, using: str) -> bool:
+    """Whether Django learns what the database makes of it from the statement that inserts the row."""
+    features = connections[using].features
+    return isinstance(value, DatabaseDefault) and bool(features.can_return_columns_from_insert)
+
+
+def before_delete(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
+    """Read what the natural key is made of and the object does not hold, as long as the row is there."""
+    model = sender._meta.concrete_model
+    if model is None or not _captures(using) or not is_watched(model):
+        return
+    fields = [f for f in natural_fields(model) or () if not _is_known(instance, f)]
+    if fields:
+        rows: Any = QuerySet(model, using=using).filter(pk=instance.pk)
+        values = rows.values_list(*(field.attname for field in fields)).first()
+        if values is not None:
+            read = dict(zip((field.attname for field in fields), values, strict=True))
+            instance.__dict__[_READ] = read
+
+
+def _is_known(instance: Model, field: AnyField) -> bool:
+    """Whether the object holds the column's value."""
+    return field.attname in instance.__dict__ and not is_expression(instance.__dict__[field.attname])
 
 
 def on_save(
@@ -149,32 +199,29 @@ def _natural_key(instance: Model) -> str | None:
     """
     The natural key's values as a JSON list: those of its columns where it is made of such (as triggers write them).
 
-    None for an object that has none, or none any more since an object that it names is missing: the deletion
-    itself must not fail for that.
+    None for an object that has none, or none any more since an object that it names is missing, or whose method
+    raises: the deletion itself must not fail for that.
     """
     fields = natural_fields(type(instance)._meta.concrete_model)
-    if fields is not None:
-        columns = [normalize(field, getattr(instance, field.attname)) for field in fields]
-        return json.dumps(columns, default=_as_json, ensure_ascii=False)
-    if not hasattr(instance, "natural_key"):
-        return None
+    read = instance.__dict__.pop(_READ, {})
     try:
-        values = instance.natural_key()
-    except (AttributeError, ObjectDoesNotExist):
+        if fields is not None:
+            return to_json([normalize(field, _held(instance, field.attname, read)) for field in fields])
+        if not hasattr(instance, "natural_key") and not natural_names(type(instance)):
+            return None
+        return to_json(natural_parts(instance, _model_of))
+    except Exception as error:  # noqa: BLE001  code of others, or a value that is none
+        name = type(instance)._meta.label
+        logger.warning("The natural key of a deleted %s is not known (%s).", name, type(error).__name__)
         return None
-    return json.dumps(
-        values if isinstance(values, tuple | list) else [values], default=_as_json, ensure_ascii=False
-    )
 
 
-def _as_json(value: Any) -> Any:
-    """A value that JSON has no type for; an object stands for its key, as it does in its column."""
-    match value:
-        case Model():
-            return key_of(value)
-        case datetime() if is_aware(value):
-            return value.astimezone(UTC).isoformat(timespec="microseconds")
-    return value_to_text(value)
+def _held(instance: Model, name: str, read: Mapping[str, Any]) -> Any:
+    return read[name] if name in read else getattr(instance, name)
+
+
+def _model_of(content_type_id: int) -> type[Model] | None:
+    return ContentType.objects.db_manager(LOCAL).get_for_id(content_type_id).model_class()
 
 
 def _log_m2m(through: type[Model], instance: Model, reverse: bool, pk_set: set[Any] | None) -> None:

@@ -7,7 +7,7 @@ from django.db.models.signals import ModelSignal, m2m_changed, post_delete, post
 
 from synchro import signals as ours
 
-OURS = (ours.on_save, ours.on_delete, ours.on_m2m_changed)
+OURS = (ours.before_save, ours.before_delete, ours.on_save, ours.on_delete, ours.on_m2m_changed)
 
 
 def hears_saves(model: type[Model]) -> bool:

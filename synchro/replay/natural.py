@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from synchro.exceptions import Ambiguous, Culprit
 from synchro.keys import AnyField, Key, key_fields, key_of, normalize, to_text, value_from_text
+from synchro.model_options import model_option
 from synchro.natural import NaturalManager, lacks_content_type, natural_fields, natural_names
 from synchro.natural_parts import is_left_unused
 from synchro.registry import Table
@@ -48,7 +49,9 @@ def finder(model: type[Model]) -> Any:
     if names:
         own = [field for field in model._meta.local_concrete_fields if field.name in names]
         return None if lacks_content_type(model, own) else _manager(model, names)
-    if not hasattr(model, "natural_key") or is_left_unused(model):
+    if model_option(model, "NATURAL_KEY") is not None or not hasattr(model, "natural_key"):
+        return None
+    if is_left_unused(model):
         return None
     for manager in (model._default_manager, *model._meta.managers):
         if hasattr(manager, "get_by_natural_key"):
