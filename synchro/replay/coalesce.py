@@ -231,7 +231,7 @@ def sets_of(entry: Entry) -> Iterator[M2M]:
         for model in _declaring(name) if reverse else (entry.model, *entry.model._meta.all_parents):
             for m2m in model._meta.local_many_to_many:
                 through: Any = m2m.remote_field.through
-                if m2m.name == own and through._meta.auto_created:
+                if m2m.name == own and through._meta.auto_created and is_watched(through):
                     yield M2M(through, reverse, entry.key)
 
 
@@ -268,11 +268,12 @@ def log_of(side: Side, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
 
 def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:
     """
-    Entries of the log on `side`. Those of models that are not watched (any more) are passed over.
+    Entries of the log on `side`. Those of models that are not watched (any more) are passed over, but for changes of
+    their sets: an object at one end of a watched many-to-many table need not be watched itself.
 
     Raises `Refused` for an entry whose key cannot be read.
     """
-    readers: dict[int, tuple[type[Model], TextReader] | None] = {}
+    readers: dict[int, tuple[type[Model], TextReader, bool] | None] = {}
     moment = moment_reader(side.connection)
     for number, type_id, text, action, date, fields, natural_key, members in _stored(side, log):
         if type_id not in readers:
@@ -280,7 +281,9 @@ def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:
         reader = readers[type_id]
         if reader is None:
             continue
-        model, key_from = reader
+        model, key_from, watched = reader
+        if not watched and action != M2M_CHANGE:
+            continue
         try:
             key = key_from(text)
         except (ValueError, TypeError, ValidationError) as error:
@@ -300,10 +303,10 @@ def _stored(side: Side, log: QuerySet[ChangeLog]) -> Iterator[tuple[Any, ...]]:
             yield from rows
 
 
-def _reader(side: Side, type_id: int) -> tuple[type[Model], TextReader] | None:
-    """The watched model of a content type, and what reads its keys."""
+def _reader(side: Side, type_id: int) -> tuple[type[Model], TextReader, bool] | None:
+    """The model of a content type, what reads its keys, and whether it is watched."""
     model = side.model_of(type_id)
-    return (model, key_reader(model)) if model is not None and is_watched(model) else None
+    return (model, key_reader(model), is_watched(model)) if model is not None else None
 
 
 @lru_cache(maxsize=10_000)
