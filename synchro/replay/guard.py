@@ -43,9 +43,13 @@ class Guest:
 
     def names(self) -> dict[str, str]:
         code = self.code or _("code of the project")
-        advice = _(
-            "Have it use the database that it is called for, or leave it out: SYNCHRO_RECEIVERS = ['all', '-%(code)s']."
-        )
+        if self.code is None:
+            advice = _("Have it use the database that it is called for, or set SYNCHRO_RECEIVERS = 'none'.")
+        else:
+            advice = _(
+                "Have it use the database that it is called for, or leave it out: "
+                "SYNCHRO_RECEIVERS = ['all', '-%(code)s']."
+            )
         return {
             "model": self.model._meta.label,
             "key": "" if self.key is None else to_text(self.model, self.key),
