@@ -80,6 +80,16 @@ def choice_for(model: type[Model]) -> Choice:
     return Choice.of(value)
 
 
+def setting_without(model: type[Model], path: str | None) -> str:
+    """How to write the setting, or the model's attribute, so that this code is left out; all code without a path."""
+    declaring = _declaring(model)
+    own = getattr(declaring, "SYNCHRO_RECEIVERS", None)
+    present = conf.receivers if own is None else own
+    names = [present] if isinstance(present, str) else list(present)
+    value = "'none'" if path is None else repr([*names, f"-{path}"])
+    return f"SYNCHRO_RECEIVERS = {value}" + ("" if own is None else f" in {declaring._meta.label}")
+
+
 def _declaring(model: type[Model]) -> type[Model]:
     automatic_for: Any = model._meta.auto_created
     return automatic_for or model

@@ -124,7 +124,7 @@ def _unexplained(model: type[Model], key: Key, error: Exception, cause: str) -> 
 def is_of_guest(error: Exception) -> bool:
     """Whether code of others raised it, of which it is known for which object it ran."""
     guest = guest_of(error)
-    return guest is not None and guest.key is not None and not isinstance(error, MemoryError)
+    return guest is not None and guest.key is not None and not isinstance(error, SynchroError | MemoryError)
 
 
 def _of_guest(error: Exception) -> Refused:

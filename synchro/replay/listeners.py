@@ -17,7 +17,8 @@ from synchro.receivers import SIGNALS, Receiver, method, path_of, receivers
 from synchro.replay.guard import Guest, guarded, running
 from synchro.replay.link import Link
 
-#: Whether this thread or task works on REMOTE's objects, so that signals reach chosen receivers only.
+#: Whether this thread or task is in a run, and whether it works on REMOTE's objects.
+_in_run: ContextVar[bool] = ContextVar("synchro_in_run", default=False)
 _choosing: ContextVar[bool] = ContextVar("synchro_choosing", default=False)
 _installing = Lock()
 
@@ -52,6 +53,17 @@ def _has_receivers(signal: ModelSignal, model: type[Model]) -> bool:
 
 
 @contextmanager
+def in_run() -> Iterator[None]:
+    """Inside, nobody hears of what a run writes into synchro's own tables, on either side."""
+    _install()
+    token = _in_run.set(True)
+    try:
+        yield
+    finally:
+        _in_run.reset(token)
+
+
+@contextmanager
 def on_remote(link: Link, model: type[Model], key: Key | None, verb: str) -> Iterator[None]:
     """
     Inside, code of others works on REMOTE's object, by LOCAL's key, or on several: only what is chosen runs, and no
@@ -59,7 +71,6 @@ def on_remote(link: Link, model: type[Model], key: Key | None, verb: str) -> Ite
 
     Raises `WrongDatabase` where it tried that.
     """
-    _install()
     token = _choosing.set(True)
     try:
         with guarded(link.remote.alias, Guest(method(model, verb) if key is not None else None, model, key)):
@@ -72,7 +83,7 @@ def _install() -> None:
     """
     Have Django's signals ask us whom they reach, from the first run in this process on.
 
-    Nobody is disconnected: other threads, and this one outside of `on_remote`, get the same answer as ever.
+    Nobody is disconnected: other threads, and this one outside of a run, get the same answer as ever.
     """
     with _installing:
         for signal in SIGNALS:
@@ -81,11 +92,14 @@ def _install() -> None:
 
 
 def _live_receivers(signal: ModelSignal, sender: Any) -> tuple[list[Receiver], list[Receiver]]:
-    if not _choosing.get() or not isinstance(sender, type) or not issubclass(sender, Model):
-        found: tuple[list[Receiver], list[Receiver]] = type(signal)._live_receivers(signal, sender)
-        return found
-    plain, asynchronous = receivers(signal, sender)
-    return list(map(_named, plain)), list(map(_named_async, asynchronous))
+    if _in_run.get() and isinstance(sender, type) and issubclass(sender, Model):
+        if sender._meta.app_label == "synchro":
+            return [], []
+        if _choosing.get():
+            plain, asynchronous = receivers(signal, sender)
+            return list(map(_named, plain)), list(map(_named_async, asynchronous))
+    found: tuple[list[Receiver], list[Receiver]] = type(signal)._live_receivers(signal, sender)
+    return found
 
 
 def _named(receiver: Receiver) -> Receiver:
