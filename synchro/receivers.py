@@ -77,9 +77,8 @@ def choice_for(model: type[Model]) -> Choice:
         return Choice.of(conf.receivers)
     allowed, words = is_choice_of_receivers
     if not allowed(value):
-        raise WrongSetting(
-            f"{names_option(declaring, 'RECEIVERS')} of {declaring._meta.label} is {value!r}; it {words}."
-        )
+        where = names_option(declaring, "RECEIVERS")
+        raise WrongSetting(f"{where} of {declaring._meta.label} is {value!r}; it {words}.")
     return Choice.of(value)
 
 
@@ -90,7 +89,10 @@ def setting_without(model: type[Model], path: str | None) -> str:
     present = conf.receivers if own is None else own
     names = [present] if isinstance(present, str) else list(present)
     value = "'none'" if path is None else repr([*names, f"-{path}"])
-    return f"SYNCHRO_RECEIVERS = {value}" + ("" if own is None else f" in {declaring._meta.label}")
+    if own is None:
+        return f"SYNCHRO_RECEIVERS = {value}"
+    where = names_option(declaring, "RECEIVERS")
+    return f"{where} = {value}" + (f" in {declaring._meta.label}" if where == "SYNCHRO_RECEIVERS" else "")
 
 
 def _declaring(model: type[Model]) -> type[Model]:
