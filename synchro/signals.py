@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -64,14 +65,20 @@ def before_save(sender: type[Model], instance: Model, using: str, **kwargs: Any)
 
     Raises `Uncaptured` for a key that is an expression and cannot be asked for, before the row is written.
     """
-    if not _captures(using):
-        return
-    for model in _watched_line(sender):
-        for line in (model, *model._meta.all_parents):
-            for field in key_fields(line):
-                value = instance.__dict__.get(field.attname)
-                if is_expression(value) and not _is_returned(value, using):
-                    setattr(instance, field.attname, value_of(field, value, using))
+    held = instance.__dict__
+    for field in _columns_of_keys(sender):
+        value = held.get(field.attname)
+        if type(value) is int or value is None or not is_expression(value):  # the usual cases first
+            continue
+        if _captures(using) and _watched_line(sender) and not _is_returned(value, using):
+            setattr(instance, field.attname, value_of(field, value, using))
+
+
+@cache
+def _columns_of_keys(sender: type[Model]) -> tuple[AnyField, ...]:
+    """The key's columns of a model and of those that it inherits from."""
+    model = sender._meta.concrete_model or sender
+    return tuple(field for line in (model, *model._meta.all_parents) for field in key_fields(line))
 
 
 def _is_returned(value: Any, using: str) -> bool:
@@ -83,10 +90,10 @@ def _is_returned(value: Any, using: str) -> bool:
 def before_delete(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
     """Read what the natural key is made of and the object does not hold, as long as the row is there."""
     model = sender._meta.concrete_model
-    if model is None or not _captures(using) or not is_watched(model):
+    if model is None:
         return
     fields = [f for f in natural_fields(model) or () if not _is_known(instance, f)]
-    if fields:
+    if fields and _captures(using) and is_watched(model):
         rows: Any = QuerySet(model, using=using).filter(pk=instance.pk)
         values = rows.values_list(*(field.attname for field in fields)).first()
         if values is not None:
