@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
+from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist, ValidationError
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
@@ -102,7 +102,7 @@ class ByMethod:
                 continue
             try:
                 found[key] = from_json(model, text)
-            except (NotUsable, ValueError):
+            except (ValidationError, ValueError, TypeError):
                 continue  # the model has changed since
         return found
 

@@ -130,6 +130,7 @@ class Company(models.Model):
 
     name = models.CharField(max_length=20)
     city = models.CharField(max_length=20, default="")
+    country = models.CharField(max_length=20, null=True)
 
 
 # -- keys ---------------------------------------------------------------------------------------------------

@@ -305,6 +305,16 @@ def test_row_of_local_that_an_earlier_batch_did_not_name_counts_as_well() -> Non
         call_synchronize()
 
 
+def test_two_rows_of_local_whose_natural_key_has_no_value_are_no_match() -> None:
+    with options(Company={"NATURAL_KEY": ("name", "country")}):
+        create_on_remote(Company, name="Acme", city="theirs")
+        for city in ("one", "two"):
+            Company.objects.create(name="Acme", city=city)
+
+        with pytest.raises(Ambiguous, match=r"guests\.Company"):
+            call_synchronize()
+
+
 def test_two_new_rows_with_one_natural_key_are_two_rows() -> None:
     for note in ("one", "two", "three"):
         Tag.objects.create(word="red", note=note)
