@@ -22,6 +22,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from synchro.conf import LOCAL, conf
 from synchro.expressions import value_of
 from synchro.keys import AnyField, is_expression, key_fields, key_of, normalize, to_text, value_to_text
+from synchro.model_options import model_option
 from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
 from synchro.natural import natural_fields, natural_names
 from synchro.natural_parts import natural_parts, to_json
@@ -214,7 +215,10 @@ def _natural_key(instance: Model) -> str | None:
     try:
         if fields is not None:
             return to_json([normalize(field, _held(instance, field.attname, read)) for field in fields])
-        if not hasattr(instance, "natural_key") and not natural_names(type(instance)):
+        given = model_option(type(instance), "NATURAL_KEY")
+        if (given is not None and not given) or (
+            not hasattr(instance, "natural_key") and not natural_names(type(instance))
+        ):
             return None
         return to_json(natural_parts(instance, _model_of))
     except Exception as error:  # noqa: BLE001  code of others, or a value that is none
