@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connections
 from django.db.models.signals import post_save
+from django.test import override_settings
 
 from synchro.core import call_synchronize
 from synchro.engines import engine_for
@@ -88,6 +89,7 @@ def test_row_that_goes_is_quarantined_by_name(quarantine: None) -> None:
 
 
 @pytest.mark.parametrize(("when", "victim"), [("a!", "b"), ("b!", "a")])
+@override_settings(SYNCHRO_RECEIVERS="all")
 def test_row_that_a_receiver_deletes_is_named(when: str, victim: str) -> None:
     """Whether it is saved before that or after."""
     deliveries = [
