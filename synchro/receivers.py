@@ -175,10 +175,12 @@ def app_named(name: str) -> AppConfig | None:
 
 def model_named(name: str) -> type[Model] | None:
     """The concrete model with this label, such as ``shop.Order``."""
-    if name.count(".") != 1:
+    label, _dot, model_name = name.rpartition(".")
+    app = app_named(label)
+    if app is None:
         return None
     try:
-        model: type[Model] | None = apps.get_model(name)._meta.concrete_model
+        model: type[Model] | None = app.get_model(model_name)._meta.concrete_model
     except LookupError:
         return None
     return model
