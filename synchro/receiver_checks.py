@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Final
 
 from django.apps import apps
@@ -22,13 +20,12 @@ from synchro.receivers import (
     choice_for,
     model_named,
     overridden,
+    package_of,
 )
 from synchro.registry import watched_models
 
 #: Packages whose receivers write histories, or audits, into tables of their own by way of LOCAL.
 HISTORIES: Final = ("simple_history", "auditlog", "easyaudit", "field_history")
-#: Whose code knows of several databases.
-OURS: Final = ("django", "synchro", "django_spicy_id")
 #: How many models a message names.
 MOST: Final = 5
 
@@ -107,10 +104,9 @@ def _others(models: Collection[type[Model]]) -> Iterator[CheckMessage]:
     found: dict[str, dict[str, None]] = {}
     for model in models:
         for path in _running(model):
-            if _is_of_others(path):
-                app = apps.get_containing_app_config(path)
-                name = path.partition(".")[0] if app is None else app.label
-                found.setdefault(name, {})[model._meta.label] = None
+            package = package_of(path)
+            if package is not None:
+                found.setdefault(package, {})[model._meta.label] = None
     histories = {name: labels for name, labels in found.items() if name in HISTORIES}
     if histories:
         yield Warning(
@@ -139,19 +135,6 @@ def _running(model: type[Model]) -> Iterator[str]:
             for path, paths in overridden(model, verb):
                 if choice.runs(paths, model):
                     yield path
-
-
-def _is_of_others(path: str) -> bool:
-    """Whether the code is installed, and does not lie in the project."""
-    if path.partition(".")[0] in OURS:
-        return False
-    parts = path.split(".")
-    for end in range(len(parts) - 1, 0, -1):
-        module = sys.modules.get(".".join(parts[:end]))
-        if module is not None:
-            place = Path(getattr(module, "__file__", None) or "")
-            return not {"site-packages", "dist-packages"}.isdisjoint(place.parts)
-    return False
 
 
 def _in_words(found: dict[str, dict[str, None]]) -> str:

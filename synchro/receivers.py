@@ -7,9 +7,11 @@ overridden `save()` and `delete()` methods of the watched models.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from django.apps import AppConfig, apps
@@ -23,6 +25,9 @@ SIGNALS: Final = (pre_save, post_save, pre_delete, post_delete, m2m_changed)
 
 #: What a model may override, by the verb that it is for.
 METHODS: Final = {"save": ("save", "save_base"), "delete": ("delete",)}
+
+#: Packages whose code knows of several databases.
+OURS: Final = ("django", "synchro", "django_spicy_id")
 
 Receiver: TypeAlias = Callable[..., Any]
 
@@ -86,7 +91,7 @@ def setting_without(model: type[Model], path: str | None) -> str:
     own = getattr(declaring, "SYNCHRO_RECEIVERS", None)
     present = conf.receivers if own is None else own
     names = [present] if isinstance(present, str) else list(present)
-    value = "'none'" if path is None else repr([*names, f"-{path}"])
+    value = "'none'" if path is None else repr([*names, f"-{package_of(path) or path}"])
     return f"SYNCHRO_RECEIVERS = {value}" + ("" if own is None else f" in {declaring._meta.label}")
 
 
@@ -140,6 +145,22 @@ def path_of(code: Any) -> str:
     if not hasattr(code, "__qualname__"):
         code = type(code)
     return f"{code.__module__}.{code.__qualname__}"
+
+
+def package_of(path: str) -> str | None:
+    """The label of the app, or the name of the package, where the code does not lie in the project; else None."""
+    if path.partition(".")[0] in OURS:
+        return None
+    parts = path.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        module = sys.modules.get(".".join(parts[:end]))
+        if module is not None:
+            place = Path(getattr(module, "__file__", None) or "")
+            if {"site-packages", "dist-packages"}.isdisjoint(place.parts):
+                return None
+            app = apps.get_containing_app_config(path)
+            return parts[0] if app is None else app.label
+    return None
 
 
 def _chosen(found: Iterable[Receiver], choice: Choice, sender: type[Model]) -> list[Receiver]:
