@@ -38,7 +38,7 @@ class Choice:
 
     #: Whether what is not named runs.
     all: bool
-    #: Whether receivers are told that rows are written as they are, and no method of a model's own runs.
+    #: Whether receivers are called with ``raw=True``, and no method of a model's own runs.
     raw: bool
     named: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
