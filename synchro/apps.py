@@ -19,7 +19,7 @@ class SynchroConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from synchro import checks, conf, registry, signals
+        from synchro import checks, conf, receiver_checks, registry, signals
         from synchro.checkpoint import checkpoint_set
         from synchro.replay.form import on_checkpoint_set
 
@@ -30,6 +30,7 @@ class SynchroConfig(AppConfig):
             signals.refuse_to_write()
         self._keep_triggers()
         checks.connect()
+        receiver_checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _keep_triggers(self) -> None:

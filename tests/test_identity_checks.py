@@ -8,6 +8,7 @@ import pytest
 from django.test import override_settings
 
 from synchro.checks import check_models
+from synchro.receiver_checks import check_receivers
 from synchro.registry import forget_cached
 from tests.guests.models import Company, Discount, Food, Forgetful, History, Offer, Pair, Tagging
 from tests.people.models import City, Person
@@ -45,6 +46,11 @@ def options(model: Any, **given: Any) -> dict[str, Any]:
 )
 def test_wrong_value_of_an_option_is_named_with_the_model(given: Any, expected: str) -> None:
     assert (expected, Person) in found(Person, **options(Person, **given))
+
+
+def test_wrong_choice_of_receivers_is_named_with_the_model() -> None:
+    with override_settings(SYNCHRO_MODELS=[("people", "Person")], **options(Person, RECEIVERS=5)):
+        assert [(message.id, message.obj) for message in check_receivers()] == [("synchro.E040", Person)]
 
 
 @pytest.mark.parametrize(
