@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
@@ -19,11 +20,12 @@ class SynchroConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from synchro import checks, conf, historical, registry, saving, signals, switch
+        from synchro import checks, conf, historical, receiver_checks, registry, saving, signals, switch
         from synchro.checkpoint import checkpoint_set
         from synchro.replay.form import on_checkpoint_set
 
         conf.warn_without_remote()
+        setting_changed.connect(registry.on_setting_changed, dispatch_uid="synchro_model_options")
         signals.connect()
         saving.capture_saves()
         pre_migrate.connect(
@@ -35,6 +37,7 @@ class SynchroConfig(AppConfig):
         connection_created.connect(switch.watch_statements, dispatch_uid="synchro_switch")
         self._keep_triggers()
         checks.connect()
+        receiver_checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _keep_triggers(self) -> None:

@@ -13,13 +13,20 @@ from typing import Any, TypeAlias
 
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 from django.db.models import NOT_PROVIDED, Field, Model
 from django.utils.module_loading import import_string
 
 from synchro.conf import IDENTITIES, LOCAL, NAMES, conf, unknown_names
+from synchro.identity_checks import (
+    check_given_natural_key,
+    check_guessed_keys,
+    check_named_keys,
+    check_natural_key,
+    leads_to_a_field,
+)
 from synchro.keys import key_fields
+from synchro.model_options import model_option
 from synchro.natural import NaturalManager
 from synchro.registry import skipped_names, watched_models, wrong_settings
 
@@ -125,11 +132,13 @@ def check_models(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> lis
                 found.extend(check(model))
     for model in filter(asked_for, apps.get_models()):
         found.extend(_natural_managers(model))
+    if app_configs is None:
+        found.extend(check_guessed_keys())
     return found
 
 
 def _skip(model: type[Model]) -> Iterator[CheckMessage]:
-    names = getattr(model, "SYNCHRO_SKIP", ())
+    names = model_option(model, "SKIP", ())
     if not isinstance(names, list | tuple | set | frozenset) or not all(
         isinstance(name, str) for name in names
     ):
@@ -197,7 +206,7 @@ def _default_on_creation(model: type[Model], field: Field[Any, Any]) -> Iterator
 
 
 def _identity(model: type[Model]) -> Iterator[CheckMessage]:
-    value = getattr(model, "SYNCHRO_IDENTITY", None)
+    value = model_option(model, "IDENTITY")
     if value is not None and value not in IDENTITIES:
         yield Error(
             f"SYNCHRO_IDENTITY is {value!r}.",
@@ -208,8 +217,8 @@ def _identity(model: type[Model]) -> Iterator[CheckMessage]:
 
 
 def _model_conflict(model: type[Model]) -> Iterator[CheckMessage]:
-    value = model.__dict__.get("SYNCHRO_CONFLICT", getattr(model, "SYNCHRO_CONFLICT", None))
-    if value is not None and not isinstance(value, staticmethod):
+    value = model_option(model, "CONFLICT")
+    if value is not None:
         yield from _conflict("Its", value, model)
 
 
@@ -252,6 +261,9 @@ WATCHED: tuple[Callable[[type[Model]], Iterable[CheckMessage]], ...] = (
     _identity,
     _model_conflict,
     _natural_key,
+    check_named_keys,
+    check_given_natural_key,
+    check_natural_key,
     _unmanaged,
     _of_dbsettings,
 )
@@ -261,25 +273,13 @@ def _natural_managers(model: type[Model]) -> Iterator[CheckMessage]:
     for manager in model._meta.managers:
         if isinstance(manager, NaturalManager):
             for path in manager.fields:
-                if not _leads_to_a_field(model, path):
+                if not leads_to_a_field(model, path):
                     yield Error(
                         f"Its natural key names {path!r}, which is no field.",
                         hint="Name fields of the model, or fields behind a foreign key such as 'city__name'.",
                         obj=model,
                         id="synchro.E009",
                     )
-
-
-def _leads_to_a_field(model: Any, path: str) -> bool:
-    for name in path.split("__"):
-        if model is None:
-            return False
-        try:
-            field = model._meta.pk if name == "pk" else model._meta.get_field(name)
-        except FieldDoesNotExist:
-            return False
-        model = field.related_model
-    return True
 
 
 # -- databases -----------------------------------------------------------------------------------------------

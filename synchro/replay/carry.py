@@ -107,7 +107,8 @@ def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Tria
 def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) -> Outcome:
     """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
     changes, rows = material.changes, material.rows
-    identities = Identities(link, rows, trial.aside.natural_keys() | _natural_keys(changes))
+    naturals = trial.aside.natural_keys() | _natural_keys(changes)
+    identities = Identities(link, rows, naturals, trial.unidentified)
     by_model = changes.by_model()
     for model in parents_first(by_model):  # a natural key may lead through a parent
         identities.find(model, by_model[model], lock=True)

@@ -29,6 +29,7 @@ from synchro.replay.dependants import Place
 from synchro.replay.form import Pruned, form_empty, is_blind, next_batch, own_node, pending
 from synchro.replay.garbage import uncollected
 from synchro.replay.link import Link, Side
+from synchro.replay.listeners import in_run
 from synchro.replay.log import Log
 from synchro.replay.outcome import Outcome
 from synchro.replay.postpone import warn_of_unread
@@ -121,7 +122,7 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     link = Link(Side(alias))
     # Either database may have been replaced by a copy since this process remembered its content types.
     ContentType.objects.clear_cache()
-    with reachable(link):
+    with reachable(link), in_run():
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
             done = agree(link)
