@@ -20,7 +20,17 @@ class SynchroConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from synchro import checks, checks_databases, conf, historical, registry, saving, signals, switch
+        from synchro import (
+            checks,
+            checks_databases,
+            conf,
+            historical,
+            receiver_checks,
+            registry,
+            saving,
+            signals,
+            switch,
+        )
         from synchro.checkpoint import checkpoint_set
         from synchro.rewind import on_checkpoint_set
 
@@ -38,6 +48,7 @@ class SynchroConfig(AppConfig):
         self._keep_triggers()
         checks.connect()
         checks_databases.connect()
+        receiver_checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _keep_triggers(self) -> None:

@@ -38,7 +38,7 @@ def _absent_remote() -> Iterator[CheckMessage]:
         yield Warning(
             "SYNCHRO_REMOTE is not set: changes are captured, but nothing can be synchronized.",
             hint="Set it to an alias of DATABASES, or to None to say that this is meant.",
-            id="synchro.W030",
+            id="synchro.W050",
         )
 
 
@@ -48,14 +48,14 @@ def _engines() -> Iterator[CheckMessage]:
         try:
             engine_for(connections[alias])
         except SynchroError as error:
-            yield Error(str(error), id="synchro.E030")
+            yield Error(str(error), id="synchro.E050")
         except (ImproperlyConfigured, ImportError) as error:
             reason = str(error.__cause__ or error).splitlines()[0]
             yield Error(
                 f"DATABASES[{alias!r}] has the ENGINE {engine!r}, which cannot be loaded: {reason}",
                 hint="Correct the name, or install the driver: pip install 'django-synchro[postgresql]' or "
                 "'django-synchro[mysql]'.",
-                id="synchro.E030",
+                id="synchro.E050",
             )
 
 
@@ -69,7 +69,7 @@ def _routers() -> Iterator[CheckMessage]:
             f"DATABASE_ROUTERS write watched models to another database than {LOCAL!r}, whose changes alone are "
             f"captured: {names}{more}.",
             hint="Take these models out of SYNCHRO_MODELS, or have the router leave them to the default database.",
-            id="synchro.W031",
+            id="synchro.W051",
         )
 
 
@@ -85,5 +85,5 @@ def _of_one_server() -> Iterator[CheckMessage]:
                 f"It is watched, but belongs to one server: {why}.",
                 hint=f"Take {model._meta.app_label!r} out of SYNCHRO_MODELS.",
                 obj=model,
-                id="synchro.W032",
+                id="synchro.W052",
             )

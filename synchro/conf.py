@@ -50,6 +50,26 @@ def _is_length_of_time(value: Any) -> bool:
     return value is None or (isinstance(value, timedelta) and value >= timedelta(0))
 
 
+#: What says more than a name in ``SYNCHRO_RECEIVERS``.
+RECEIVERS: Final = ("all", "none", "raw")
+
+
+def _is_choice_of_receivers(value: Any) -> bool:
+    names = (value,) if isinstance(value, str) and value in RECEIVERS else value
+    return (
+        isinstance(names, list | tuple | set | frozenset)
+        and all(isinstance(name, str) and name.removeprefix("-") for name in names)
+        and (len(names) == 1 or "none" not in names)
+    )
+
+
+is_choice_of_receivers: Final = (
+    _is_choice_of_receivers,
+    "can be 'all', 'none', 'raw', or a list of app labels, 'app.Model' labels and dotted paths, each with '-' "
+    "before it to leave it out, such as ['all', '-simple_history']",
+)
+
+
 class Setting(Generic[T]):
     """A setting of the project, by the name ``SYNCHRO_<ATTRIBUTE>``; `allowed` tells what it can be, in words too."""
 
@@ -67,12 +87,22 @@ class Setting(Generic[T]):
     def __get__(self, instance: Conf | None, owner: type) -> Setting[T] | T:
         if instance is None:
             return self
-        value: T = getattr(settings, self.name, self.default)
+        value: T = getattr(settings, self.name, self.default_now())
         if self.allowed is not None:
             is_allowed, words = self.allowed
             if not is_allowed(value):
                 raise WrongSetting(f"{self.name} is {value!r}; it {words}.")
         return value
+
+    def default_now(self) -> T:
+        return self.default
+
+
+class Receivers(Setting[Any]):
+    """Where changes are captured by triggers, what receivers did on LOCAL travels by itself."""
+
+    def default_now(self) -> Any:
+        return "none" if getattr(settings, "SYNCHRO_CAPTURE", None) == "triggers" else self.default
 
 
 class Conf:
@@ -102,6 +132,8 @@ class Conf:
     )
     #: What to do with a change that REMOTE refuses: ``'stop'`` or ``'quarantine'``.
     on_error: Setting[str] = Setting("stop", _one_of("stop", "quarantine"))
+    #: Whose code runs for REMOTE's objects: ``'all'``, ``'none'`` (the default with triggers), ``'raw'``, or names.
+    receivers: Setting[Any] = Receivers("all", is_choice_of_receivers)
 
     @property
     def remotes(self) -> tuple[str, ...]:

@@ -43,6 +43,10 @@ class Interrupted(SynchroError):
     """A connection broke, or another transaction was in the way, again and again."""
 
 
+class Uncaptured(SynchroError):
+    """An object cannot be saved, since no entry could name it: its key is no value."""
+
+
 @dataclass(frozen=True)
 class Culprit:
     """A row of LOCAL, by its key, that REMOTE refuses; the cause names no value."""
@@ -58,6 +62,18 @@ class Refused(SynchroError):
     def __init__(self, message: str, culprits: Iterable[Culprit] = ()) -> None:
         super().__init__(message)
         self.culprits = tuple(culprits)
+
+
+class WrongDatabase(Refused):
+    """Code of the project that ran for an object of REMOTE's wanted to use another database; `cause` is short."""
+
+    def __init__(self, message: str, culprits: Iterable[Culprit], cause: str) -> None:
+        super().__init__(message, culprits)
+        self.cause = cause
+
+
+class AfterCommit(SynchroError):
+    """What code of the project wanted to do after REMOTE's commit failed. The batch is on REMOTE."""
 
 
 class Undecided(SynchroError):

@@ -79,6 +79,8 @@ def normalize(field: AnyField, value: Any) -> Any:
     target = column_field(field)
     if value is None:
         return None
+    if is_expression(value):
+        raise ValueError(f"{field.model._meta.label}.{field.name} holds an expression, and no value")
     kind = target.get_internal_type()
     if kind in INTEGERS:
         number = int(target.get_prep_value(value))

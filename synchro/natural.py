@@ -16,6 +16,12 @@ from django.db.models.manager import BaseManager
 from synchro.keys import AnyField
 from synchro.model_options import model_option
 
+#: Django's models whose rows are what their natural key says: each database numbers them as its migrations run.
+KNOWN_BY_NATURE = {
+    "contenttypes.ContentType": ("app_label", "model"),
+    "auth.Permission": ("content_type", "codename"),
+}
+
 
 class NaturalManager(models.Manager[Any]):
     """
@@ -212,16 +218,14 @@ def natural_names(model: type[models.Model]) -> Sequence[str]:
     The names that the natural key of a model is made of, as far as they can be known: those that the project gives it,
     ours, and Django's own.
     """
+    if model._meta.label in KNOWN_BY_NATURE:
+        return KNOWN_BY_NATURE[model._meta.label]
     chosen: Sequence[str] | None = model_option(model, "NATURAL_KEY")
     if chosen is not None:
         return tuple(chosen)
     for manager in (model._default_manager, *model._meta.managers):
         if isinstance(manager, NaturalManager):
             return manager.fields
-    if model._meta.label == "contenttypes.ContentType":
-        return ("app_label", "model")
     if isinstance(model._default_manager, BaseUserManager) and hasattr(model, "USERNAME_FIELD"):
         return (model.USERNAME_FIELD,)
-    return {"auth.Group": ("name",), "auth.Permission": ("content_type", "codename")}.get(
-        model._meta.label, ()
-    )
+    return ("name",) if model._meta.label == "auth.Group" else ()

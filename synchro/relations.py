@@ -68,7 +68,11 @@ def named_models(model: type[Model]) -> dict[str, type[Model]]:
         raise WrongSetting(
             f"{where} is {named!r}; it must be a dictionary, such as {{'offer_id': 'shop.Offer'}}."
         )
-    found = {name: _named(model, where, name, target) for name, target in named.items()}
+    found = {
+        name: _named(model, where, name, target)
+        for name, target in named.items()
+        if target is not None  # said to be no key
+    }
     return {name: target for name, target in found.items() if target is not None}
 
 

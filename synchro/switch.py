@@ -43,7 +43,7 @@ def watch_statements(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:  #
 def switched(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """Wraps each statement on LOCAL: within a block it is executed with the switch off."""
     connection = context["connection"]
-    if not _blocks.get() or connection.alias != LOCAL or conf.capture != "triggers":
+    if not _blocks.get() or conf.capture != "triggers" or connections[LOCAL] is not connection:
         return execute(sql, params, many, context)
     before = list(connection.execute_wrappers)
     with engine_for(connection).capture_off(connection):

@@ -127,7 +127,7 @@ def test_key_and_model_that_have_other_names_by_now_are_known_by_the_table(state
 def test_model_that_is_renamed_later_is_known_by_the_content_type_that_moves_with_it(
     state: ProjectState,
 ) -> None:
-    fields = [("id", models.BigAutoField(primary_key=True)), ("name", models.CharField(max_length=50))]
+    fields = [("id", models.BigIntegerField(primary_key=True)), ("name", models.CharField(max_length=50))]
     state.add_model(ModelState("people", "Society", fields, {"db_table": "people_society"}))
     old = state.apps.get_model("people", "Society")
     with connection.cursor() as cursor:

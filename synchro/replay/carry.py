@@ -108,7 +108,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
     changes, rows = material.changes, material.rows
     naturals = trial.aside.natural_keys() | _natural_keys(changes)
-    identities = Identities(link, rows, naturals, {*trial.left_out, *material.resting})
+    identities = Identities(link, rows, naturals, trial.unidentified)
     by_model = changes.by_model()
     for model in parents_first(by_model):  # a natural key may lead through a parent
         identities.find(model, by_model[model], lock=True)

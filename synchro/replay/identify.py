@@ -19,7 +19,7 @@ from synchro.conf import conf
 from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, to_text
 from synchro.model_options import model_option
 from synchro.models import Reference
-from synchro.natural import natural_fields
+from synchro.natural import KNOWN_BY_NATURE, natural_fields
 from synchro.registry import is_watched
 from synchro.relations import target_of
 from synchro.replay.link import Link
@@ -43,12 +43,8 @@ class Identity:
 
 
 def is_known_by_nature(model: type[Model]) -> bool:
-    """
-    Whether rows of `model` are what their natural key says, whatever the settings say of keys.
-
-    Each database numbers its content types and permissions as its migrations happen to run.
-    """
-    return model._meta.label in ("contenttypes.ContentType", "auth.Permission")
+    """Whether rows of `model` are what their natural key says, whatever the settings say of keys."""
+    return model._meta.label in KNOWN_BY_NATURE
 
 
 def uses_same_key(model: type[Model]) -> bool:

@@ -13,12 +13,13 @@ from django.utils.translation import gettext as _
 
 from synchro.exceptions import Ambiguous, Culprit
 from synchro.keys import AnyField, Key, key_fields, key_of, normalize, to_text, value_from_text
+from synchro.model_options import model_option
 from synchro.natural import NaturalManager, lacks_content_type, natural_fields, natural_names
 from synchro.natural_parts import is_left_unused
 from synchro.registry import Table
 from synchro.relations import target_of
 from synchro.replay.columns import spelt_alike, to_attribute
-from synchro.replay.link import Link
+from synchro.replay.link import Link, Side
 from synchro.replay.read import Rows, as_key, as_values, select
 
 #: The natural keys of deleted objects, as their entries hold them.
@@ -45,9 +46,12 @@ def finder(model: type[Model]) -> Any:
     if natural_fields(model) is not None:
         return None
     names = natural_names(model)
-    if names:
-        own = [field for field in model._meta.local_concrete_fields if field.name in names]
-        return None if lacks_content_type(model, own) else _manager(model, names)
+    own = [field for field in model._meta.local_concrete_fields if field.name in names]
+    if lacks_content_type(model, own):
+        return None
+    given = model_option(model, "NATURAL_KEY")
+    if given is not None:
+        return _manager(model, names) if given else None
     if not hasattr(model, "natural_key") or is_left_unused(model):
         return None
     for manager in (model._default_manager, *model._meta.managers):
@@ -120,7 +124,7 @@ class ByColumns:
         for key, values in wanted.items():
             matches = there.get(values, [])
             if not matches and (strays or None in values):
-                matches = self._one_by_one(model, fields, values)
+                matches = self._one_by_one(self._link.remote, model, fields, values)
             if matches:
                 found[key] = sorted(matches)
         return self._without_successors(model, found)
@@ -208,16 +212,16 @@ class ByColumns:
         present = {tuple(row) for row in rows}
         return {key: matches for key, matches in found.items() if gone.get(key) not in present}
 
-    def _one_by_one(self, model: type[Model], fields: Sequence[AnyField], values: Values) -> list[Key]:
-        """By REMOTE's own comparison."""
-        if not self._link.remote.engine.findable([values]):
+    @staticmethod
+    def _one_by_one(side: Side, model: type[Model], fields: Sequence[AnyField], values: Values) -> list[Key]:
+        """By the database's own comparison."""
+        if not side.engine.findable([values]):
             return []
-        connection = self._link.remote.connection
         lookup = {
-            field.attname: to_attribute(field, value, connection)
+            field.attname: to_attribute(field, value, side.connection)
             for field, value in zip(fields, values, strict=True)
         }
-        found: QuerySet[Model] = QuerySet(model, using=self._link.remote.alias).filter(**lookup)
+        found: QuerySet[Model] = QuerySet(model, using=side.alias).filter(**lookup)
         return [key_of(instance, model) for instance in found]
 
     def doubles(self, model: type[Model], keys: Sequence[Key]) -> dict[Key, list[Key]]:
@@ -225,12 +229,15 @@ class ByColumns:
         fields = natural_fields(model) or ()
         if is_unique(model, fields):
             return {}
-        here = {key: values for key, values in self.values_here(model, keys).items() if None not in values}
+        here = self.values_here(model, keys)
         pk = key_fields(model)
-        rows = select(self._link.local, model, [*pk, *fields], fields, list(dict.fromkeys(here.values())))
+        whole = [values for values in here.values() if None not in values]
+        rows = select(self._link.local, model, [*pk, *fields], fields, list(dict.fromkeys(whole)))
         by_values: dict[Values, list[Key]] = {}
         for row in rows:
             by_values.setdefault(tuple(row[len(pk) :]), []).append(as_key(row[: len(pk)]))
+        for values in {values for values in here.values() if None in values}:
+            by_values[values] = self._one_by_one(self._link.local, model, fields, values)
         return {
             key: others
             for key, values in here.items()

@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
+from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist, ValidationError
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
-from synchro.exceptions import Culprit, SynchroError, Unidentified
+from synchro.exceptions import Culprit, SynchroError, Unidentified, WrongDatabase
 from synchro.keys import Key, key_fields, key_of, to_text
 from synchro.natural_parts import NamedRow, NotUsable, from_json, named_rows, natural_parts, natural_values
 from synchro.relations import target_of
 from synchro.replay.columns import spelt_alike, to_attribute
+from synchro.replay.guard import Guest, guarded
 from synchro.replay.link import Link, Side
 from synchro.replay.natural import Naturals, Translates, allows_many, ambiguous, finder
 from synchro.replay.read import Rows, as_values, select
@@ -101,7 +102,7 @@ class ByMethod:
                 continue
             try:
                 found[key] = from_json(model, text)
-            except (NotUsable, ValueError):
+            except (ValidationError, ValueError, TypeError):
                 continue  # the model has changed since
         return found
 
@@ -172,10 +173,14 @@ class ByMethod:
     def _ask(
         self, model: type[Model], manager: Any, key: Key, values: Sequence[Any], here: Collection[Key]
     ) -> Model | None:
+        guest = Guest(f"{name_of(manager)}.get_by_natural_key()", model, key)
         try:
-            match = manager.get_by_natural_key(*values)
+            with guarded(self._link.remote.alias, guest, refuses_reads=True):
+                match = manager.get_by_natural_key(*values)
         except ObjectDoesNotExist:
             return None
+        except WrongDatabase as error:
+            raise _wrong_database(model, manager, [key] if key in here else []) from error
         except MultipleObjectsReturned:
             if allows_many(model):
                 return None

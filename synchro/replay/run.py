@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
@@ -29,6 +30,7 @@ from synchro.replay.form import Pruned, form_empty, is_blind, next_batch, own_no
 from synchro.replay.garbage import uncollected
 from synchro.replay.identity_setting import remember_identities
 from synchro.replay.link import Link, Side
+from synchro.replay.listeners import in_run
 from synchro.replay.log import Log
 from synchro.replay.outcome import Outcome
 from synchro.replay.postpone import warn_of_unread
@@ -120,7 +122,9 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
 def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     """Begin anew with what is known of both sides, and go on until nothing is pending."""
     link = Link(Side(alias))
-    with reachable(link):
+    # Either database may have been replaced by a copy since this process remembered its content types.
+    ContentType.objects.clear_cache()
+    with reachable(link), in_run():
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
             done = agree(link)

@@ -15,7 +15,7 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.conf import conf
-from synchro.exceptions import Refused
+from synchro.exceptions import Refused, Unidentified
 from synchro.replay.aside import Aside
 from synchro.replay.coalesce import Changes
 from synchro.replay.dependants import Place, Reason, Reasons
@@ -45,8 +45,8 @@ class Trial(Protocol):
         """Whether what REMOTE may refuse at the commit only is looked at before."""
 
     @property
-    def left_out(self) -> Collection[Place]:
-        """The rows that are known to be left out."""
+    def unidentified(self) -> Collection[Place]:
+        """The rows that are left out since nobody can say by their natural keys which rows of REMOTE they are."""
 
     def join(self, changes: Changes) -> Collection[Place]:
         """Make what was set aside earlier part of the batch; return what rests."""
@@ -78,7 +78,7 @@ class Stop:
         return self._refusals > 0
 
     @property
-    def left_out(self) -> Collection[Place]:
+    def unidentified(self) -> Collection[Place]:
         return ()
 
     def join(self, changes: Changes) -> Collection[Place]:
@@ -101,6 +101,7 @@ class Quarantine:
         self.aside, self._taken_up = aside, taken_up
         self.also: set[Place] = set()
         self._reasons: Reasons = {}
+        self._unidentified: set[Place] = set()
         self._rounds = 0
         #: Models of which all is left out.
         self._given_up: dict[type[Model], Reason] = {}
@@ -116,8 +117,8 @@ class Quarantine:
         return self._is_thorough
 
     @property
-    def left_out(self) -> Collection[Place]:
-        return self._reasons
+    def unidentified(self) -> Collection[Place]:
+        return self._unidentified
 
     def join(self, changes: Changes) -> Collection[Place]:
         return self.aside.join(changes, self._taken_up)
@@ -138,6 +139,8 @@ class Quarantine:
         found = {(each.model, each.key): Reason(each.cause) for each in culprits}
         if found.keys() - self._reasons.keys():
             self._reasons |= found
+            if isinstance(error, Unidentified):
+                self._unidentified |= found.keys()
             self._rounds += 1
             if self._rounds > ROUNDS:
                 self._give_up({model for model, _key in found})

@@ -99,7 +99,7 @@ def test_model_that_is_not_installed_is_named_by_its_content_type(settings: Any)
     types = ContentType.objects.filter(app_label="shop", model="country")
     types.update(model="land")
     ContentType.objects.clear_cache()
-    report = call_synchronize()
+    report = synchronize(settings, FEW)
     assert any("3 entries of shop.land" in warning for warning in report.warnings)
     assert (remote_count(Customer), remote_count(Country)) == (4, 0)
 
