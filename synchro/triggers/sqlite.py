@@ -7,6 +7,7 @@ time of one statement.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
+from synchro.models import CHANGE
 from synchro.triggers.base import (
     PREFIX,
     SWITCH,
@@ -35,6 +37,7 @@ from synchro.triggers.writer import UUID_PARTS, RowWriter
 
 ROWID = ("rowid", "oid", "_rowid_")
 ENABLED = f'NOT EXISTS (SELECT 1 FROM "{SWITCH}")'
+_COLUMN = re.compile(r'\b(?:OLD|NEW)\."([^"]*)"')
 NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
 
@@ -74,7 +77,8 @@ class SQLite(Backend):
             version, content_type = read_header(sql)
             if stem is not None and version:
                 short = name.removesuffix(f"_{version}")
-                found.append(Installed(short, name, version, content_type, escaped(table)))
+                known = _columns_known(short, sql)
+                found.append(Installed(short, name, version, content_type, escaped(table), knows=known))
         return found
 
     def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
@@ -136,6 +140,13 @@ class SQLite(Backend):
             yield
 
 
+def _columns_known(stem: str, sql: str) -> frozenset[str] | None:
+    """Return the columns whose changes a trigger sees that logs updates; None for all, and for other triggers."""
+    if not stem.endswith("_update") or f"{NOW}, {CHANGE})" in sql:
+        return None
+    return frozenset(name.lower() for name in _COLUMN.findall(sql))
+
+
 def real_name(table: str) -> str:
     """The name that Django, which does not escape quotes, makes of `table` in SQL."""
     if len(table) > 1 and table.startswith('"') and table.endswith('"'):
@@ -191,10 +202,10 @@ class Writer(RowWriter):
         yield "DELETE", ENABLED, (self.deleted(),)
         yield f"UPDATE OF {self.key_columns()}", f"{moved} AND {ENABLED}", (self.deleted(), self.added())
         if self.target.detail is Detail.KEY:
-            yield "UPDATE", f"NOT {moved} AND {ENABLED}", (self.insert(self.key("NEW"), 2),)
+            yield "UPDATE", f"NOT {moved} AND {ENABLED}", (self.insert(self.key("NEW"), CHANGE),)
         elif self.target.columns:
             changed = self.any_differs(self.target.columns)
-            change = self.insert(self.key("NEW"), 2, fields=self.fields())
+            change = self.insert(self.key("NEW"), CHANGE, fields=self.fields())
             yield "UPDATE", f"{changed} AND NOT {moved} AND {ENABLED}", (change,)
 
     def key_columns(self) -> str:
