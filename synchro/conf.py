@@ -34,6 +34,12 @@ def _is_length_of_time(value: Any) -> bool:
     return value is None or (isinstance(value, timedelta) and value >= timedelta(0))
 
 
+def _is_pairs_of_labels(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(label, str) and label.count(".") == 1 for pair in value.items() for label in pair
+    )
+
+
 class Setting(Generic[T]):
     """A setting of the project, by the name ``SYNCHRO_<ATTRIBUTE>``; `allowed` tells what it can be, in words too."""
 
@@ -82,6 +88,11 @@ class Conf:
     )
     #: What to do with a change that REMOTE refuses: ``'stop'`` or ``'quarantine'``.
     on_error: Setting[str] = Setting("stop", _one_of("stop", "quarantine"))
+
+    #: Models that have moved, where `migrate` cannot know it: ``{'old_app.Model': 'new_app.Model'}``.
+    moved: Setting[dict[str, str]] = Setting(
+        {}, (_is_pairs_of_labels, "must be a dictionary of labels, such as {'shop.Order': 'sales.Order'}")
+    )
 
     @property
     def remotes(self) -> tuple[str, ...]:

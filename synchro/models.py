@@ -24,6 +24,7 @@ __all__ = [
     "ChangeLog",
     "Checkpoint",
     "Conflict",
+    "NamedTable",
     "Node",
     "Peer",
     "Receipt",
@@ -324,6 +325,28 @@ class SetAside(models.Model):
 
     def __str__(self) -> str:
         return f"{content_type_name(self.content_type_id)} {self.object_id}: {self.cause}"
+
+
+class NamedTable(models.Model):
+    """
+    Which table a content type stands for, so that what names the content type outlives the model's name.
+
+    See `synchro.moved`.
+    """
+
+    #: A number, since the content type itself may be removed.
+    content_type = models.BigIntegerField(primary_key=True)
+    app_label = models.CharField(max_length=100)
+    model = models.CharField(max_length=100)
+    db_table = models.CharField(max_length=255)
+    #: The content type of the model that the table belongs to now, where this one's is gone.
+    successor = models.BigIntegerField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.app_label}.{self.model}: {self.db_table}"
 
 
 class CaptureSwitch(models.Model):

@@ -9,17 +9,15 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
-from django.utils.translation import gettext as _
 
-from synchro.exceptions import Refused
 from synchro.fields import moment_reader
 from synchro.keys import Key, TextReader, key_fields, key_reader, value_from_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
 from synchro.registry import is_watched
 from synchro.replay.link import Side
+from synchro.replay.named import has_fields, has_sets, sets_named, unreadable_key
 from synchro.replay.ranges import Range
 
 COLUMNS = ("id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members")
@@ -198,7 +196,13 @@ def _first(model: type[Model], entry: Entry, fields: tuple[str, ...] | None) -> 
 def tables_of(
     model: type[Model], names: tuple[str, ...] | None, is_deletion: bool
 ) -> list[tuple[type[Model], tuple[str, ...] | None]]:
-    """The tables whose rows such an entry is about, each with the names of its fields that changed."""
+    """
+    The tables whose rows such an entry is about, each with the names of its fields that changed.
+
+    A name that no field has any more may stand for any of them.
+    """
+    if not has_fields(model, names or ()):
+        names = None
     found = [(model, _own_fields(model, names))]
     if is_deletion:
         return found  # the parents' rows have entries of their own, or were kept
@@ -225,30 +229,21 @@ def same_key_parents(model: type[Model]) -> Iterator[type[Model]]:
 
 
 def sets_of(entry: Entry) -> Iterator[M2M]:
-    for name in entry.fields or ():
-        reverse = "." in name
-        own = name.rpartition(".")[2]
-        for model in _declaring(name) if reverse else (entry.model, *entry.model._meta.all_parents):
-            for m2m in model._meta.local_many_to_many:
-                through: Any = m2m.remote_field.through
-                if m2m.name == own and through._meta.auto_created:
-                    yield M2M(through, reverse, entry.key)
+    """
+    The sets that an entry is about.
+
+    Raises `Refused` for a set whose rows are those of a model now.
+    """
+    for through, reverse in sets_named(entry.id, entry.model, entry.key, entry.fields or ()):
+        yield M2M(through, reverse, entry.key)
 
 
 def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
     """The keys of the objects that came or went; None where any may have."""
-    if entry.members is None:
+    if entry.members is None or not has_sets(entry.model, entry.fields or ()):
         return None
     far = key_fields(m2m.through)[0 if m2m.reverse else 1]
     return [value_from_text(far, text) for text in json.loads(entry.members)]
-
-
-def _declaring(label: str) -> Iterator[type[Model]]:
-    app, name, _own = label.split(".")
-    try:
-        yield apps.get_model(app, name)
-    except LookupError:
-        return
 
 
 def entries_of(side: Side, ranges: Iterable[Range]) -> Iterator[Entry]:
@@ -284,10 +279,7 @@ def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:
         try:
             key = key_from(text)
         except (ValueError, TypeError, ValidationError) as error:
-            raise Refused(
-                _("Entry %(id)d of the log names an object of %(model)s by a key that cannot be read.")
-                % {"id": number, "model": model._meta.label}
-            ) from error
+            raise unreadable_key(number, model, text) from error
         yield Entry(number, model, key, action, moment(date), _names(fields), natural_key, members)
 
 

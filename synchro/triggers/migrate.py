@@ -33,6 +33,7 @@ from django.db.models import Field, Model
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import NotReady
 from synchro.keys import key_fields
+from synchro.moved import table_renamed
 from synchro.registry import may_become_watched, watched_tables
 from synchro.triggers import backend_for
 from synchro.triggers.base import LOG, SWITCH, Backend, Detail, Installed, Shape, Target, Uncapturable
@@ -239,6 +240,8 @@ class KeepsTriggers(Editor):
                 self.keeper.content_types[new_db_table] = self.keeper.content_types[old_db_table]
             self.keeper.remove_mentions(old_db_table)
         super().alter_db_table(model, old_db_table, new_db_table)
+        if not self.collect_sql and not self._is_remaking:
+            table_renamed(self.connection.alias, old_db_table, new_db_table)
 
     def _alter_many_to_many(self, model: Any, old_field: Any, new_field: Any, strict: bool) -> None:
         old, new = old_field.remote_field.through, new_field.remote_field.through
