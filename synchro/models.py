@@ -86,10 +86,11 @@ class ChangeLog(models.Model):
     object = GenericForeignKey()
     date = UTCDateTimeField(_("date"), default=DatabaseNow)
     action = models.PositiveSmallIntegerField(_("action"), choices=ACTIONS)
-    #: Which fields changed; None where that is not known. An m2m field is named by its own name in an entry of the
-    #: object that declares it, and by its label ("app.Model.field") in an entry of an object on the other side.
+    #: Which fields changed; None where that is not known, empty where none did and the row may be gone.
+    #: An m2m field is named by its own name in an entry of the object that declares it, and by its label
+    #: ("app.Model.field") in an entry of an object on the other side.
     fields = NamesField(_("fields"), null=True, blank=True)
-    #: Of a deletion: the natural key's values, as a JSON list; None where the model has none.
+    #: Of a deletion, or where the row may be gone: the natural key's values, as a JSON list; None where it has none.
     natural_key = models.TextField(_("natural key"), null=True, blank=True)
     #: Of a change of an m2m set: the keys of the objects that came or went, as a JSON list; None for any.
     members = models.TextField(_("members"), null=True, blank=True)

@@ -64,8 +64,8 @@ class Change:
         self.date = max(self.date, date)
         self.is_own |= own
         self.entry = max(self.entry, entry.id)
+        self.natural_key = entry.natural_key or self.natural_key
         if entry.action == DELETION:
-            self.natural_key = entry.natural_key or self.natural_key
             self.deleted = date
         elif entry.action == ADDITION:
             self.deleted = None
@@ -89,6 +89,11 @@ class Change:
             self.whole = earlier.whole if self.whole is None else max(self.whole, earlier.whole)
         for name, date in earlier.fields.items():
             self.fields[name] = max(self.fields.get(name, date), date)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nothing is known but that the row may be gone: REPLACE on SQLite takes rows away without a word."""
+        return not (self.whole or self.fields or self.deleted)
 
     def changed_at(self, name: str) -> datetime | None:
         """When the field `name` was last changed, or may have been; None where it was not."""
@@ -184,7 +189,7 @@ def _first(model: type[Model], entry: Entry, fields: tuple[str, ...] | None) -> 
         date,
         date if fields is None else None,
         {} if fields is None else dict.fromkeys(fields, date),
-        entry.natural_key if is_deletion else None,
+        entry.natural_key,
         date if is_deletion else None,
         entry.action == ADDITION,
         entry.id,

@@ -273,7 +273,7 @@ class _Judge:
             return
         ours = {f.name: date for f in fields if (date := self._change.changed_at(f.name))}
         self._complete_generic_keys(ours)
-        if theirs is None:
+        if theirs is None or not ours:
             self._plan.put(self._model, self._key, None if len(ours) == len(fields) else frozenset(ours))
             return
         both = {name: (date, there) for name, date in ours.items() if (there := theirs.changed_at(name))}
