@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -31,6 +32,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.models import Field, Model
 
 from synchro.conf import LOCAL, conf
+from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.keys import key_fields
 from synchro.moved import table_renamed
@@ -59,12 +61,12 @@ def before_migrate(
     _captures_new.discard(using)
     if using == LOCAL and conf.capture == "triggers" and backend.is_ready(connection):
         _captures_new.add(using)
-    apps = {migration.app_label for migration, _ in plan if any(map(_is_raw, migration.operations))}
-    if not apps or not backend.is_ready(connection):
+    labels = {migration.app_label for migration, _ in plan if any(map(_is_raw, migration.operations))}
+    if not labels or not backend.is_ready(connection):
         return
     keeper = Keeper(connection)
     for table in watched_tables():
-        if table.model._meta.app_label in apps:
+        if table.model._meta.app_label in labels:
             keeper.name_key_only(table.model, table.key_fields)
 
 
@@ -81,6 +83,8 @@ def after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
         backend_for(connection)
     except NotReady:
         return
+    own = apps.get_app_config("synchro").get_models()
+    engine_for(connection).keep_texts_exact(connection, [model._meta.db_table for model in own])
     everything = using == LOCAL and conf.capture == "triggers"
     for finding in survey(connection, create_content_types=everything).findings:
         if finding.is_right or not (everything or finding.had_some):
