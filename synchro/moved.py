@@ -29,8 +29,9 @@ from synchro.registry import watched_models
 #: An app and a model, as content types have them.
 Name = tuple[str, str]
 
-#: The tables of all models before the `migrate` that is at work in a database, under the names that they have by now.
-_before: dict[str, dict[Name, str]] = {}
+#: By database and content type: the models that the `migrate` which is at work there has found or made, with their
+#: tables, under the names that those have by now.
+_before: dict[str, dict[int, tuple[Name, str]]] = {}
 
 
 # -- while migrate is at work --------------------------------------------------------------------------------------
@@ -38,29 +39,38 @@ _before: dict[str, dict[Name, str]] = {}
 
 def before_migrate(sender: Any, using: str, apps: Apps | None = None, **kwargs: Any) -> None:
     """Receive ``pre_migrate``, of synchro's own app, so once."""
-    _before[using] = {name: model._meta.db_table for name, model in _tables(apps or installed)}
+    _before[using] = {}
+    if _has_tables(using, ContentType):
+        types = _type_ids(using)
+        for name, model in _tables(apps or installed):
+            if name in types:
+                _before[using][types[name]] = (name, model._meta.db_table)
+
+
+def table_made(alias: str, type_id: int, model: type[Model]) -> None:
+    """To be called when `migrate` has made a table whose changes are logged under this content type."""
+    name = (model._meta.app_label, str(model._meta.model_name))
+    _before.setdefault(alias, {})[type_id] = (name, model._meta.db_table)
 
 
 def table_renamed(alias: str, old: str, new: str) -> None:
     """To be called when `migrate` gives a table another name."""
-    for name, table in _before.get(alias, {}).items():
+    for type_id, (name, table) in _before.get(alias, {}).items():
         if table == old:
-            _before[alias][name] = new
-    if _is_ready(alias):
+            _before[alias][type_id] = (name, new)
+    if _has_tables(alias, NamedTable):
         NamedTable.objects.using(alias).filter(db_table=old).update(db_table=new)
 
 
 def after_migrate(sender: Any, using: str, apps: Apps | None = None, **kwargs: Any) -> None:
     """Receive ``post_migrate``, of synchro's own app, so once."""
-    before = _before.pop(using, {})
+    known = _before.pop(using, {})
     if not _is_ready(using):
         return
-    names = {(app, model): pk for app, model, pk in _types(using).values_list("app_label", "model", "pk")}
-    known = {pk: (name, table) for name, table in before.items() if (pk := names.get(name)) is not None}
     for row in NamedTable.objects.using(using).all():
         known.setdefault(row.content_type, ((row.app_label, row.model), row.db_table))
     present = dict(_tables(apps or installed))
-    is_now = {pk: name for name, pk in names.items()}
+    is_now = {pk: name for name, pk in _type_ids(using).items()}
     for type_id, (name, table) in known.items():
         if is_now.get(type_id, name) in present:
             continue  # it is there, perhaps under another name, with its content type
@@ -79,7 +89,7 @@ def _tables(apps: Apps) -> Iterator[tuple[Name, type[Model]]]:
 
 def _note_watched(alias: str, present: dict[Name, type[Model]]) -> None:
     """Note for a later `migrate` which tables the content types of the watched models stand for."""
-    names = {(app, model): pk for app, model, pk in _types(alias).values_list("app_label", "model", "pk")}
+    names = _type_ids(alias)
     for watched in watched_models():
         name = (watched._meta.app_label, str(watched._meta.model_name))
         model, type_id = present.get(name), names.get(name)
@@ -187,15 +197,30 @@ def _type_of(alias: str, name: Name) -> int:
     return int(manager.get_or_create(app_label=name[0], model=name[1])[0].pk)
 
 
+def _type_ids(alias: str) -> dict[Name, int]:
+    return {(app, model): pk for app, model, pk in _types(alias).values_list("app_label", "model", "pk")}
+
+
 def _is_ready(alias: str) -> bool:
     """Whether the database has the table for this, and those that things are carried over in."""
+    return _has_tables(
+        alias, NamedTable, ChangeLog, Node, Reference, Baseline, Conflict, SetAside, ContentType
+    )
+
+
+def _has_tables(alias: str, *models: type[Model]) -> bool:
     connection = connections[alias]
-    needed = {
-        model._meta.db_table
-        for model in (NamedTable, ChangeLog, Node, Reference, Baseline, SetAside, ContentType)
-    }
     with connection.cursor() as cursor:
-        return needed <= {*connection.introspection.table_names(cursor)}
+        present = connection.introspection.table_names(cursor)
+    return {model._meta.db_table for model in models} <= {*present}
 
 
-__all__ = ["after_migrate", "before_migrate", "carry_over", "follow_setting", "successor_of", "table_renamed"]
+__all__ = [
+    "after_migrate",
+    "before_migrate",
+    "carry_over",
+    "follow_setting",
+    "successor_of",
+    "table_made",
+    "table_renamed",
+]

@@ -35,7 +35,7 @@ from synchro.conf import LOCAL, conf
 from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.keys import key_fields
-from synchro.moved import table_renamed
+from synchro.moved import table_made, table_renamed
 from synchro.registry import may_become_watched, watched_tables
 from synchro.triggers import backend_for
 from synchro.triggers.base import LOG, SWITCH, Backend, Detail, Installed, Shape, Target, Uncapturable
@@ -141,6 +141,7 @@ class Keeper:
         meta, types = model._meta, ContentType.objects.db_manager(self.connection.alias)
         content_type, _ = types.get_or_create(app_label=meta.app_label, model=str(meta.model_name))
         self.content_types[meta.db_table] = content_type.pk
+        table_made(self.connection.alias, content_type.pk, model)
         with suppress(Uncapturable):  # the system checks say so
             self.name_key_only(model, _key(model))
 
@@ -250,7 +251,10 @@ class KeepsTriggers(Editor):
     def _alter_many_to_many(self, model: Any, old_field: Any, new_field: Any, strict: bool) -> None:
         old, new = old_field.remote_field.through, new_field.remote_field.through
         had_some = not self.collect_sql and bool(self.keeper.on(old._meta.db_table))
-        super()._alter_many_to_many(model, old_field, new_field, strict)  # type: ignore[misc]
+        with self._remaking():  # SQLite makes a new table, and copies the rows
+            super()._alter_many_to_many(model, old_field, new_field, strict)  # type: ignore[misc]
+        if not self.collect_sql:
+            table_renamed(self.connection.alias, old._meta.db_table, new._meta.db_table)
         if had_some:
             content_type = self.keeper.content_types[old._meta.db_table]
             self.keeper.content_types[new._meta.db_table] = content_type
@@ -275,14 +279,20 @@ class KeepsTriggers(Editor):
                 super()._remake_table(model, *args, **kwargs)  # type: ignore[misc]
             return
         had_some = bool(self.keeper.on(table))
-        self._is_remaking = True
-        try:
+        with self._remaking():
             super()._remake_table(model, *args, **kwargs)  # type: ignore[misc]
-        finally:
-            self._is_remaking = False
         if had_some:
             altered = {old.column: new for old, new in kwargs.get("alter_fields") or ()}
             self.keeper.name_key_only(model, [altered.get(field.column, field) for field in _key(model)])
+
+    @contextmanager
+    def _remaking(self) -> Iterator[None]:
+        """Inside, a table that is made, or renamed, takes the place of another."""
+        before, self._is_remaking = self._is_remaking, True
+        try:
+            yield
+        finally:
+            self._is_remaking = before
 
     @contextmanager
     def _keeping(
