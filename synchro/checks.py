@@ -12,8 +12,7 @@ from functools import wraps
 from typing import Any, TypeAlias
 
 from django.apps import AppConfig, apps
-from django.conf import settings
-from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 from django.db.models import NOT_PROVIDED, Field, Model
@@ -35,7 +34,6 @@ def connect() -> None:
     register(check_settings, Tags.compatibility)
     register(check_models, Tags.models)
     register(check_tables, Tags.database)
-    register(check_deployment, Tags.compatibility, deploy=True)
 
 
 # -- settings ------------------------------------------------------------------------------------------------
@@ -232,7 +230,8 @@ def _unmanaged(model: type[Model]) -> Iterator[CheckMessage]:
     if not model._meta.managed:
         yield Warning(
             "It is watched, but migrations do not manage its table.",
-            hint="See that REMOTE has the same table, and that it is no view; or do not watch the model.",
+            hint="See that REMOTE has the same table. Where LOCAL has none, or a view, the model is left out unless "
+            "SYNCHRO_MODELS names it.",
             obj=model,
             id="synchro.W001",
         )
@@ -303,22 +302,5 @@ def check_tables(
             f"The database {LOCAL!r} lacks {', '.join(sorted(missing))}: no change can be captured.",
             hint="Run `manage.py migrate synchro`.",
             id="synchro.W003",
-        )
-    ]
-
-
-# -- deployment ----------------------------------------------------------------------------------------------
-
-
-@when_settings_are_right
-def check_deployment(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
-    if conf.capture != "signals" or not watched_models() or settings.DATABASES[LOCAL].get("ATOMIC_REQUESTS"):
-        return []
-    return [
-        Info(
-            "A change saved outside a transaction is committed before its entry is written: a process "
-            "that dies in between leaves a change that nobody synchronizes.",
-            hint=f"Set ATOMIC_REQUESTS in DATABASES[{LOCAL!r}], use transaction.atomic(), or triggers.",
-            id="synchro.I001",
         )
     ]

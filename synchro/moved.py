@@ -152,15 +152,25 @@ def carry_over(alias: str, old: int, new: int) -> None:
         _drop_known(Baseline, alias, old, new, ("node",))
         for model in (Reference, Baseline, Conflict, SetAside, ChangeLog):
             model._base_manager.using(alias).filter(content_type_id=old).update(content_type_id=new)
-        if node is not None and node.newest is not None:
-            type_id, *more = json.loads(node.newest)
-            if type_id == old:
-                node.newest = json.dumps([new, *more])
-                node.save(using=alias, update_fields=["newest"])
+        if node is not None:
+            _rename_in_node(node, old, new)
+            node.save(using=alias, update_fields=["newest", "unread"])
         rows = NamedTable.objects.using(alias)
         rows.filter(successor=old).update(successor=new)
         rows.filter(content_type=old).update(successor=new)
         rows.filter(content_type=new).update(successor=None)
+
+
+def _rename_in_node(node: Node, old: int, new: int) -> None:
+    if node.newest is not None:
+        type_id, *more = json.loads(node.newest)
+        node.newest = json.dumps([new if type_id == old else type_id, *more])
+    spans = json.loads(node.unread)  # see `synchro.replay.unread`
+    if str(old) in spans:
+        first, last, count = spans.pop(str(old))
+        other = spans.get(str(new), (first, last, 0))
+        spans[str(new)] = [min(first, other[0]), max(last, other[1]), count + other[2]]
+        node.unread = json.dumps(spans)
 
 
 def _drop_known(model: type[Model], alias: str, old: int, new: int, key: Iterable[str]) -> None:

@@ -108,6 +108,19 @@ def may_become_watched(model: type[Model]) -> bool:
     return any(not names and _app(app).label == meta.app_label for app, *names in _hashable(conf.models))
 
 
+def is_optional(model: type[Model]) -> bool:
+    """Whether nobody asked for this very model, and migrations do not make its table: it may have none, or a view."""
+    return not model._meta.managed and model not in _named(_hashable(conf.models))
+
+
+@lru_cache(maxsize=8)
+def _named(setting: tuple[tuple[str, ...], ...]) -> frozenset[type[Model] | None]:
+    """The models that are watched by their own names."""
+    return frozenset(
+        model._meta.concrete_model for entry in setting if len(entry) > 1 for model in _models_of(entry)
+    )
+
+
 def m2m_fields(model: type[Model]) -> Iterator[ManyToManyField[Any, Any]]:
     """The many-to-many fields that `model` itself declares."""
     yield from model._meta.local_many_to_many
@@ -136,6 +149,7 @@ def forget_cached() -> None:
     """To be called where the set of installed models itself has changed."""
     _watched.cache_clear()
     _watched_set.cache_clear()
+    _named.cache_clear()
     _synchronized.cache_clear()
 
 

@@ -212,28 +212,6 @@ def test_checks_are_run_by_django_and_say_what_to_do() -> None:
 
 
 @pytest.mark.once
-@pytest.mark.django_db(databases=["default", "remote"])
-@pytest.mark.parametrize(
-    ("settings", "told"),
-    [({}, True), ({"SYNCHRO_CAPTURE": "triggers"}, False), ({"SYNCHRO_MODELS": []}, False)],
-)
-def test_deployment_is_told_about_saves_outside_transactions(settings: dict[str, Any], told: bool) -> None:
-    with override_settings(**{"SYNCHRO_MODELS": ["people"], **settings}):
-        assert "synchro.I001" not in {message.id for message in run_checks()}
-        found = {message.id for message in run_checks(include_deployment_checks=True)}
-    assert ("synchro.I001" in found) == told
-
-
-@pytest.mark.once
-@pytest.mark.django_db(databases=["default", "remote"])
-def test_deployment_with_a_transaction_for_each_request_is_told_nothing(
-    settings: Any, monkeypatch: Any
-) -> None:
-    monkeypatch.setitem(settings.DATABASES["default"], "ATOMIC_REQUESTS", True)
-    assert "synchro.I001" not in {message.id for message in run_checks(include_deployment_checks=True)}
-
-
-@pytest.mark.once
 @pytest.mark.django_db(databases=["default", "remote"], transaction=True)
 def test_missing_tables_of_local_are_named_but_do_not_stop_migrate() -> None:
     def found() -> set[str | None]:

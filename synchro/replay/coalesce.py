@@ -15,10 +15,10 @@ from django.db.models import Model, Q, QuerySet
 from synchro.fields import moment_reader
 from synchro.keys import Key, TextReader, key_fields, key_reader, value_from_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
-from synchro.registry import is_watched
 from synchro.replay.link import Side
 from synchro.replay.named import has_fields, has_sets, sets_named, unreadable_key
 from synchro.replay.ranges import Range
+from synchro.replay.unread import Standing, Unread, standing_of
 
 COLUMNS = ("id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members")
 
@@ -251,11 +251,11 @@ def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
     return [value_from_text(far, text) for text in json.loads(entry.members)]
 
 
-def entries_of(side: Side, ranges: Iterable[Range]) -> Iterator[Entry]:
-    """The entries of a batch, oldest id first."""
+def entries_of(side: Side, ranges: Iterable[Range], unread: Unread | None = None) -> Iterator[Entry]:
+    """The entries of a batch, oldest id first; `unread` takes up those that this process cannot read."""
     several = list(ranges)
     for start in range(0, len(several), 200):
-        yield from read_entries(side, log_of(side, several[start : start + 200]))
+        yield from read_entries(side, log_of(side, several[start : start + 200]), unread)
 
 
 def log_of(side: Side, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
@@ -266,9 +266,9 @@ def log_of(side: Side, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
     return ChangeLog.objects.using(side.alias).filter(condition).order_by("id")
 
 
-def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:
+def read_entries(side: Side, log: QuerySet[ChangeLog], unread: Unread | None = None) -> Iterator[Entry]:
     """
-    Entries of the log on `side`. Those of models that are not watched (any more) are passed over.
+    Entries of the log on `side`; `unread` takes up those of models that this process does not watch.
 
     Raises `Refused` for an entry whose key cannot be read.
     """
@@ -279,6 +279,8 @@ def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:
             readers[type_id] = _reader(side, type_id)
         reader = readers[type_id]
         if reader is None:
+            if unread is not None:
+                unread.add(type_id, number)
             continue
         model, key_from = reader
         try:
@@ -299,8 +301,8 @@ def _stored(side: Side, log: QuerySet[ChangeLog]) -> Iterator[tuple[Any, ...]]:
 
 def _reader(side: Side, type_id: int) -> tuple[type[Model], TextReader] | None:
     """The watched model of a content type, and what reads its keys."""
-    model = side.model_of(type_id)
-    return (model, key_reader(model)) if model is not None and is_watched(model) else None
+    standing, model = standing_of(side, type_id)
+    return (model, key_reader(model)) if model is not None and standing is Standing.WATCHED else None
 
 
 @lru_cache(maxsize=10_000)

@@ -15,7 +15,7 @@ from django.db.models import Field, Model
 
 from synchro.keys import key_fields
 from synchro.natural import natural_fields
-from synchro.registry import Table, is_watched, watched_tables
+from synchro.registry import Table, is_optional, is_watched, watched_tables
 from synchro.triggers.base import LOG, SWITCH, Backend, Cascade, Detail, Shape, Target, Uncapturable
 from synchro.triggers.kinds import READABLE, kind_of
 
@@ -78,9 +78,11 @@ class Declaration:
         return [target for target in with_cascades if target.content_type is not None or target.cascades]
 
     def target(self, table: Table) -> Target | None:
-        """None where the table, or its key, is not there (yet)."""
+        """None where the table, or its key, is not there (yet), or a view is in its place that nobody asked for."""
         shape = self._shape(table.name)
         if not _has(shape.columns, table.key_fields):
+            return None
+        if not shape.is_table and is_optional(table.model):
             return None
         content_type = self._content_type(table.model)
         if content_type is None:
