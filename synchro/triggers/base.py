@@ -43,6 +43,8 @@ PREFIX = "synchro_"
 LOG = "synchro_changelog"
 #: SQLite's alone to use; it is in every database, and without it synchro's migrations are not complete.
 SWITCH = "synchro_captureswitch"
+#: How names of triggers end that log the rows which are in the way of a new one, on SQLite. They name columns.
+UNIQUE = "_unique"
 HINT = "To remove it: manage.py synchro_install_triggers --uninstall"
 
 _STEM = re.compile(r"synchro_[a-z0-9_]*_[0-9a-f]{8}(?=[_:]|$)")

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from synchro.triggers import backend_for
-from synchro.triggers.base import Backend, Installed, Target, Trigger, Uncapturable, stem_of
+from synchro.triggers.base import UNIQUE, Backend, Installed, Target, Trigger, Uncapturable, stem_of
 from synchro.triggers.declare import Declaration
 
 #: How many seconds to wait for a lock.
@@ -139,9 +139,15 @@ def _belongs(one: Installed, stem: str) -> bool:
 
 def _problems(target: Target, wanted: dict[str, Trigger], found: list[Installed]) -> Iterator[Problem]:
     by_stem = {one.stem: one for one in found}
+    updates = by_stem.get(f"{target.stem}_update")
+    is_key_only = updates is not None and updates.knows is None
     for stem, trigger in wanted.items():
         one = by_stem.get(stem)
-        if one is None:
+        if one is None and is_key_only and stem.endswith(UNIQUE):
+            yield Problem(
+                "outdated", target.label, trigger.name
+            )  # a migration failed: see `synchro.triggers.migrate`
+        elif one is None:
             yield Problem("missing", target.label, trigger.name)
         elif not one.enabled:
             yield Problem("disabled", target.label, one.name)

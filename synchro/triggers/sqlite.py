@@ -21,6 +21,7 @@ from synchro.triggers.base import (
     LOG,
     PREFIX,
     SWITCH,
+    UNIQUE,
     Backend,
     Detail,
     Installed,
@@ -107,7 +108,7 @@ class SQLite(Backend):
         table = escaped(real_name(target.table))
         version = version_of([table, event, when, body, str(target.content_type)])
         timing, verb, *of = event.split()
-        stem = f"{target.stem}_{verb.lower()}{'_unique' if timing == 'BEFORE' else '_key' if of else ''}"
+        stem = f"{target.stem}_{verb.lower()}{UNIQUE if timing == 'BEFORE' else '_key' if of else ''}"
         first, second = header(target, version)
         return Trigger(
             stem=stem,
