@@ -70,6 +70,12 @@ is_choice_of_receivers: Final = (
 )
 
 
+def _is_pairs_of_labels(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(label, str) and label.count(".") == 1 for pair in value.items() for label in pair
+    )
+
+
 class Setting(Generic[T]):
     """A setting of the project, by the name ``SYNCHRO_<ATTRIBUTE>``; `allowed` tells what it can be, in words too."""
 
@@ -134,6 +140,11 @@ class Conf:
     on_error: Setting[str] = Setting("stop", _one_of("stop", "quarantine"))
     #: Whose code runs for REMOTE's objects: ``'all'``, ``'none'`` (the default with triggers), ``'raw'``, or names.
     receivers: Setting[Any] = Receivers("all", is_choice_of_receivers)
+
+    #: Models that have moved, where `migrate` cannot know it: ``{'old_app.Model': 'new_app.Model'}``.
+    moved: Setting[dict[str, str]] = Setting(
+        {}, (_is_pairs_of_labels, "must be a dictionary of labels, such as {'shop.Order': 'sales.Order'}")
+    )
 
     @property
     def remotes(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ __all__ = [
     "Checkpoint",
     "Conflict",
     "ModelIdentity",
+    "NamedTable",
     "Node",
     "Option",
     "Peer",
@@ -83,10 +84,11 @@ class ChangeLog(models.Model):
     object = GenericForeignKey()
     date = UTCDateTimeField(_("date"), default=DatabaseNow)
     action = models.PositiveSmallIntegerField(_("action"), choices=ACTIONS)
-    #: Which fields changed; None where that is not known. An m2m field is named by its own name in an entry of the
-    #: object that declares it, and by its label ("app.Model.field") in an entry of an object on the other side.
+    #: Which fields changed; None where that is not known, empty where none did and the row may be gone.
+    #: An m2m field is named by its own name in an entry of the object that declares it, and by its label
+    #: ("app.Model.field") in an entry of an object on the other side.
     fields = NamesField(_("fields"), null=True, blank=True)
-    #: Of a deletion: the natural key's values, as a JSON list; None where the model has none.
+    #: Of a deletion, or where the row may be gone: the natural key's values, as a JSON list; None where it has none.
     natural_key = models.TextField(_("natural key"), null=True, blank=True)
     #: Of a change of an m2m set: the keys of the objects that came or went, as a JSON list; None for any.
     members = models.TextField(_("members"), null=True, blank=True)
@@ -388,6 +390,28 @@ class Reset(models.Model):
 
     def __str__(self) -> str:
         return f"{self.date}: {self.by}"
+
+
+class NamedTable(models.Model):
+    """
+    Which table a content type stands for, so that what names the content type outlives the model's name.
+
+    See `synchro.moved`.
+    """
+
+    #: A number, since the content type itself may be removed.
+    content_type = models.BigIntegerField(primary_key=True)
+    app_label = models.CharField(max_length=100)
+    model = models.CharField(max_length=100)
+    db_table = models.CharField(max_length=255)
+    #: The content type of the model that the table belongs to now, where this one's is gone.
+    successor = models.BigIntegerField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.app_label}.{self.model}: {self.db_table}"
 
 
 class CaptureSwitch(models.Model):

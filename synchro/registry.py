@@ -107,6 +107,16 @@ def is_watched(model: type[Model]) -> bool:
     return model._meta.concrete_model in _watched_set(_hashable(conf.models))
 
 
+def may_become_watched(model: type[Model]) -> bool:
+    """Whether a model of a migration, which may get another name in a later one, stands for a watched one."""
+    meta = model._meta
+    if any(meta.label_lower == found._meta.label_lower for found in watched_models()):
+        return True
+    if any(meta.db_table == table.name for table in watched_tables()):
+        return True
+    return any(not names and _app(app).label == meta.app_label for app, *names in _hashable(conf.models))
+
+
 def is_optional(model: type[Model]) -> bool:
     """Whether nobody asked for this very model, and migrations do not make its table: it may have none, or a view."""
     return not model._meta.managed and model not in _named(_hashable(conf.models))

@@ -414,6 +414,13 @@ class Engine(ABC):
     def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
         """Whether `table` of `one`, and of `other` on the same engine, is one and the same table."""
 
+    def keep_texts_exact(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:  # noqa: B027
+        """
+        Have the text columns of these tables, which are synchro's, take every character, and tell any two texts apart.
+
+        Raises `NotReady` where somebody else has a lock on one for too long.
+        """
+
     # -- the life of the database -------------------------------------------------------------------------------
 
     @abstractmethod

@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 from synchro.engines.base import PREPARED, Convert, Engine, PairsTable, Row, Unfit, quoted, whole_range
 from synchro.engines.capture import SessionSwitch
 from synchro.engines.packets import fitting
+from synchro.exceptions import NotReady
 from synchro.keys import AnyField
 
 INCOMING = "synchro_incoming"
@@ -36,6 +37,11 @@ PASSING = {1205, 1213, 1020, 1040, 1053, 1927, 4031, 2002, 2003, 2006, 2013, 205
 #: What the driver has no better class for: a value that is out of range, cut off, missing, no value of its type, too
 #: long, against a check constraint (two numbers), or that a trigger refuses.
 OF_A_ROW = {1264, 1265, 1364, 1366, 1406, 3819, 4025, 1644}
+
+#: Collations that take every byte for what it is: MySQL's, MariaDB's, and one that pads with blanks.
+EXACT = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
+#: How many seconds to wait for whoever has a lock on a table that is altered, and the error after that.
+PATIENCE, LOCKED = 60, 1205
 
 #: Bytes; 20,000 keys take a hundredth of that.
 LONGEST_TEXT = 16 * 2**20
@@ -303,6 +309,44 @@ class MySQL(Engine):
     def is_full(self, error: BaseException) -> bool:
         number, *text = error.args or (None,)
         return number in FULL or (number == OUT_OF_SPACE[0] and OUT_OF_SPACE[1] in str(text))
+
+    def keep_texts_exact(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT collation_name FROM information_schema.collations WHERE collation_name IN %s", [EXACT]
+            )
+            known = {name for (name,) in cursor.fetchall()}
+            wanted = next(name for name in EXACT if name in known)
+            cursor.execute(
+                "SELECT DISTINCT c.table_name FROM information_schema.columns AS c JOIN information_schema.tables AS t "
+                "ON t.table_schema = c.table_schema AND t.table_name = c.table_name "
+                "WHERE c.table_schema = DATABASE() AND c.table_name IN %s "
+                "AND (t.table_collation <> %s OR c.collation_name <> %s) ORDER BY c.table_name",
+                [tuple(tables), wanted, wanted],
+            )
+            inexact = [name for (name,) in cursor.fetchall()]
+            if inexact:
+                self._convert(connection, cursor, inexact, wanted)
+
+    @staticmethod
+    def _convert(connection: BaseDatabaseWrapper, cursor: Any, tables: Sequence[str], collation: str) -> None:
+        cursor.execute("SELECT @@SESSION.lock_wait_timeout")
+        (before,) = cursor.fetchone()
+        cursor.execute("SET SESSION lock_wait_timeout = %s", [PATIENCE])
+        try:
+            for table in tables:
+                cursor.execute(
+                    f"ALTER TABLE {quoted(connection, table)} CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}"
+                )
+        except OperationalError as error:
+            if not error.args or error.args[0] != LOCKED:
+                raise
+            raise NotReady(
+                f"The character set of {', '.join(tables)} in {connection.alias!r} has to be changed to utf8mb4, and "
+                "another transaction has used one of them and did not end in time. Run migrate again."
+            ) from error
+        finally:
+            cursor.execute("SET SESSION lock_wait_timeout = %s", [before])
 
     def lacking_rights(
         self, connection: BaseDatabaseWrapper, tables: Mapping[str, Sequence[str]]

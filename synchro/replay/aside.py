@@ -27,6 +27,7 @@ from synchro.models import Batch, SetAside
 from synchro.replay.coalesce import M2M, Change, Changes
 from synchro.replay.dependants import Place, Reason, by_model
 from synchro.replay.link import Link
+from synchro.replay.named import has_fields
 from synchro.replay.order import parents_first
 
 
@@ -224,11 +225,14 @@ def _row(link: Link, batch: Batch, change: Change, reason: Reason | None) -> Set
 
 
 def _change(place: Place, row: SetAside) -> Change:
+    fields = {name: _from_text(text) for name, text in json.loads(row.times).items()}
+    # A field that has another name now may be any.
+    is_known = has_fields(place[0], fields)
     return Change(
         *place,
         date=row.changed,
-        whole=row.whole,
-        fields={name: _from_text(text) for name, text in json.loads(row.times).items()},
+        whole=row.whole if is_known else row.changed,
+        fields=fields if is_known else {},
         natural_key=row.natural_key,
         is_born=row.is_born,
     )

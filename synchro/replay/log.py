@@ -72,7 +72,7 @@ class Log:
         floor = self._find_floor(since + self._link.offset - DISORDER)
         if floor is None:
             return Changes()
-        return coalesce(entry for entry in self._entries(floor, wanted) if not self._is_known(entry, floor))
+        return _telling(entry for entry in self._entries(floor, wanted) if not self._is_known(entry, floor))
 
     def unsent_changes(self, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows that LOCAL has yet to receive, or would, however old it is."""
@@ -87,7 +87,7 @@ class Log:
         held_back = {
             model: [key for key in keys if (model, key) in self._held_back] for model, keys in wanted.items()
         }
-        return coalesce([*self._entries(0, held_back), *found])
+        return _telling([*self._entries(0, held_back), *found])
 
     def _unsent(self) -> list[Range]:
         """The ids of what LOCAL has yet to receive."""
@@ -246,6 +246,13 @@ class Log:
                 break
             found += ranges
         return found
+
+
+def _telling(entries: Iterable[Entry]) -> Changes:
+    """What these entries say, without what is no change of REMOTE's."""
+    changes = coalesce(entries)
+    changes.rows = {place: change for place, change in changes.rows.items() if not change.says_nothing}
+    return changes
 
 
 def _same_key_children(model: type[Model]) -> list[type[Model]]:

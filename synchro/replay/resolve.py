@@ -26,6 +26,7 @@ from synchro.replay.link import Link
 from synchro.replay.log import Log
 from synchro.replay.membership import Pair, changed_at, ends_of
 from synchro.replay.merge import Merge
+from synchro.replay.named import has_fields
 from synchro.replay.policy import (
     NEWER,
     Answer,
@@ -172,7 +173,9 @@ def _all_stand(
 
 @lru_cache(maxsize=10_000)
 def synchronized_names(model: type[Model], names: tuple[str, ...]) -> frozenset[str] | None:
-    """Those of the named fields that are synchronized; None where these are all."""
+    """Those of the named fields that are synchronized; None where these are all, or may be any."""
+    if not has_fields(model, names):
+        return None  # one that has another name now
     fields = Table(model).fields
     wanted = {*names}
     for generic in generic_keys(model):  # a key means nothing without its content type
@@ -270,7 +273,7 @@ class _Judge:
             return
         ours = {f.name: date for f in fields if (date := self._change.changed_at(f.name))}
         self._complete_generic_keys(ours)
-        if theirs is None:
+        if theirs is None or not ours:
             self._plan.put(self._model, self._key, None if len(ours) == len(fields) else frozenset(ours))
             return
         both = {name: (date, there) for name, date in ours.items() if (there := theirs.changed_at(name))}

@@ -13,6 +13,7 @@ from synchro.exceptions import SynchroError
 from synchro.registry import is_watched, m2m_fields, watched_models
 from synchro.triggers import backend_for
 from synchro.triggers.install import PATIENCE, Finding, Survey, install, survey, uninstall
+from synchro.triggers.migrate import unseen
 
 
 class Command(BaseCommand):
@@ -81,6 +82,8 @@ class Command(BaseCommand):
         for finding in findings:
             done = finding if finding.is_right else install(connection, finding.stem, seconds)
             self.stdout.write(f"{finding.label}: {_done(done)}")
+            if columns := finding.unseen_columns:
+                self.stderr.write(unseen(finding, columns))
         if found.impossible:
             raise CommandError("\n".join(found.impossible.values()))
 
