@@ -13,13 +13,14 @@ from functools import cached_property
 from django.db.models import Max, Model, QuerySet
 
 from synchro.checkpoint import aware
-from synchro.keys import Key, from_text, to_text
+from synchro.keys import Key, to_text
 from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
 from synchro.registry import watched_models
-from synchro.replay.coalesce import Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
+from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
 from synchro.replay.form import holes_of
+from synchro.replay.held import held_by
 from synchro.replay.link import Link
-from synchro.replay.policy import policy_of, weighs_old_changes
+from synchro.replay.policy import policy_for
 from synchro.replay.ranges import Range
 from synchro.replay.ranges import from_text as ranges_from_text
 
@@ -46,7 +47,7 @@ class Log:
 
     def has_news(self, since: datetime) -> bool:
         """Whether it has entries that can be newer than a moment of LOCAL's clock, or that it has not sent."""
-        return self._find_floor(since + self._link.offset - DISORDER) is not None
+        return bool(self._held_back) or self._find_floor(since + self._link.offset - DISORDER) is not None
 
     def note_received(self) -> None:
         """
@@ -68,9 +69,9 @@ class Log:
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
         floor = self._find_floor(since + self._link.offset - DISORDER)
-        if floor is None:
-            return Changes()
-        return coalesce(entry for entry in self._entries(floor, wanted) if not self._is_known(entry, floor))
+        entries = () if floor is None else self._entries(floor, wanted)
+        found = coalesce(entry for entry in entries if not self._is_known(entry, floor or 0))
+        return self._with_held_back(found, wanted)
 
     def unsent_changes(self, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows that LOCAL has yet to receive, or would, however old it is."""
@@ -78,10 +79,23 @@ class Log:
         floor = min(ids.first for ids in unsent) - 1
         entries = self._entries(floor, wanted)
         found = [entry for entry in entries if any(ids.first <= entry.id <= ids.last for ids in unsent)]
-        held_back = {
-            model: [key for key in keys if (model, key) in self._held_back] for model, keys in wanted.items()
-        }
-        return coalesce([*self._entries(0, held_back), *found])
+        return self._with_held_back(coalesce(found), wanted)
+
+    def _with_held_back(self, found: Changes, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
+        """
+        With what LOCAL refused, however old it is. REMOTE keeps those changes apart from its log, which may be
+        pruned meanwhile.
+        """
+        for model, keys in wanted.items():
+            held = self._held_back.get(model, {})
+            for key in held.keys() & set(keys) if held else ():
+                change = held[key].copy()
+                later = found.rows.setdefault((model, key), change)
+                if later is change:
+                    change.deleted = change.date  # which counts where the row is not there
+                else:
+                    later.follow(change)
+        return found
 
     def _unsent(self) -> list[Range]:
         """The ids of what LOCAL has yet to receive."""
@@ -105,7 +119,11 @@ class Log:
         """Whether it says nothing of rows of these models that can be newer than `since`, or that it has not sent."""
         if self._link.peer_there is None:
             return True
-        if self._has_unsent([model for model in models if weighs_old_changes(policy_of(model))]):
+        models = list(models)
+        family = {each for model in models for each in _same_key_children(model)}
+        if not family.isdisjoint(self._held_back):
+            return False
+        if self._has_unsent([model for model in models if policy_for(model).weighs_old_changes]):
             return False
         floor = self._find_floor(aware(since) + self._link.offset - DISORDER)
         if floor is None:
@@ -182,30 +200,18 @@ class Log:
         if not self._held_back:
             return True
         if entry.action == M2M_CHANGE:  # pairs are held back one by one
-            return {m2m.through for m2m in sets_of(entry)}.isdisjoint(
-                model for model, _key in self._held_back
-            )
+            return self._held_back.keys().isdisjoint(m2m.through for m2m in sets_of(entry))
         tables = (entry.model, *same_key_parents(entry.model))
-        return all((table, entry.key) not in self._held_back for table in tables)
+        return all(entry.key not in self._held_back.get(table, ()) for table in tables)
 
     @cached_property
-    def _held_back(self) -> frozenset[tuple[type[Model], Key]]:
-        """Rows whose changes LOCAL refused when it received them: REMOTE has set them aside."""
+    def _held_back(self) -> dict[type[Model], dict[Key, Change]]:
+        """What LOCAL refused when it received it, which REMOTE keeps in quarantine."""
         there, side = self._link.peer_there, self._link.remote
         if there is None or not self._taken:
-            return frozenset()
+            return {}
         rows = SetAside.objects.using(side.alias).filter(peer_id=there.pk, batch__lte=self._taken)
-        newest = {
-            (type_id, text): is_over
-            for type_id, text, is_over in rows.order_by("batch", "id").values_list(
-                "content_type_id", "object_id", "is_over"
-            )
-        }
-        return frozenset(
-            (model, from_text(model, text))
-            for (type_id, text), is_over in newest.items()
-            if not is_over and (model := side.model_of(type_id)) is not None
-        )
+        return held_by(side, rows.order_by("batch", "id"))
 
     @cached_property
     def _received(self) -> list[Range]:

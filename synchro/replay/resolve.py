@@ -27,14 +27,13 @@ from synchro.replay.log import Log
 from synchro.replay.membership import Pair, changed_at, ends_of
 from synchro.replay.merge import Merge
 from synchro.replay.policy import (
-    NEWER,
     Answer,
     Decider,
     Question,
     ask,
+    is_newer,
     mergeable,
-    policy_of,
-    weighs_old_changes,
+    policy_for,
 )
 from synchro.replay.read import Rows
 from synchro.replay.record import Decision, Records
@@ -190,7 +189,7 @@ def _their_changes(link: Link, log: Log, changes: Changes, identities: Identitie
         remote = rival_key(identities.of(model, key))
         if remote is not None:
             wanted.setdefault(model, []).append(remote)
-    patient = {model: keys for model, keys in wanted.items() if weighs_old_changes(policy_of(model))}
+    patient = {model: keys for model, keys in wanted.items() if policy_for(model).weighs_old_changes}
     found = log.unsent_changes(patient) if patient else Changes()
     since = min(aware(change.date) for change in changes.rows.values())
     if len(patient) < len(wanted) and log.has_news(since):
@@ -209,7 +208,7 @@ def _changed_members(
 ) -> dict[tuple[type[Model], Key], Change]:
     """What REMOTE did to these pairs by what its log says of sets, where `known` has nothing newer."""
     ends = ends_of(through, pairs)
-    is_patient = weighs_old_changes(policy_of(through))
+    is_patient = policy_for(through).weighs_old_changes
     said = log.unsent_changes(ends) if is_patient else log.changes(since, ends)
     found: dict[tuple[type[Model], Key], Change] = {}
     for pair in pairs:
@@ -236,7 +235,7 @@ class _Judge:
         self._change, self._identity, self._theirs, self._rivals = change, identity, theirs, rivals
         self._model, self._key = change.model, change.key
         self._remote = rival_key(identity)
-        self._policy = policy_of(change.model)
+        self._policy = policy_for(change.model)
 
     def deletion(self) -> bool:
         """LOCAL has deleted it, REMOTE has it. Returns whether it is deleted there too."""
@@ -275,12 +274,12 @@ class _Judge:
             return
         both = {name: (date, there) for name, date in ours.items() if (there := theirs.changed_at(name))}
         won = frozenset(ours) - frozenset(both)
-        if isinstance(self._policy, str):
+        if self._policy.decider is None:
             for names, (here, there) in _by_dates(both):
                 if self._wins(names, there, here):
                     won |= frozenset(names)
         else:
-            won |= self._won_by_answer(self._policy, both, theirs)
+            won |= self._won_by_answer(self._policy.decider, both, theirs)
         if won:
             self._plan.put(self._model, self._key, won)
         else:
@@ -295,9 +294,9 @@ class _Judge:
 
     def _wins(self, fields: tuple[str, ...] | None, theirs: datetime, ours: datetime) -> bool:
         """Whether LOCAL's change wins; the conflict is put on record, where it is not yet."""
-        if not isinstance(self._policy, str):
-            return self._whole_wins_by_answer(self._policy, theirs, ours)
-        won = self._is_newer(ours, theirs) if self._policy == NEWER else self._policy == Conflict.LOCAL
+        if self._policy.decider is not None:
+            return self._whole_wins_by_answer(self._policy.decider, theirs, ours)
+        won = self._policy.local_wins(self._link, ours, theirs)
         if self._model._meta.auto_created:
             remote, is_in_here = self._identity.remote, not self._identity.exists
             dispute = Dispute(self._key, remote, is_in_here, ours, theirs, _winner(won))  # type: ignore[arg-type]
@@ -306,13 +305,6 @@ class _Judge:
         if not records.has(self._model, self._key, fields, ours, theirs, _winner(won)):
             self._plan.conflicts.append(self._decision(fields, ours, theirs, _winner(won)))
         return won
-
-    def _is_newer(self, ours: datetime, theirs: datetime) -> bool:
-        link = self._link
-        return (aware(ours) + link.offset, link.node.int) > (
-            aware(theirs),
-            (link.peer.uuid or link.node).int,
-        )
 
     def _decision(
         self, fields: tuple[str, ...] | None, ours: datetime, theirs: datetime, winner: str
@@ -359,7 +351,7 @@ class _Judge:
         decisions = []
         # What the answer does not name goes to the newer.
         for several, (here, there) in _by_dates({n: d for n, d in both.items() if n not in merged}):
-            is_ours = self._is_newer(here, there)
+            is_ours = is_newer(self._link, here, there)
             won |= set(several) if is_ours else set()
             decisions.append(self._decision(several, here, there, _winner(is_ours)))
         if not merged:

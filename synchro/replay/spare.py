@@ -11,7 +11,6 @@ from typing import Any
 
 from django.db.models import Model
 
-from synchro.checkpoint import aware
 from synchro.keys import AnyField, Key, key_fields
 from synchro.models import Conflict
 from synchro.replay.coalesce import Change, Changes, same_key_parents
@@ -19,7 +18,7 @@ from synchro.replay.delete import cascades
 from synchro.replay.identify import target_of
 from synchro.replay.link import Link
 from synchro.replay.log import Log
-from synchro.replay.policy import word_of
+from synchro.replay.policy import policy_for
 from synchro.replay.read import as_key, as_values, select
 from synchro.replay.record import Decision, Records
 from synchro.replay.resolve import Plan
@@ -38,7 +37,7 @@ def spare(link: Link, log: Log, changes: Changes, plan: Plan, records: Records) 
             for remote, local in going.items()
             if local is not None and (model, local) in changes.rows
         }
-        if roots and word_of(model) != "local":
+        if roots and policy_for(model).word != "local":
             found = _newer(link, log, model, roots)
             records.load(model, [roots[remote].key for remote in found])
             for remote, theirs in found.items():
@@ -99,10 +98,7 @@ def _owners(link: Link, parent: type[Model], column: AnyField, keys: Collection[
 
 
 def _is_newer(link: Link, theirs: Change, ours: Change) -> bool:
-    if word_of(ours.model) == "remote":
-        return True
-    peer = (link.peer.uuid or link.node).int
-    return (aware(theirs.date), peer) > (aware(ours.date) + link.offset, link.node.int)
+    return not policy_for(ours.model).local_wins(link, ours.date, theirs.date)
 
 
 def _keep(records: Records, plan: Plan, ours: Change, remote: Key, theirs: Change) -> None:
