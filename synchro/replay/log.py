@@ -231,6 +231,11 @@ class Log:
         return found
 
 
+def family_of(model: type[Model]) -> list[type[Model]]:
+    """The models whose rows are one object with a row of `model`."""
+    return [*_same_key_children(model), *same_key_parents(model)]
+
+
 def _same_key_children(model: type[Model]) -> list[type[Model]]:
     """`model`, and the watched models that inherit from it and share its key: their entries stand for its rows."""
     return [model, *(child for child in watched_models() if model in same_key_parents(child))]

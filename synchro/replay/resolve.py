@@ -23,7 +23,7 @@ from synchro.registry import Table, generic_keys
 from synchro.replay.coalesce import Change, Changes, same_key_parents
 from synchro.replay.identify import Identities, Identity
 from synchro.replay.link import Link
-from synchro.replay.log import Log
+from synchro.replay.log import Log, family_of
 from synchro.replay.membership import Pair, changed_at, ends_of
 from synchro.replay.merge import Merge
 from synchro.replay.policy import (
@@ -36,7 +36,7 @@ from synchro.replay.policy import (
     policy_for,
 )
 from synchro.replay.read import Rows
-from synchro.replay.record import Decision, Records
+from synchro.replay.record import Decision, Loss, Records
 from synchro.replay.rivals import Rivals, rival_key
 
 #: When LOCAL and REMOTE changed a field.
@@ -71,6 +71,12 @@ class Plan:
     conflicts: list[Decision] = field(default_factory=list)
     #: Of members of sets, by the automatic table.
     disputes: dict[type[Model], list[Dispute]] = field(default_factory=dict)
+    #: Rows that only REMOTE had, and that go with an object.
+    losses: list[Loss] = field(default_factory=list)
+    #: REMOTE's keys of objects that LOCAL deleted and that stay there, with the time of the change that they stay for.
+    stays: dict[type[Model], dict[Key, datetime]] = field(default_factory=dict)
+    #: LOCAL's keys of objects that REMOTE deleted, and that come back there.
+    revived: dict[type[Model], set[Key]] = field(default_factory=dict)
     #: Values that LOCAL is to get first. Then nothing of this plan is carried out.
     merges: list[Merge] = field(default_factory=list)
     #: How many conflicts were put on record when values were merged, before the batch was begun again.
@@ -92,6 +98,9 @@ class Plan:
 
     def keep(self, model: type[Model], key: Key | None) -> None:
         self.kept.setdefault(model, []).append(key)
+
+    def revive(self, model: type[Model], key: Key) -> None:
+        self.revived.setdefault(model, set()).add(key)
 
     def is_lost(self, through: type[Model], dispute: Dispute | None) -> bool:
         """Whether REMOTE's change of a pair stands; what was decided is noted."""
@@ -185,10 +194,14 @@ def _their_changes(link: Link, log: Log, changes: Changes, identities: Identitie
     if link.peer_there is None or not changes.rows:
         return Changes()
     wanted: dict[type[Model], list[Key]] = {}
-    for model, key in changes.rows:
+    for (model, key), change in changes.rows.items():
         remote = rival_key(identities.of(model, key))
         if remote is not None:
             wanted.setdefault(model, []).append(remote)
+            # All tables of an object share its fate, though they may be deleted by different batches.
+            for parent in same_key_parents(model) if change.deleted else ():
+                if (parent, key) not in changes.rows:
+                    wanted.setdefault(parent, []).append(remote)
     patient = {model: keys for model, keys in wanted.items() if policy_for(model).weighs_old_changes}
     found = log.unsent_changes(patient) if patient else Changes()
     since = min(aware(change.date) for change in changes.rows.values())
@@ -239,11 +252,12 @@ class _Judge:
 
     def deletion(self) -> bool:
         """LOCAL has deleted it, REMOTE has it. Returns whether it is deleted there too."""
-        lines = (self._model, *same_key_parents(self._model))
+        lines = family_of(self._model)
         theirs = [t for m in lines if (t := self._theirs.rows.get((m, self._remote)))]
         latest = max(theirs, key=lambda change: change.date, default=None)
         if latest and not self._wins(None, latest.date, self._change.date):
             self._plan.keep(self._model, self._key)
+            self._plan.stays.setdefault(self._model, {})[self._identity.remote] = latest.date
             return False
         self._plan.remove(self._model, self._identity.remote, self._key)
         return True
@@ -259,6 +273,8 @@ class _Judge:
             self._plan.keep(self._model, self._key)
         else:
             self._plan.put(self._model, self._key)
+            if deleted:
+                self._plan.revive(self._model, self._key)
 
     def change(self) -> None:
         """Both have it: each column goes by itself, as far as the columns that changed are known."""
