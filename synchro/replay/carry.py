@@ -42,6 +42,7 @@ from synchro.replay.resolve import resolve
 from synchro.replay.sets import expand
 from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
+from synchro.replay.successors import replace_deleted
 from synchro.replay.trial import Trial
 from synchro.replay.wholesale import deliver
 from synchro.replay.write import Writer
@@ -112,7 +113,8 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     announce("identified", batch)
     there = Rows(link.remote)
     records = Records(link, batch)
-    plan = resolve(link, log, changes, rows, there, identities, records)
+    replaced = replace_deleted(link, changes, rows, identities)
+    plan = resolve(link, log, changes, rows, there, identities, records, replaced)
     hold_for_merging(link, batch, plan.merges, rows, there)
     spare(link, log, changes, plan, rows, identities, records)
     expand(link, log, changes, identities, plan)
@@ -130,7 +132,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     if trial.is_thorough:
         refuse_lost(link, plan, identities)
     pairs = new_pairs(plan, identities)
-    sign_receipt(link, batch, pairs, plan, identities)
+    sign_receipt(link, batch, pairs, plan)
     announce("written", batch)
     return Outcome(
         batch=batch,
@@ -155,7 +157,7 @@ def carry_parcel(link: Link, log: Log, batch: Batch, parcel: Parcel) -> Outcome:
     delivered = deliver(link, log, parcel)
     announce("identified", batch)
     announce("resolved", batch)
-    sign_receipt(link, batch, delivered.pairs, delivered.plan, delivered.identities)
+    sign_receipt(link, batch, delivered.pairs, delivered.plan)
     announce("written", batch)
     return Outcome(
         batch=batch,

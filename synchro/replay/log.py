@@ -65,6 +65,31 @@ class Log:
     def _forget_received(self) -> None:
         self.__dict__.pop("_received", None)
         self.__dict__.pop("_held_back", None)
+        self.__dict__.pop("_pruned_until", None)
+
+    def may_have_lost(self, date: datetime) -> bool:
+        """
+        Whether REMOTE may have changed something after this moment of LOCAL's clock, and has dropped the entry before
+        LOCAL received it.
+        """
+        until = self._pruned_until
+        return until is not None and aware(date) + self._link.offset <= until
+
+    @cached_property
+    def _pruned_until(self) -> datetime | None:
+        if self._link.peer_there is None:
+            return None
+        node = Node.objects.using(self._link.remote.alias).filter(pk=1).first()
+        if node is None or (node.pruned_until is None and node.pruned == 0):
+            return None
+        oldest = self._entries_of_all().order_by("id").values_list("id", "date").first()
+        if oldest is not None and oldest[0] <= self._link.copied_log + 1:
+            return None
+        if node.pruned and node.pruned <= self._taken:
+            return None
+        if node.pruned_until is not None:
+            return aware(node.pruned_until)
+        return aware(oldest[1]) if oldest is not None else None  # pruned by an earlier version
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
@@ -120,6 +145,8 @@ class Log:
         if self._link.peer_there is None:
             return True
         models = list(models)
+        if self.may_have_lost(since):
+            return False
         family = {each for model in models for each in _same_key_children(model)}
         if not family.isdisjoint(self._held_back):
             return False

@@ -46,7 +46,9 @@ def prune(link: Link) -> None:
                 ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(id=node.highest)._raw_delete(
                     LOCAL
                 )
-            Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(pruned=batch.number)
+            Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(
+                pruned=batch.number, pruned_until=batch.formed
+            )
             batch.delete(using=LOCAL)
 
 

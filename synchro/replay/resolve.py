@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain
 from typing import TypeAlias
@@ -38,6 +38,9 @@ from synchro.replay.policy import (
 from synchro.replay.read import Rows
 from synchro.replay.record import Decision, Loss, Records
 from synchro.replay.rivals import Rivals, rival_key
+
+#: The shortest time that databases can tell.
+MOMENT = timedelta(microseconds=1)
 
 #: When LOCAL and REMOTE changed a field.
 Dates: TypeAlias = tuple[datetime, datetime]
@@ -111,18 +114,32 @@ class Plan:
 
 
 def resolve(
-    link: Link, log: Log, changes: Changes, rows: Rows, there: Rows, identities: Identities, records: Records
+    link: Link,
+    log: Log,
+    changes: Changes,
+    rows: Rows,
+    there: Rows,
+    identities: Identities,
+    records: Records,
+    replaced: Collection[tuple[type[Model], Key]] = (),
 ) -> Plan:
-    """Decide for each row of the batch. `identities` and `rows` know them all; `there` reads REMOTE's."""
+    """
+    Decide for each row of the batch. `identities` and `rows` know them all; `there` reads REMOTE's. The rows of those
+    that are `replaced` are other objects' by now.
+    """
     plan = Plan()
+    for model, key in replaced:
+        plan.forgotten.setdefault(model, []).append(key)
     theirs = _their_changes(link, log, changes, identities)
     present = {model: rows.present(model, keys) for model, keys in changes.by_model().items()}
     if not theirs.rows:
-        _all_stand(changes, present, identities, plan)
+        _all_stand(changes, present, identities, plan, replaced)
         _spare_successors(plan, present, identities)
         return plan
     rivals = Rivals(changes, theirs, identities, rows, there, records)
     for (model, key), change in changes.rows.items():
+        if (model, key) in replaced:
+            continue
         identity = identities.of(model, key)
         judge = _Judge(link, plan, change, identity, theirs, rivals)
         if key not in present[model]:
@@ -159,6 +176,7 @@ def _all_stand(
     present: Mapping[type[Model], Collection[Key]],
     identities: Identities,
     plan: Plan,
+    replaced: Collection[tuple[type[Model], Key]],
 ) -> None:
     """What `_Judge` decides where REMOTE has changed none of the rows."""
     for model, keys in changes.by_model().items():
@@ -170,7 +188,7 @@ def _all_stand(
                 change = changes.rows[model, key]
                 is_part = identity.exists and change.whole is None
                 puts[key] = synchronized_names(model, tuple(change.fields)) if is_part else None
-            else:
+            elif (model, key) not in replaced:
                 plan.forgotten.setdefault(model, []).append(key)
                 if is_deletion(identity, changes.rows[model, key]):
                     plan.remove(model, identity.remote, key)
@@ -213,7 +231,23 @@ def _their_changes(link: Link, log: Log, changes: Changes, identities: Identitie
     for model, keys in wanted.items():
         if model._meta.auto_created:
             found.rows |= _changed_members(log, model, keys, since, found)
+    if log.may_have_lost(since):
+        _presume(link, log, changes, identities, found)
     return found
+
+
+def _presume(link: Link, log: Log, changes: Changes, identities: Identities, theirs: Changes) -> None:
+    """
+    Count as changed by REMOTE too what LOCAL changed before REMOTE's log begins. Nobody knows when that was: it is
+    taken for earlier than LOCAL's change, so that this arrives, and REMOTE's values are on record.
+    """
+    for (model, key), change in changes.rows.items():
+        place = (model, rival_key(identities.of(model, key)))
+        if change.is_born or place[1] is None or place in theirs.rows or not log.may_have_lost(change.date):
+            continue
+        dates = [date for date in (change.whole, *change.fields.values()) if date is not None]
+        date = min(dates, default=change.date) + link.offset - MOMENT
+        theirs.rows[place] = Change(*place, date, whole=date, deleted=date, is_presumed=True)
 
 
 def _changed_members(
@@ -289,6 +323,9 @@ class _Judge:
             self._plan.put(self._model, self._key, None if len(ours) == len(fields) else frozenset(ours))
             return
         both = {name: (date, there) for name, date in ours.items() if (there := theirs.changed_at(name))}
+        if theirs.is_presumed:
+            equal = self._rivals.equal_fields(self._model, self._key)
+            both = {name: dates for name, dates in both.items() if name not in equal}
         won = frozenset(ours) - frozenset(both)
         if self._policy.decider is None:
             for names, (here, there) in _by_dates(both):

@@ -26,7 +26,7 @@ from synchro.replay.membership import changed_at, ends_of, names_here
 from synchro.replay.policy import policy_for
 from synchro.replay.read import Rows, as_key, as_values, select
 from synchro.replay.record import Decision, Loss, Records
-from synchro.replay.resolve import Dispute, Plan
+from synchro.replay.resolve import MOMENT, Dispute, Plan
 
 Row = tuple[type[Model], Key]
 
@@ -67,7 +67,7 @@ def spare(
     dates = [change.date for change in changes.rows.values()]
     if link.peer_there is None or not dates or not (plan.removals or plan.stays):
         return
-    if not log.has_news(min(dates)):
+    if not (log.has_news(min(dates)) or log.may_have_lost(min(dates))):
         return
     entries: dict[Row, tuple[datetime, tuple[str, ...] | None]] = {}
     for model in [*plan.removals, *(each for each in plan.stays if each not in plan.removals)]:
@@ -147,7 +147,7 @@ class _Search:
         rows = {key: over for key, over in rows.items() if key not in removals}
         if not rows:
             return
-        dates = self._dates(child, rows)
+        dates = {**self._presumed(child, rule, rows), **self._dates(child, rows)}
         for key, over in rows.items():
             below = Below(child, key, column, rule, frozenset(over))
             self._found.rows.append(below)
@@ -165,6 +165,19 @@ class _Search:
             return {key: date for key, date in found.items() if date is not None}
         said = self._log.changes(self._since, {child: keys})
         return {key: change.date for (model, key), change in said.rows.items() if model is child}
+
+    def _presumed(
+        self, child: type[Model], rule: Any, rows: Mapping[Key, Collection[Key]]
+    ) -> dict[Key, datetime]:
+        """The same where REMOTE's log does not reach back so far: LOCAL's deletion says nothing of these rows."""
+        if child._meta.auto_created or rule not in CASCADES:
+            return {}
+        found = {}
+        for key, over in rows.items():
+            dates = [self._going[root].date for root in over if root in self._going]
+            if dates and self._log.may_have_lost(max(dates)):
+                found[key] = min(dates) + self._link.offset - MOMENT
+        return found
 
     def _wins(self, child: type[Model], rule: Any, theirs: datetime, ours: Change) -> bool:
         if child._meta.auto_created:  # a member goes with either end of its pair
