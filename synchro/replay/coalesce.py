@@ -58,10 +58,10 @@ class Change:
     is_born: bool = False
     #: The newest entry.
     entry: int = 0
-    #: Whether there is no entry of it (any more), and REMOTE may have changed the row all the same.
-    is_presumed: bool = False
     #: Whether an entry names this very table, rather than that of a child whose row includes this one.
     is_own: bool = False
+    #: Whether there is no entry of it (any more), and REMOTE may have changed the row all the same.
+    is_presumed: bool = False
 
     def add(self, entry: Entry, fields: tuple[str, ...] | None, own: bool) -> None:
         date = entry.date
