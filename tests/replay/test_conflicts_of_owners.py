@@ -7,7 +7,9 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
 
 from synchro.core import call_synchronize
 from synchro.models import Conflict
@@ -439,3 +441,63 @@ def test_object_of_several_tables_that_was_deleted_later_goes_as_a_whole(
 
     assert counts(Place, Restaurant, Pizzeria) == [(0, 0), (0, 0), (0, 0)]
     assert conflicts()
+
+
+# -- what an object that comes back had -------------------------------------------------------------------------
+
+
+def test_references_and_sets_of_an_object_that_comes_back_are_alike_on_both_sides(
+    vimes: Customer, first_here: bool
+) -> None:
+    """Signals do not say whose references a deletion empties, nor from which sets it takes the object."""
+    Parcel.objects.create(receiver=vimes)
+    joni = Artist.objects.create(name="Joni")
+    Album.objects.create(name="Blue").artists.add(joni)
+    call_synchronize()
+    let_time_pass(60)
+    vimes.delete()
+    joni.delete()
+    let_time_pass()
+    with other_side():
+        for row in (there_is(), Artist.objects.get()):
+            row.name = "newer"
+            row.save()
+
+    synchronize_both(first_here)
+
+    assert counts(Customer, Artist) == [(2, 2), (1, 1)]
+    assert_alike()
+
+
+def test_batches_with_such_objects_take_as_many_statements_for_many_as_for_few(vimes: Customer) -> None:
+    def statements(number: int, later: bool) -> int:
+        customers = [Customer.objects.create(name=f"{later} {number} {i}") for i in range(number)]
+        call_synchronize()
+        let_time_pass(60)
+
+        def give() -> None:
+            with other_side():
+                for customer in customers:
+                    Order.objects.create(customer=Customer.objects.get(name=customer.name))
+            let_time_pass()
+
+        if not later:
+            give()
+        for customer in customers:
+            customer.delete()
+        let_time_pass()
+        if later:
+            give()
+        synchronized = 0
+        for side in (other_side, nullcontext):
+            with (
+                CaptureQueriesContext(connections[LOCAL]) as ours,
+                CaptureQueriesContext(connections[REMOTE]) as theirs,side()
+            ):
+                call_synchronize()
+            synchronized += len(ours) + len(theirs)
+        return synchronized
+
+    for later in (True, False):
+        few, many = statements(4, later), statements(12, later)
+        assert many <= few + 4, f"{few} statements for few, {many} for many"
