@@ -237,12 +237,9 @@ class _Step:
         found: dict[type[Model], set[Key]] = {}
         for model, keys in put.items():
             known, back = self._identities.known(model), self._plan.revived.get(model, ())
-            is_told = keeps_references(model)
-            several = {
-                key
-                for key in keys
-                if key in back or (is_told and not known[key].exists and known[key].remote is not None)
-            }
+            several = {key for key in keys if key in back}
+            if keeps_references(model):  # and one names a row that is gone
+                several |= {key for key in keys if not known[key].exists and known[key].remote is not None}
             if several and not model._meta.auto_created:
                 found[model] = several
         return found

@@ -26,7 +26,8 @@ from synchro.replay.membership import changed_at, ends_of, names_here
 from synchro.replay.policy import policy_for
 from synchro.replay.read import Rows, as_key, as_values, select
 from synchro.replay.record import Decision, Loss, Records
-from synchro.replay.resolve import MOMENT, Dispute, Plan
+from synchro.replay.resolve import Dispute, Plan
+from synchro.replay.theirs import MOMENT
 
 Row = tuple[type[Model], Key]
 
@@ -69,6 +70,8 @@ def spare(
         return
     if not (log.has_news(min(dates)) or log.may_have_lost(min(dates))):
         return
+    #: What stays: the objects, and what depends on them.
+    objects: dict[Row, tuple[datetime, tuple[str, ...] | None]] = {}
     entries: dict[Row, tuple[datetime, tuple[str, ...] | None]] = {}
     for model in [*plan.removals, *(each for each in plan.stays if each not in plan.removals)]:
         going = {
@@ -84,13 +87,18 @@ def spare(
         for remote, date in found.kept.items():
             if remote in going:
                 for table in _keep(records, plan, going[remote], remote, date):
-                    entries[table, remote] = date, None
+                    objects[table, remote] = date, None
         _note_losses(identities, records, plan, going, found)
         for below in found.rows:
             if stay := below.roots & found.kept.keys():
                 date = max(found.kept[root] for root in stay)
                 entries.setdefault((below.model, below.key), (date, (below.column.name,)))
-    _send_back(link, plan, entries)
+    # Children were deleted before their parents, and are to come back after them.
+    _send_back(
+        link,
+        plan,
+        {**dict(reversed(objects.items())), **{k: v for k, v in entries.items() if k not in objects}},
+    )
 
 
 class _Search:
