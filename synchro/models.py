@@ -125,6 +125,8 @@ class Node(models.Model):
     unread = models.TextField(default="{}")
     #: Batches up to this one have been pruned, with their entries.
     pruned = models.BigIntegerField(default=0)
+    #: Nothing that was dropped from the log is newer than this.
+    pruned_until = UTCDateTimeField(null=True)
 
     class Meta:
         verbose_name = _("node")

@@ -30,18 +30,20 @@ from synchro.replay.log import Log
 from synchro.replay.lost import forget_lost
 from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.order import parents_first
+from synchro.replay.orphans import complete
 from synchro.replay.outcome import Outcome
 from synchro.replay.parcel import NotPlain, Parcel, pack
-from synchro.replay.parents import Vanished, add_parents
+from synchro.replay.parents import Vanished
 from synchro.replay.passing import read
 from synchro.replay.postpone import postpone
 from synchro.replay.ranges import Range
 from synchro.replay.read import Rows
-from synchro.replay.record import Records, describe, put_on_record
+from synchro.replay.record import Records, describe, describe_losses, put_on_record
 from synchro.replay.resolve import resolve
 from synchro.replay.sets import expand
 from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
+from synchro.replay.successors import replace_deleted
 from synchro.replay.trial import Trial
 from synchro.replay.unread import Unread
 from synchro.replay.wholesale import deliver
@@ -117,14 +119,15 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     announce("identified", batch)
     there = Rows(link.remote)
     records = Records(link, batch)
-    plan = resolve(link, log, changes, rows, there, identities, records)
+    replaced = replace_deleted(link, changes, rows, identities)
+    plan = resolve(link, log, changes, rows, there, identities, records, replaced)
     hold_for_merging(link, batch, plan.merges, rows, there)
-    spare(link, log, changes, plan, records)
+    spare(link, log, changes, plan, rows, identities, records)
     expand(link, log, changes, identities, plan)
-    add_parents(link, plan, rows, identities)
+    complete(link, log, changes, plan, rows, identities, records)
     left_out = leave_out(link, plan, rows, identities, trial.refused(plan), material.resting)
     conflicts = describe(link, batch, plan.conflicts, rows, there)
-    conflicts += describe_disputes(link, batch, plan)
+    conflicts += [*describe_disputes(link, batch, plan), *describe_losses(link, batch, plan.losses, there)]
     announce("resolved", batch)
     if trial.is_thorough:
         link.remote.engine.check_uniques_at_once(
@@ -135,7 +138,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     if trial.is_thorough:
         refuse_lost(link, plan, identities)
     pairs = new_pairs(plan, identities)
-    sign_receipt(link, batch, pairs, plan, identities)
+    sign_receipt(link, batch, pairs, plan)
     announce("written", batch)
     return Outcome(
         batch=batch,
@@ -161,7 +164,7 @@ def carry_parcel(link: Link, log: Log, batch: Batch, parcel: Parcel) -> Outcome:
     delivered = deliver(link, log, parcel)
     announce("identified", batch)
     announce("resolved", batch)
-    sign_receipt(link, batch, delivered.pairs, delivered.plan, delivered.identities)
+    sign_receipt(link, batch, delivered.pairs, delivered.plan)
     announce("written", batch)
     return Outcome(
         batch=batch,

@@ -59,6 +59,8 @@ class Change:
     entry: int = 0
     #: Whether an entry names this very table, rather than that of a child whose row includes this one.
     is_own: bool = False
+    #: Whether there is no entry of it (any more), and REMOTE may have changed the row all the same.
+    is_presumed: bool = False
 
     def add(self, entry: Entry, fields: tuple[str, ...] | None, own: bool) -> None:
         date = entry.date

@@ -139,41 +139,8 @@ class _Dependants:
             return
         text = _("it needs %(model)s %(key)s, which is set aside")
         for model in list(self._plan.puts):
-            for key, target, wanted in self._pointing(model, missing):
+            for key, _column, target, wanted in pointing(self._link, self._plan, self._rows, model, missing):
                 yield (model, key), _because(text, target, wanted)
-
-    def _pointing(self, model: type[Model], missing: ByModel) -> Iterator[tuple[Key, type[Model], Key]]:
-        """Keys of rows of `model` that are to point at a missing one, with that."""
-        planned = self._plan.puts[model]
-        for place, field in enumerate(Table(model).fields):
-            target = pointed_model(field)
-            if target is not None and target in missing:
-                values = self._values(target, field, missing[target])
-                for key, row in self._rows.load(model, planned).items():
-                    names = planned[key]
-                    if row[place] in values and (names is None or field.name in names):
-                        yield key, target, values[row[place]]
-        for generic in generic_keys(model):
-            places = generic_places(model, generic)
-            if places is None:
-                continue
-            loaded = self._rows.load(model, planned)
-            targets = generic_targets(self._link, model, generic, loaded.values())
-            for key, row in loaded.items():
-                kind = self._link.local.model_of(row[places[0]]) if row[places[0]] is not None else None
-                if kind is not None and kind in missing:
-                    wanted = targets.get(kind, {}).get(row[places[1]])
-                    if wanted in missing[kind]:
-                        yield key, kind, wanted
-
-    def _values(self, target: type[Model], field: AnyField, keys: Collection[Key]) -> dict[Key, Key]:
-        """What a foreign key to these rows holds, by LOCAL, with their keys."""
-        if target_of(field) is not None:
-            return {key: key for key in keys}
-        if field.target_field not in Table(target).fields:
-            return {}
-        place = Table(target).fields.index(field.target_field)
-        return {row[place]: key for key, row in self._rows.load(target, keys).items()}
 
     def _held(self, several: ByModel) -> Iterator[tuple[Place, Reason]]:
         """Rows that are to be deleted and that rows of REMOTE which stay as they are point at."""
@@ -198,6 +165,46 @@ class _Dependants:
                     local = self._plan.removals[target].get(value)
                     if local is not None and as_key(pk) in there:
                         yield (target, local), _because(text, model, there[as_key(pk)])
+
+
+def pointing(
+    link: Link, plan: Plan, rows: Rows, model: type[Model], missing: Mapping[type[Model], Collection[Key]]
+) -> Iterator[tuple[Key, AnyField | None, type[Model], Key]]:
+    """
+    Keys of rows of `model` that are to point at one of `missing`, with the foreign key (None for a generic one) and
+    what it points at.
+    """
+    planned = plan.puts[model]
+    for place, field in enumerate(Table(model).fields):
+        target = pointed_model(field)
+        if target is not None and target in missing:
+            values = _values(rows, target, field, missing[target])
+            for key, row in rows.load(model, planned).items():
+                names = planned[key]
+                if row[place] in values and (names is None or field.name in names):
+                    yield key, field, target, values[row[place]]
+    for generic in generic_keys(model):
+        places = generic_places(model, generic)
+        if places is None:
+            continue
+        loaded = rows.load(model, planned)
+        targets = generic_targets(link, model, generic, loaded.values())
+        for key, row in loaded.items():
+            kind = link.local.model_of(row[places[0]]) if row[places[0]] is not None else None
+            if kind is not None and kind in missing:
+                wanted = targets.get(kind, {}).get(row[places[1]])
+                if wanted in missing[kind]:
+                    yield key, None, kind, wanted
+
+
+def _values(rows: Rows, target: type[Model], field: AnyField, keys: Collection[Key]) -> dict[Key, Key]:
+    """What a foreign key to these rows holds, by LOCAL, with their keys."""
+    if target_of(field) is not None:
+        return {key: key for key in keys}
+    if field.target_field not in Table(target).fields:
+        return {}
+    place = Table(target).fields.index(field.target_field)
+    return {row[place]: key for key, row in rows.load(target, keys).items()}
 
 
 def _because(text: str, model: type[Model], key: Key) -> Reason:
