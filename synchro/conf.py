@@ -34,6 +34,10 @@ def _is_length_of_time(value: Any) -> bool:
     return value is None or (isinstance(value, timedelta) and value >= timedelta(0))
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+
+
 class Setting(Generic[T]):
     """A setting of the project, by the name ``SYNCHRO_<ATTRIBUTE>``; `allowed` tells what it can be, in words too."""
 
@@ -82,6 +86,12 @@ class Conf:
     )
     #: What to do with a change that REMOTE refuses: ``'stop'`` or ``'quarantine'``.
     on_error: Setting[str] = Setting("stop", _one_of("stop", "quarantine"))
+
+    #: Triggers of REMOTE's own, by name or pattern, that may fire for what is replayed.
+    remote_triggers: Setting[Sequence[str]] = Setting(
+        (),
+        (_are_texts, "must be a list or tuple of names of triggers, such as ('shop_order.audit', 'touch_*')"),
+    )
 
     @property
     def remotes(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ sequences of values as the driver takes them, in the order of the columns named 
 
 from __future__ import annotations
 
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Any, TypeAlias
 from django.db import DataError, IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from synchro.engines.foreign import ForeignTrigger
 from synchro.keys import AnyField
 
 Row: TypeAlias = Sequence[Any]
@@ -397,6 +399,21 @@ class Engine(ABC):
         INSERT, UPDATE or DELETE. As far as the database tells without writing.
         """
         return []
+
+    def filtered(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[str]:
+        """Those of the `tables` of which the database hides rows from this account, by policies of theirs."""
+        return []
+
+    #: How a trigger names the switch that is on while a run writes.
+    switch: re.Pattern[str]
+
+    @abstractmethod
+    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
+        """All triggers, and rules, that fire where a run writes into these tables; ours are among them."""
+
+    def sees_triggers(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether this account is shown the triggers of every table."""
+        return True
 
     # -- which database it is ----------------------------------------------------------------------------------
 

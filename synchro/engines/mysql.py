@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from synchro.engines.base import PREPARED, Convert, Engine, PairsTable, Row, Unfit, quoted, whole_range
 from synchro.engines.capture import SessionSwitch
+from synchro.engines.foreign import ForeignTrigger
 from synchro.engines.packets import fitting
 from synchro.keys import AnyField
 
@@ -327,6 +328,26 @@ class MySQL(Engine):
             # Anything else but a missing right is the business of the real statement.
             return not error.args or error.args[0] not in DENIED
         return True
+
+    # A comparison with NULL keeps, in an opened table, what another session had.
+    switch = re.compile(r"@synchro_capture_off\b(?!\W*\s+IS\s+(?:NOT\s+)?NULL)", re.IGNORECASE)
+
+    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT event_object_table, trigger_name, action_statement, action_timing = 'BEFORE', "
+                "event_manipulation = 'DELETE' FROM information_schema.triggers "
+                "WHERE event_object_schema = DATABASE() ORDER BY 1, 2"
+            )
+            names = {table.lower() for table in tables}
+            return [
+                ForeignTrigger(table, name, text, text, bool(is_before), bool(on_deletion))
+                for table, name, text, is_before, on_deletion in cursor.fetchall()
+                if table.lower() in names
+            ]
+
+    def sees_triggers(self, connection: BaseDatabaseWrapper) -> bool:
+        return "TRIGGER" in self._granted_everywhere(connection)
 
     #: What a server calls itself.
     own_name = "@@server_uuid"

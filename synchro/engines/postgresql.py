@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from synchro.engines.base import PREPARED, Engine, PairsTable, Row, quoted, whole_range
 from synchro.engines.capture import TransactionSwitch
+from synchro.engines.foreign import ForeignTrigger
 from synchro.exceptions import NotReady
 
 INCOMING = "synchro_incoming"
@@ -61,12 +63,75 @@ SEQUENCE = """
 """
 
 
+#: On these tables and on their partitions, where they fire in this session. (A foreign key's own triggers are internal;
+#: 28 is the sum of the bits for INSERT, DELETE and UPDATE.)
+TRIGGERS_ON = """
+    WITH asked AS (SELECT to_regclass(name)::oid AS root FROM unnest(%(tables)s::text[]) AS name),
+    part AS (
+        SELECT root, root AS id FROM asked
+        UNION SELECT root, relid::oid FROM asked, pg_partition_tree(root::regclass)
+    ),
+    firing AS (
+        SELECT CASE current_setting('session_replication_role') WHEN 'replica' THEN 'RA' ELSE 'OA' END AS modes
+    )
+    SELECT DISTINCT relname::text, tgname::text, pg_get_triggerdef(pg_trigger.oid) || ' ' || coalesce(prosrc, ''),
+        coalesce(prosrc, ''),
+        (tgtype & 66) <> 0, (tgtype & 28) = 8
+    FROM part JOIN pg_trigger ON tgrelid = id JOIN pg_proc ON pg_proc.oid = tgfoid
+    JOIN pg_class ON pg_class.oid = root CROSS JOIN firing
+    WHERE NOT tgisinternal AND (tgtype & 28) <> 0 AND strpos(modes, tgenabled::text) > 0
+    UNION SELECT relname::text, rulename::text, pg_get_ruledef(pg_rewrite.oid), '', true, false
+    FROM part JOIN pg_rewrite ON ev_class = id JOIN pg_class ON pg_class.oid = root CROSS JOIN firing
+    WHERE ev_type <> '1' AND strpos(modes, ev_enabled::text) > 0
+    ORDER BY 1, 2
+"""
+
+#: Of the transaction alone, since a session may go back to a pool, or to a web server: every digit of a float, one
+#: spelling of dates, spans of time, bytes and money; and an error in place of a row that a policy hides. (Django asks
+#: for its own time zone.)
+OWN_SETTINGS = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', true)"
+    for name, value in {
+        "extra_float_digits": "3",
+        "DateStyle": "ISO, YMD",
+        "IntervalStyle": "postgres",
+        "bytea_output": "hex",
+        "lc_monetary": "C",
+        "row_security": "off",
+    }.items()
+)
+
+
 class PostgreSQL(Engine):
     defers_foreign_keys = True
     reserves_keys = True
     bytes_of = "OCTET_LENGTH({}::text)"
     # Leaves those alone who only insert rows that point at ours.
     lock_clause = " FOR NO KEY UPDATE"
+
+    def select(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        keys: Sequence[Row],
+        lock: bool = False,
+        where: Mapping[str, int] | None = None,
+    ) -> Iterator[tuple[Any, ...]]:
+        with self._own_settings(connection):
+            return iter(list(super().select(connection, table, columns, key, keys, lock, where)))
+
+    @contextmanager
+    def _own_settings(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Inside, values are spelled as the replayer needs them: in a transaction, unless that is so already."""
+        if connection.in_atomic_block:
+            yield
+            return
+        with transaction.atomic(using=connection.alias):
+            with connection.cursor() as cursor:
+                cursor.execute(OWN_SETTINGS)
+            yield
 
     def findable(self, rows: Sequence[Row]) -> Sequence[Row]:
         # A statement with a NUL character in it is refused.
@@ -155,7 +220,12 @@ class PostgreSQL(Engine):
         sql = f"COPY (SELECT {names} FROM {quoted(connection, table)} WHERE {condition}) TO STDOUT"
         # COPY binds no values on the server, and Django's cursor for debugging takes none.
         whole = connection.Database.ClientCursor(connection.connection).mogrify(sql, values)  # type: ignore[attr-defined]
-        with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(whole) as copy:
+        with (
+            self._own_settings(connection),
+            connection.cursor() as cursor,
+            connection.wrap_database_errors,
+            cursor.copy(whole) as copy,
+        ):
             return list(map(bytes, copy))  # one line for each row
 
     def dumped_keys(self, rows: Sequence[bytes]) -> list[str]:
@@ -338,11 +408,12 @@ class PostgreSQL(Engine):
                 cursor.execute("SHOW transaction_isolation")
                 if cursor.fetchone()[0] != "read committed":
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                cursor.execute(OWN_SETTINGS)
 
     def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute("SELECT 1")  # the moment is that of the first question
+            cursor.execute(OWN_SETTINGS)  # the moment is that of the first question
 
     def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
         with connection.cursor() as cursor:
@@ -372,6 +443,22 @@ class PostgreSQL(Engine):
         with connection.cursor() as cursor:
             cursor.execute(RIGHTS_LACKING, [list(names), list(names)])
             return [(names.get(name, name), act) for name, act in cursor.fetchall()]
+
+    def filtered(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT relname FROM pg_class WHERE relrowsecurity AND row_security_active(oid) "
+                "AND oid IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name) ORDER BY relname",
+                [[connection.ops.quote_name(table) for table in tables]],
+            )
+            return [name for (name,) in cursor.fetchall()]
+
+    switch = re.compile(r"synchro\.capture\b")
+
+    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
+        with connection.cursor() as cursor:
+            cursor.execute(TRIGGERS_ON, {"tables": [connection.ops.quote_name(table) for table in tables]})
+            return [ForeignTrigger(*row) for row in cursor.fetchall()]
 
     def place(self, connection: BaseDatabaseWrapper) -> str:
         with connection.cursor() as cursor:

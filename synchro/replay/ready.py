@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import NotReady
 from synchro.registry import Table, watched_models, watched_tables
+from synchro.replay.foreign import check_foreign_triggers
 from synchro.replay.link import Link, Side
 
 #: How many tables one statement asks for.
@@ -30,7 +33,25 @@ def check_tables(link: Link) -> None:
                     _complaint(side, next((m for m in part if not _can_select(side, [m])), part[0]))
                 )
 
+    check_foreign_triggers(link)
     _check_rights(link.remote)
+
+
+def check_visibility(link: Link) -> None:
+    """Raise `NotReady` where a database hides rows from this account: they would count as deleted."""
+    own = [model._meta.db_table for model in apps.get_app_config("synchro").get_models()]
+    tables = [*(table.name for table in watched_tables()), *own, ContentType._meta.db_table]
+    for side in (link.local, link.remote):
+        hidden = side.engine.filtered(side.connection, tables)
+        if hidden:
+            raise NotReady(
+                _(
+                    "Row-level security hides rows of %(tables)s in the database “%(alias)s” from this account, and a "
+                    "row that is hidden cannot be told from one that was deleted. Nothing was written. Let the account "
+                    "see all rows: ALTER ROLE ... BYPASSRLS, or use the tables' owner."
+                )
+                % {"tables": ", ".join(hidden), "alias": side.alias}
+            )
 
 
 def _check_rights(side: Side) -> None:

@@ -25,6 +25,7 @@ from synchro.replay.agree import agree
 from synchro.replay.aside import Aside
 from synchro.replay.carry import Finish, announce, attempt, insisting, keep_record, merging, writing
 from synchro.replay.dependants import Place
+from synchro.replay.foreign import warn_without_capture
 from synchro.replay.form import Pruned, form_empty, is_blind, next_batch, own_node, pending
 from synchro.replay.garbage import uncollected
 from synchro.replay.link import Link, Side
@@ -32,7 +33,7 @@ from synchro.replay.log import Log
 from synchro.replay.outcome import Outcome
 from synchro.replay.prune import prune
 from synchro.replay.ranges import from_text
-from synchro.replay.ready import check_tables
+from synchro.replay.ready import check_tables, check_visibility
 from synchro.replay.receipts import lost_to_pruning
 from synchro.replay.record import forget_what_was_in_vain
 from synchro.replay.report import ModelReport, Report
@@ -121,7 +122,9 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     with reachable(link):
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
+            check_visibility(link)
             done = agree(link)
+            warn_without_capture(link)
             link.aside = Aside(link)
             replay_pending = _replay_as_one if atomic else _replay_one_by_one
             try:
