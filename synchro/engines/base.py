@@ -341,6 +341,11 @@ class Engine(ABC):
         """In this transaction, have each statement fail by itself that breaks what these tables declare unique."""
 
     @contextmanager
+    def own_session(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Inside, and outside of transactions, the session reads and writes SQL as the replayer does."""
+        yield
+
+    @contextmanager
     def strictly(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         """Inside, what a column cannot hold as it is raises an error, whatever the server is told otherwise."""
         yield

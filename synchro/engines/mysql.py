@@ -29,6 +29,20 @@ INCOMING = "synchro_incoming"
 
 LONG_NUMBER = re.compile(r"\d{19}")
 
+#: Modes that say what a column may hold. Others change what SQL means, or what a value is when it is read.
+MODES = {
+    "STRICT_ALL_TABLES",
+    "STRICT_TRANS_TABLES",
+    "NO_ZERO_DATE",
+    "NO_ZERO_IN_DATE",
+    "ALLOW_INVALID_DATES",
+    "ERROR_FOR_DIVISION_BY_ZERO",
+    "NO_ENGINE_SUBSTITUTION",
+    "NO_AUTO_VALUE_ON_ZERO",
+    "ONLY_FULL_GROUP_BY",
+    "NO_AUTO_CREATE_USER",
+}
+
 #: A lock that was not granted, a deadlock, a row that changed meanwhile; too many connections, a server that is shut
 #: down, a connection that it has ended; a server that cannot be reached, has gone away, or is lost in a query. (0 is
 #: what the driver says of a connection that is closed.)
@@ -223,6 +237,22 @@ class MySQL(Engine):
     def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         with SessionSwitch.off(connection):
             yield
+
+    @contextmanager
+    def own_session(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@SESSION.sql_mode")
+            before: str = cursor.fetchone()[0]
+            wanted = ",".join(mode for mode in before.split(",") if mode in MODES)
+            if wanted != before:
+                cursor.execute("SET SESSION sql_mode = %s", [wanted])
+        session = connection.connection
+        try:
+            yield
+        finally:
+            if wanted != before and connection.connection is session and session is not None:
+                with suppress(connection.Database.Error):  # type: ignore[attr-defined]
+                    session.cursor().execute("SET SESSION sql_mode = %s", [before])
 
     @contextmanager
     def strictly(self, connection: BaseDatabaseWrapper) -> Iterator[None]:

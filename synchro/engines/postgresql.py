@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import islice
@@ -58,7 +58,7 @@ SEQUENCE = """
         JOIN pg_depend ON classid = 'pg_attrdef'::regclass AND objid = pg_attrdef.oid
         JOIN pg_class AS sequence ON refclassid = 'pg_class'::regclass AND refobjid = sequence.oid AND relkind = 'S'
         WHERE adrelid = %(table)s::regclass AND attname = %(column)s LIMIT 1),
-        pg_get_serial_sequence(%(table)s, %(column)s)
+        pg_get_serial_sequence(%(table)s::text, %(column)s::text)
     )
 """
 
@@ -100,6 +100,13 @@ OWN_SETTINGS = "SELECT " + ", ".join(
         "row_security": "off",
     }.items()
 )
+
+
+#: Some servers end transactions that wait for long.
+NEVER_TIMED_OUT = """
+    SELECT set_config(name, '0', true) FROM pg_settings
+    WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
 
 
 class PostgreSQL(Engine):
@@ -489,16 +496,23 @@ class PostgreSQL(Engine):
 
     @contextmanager
     def lock(self, connection: BaseDatabaseWrapper, name: str) -> Iterator[bool]:
+        # Held by a transaction that stays open, on a connection of its own. A lock of a session stays behind in a pooler,
+        # which gives each transaction to whichever session is free.
         number = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
-            taken: bool = cursor.fetchone()[0]
+        own = connection.copy()
+        own.settings_dict["OPTIONS"].pop("pool", None)  # that may be empty
         try:
+            with own.cursor() as cursor:
+                cursor.execute("BEGIN")
+                cursor.execute(NEVER_TIMED_OUT)
+                cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+                taken: bool = cursor.fetchone()[0]
             yield taken
         finally:
-            if taken and connection.is_usable():
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
+            with suppress(Error):  # a connection that is lost has lost its lock too
+                if own.connection is not None:
+                    own.connection.execute("ROLLBACK")
+            own.close()
 
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
         # Whoever inserts locks the table before it takes an id, and until it ends; every role may look.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -119,7 +119,7 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
 def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     """Begin anew with what is known of both sides, and go on until nothing is pending."""
     link = Link(Side(alias))
-    with reachable(link):
+    with reachable(link), own_sessions(link):
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
             check_visibility(link)
@@ -238,6 +238,15 @@ def reachable(link: Link) -> Iterator[None]:
                 % {"alias": side.alias}
             )
     yield
+
+
+@contextmanager
+def own_sessions(link: Link) -> Iterator[None]:
+    """Inside, whatever the project's connections are set to, they understand what a run says."""
+    with ExitStack() as stack:
+        for side in (link.local, link.remote):
+            stack.enter_context(side.engine.own_session(side.connection))
+        yield
 
 
 def _is_bound(connection: BaseDatabaseWrapper) -> bool:
