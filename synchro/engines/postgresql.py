@@ -496,8 +496,8 @@ class PostgreSQL(Engine):
 
     @contextmanager
     def lock(self, connection: BaseDatabaseWrapper, name: str) -> Iterator[bool]:
-        # Held by a transaction that stays open, on a connection of its own. A lock of a session stays behind in a pooler,
-        # which gives each transaction to whichever session is free.
+        # Held by a transaction that stays open, on a connection of its own. A lock of a session would stay behind in a
+        # pooler, which gives each transaction to whichever session is free.
         number = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
         own = connection.copy()
         own.settings_dict["OPTIONS"].pop("pool", None)  # that may be empty
