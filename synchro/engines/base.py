@@ -447,6 +447,14 @@ class Engine(ABC):
         Gives whether it was taken. It is released at the end of the block, or with the process.
         """
 
+    def reserves_ids(self, connection: BaseDatabaseWrapper, table: str, column: str) -> bool:
+        """Whether a session may take several ids at once and use them later, in transactions that have not begun."""
+        return False
+
+    def gives_ids_again(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> bool:
+        """Whether new rows get ids up to `highest` although there is a row with that one."""
+        return False
+
     @abstractmethod
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
         """

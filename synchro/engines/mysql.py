@@ -438,11 +438,24 @@ class MySQL(Engine):
             connection,
             "SELECT name FROM performance_schema.setup_instruments "
             "WHERE name = 'wait/lock/metadata/sql/mdl' AND enabled = 'YES' AND @@performance_schema = 1 "
+            "AND 'YES' = (SELECT enabled FROM performance_schema.setup_consumers "
+            "WHERE name = 'global_instrumentation') "
             "AND 0 = (SELECT variable_value FROM performance_schema.global_status "
             "WHERE variable_name = 'Performance_schema_metadata_lock_lost')",
             [],
         )
-        return frozenset(name for (name,) in locks) if locks is not None and watched else None
+        # Locks from before the instrument was switched on are not in that list. InnoDB's own, which come right after
+        # the id, always are in theirs.
+        own = self._ask(
+            connection,
+            "SELECT DISTINCT CONCAT('innodb ', engine_transaction_id) FROM performance_schema.data_locks "
+            "WHERE object_schema = DATABASE() AND object_name = %s AND lock_type = 'TABLE' "
+            "AND lock_mode = 'IX' AND NOT thread_id <=> PS_CURRENT_THREAD_ID()",
+            [table],
+        )
+        if locks is None or own is None or not watched:
+            return None
+        return frozenset(name for (name,) in (*locks, *own))
 
     def _ask(
         self, connection: BaseDatabaseWrapper, sql: str, values: list[Any]

@@ -514,6 +514,23 @@ class PostgreSQL(Engine):
                     own.connection.execute("ROLLBACK")
             own.close()
 
+    def reserves_ids(self, connection: BaseDatabaseWrapper, table: str, column: str) -> bool:
+        sequence = self._sequence(connection, table, column)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM pg_sequence WHERE seqrelid = %s::regclass AND (seqcache > 1 OR seqincrement < 0)",
+                [sequence],
+            )
+            return cursor.fetchone() is not None
+
+    def gives_ids_again(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> bool:
+        sequence = self._sequence(connection, table, column)
+        if sequence is None:
+            return False
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT last_value < %s OR NOT is_called FROM {sequence}", [highest])
+            return bool(cursor.fetchone()[0])
+
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
         # Whoever inserts locks the table before it takes an id, and until it ends; every role may look.
         with connection.cursor() as cursor:

@@ -26,7 +26,7 @@ from synchro.replay.aside import Aside
 from synchro.replay.carry import Finish, announce, attempt, insisting, keep_record, merging, writing
 from synchro.replay.dependants import Place
 from synchro.replay.foreign import warn_without_capture
-from synchro.replay.form import Pruned, form_empty, is_blind, next_batch, own_node, pending
+from synchro.replay.form import Pruned, check_ids, form_empty, is_blind, next_batch, own_node, pending
 from synchro.replay.garbage import uncollected
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
@@ -123,6 +123,7 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
             check_visibility(link)
+            check_ids()
             done = agree(link)
             warn_without_capture(link)
             link.aside = Aside(link)
