@@ -16,7 +16,7 @@ from synchro.conf import LOCAL, conf
 from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.triggers import backend_for
-from synchro.triggers.install import Problem, survey
+from synchro.triggers.install import MISSES_CHANGES, Problem, survey
 from synchro.triggers.remote import foreign_triggers, without_capture
 
 HINT = "Run: manage.py synchro_install_triggers"
@@ -98,6 +98,7 @@ IDS = {
     "outdated": "synchro.W102",
     "disabled": "synchro.W103",
     "left over": "synchro.W104",
+    MISSES_CHANGES: "synchro.W106",
 }
 
 
