@@ -283,7 +283,10 @@ def _visible(ranges: Sequence[Range]) -> list[int]:
 def _write_batch(node: Node, ids: Sequence[Range]) -> Batch:
     node.batch += 1
     return Batch.objects.using(LOCAL).create(
-        number=node.batch, ranges=to_text(ids), size=sum(map(len, ids)), token=uuid4().hex
+        number=node.batch,
+        ranges=to_text(ids),
+        size=sum(map(len, ids)),
+        token=f"{node.batch}-{uuid4().hex}",
     )
 
 

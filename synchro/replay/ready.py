@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
@@ -71,9 +72,20 @@ def _check_rights(side: Side) -> None:
         )
 
 
-def all_can_be_selected(side: Side, models: Sequence[type[Model]]) -> bool:
-    """Whether all tables and columns of these models are there for this account. Reads no row."""
-    return _can_select(side, models)
+def lacks_columns(side: Side, models: Sequence[type[Model]]) -> bool:
+    """Whether a column of one of these models, whose tables are there, is missing."""
+    return not _can_select(side, models) and any(map(partial(_lacking, side), models))
+
+
+def _lacking(side: Side, model: type[Model]) -> list[str]:
+    """The columns that are missing; none where this account is not told."""
+    try:
+        with transaction.atomic(using=side.alias), side.connection.cursor() as cursor:
+            described = side.connection.introspection.get_table_description(cursor, model._meta.db_table)
+    except DatabaseError:
+        return []
+    present = {column.name for column in described}
+    return [field.column for field in Table(model).fields if field.column not in present]
 
 
 def _can_select(side: Side, models: Sequence[type[Model]]) -> bool:
@@ -109,12 +121,7 @@ def _complaint(side: Side, model: type[Model]) -> str:
                 )
                 % names
             )
-        try:
-            described = side.connection.introspection.get_table_description(cursor, model._meta.db_table)
-        except DatabaseError:
-            return unreadable  # some servers describe only what may be read
-    present = {column.name for column in described}
-    lacking = [field.column for field in Table(model).fields if field.column not in present]
+    lacking = _lacking(side, model)
     if lacking:
         return _(
             "The table %(table)s, of %(model)s, in the database “%(alias)s” lacks %(columns)s: "

@@ -13,8 +13,9 @@ from django.db import connections
 from synchro.core import call_synchronize
 from synchro.engines.foreign import ForeignTrigger
 from synchro.exceptions import NotReady, Refused
+from synchro.models import ChangeLog
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, remote_count
+from tests.replay.sides import BY_TRIGGERS, REMOTE, captured_by_triggers, remote_count, set_capture
 from tests.shop.models import Artist, Customer
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=True)
@@ -136,6 +137,44 @@ def test_trigger_that_is_disabled_is_not_in_the_way() -> None:
             cursor.execute("ALTER TABLE shop_customer DISABLE TRIGGER audit_customers")
         call_synchronize()
     assert (remote_count(Customer), remote_count(Artist)) == (1, 0)
+
+
+@pytest.fixture
+def captured_here() -> Iterator[None]:
+    """LOCAL is captured by triggers, and REMOTE has none."""
+    with captured_by_triggers("shop"):
+        if BY_TRIGGERS:
+            set_capture(REMOTE, "signals")
+        yield
+        if BY_TRIGGERS:
+            set_capture(REMOTE, "triggers")
+
+
+def test_remote_that_captures_nothing_is_said_once_by_each_run_and_by_check(
+    captured_here: None, settings: Any
+) -> None:
+    Customer.objects.create(name="Vimes")
+
+    reports = [call_synchronize() for _ in range(2)]
+
+    assert [len([text for text in report.warnings if "synchro.W121" in text]) for report in reports] == [1, 1]
+    assert [message.id for message in run_checks(databases=[REMOTE])].count("synchro.W121") == 1
+    settings.SILENCED_SYSTEM_CHECKS = ["synchro.W121"]
+    assert call_synchronize().warnings == ()
+
+
+def test_remote_that_captures_by_signals_is_not_suspected(captured_here: None) -> None:
+    ChangeLog.objects.using(REMOTE).create(content_type_id=1, object_id="1", action=1)
+
+    assert call_synchronize().warnings == ()
+
+
+def test_remote_with_triggers_is_not_suspected(captured_here: None) -> None:
+    set_capture(REMOTE, "triggers")
+    try:
+        assert call_synchronize().warnings == ()
+    finally:
+        set_capture(REMOTE, "signals")
 
 
 @pytest.mark.once
