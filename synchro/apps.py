@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
@@ -18,16 +20,24 @@ class SynchroConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from synchro import checks, conf, registry, signals
+        from synchro import checks, conf, historical, receiver_checks, registry, saving, signals, switch
         from synchro.checkpoint import checkpoint_set
         from synchro.replay.form import on_checkpoint_set
 
         conf.warn_without_remote()
+        setting_changed.connect(registry.on_setting_changed, dispatch_uid="synchro_model_options")
         signals.connect()
+        saving.capture_saves()
+        pre_migrate.connect(
+            historical.on_migrate_begins, sender=self, dispatch_uid="synchro_historical_begin"
+        )
+        post_migrate.connect(historical.on_migrate_ends, sender=self, dispatch_uid="synchro_historical_end")
         if registry.wrong_settings():
             signals.refuse_to_write()
+        connection_created.connect(switch.watch_statements, dispatch_uid="synchro_switch")
         self._keep_triggers()
         checks.connect()
+        receiver_checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _keep_triggers(self) -> None:

@@ -7,7 +7,7 @@ They are looked up in Django's settings each time they are asked for, so that ``
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar, overload
 
@@ -30,12 +30,36 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
 def _is_length_of_time(value: Any) -> bool:
     return value is None or (isinstance(value, timedelta) and value >= timedelta(0))
 
 
 def _are_texts(value: Any) -> bool:
     return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+
+
+#: What says more than a name in ``SYNCHRO_RECEIVERS``.
+RECEIVERS: Final = ("all", "none", "raw")
+
+
+def _is_choice_of_receivers(value: Any) -> bool:
+    names = (value,) if isinstance(value, str) and value in RECEIVERS else value
+    return (
+        isinstance(names, list | tuple | set | frozenset)
+        and all(isinstance(name, str) and name.removeprefix("-") for name in names)
+        and (len(names) == 1 or "none" not in names)
+    )
+
+
+is_choice_of_receivers: Final = (
+    _is_choice_of_receivers,
+    "can be 'all', 'none', 'raw', or a list of app labels, 'app.Model' labels and dotted paths, each with '-' "
+    "before it to leave it out, such as ['all', '-simple_history']",
+)
 
 
 class Setting(Generic[T]):
@@ -55,12 +79,22 @@ class Setting(Generic[T]):
     def __get__(self, instance: Conf | None, owner: type) -> Setting[T] | T:
         if instance is None:
             return self
-        value: T = getattr(settings, self.name, self.default)
+        value: T = getattr(settings, self.name, self.default_now())
         if self.allowed is not None:
             is_allowed, words = self.allowed
             if not is_allowed(value):
                 raise WrongSetting(f"{self.name} is {value!r}; it {words}.")
         return value
+
+    def default_now(self) -> T:
+        return self.default
+
+
+class Receivers(Setting[Any]):
+    """Where changes are captured by triggers, what receivers did on LOCAL travels by itself."""
+
+    def default_now(self) -> Any:
+        return "none" if getattr(settings, "SYNCHRO_CAPTURE", None) == "triggers" else self.default
 
 
 class Conf:
@@ -68,6 +102,10 @@ class Conf:
 
     #: What is watched: app labels, dotted app paths, ``(app, 'Model', ...)`` tuples.
     models: Setting[Sequence[Any]] = Setting(())
+    #: Options of models that one did not write: ``{'shop.Order': {'IDENTITY': 'pk'}}``.
+    model_options: Setting[Mapping[str, Mapping[str, Any]]] = Setting(
+        {}, (_is_mapping, "must be a dictionary, such as {'shop.Order': {'IDENTITY': 'pk'}}")
+    )
     #: How entries get written: ``'signals'`` or ``'triggers'``.
     capture: Setting[str] = Setting("signals", _one_of("signals", "triggers"))
     #: Whether the admin view offers to reset.
@@ -86,6 +124,8 @@ class Conf:
     )
     #: What to do with a change that REMOTE refuses: ``'stop'`` or ``'quarantine'``.
     on_error: Setting[str] = Setting("stop", _one_of("stop", "quarantine"))
+    #: Whose code runs for REMOTE's objects: ``'all'``, ``'none'`` (the default with triggers), ``'raw'``, or names.
+    receivers: Setting[Any] = Receivers("all", is_choice_of_receivers)
 
     #: Triggers of REMOTE's own, by name or pattern, that may fire for what is replayed.
     remote_triggers: Setting[Sequence[str]] = Setting(

@@ -222,8 +222,11 @@ class Engine(ABC):
         columns: Sequence[str],
         key: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
-        """In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`."""
+    ) -> int:
+        """
+        In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`. Return how
+        many of `rows` exist.
+        """
 
     def change(
         self,
@@ -305,7 +308,7 @@ class Engine(ABC):
         columns: Sequence[str],
         values: Sequence[str],
         rows: Sequence[Any],
-    ) -> None:
+    ) -> int:
         """`update` for rows of `dump`: of the `columns`, those in `values` are set."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
@@ -470,6 +473,11 @@ class Engine(ABC):
         A transaction gets another name when it is prepared, so any prepared one may be one of them.
         """
         return (then & now) | {name for name in now if name.startswith(PREPARED)} if then else then
+
+    def atomic_write(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        """A transaction that will write, and may read before; to be used where none is open."""
+        block: AbstractContextManager[None] = transaction.atomic(using=connection.alias, savepoint=False)
+        return block
 
     @contextmanager
     def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:

@@ -8,7 +8,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -129,10 +129,9 @@ class SQLite(Engine):
         columns: Sequence[str],
         key: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
+    ) -> int:
         values = [column for column in columns if column not in key]
-        if values:
-            self._update(connection, table, values, key, columns, rows)
+        return self._update(connection, table, values, key, columns, rows) if values else len(rows)
 
     @staticmethod
     def _update(
@@ -193,8 +192,8 @@ class SQLite(Engine):
         columns: Sequence[str],
         values: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
-        self._update(connection, table, values, columns[:1], columns, rows)
+    ) -> int:
+        return self._update(connection, table, values, columns[:1], columns, rows)
 
     def change(
         self,
@@ -228,6 +227,19 @@ class SQLite(Engine):
     @contextmanager
     def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         with StatementSwitch.off(connection):
+            yield
+
+    @contextmanager
+    def atomic_write(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        # One that begins by reading cannot wait for the write lock later on.
+        connection.ensure_connection()
+        mode = connection.transaction_mode  # type: ignore[attr-defined]
+        with ExitStack() as stack:
+            connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
+            try:
+                stack.enter_context(super().atomic_write(connection))
+            finally:
+                connection.transaction_mode = mode  # type: ignore[attr-defined]
             yield
 
     def begin_writing(self, connection: BaseDatabaseWrapper) -> None:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('synchro', '0006_remove_checkpoint_seen'),
+        ('synchro', '0007_capture_node_unread'),
     ]
 
     operations = [

@@ -58,17 +58,17 @@ def test_batch_that_was_formed_for_another_remote_meanwhile_is_not_skipped(
     call_synchronize()
     done = Batch.objects.latest("number").number
     Customer.objects.create(name="Carrot")
-    lock = form._locked_node
+    lock = form.locked_node
 
     @contextmanager
     def lock_late() -> Iterator[Node]:
-        monkeypatch.setattr(form, "_locked_node", lock)
+        monkeypatch.setattr(form, "locked_node", lock)
         elsewhere(form.next_batch, done)
         Customer.objects.create(name="Angua")
         with lock() as node:
             yield node
 
-    monkeypatch.setattr(form, "_locked_node", lock_late)
+    monkeypatch.setattr(form, "locked_node", lock_late)
 
     call_synchronize()
     call_synchronize()
@@ -193,6 +193,7 @@ def test_run_the_other_way_between_reading_and_writing_does_not_undo_the_newer_c
     assert (customer.cash, remote(Customer).cash) == (3, 3)
 
 
+@pytest.mark.usefixtures("all_receivers")
 def test_run_the_other_way_that_deletes_a_row_between_reading_and_writing_leaves_none_behind() -> None:
     """It takes the reference along; without that, the row that was read looks like a new one."""
     ticket = Ticket.objects.create(title="to the opera")
