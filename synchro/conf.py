@@ -50,6 +50,10 @@ def _is_length_of_time(value: Any) -> bool:
     return value is None or (isinstance(value, timedelta) and value >= timedelta(0))
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+
+
 #: What says more than a name in ``SYNCHRO_RECEIVERS``.
 RECEIVERS: Final = ("all", "none", "raw")
 
@@ -144,6 +148,12 @@ class Conf:
     #: Models that have moved, where `migrate` cannot know it: ``{'old_app.Model': 'new_app.Model'}``.
     moved: Setting[dict[str, str]] = Setting(
         {}, (_is_pairs_of_labels, "must be a dictionary of labels, such as {'shop.Order': 'sales.Order'}")
+    )
+
+    #: Triggers of REMOTE's own, by name or pattern, that may fire for what is replayed.
+    remote_triggers: Setting[Sequence[str]] = Setting(
+        (),
+        (_are_texts, "must be a list or tuple of names of triggers, such as ('shop_order.audit', 'touch_*')"),
     )
 
     @property

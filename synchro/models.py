@@ -183,8 +183,8 @@ class Batch(models.Model):
     ranges = models.TextField()
     size = models.PositiveIntegerField()
     formed = UTCDateTimeField(default=DatabaseNow)
-    #: Tells it from another batch of the same number, formed by a copy of this database; empty in old ones.
-    token = models.CharField(max_length=32, default="")
+    #: Its number and a random one, which tell it from a batch that a copy of this database formed; empty in old ones.
+    token = models.CharField(max_length=64, default="", db_default="")
 
     class Meta:
         verbose_name = _("batch")
@@ -202,7 +202,7 @@ class Peer(models.Model):
     uuid = models.UUIDField(_("node"), unique=True, null=True)
     alias = models.CharField(_("alias"), max_length=255, blank=True)
     #: Of a REMOTE: which database it is, as its server says (see `Engine.place`).
-    place = models.CharField(max_length=255, default="", blank=True)
+    place = models.CharField(max_length=255, default="", db_default="", blank=True)
     #: When this name was first met.
     met = UTCDateTimeField(null=True, default=DatabaseNow)
 
@@ -236,8 +236,8 @@ class Receipt(models.Model):
 
     peer = models.OneToOneField(Peer, models.CASCADE, primary_key=True)
     batch = models.BigIntegerField(default=0)
-    #: That of the batch.
-    token = models.CharField(max_length=32, default="")
+    #: That of the batch; of an earlier one where an earlier release has signed.
+    token = models.CharField(max_length=64, default="", db_default="")
     date = UTCDateTimeField(default=DatabaseNow)
 
     class Meta:

@@ -21,6 +21,7 @@ from django.utils.translation import gettext as _
 
 from synchro.engines.base import PREPARED, Convert, Engine, PairsTable, Row, Unfit, quoted, whole_range
 from synchro.engines.capture import SessionSwitch
+from synchro.engines.foreign import ForeignTrigger
 from synchro.engines.packets import fitting
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
@@ -28,6 +29,20 @@ from synchro.keys import AnyField
 INCOMING = "synchro_incoming"
 
 LONG_NUMBER = re.compile(r"\d{19}")
+
+#: Modes that say what a column may hold. Others change what SQL means, or what a value is when it is read.
+MODES = {
+    "STRICT_ALL_TABLES",
+    "STRICT_TRANS_TABLES",
+    "NO_ZERO_DATE",
+    "NO_ZERO_IN_DATE",
+    "ALLOW_INVALID_DATES",
+    "ERROR_FOR_DIVISION_BY_ZERO",
+    "NO_ENGINE_SUBSTITUTION",
+    "NO_AUTO_VALUE_ON_ZERO",
+    "ONLY_FULL_GROUP_BY",
+    "NO_AUTO_CREATE_USER",
+}
 
 #: A lock that was not granted, a deadlock, a row that changed meanwhile; too many connections, a server that is shut
 #: down, a connection that it has ended; a server that cannot be reached, has gone away, or is lost in a query. (0 is
@@ -246,6 +261,22 @@ class MySQL(Engine):
             yield
 
     @contextmanager
+    def own_session(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@SESSION.sql_mode")
+            before: str = cursor.fetchone()[0]
+            wanted = ",".join(mode for mode in before.split(",") if mode in MODES)
+            if wanted != before:
+                cursor.execute("SET SESSION sql_mode = %s", [wanted])
+        session = connection.connection
+        try:
+            yield
+        finally:
+            if wanted != before and connection.connection is session and session is not None:
+                with suppress(connection.Database.Error):  # type: ignore[attr-defined]
+                    session.cursor().execute("SET SESSION sql_mode = %s", [before])
+
+    @contextmanager
     def strictly(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute("SELECT @@SESSION.sql_mode")
@@ -388,6 +419,26 @@ class MySQL(Engine):
             return not error.args or error.args[0] not in DENIED
         return True
 
+    # A comparison with NULL keeps, in an opened table, what another session had.
+    switch = re.compile(r"@synchro_capture_off\b(?!\W*\s+IS\s+(?:NOT\s+)?NULL)", re.IGNORECASE)
+
+    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT event_object_table, trigger_name, action_statement, action_timing = 'BEFORE', "
+                "event_manipulation = 'DELETE' FROM information_schema.triggers "
+                "WHERE event_object_schema = DATABASE() ORDER BY 1, 2"
+            )
+            names = {table.lower() for table in tables}
+            return [
+                ForeignTrigger(table, name, text, text, bool(is_before), bool(on_deletion))
+                for table, name, text, is_before, on_deletion in cursor.fetchall()
+                if table.lower() in names
+            ]
+
+    def sees_triggers(self, connection: BaseDatabaseWrapper) -> bool:
+        return "TRIGGER" in self._granted_everywhere(connection)
+
     #: What a server calls itself.
     own_name = "@@server_uuid"
 
@@ -447,11 +498,24 @@ class MySQL(Engine):
             connection,
             "SELECT name FROM performance_schema.setup_instruments "
             "WHERE name = 'wait/lock/metadata/sql/mdl' AND enabled = 'YES' AND @@performance_schema = 1 "
+            "AND 'YES' = (SELECT enabled FROM performance_schema.setup_consumers "
+            "WHERE name = 'global_instrumentation') "
             "AND 0 = (SELECT variable_value FROM performance_schema.global_status "
             "WHERE variable_name = 'Performance_schema_metadata_lock_lost')",
             [],
         )
-        return frozenset(name for (name,) in locks) if locks is not None and watched else None
+        # Locks from before the instrument was switched on are not in that list. InnoDB's own, which come right after
+        # the id, always are in theirs.
+        own = self._ask(
+            connection,
+            "SELECT DISTINCT CONCAT('innodb ', engine_transaction_id) FROM performance_schema.data_locks "
+            "WHERE object_schema = DATABASE() AND object_name = %s AND lock_type = 'TABLE' "
+            "AND lock_mode = 'IX' AND NOT thread_id <=> PS_CURRENT_THREAD_ID()",
+            [table],
+        )
+        if locks is None or own is None or not watched:
+            return None
+        return frozenset(name for (name,) in (*locks, *own))
 
     def _ask(
         self, connection: BaseDatabaseWrapper, sql: str, values: list[Any]

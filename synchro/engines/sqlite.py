@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,10 +26,15 @@ from django.utils.translation import gettext as _
 
 from synchro.engines.base import Convert, Engine, PairsTable, Row, Unfit, chunks, quoted, whole_range
 from synchro.engines.capture import StatementSwitch
+from synchro.engines.foreign import ForeignTrigger
 from synchro.keys import AnyField
 
 _memory_locks: dict[str, threading.Lock] = {}
 
+
+#: A trigger up to its statements; and what makes a write vanish without an error, which is no refusal.
+BEGINNING = re.compile(r".*?\bBEGIN\b", re.IGNORECASE | re.DOTALL)
+IGNORED = re.compile(r"\bRAISE\s*\(\s*IGNORE\s*\)", re.IGNORECASE)
 
 #: What SQLite keeps of a decimal, which it stores as a float.
 DIGITS = 15
@@ -252,6 +258,20 @@ class SQLite(Engine):
 
     def is_full(self, error: BaseException) -> bool:
         return _code(error) == sqlite3.SQLITE_FULL
+
+    switch = re.compile(r"synchro_captureswitch\b", re.IGNORECASE)
+
+    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'trigger' "
+                "AND lower(tbl_name) IN (SELECT lower(value) FROM json_each(%s)) ORDER BY 1, 2",
+                [json.dumps([*tables])],
+            )
+            return [
+                ForeignTrigger(table, name, sql, IGNORED.sub("INTO", BEGINNING.sub("", sql, count=1)))
+                for table, name, sql in cursor.fetchall()
+            ]
 
     def place(self, connection: BaseDatabaseWrapper) -> str:
         return f"sqlite {_file(connection)}"[-255:]

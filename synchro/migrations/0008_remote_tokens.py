@@ -13,16 +13,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='batch',
             name='token',
-            field=models.CharField(default='', max_length=32),
+            field=models.CharField(db_default='', default='', max_length=64),
         ),
         migrations.AddField(
             model_name='receipt',
             name='token',
-            field=models.CharField(default='', max_length=32),
+            field=models.CharField(db_default='', default='', max_length=64),
         ),
         migrations.AddField(
             model_name='peer',
             name='place',
-            field=models.CharField(blank=True, default='', max_length=255),
+            field=models.CharField(blank=True, db_default='', default='', max_length=255),
         ),
     ]

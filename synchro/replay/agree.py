@@ -23,7 +23,7 @@ from synchro.replay.adopt import adopt
 from synchro.replay.form import own_node
 from synchro.replay.link import Link, Side
 from synchro.replay.nameless import nameless_peer, new_peer, refuse_lost_tables
-from synchro.replay.ready import all_can_be_selected
+from synchro.replay.ready import lacks_columns
 from synchro.replay.receipts import compare, is_of_another_batch, local_is_older
 from synchro.replay.renamed import pass_on
 from synchro.replay.topology import refuse_other_senders
@@ -133,7 +133,8 @@ def _has_tables(side: Side) -> bool:
 
 
 def _has_columns(side: Side) -> bool:
-    return all_can_be_selected(side, (Node, Peer, Receipt, Reference, SetAside))
+    """Whether no column is missing. (What else is wrong with a table, whoever uses it will hear.)"""
+    return not lacks_columns(side, (Node, Peer, Receipt, Reference, SetAside))
 
 
 def _peer(link: Link, there: Peer, uuid: UUID) -> Peer:

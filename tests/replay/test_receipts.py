@@ -186,7 +186,7 @@ def test_batch_of_another_copy_of_local_is_not_taken_for_ones_own() -> None:
     """LOCAL was put back within seconds, and then served another REMOTE first."""
     exchange("Vimes", "Carrot")
     Customer.objects.get(name="Carrot").delete()
-    Batch.objects.filter(number=2).update(token="f" * 32)
+    Batch.objects.filter(number=2).update(token=f"2-{'f' * 32}")
     Checkpoint.objects.update(batch=1)
 
     with pytest.raises(UnknownState) as raised:
@@ -198,7 +198,7 @@ def test_batch_of_another_copy_of_local_is_not_taken_for_ones_own() -> None:
 
 def test_clone_that_has_sent_its_own_batch_of_the_same_number_is_noticed_by_the_other() -> None:
     exchange("Vimes", "Carrot")
-    Receipt.objects.using(REMOTE).update(token="f" * 32)
+    Receipt.objects.using(REMOTE).update(token=f"2-{'f' * 32}")
     Customer.objects.create(name="Nobby")
 
     with pytest.raises(UnknownState, match="another copy"):
@@ -207,9 +207,11 @@ def test_clone_that_has_sent_its_own_batch_of_the_same_number_is_noticed_by_the_
     assert remote_count(Customer) == 2
 
 
-def test_receipt_of_the_release_before_is_accepted() -> None:
+@pytest.mark.parametrize("token", ["", "1-0123456789abcdef"])
+def test_receipt_of_the_release_before_is_accepted(token: str) -> None:
+    """It signs without a token, and leaves what stands there."""
     exchange("Vimes", "Carrot")
-    Receipt.objects.using(REMOTE).update(token="")
+    Receipt.objects.using(REMOTE).update(token=token)
     Checkpoint.objects.update(batch=1)
 
     call_synchronize()

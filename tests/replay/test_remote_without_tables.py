@@ -13,7 +13,7 @@ from django.db import connections
 from django.test import override_settings
 
 from synchro.core import Report, call_synchronize
-from synchro.exceptions import UnknownState
+from synchro.exceptions import NotReady, UnknownState
 from synchro.models import Checkpoint, Peer, Reference
 from tests.few import only
 from tests.replay.compare import assert_same_rows
@@ -211,3 +211,16 @@ def test_remote_whose_tables_are_gone_is_refused_and_nothing_is_written() -> Non
     assert "reset" not in str(raised.value)
     counts(1)
     assert (Checkpoint.objects.get().batch, Reference.objects.count(), Peer.objects.count()) == before
+
+
+def test_tables_of_an_older_release_are_refused_in_words() -> None:
+    migrate("0006")
+    Customer.objects.create(name="Vimes")
+
+    with pytest.raises(NotReady, match=r"older release.*migrate synchro"):
+        call_synchronize()
+
+    counts(0)
+    migrate()
+    call_synchronize()
+    assert_same_rows()
