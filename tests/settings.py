@@ -34,6 +34,7 @@ INSTALLED_APPS = [
     "dbsettings",
     "django_spicy_id",
     "synchro",
+    "tests.knots",
     "tests.odd",
     "tests.people",
     "tests.shop",
@@ -42,7 +43,7 @@ INSTALLED_APPS = [
     "tests.unwatched",
 ]
 MIGRATION_MODULES = {
-    label: f"tests.initial.{label}" for label in ("capture", "odd", "people", "shop", "spicy", "unwatched")
+    label: f"tests.initial.{label}" for label in ("capture", "knots", "odd", "people", "shop", "spicy", "unwatched")
 }
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -8,7 +8,7 @@ looks like a culprit is tried by itself first; what is left is halved until the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -244,9 +244,15 @@ def _cause_of_removal(error: Exception) -> str:
     return _("REMOTE refuses to delete it (%(cause)s)") % {"cause": type(error).__name__}
 
 
-def refuse_lost(link: Link, plan: Plan, identities: Identities) -> None:
-    """Raise `Refused` where rows of the plan, as they are on REMOTE now, point at rows that it has not."""
-    found = [refused for model in plan.puts for refused in _lost(link, plan, identities, model)]
+def refuse_lost(
+    link: Link, plan: Plan, identities: Identities, models: Collection[type[Model]] | None = None
+) -> None:
+    """
+    Raise `Refused` where rows of the plan (of `models`, if given), as they are on REMOTE now, point at rows that it
+    has not.
+    """
+    looked_at = [model for model in plan.puts if models is None or model in models]
+    found = [refused for model in looked_at for refused in _lost(link, plan, identities, model)]
     if found:
         raise Refused(str(found[0]), [culprit for refused in found for culprit in refused.culprits])
 

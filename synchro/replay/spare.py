@@ -78,7 +78,7 @@ def _rows_below(
     for child, column in cascades(parent):
         if child._meta.auto_created:
             continue
-        owners = _owners(link, parent, column, keys)
+        owners = owners_of_values(link, parent, column, keys)
         values = [(value,) for value in owners]
         for *pk, value in select(link.remote, child, [*key_fields(child), column], [column], values):
             if value in owners:
@@ -86,7 +86,9 @@ def _rows_below(
     return found
 
 
-def _owners(link: Link, parent: type[Model], column: AnyField, keys: Collection[Key]) -> dict[Any, Key]:
+def owners_of_values(
+    link: Link, parent: type[Model], column: AnyField, keys: Collection[Key]
+) -> dict[Any, Key]:
     """The values of a foreign key that point at these rows of REMOTE, with the rows' keys."""
     if target_of(column) is parent:
         return {key: key for key in keys}
