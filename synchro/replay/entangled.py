@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.db.models import Model
+from django.utils.translation import gettext as _
 
 from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE, Batch, ChangeLog
@@ -31,7 +32,14 @@ class Entangled(Exception):
     def __init__(self, places: Iterable[Place]) -> None:
         self.places = frozenset(places)
         labels = sorted({model._meta.label for model, _key in self.places})
-        super().__init__(f"Rows of {', '.join(labels)} hold on to each other, in different batches.")
+        super().__init__(
+            _(
+                "%(models)s: rows hold on to each other, and changed again and again. The batch was rolled back."
+            )
+            % {"models": ", ".join(labels)}
+            + " "
+            + _("Run synchronize again.")
+        )
 
 
 def known_here(

@@ -25,7 +25,7 @@ from synchro.replay.entangled import Entangled
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
-from synchro.replay.listeners import hears_saves, hears_sets
+from synchro.replay.listeners import hears_deletes, hears_saves, hears_sets
 from synchro.replay.members import change_members
 from synchro.replay.objects import Objects
 from synchro.replay.order import children_first, parents_first
@@ -38,6 +38,7 @@ from synchro.replay.sift import Attempt, FailedRemovals, FailedRows, Judge, refu
 from synchro.replay.statements import Statements
 from synchro.replay.swaps import Swaps
 from synchro.replay.translate import Translator
+from synchro.replay.untouched import Untouched
 
 
 @dataclass
@@ -67,12 +68,15 @@ class Writer:
     def write(self) -> None:
         models = parents_first(self._plan.puts)
         self._is_heard = any(hears_saves(model) or hears_sets(model) for model in models)
+        self._is_heard |= any(hears_deletes(model) for model in self._plan.removals)
+        untouched = Untouched(self._link, self._plan, self._identities) if self._is_heard else None
         self._statements.reserve_keys({model: self._plan.puts[model] for model in models})
         groups = [self._put(model) for model in models]
         self._settle([group.only(group.unsettled) for group in groups if group.unsettled])
         self._remove()
-        if any(hears_saves(group.model) for group in groups):
+        if untouched is not None:
             self._settle(groups)  # listeners may have touched rows of any group
+            self._put_back(groups, untouched)
         self._swaps.refuse_dangling()
         refuse_lost(self._link, self._plan, self._identities, self._unverified(groups))
         self._statements.pass_sequences()
@@ -186,6 +190,13 @@ class Writer:
         for group in groups:
             again = self._translator.again(group)
             self._try(again, list(again.rows), partial(self._statements.update, again))
+
+    def _put_back(self, groups: Iterable[Group], untouched: Untouched) -> None:
+        """Undo what listeners did to other columns of the rows."""
+        for group in groups:
+            changed = untouched.changed(group, self._translator)
+            if changed is not None:
+                self._try(changed, list(changed.rows), partial(self._statements.update, changed))
 
     def _try(self, group: Group, keys: Sequence[Key], write: Attempt) -> None:
         try:
