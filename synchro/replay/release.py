@@ -36,13 +36,12 @@ class Release:
         self._link, self._plan, self._blocking, self._swaps = link, plan, blocking, swaps
         self._connection, self._engine = link.remote.connection, link.remote.engine
 
-    def delete(self, model: type[Model], delete: Delete) -> int:
+    def delete(self, model: type[Model], delete: Delete, keys: Sequence[Key]) -> int:
         """
-        Delete the rows of `model` that the plan removes, with `delete`.
+        Delete these rows of `model`, which the plan removes, with `delete`.
 
         Raises `Entangled` where what stands in their way is in a later batch.
         """
-        keys = list(self._plan.removals[model])
         try:
             return self._try(delete, keys)
         except (ProtectedError, RestrictedError):

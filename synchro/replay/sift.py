@@ -22,6 +22,7 @@ from synchro.keys import Key, key_fields
 from synchro.registry import Table
 from synchro.replay.blame import RemoteTable, blame, blame_one, blame_removal, refused_for
 from synchro.replay.columns import Codec
+from synchro.replay.entangled import Entangled
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
@@ -229,6 +230,8 @@ def _error_of(
     try:
         with transaction.atomic(using=link.remote.alias):
             attempt(part)
+    except Entangled:
+        raise
     except Exception as error:
         if isinstance(error, SynchroError) and not isinstance(error, Refused):
             raise

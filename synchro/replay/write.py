@@ -212,9 +212,9 @@ class Writer:
             removals = self._plan.removals[model]
             if any(rule is DO_NOTHING for _column, rule in pointing_at(model)):
                 self._swaps.uproot(model, removals)
-            delete = partial(self._delete, model)
+            delete = partial(self._release.delete, model, partial(self._delete, model))
             try:
-                count = self._release.delete(model, delete)
+                count = delete(list(removals))
             except Entangled:
                 raise
             except Exception as error:  # noqa: BLE001  it is raised again
