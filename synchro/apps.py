@@ -37,4 +37,7 @@ class SynchroConfig(AppConfig):
         pre_migrate.connect(migrate.before_migrate, sender=self, dispatch_uid="synchro_before_migrate")
         post_migrate.connect(migrate.after_migrate, sender=self, dispatch_uid="synchro_after_migrate")
         starting.connect(ready.refuse_without_triggers, dispatch_uid="synchro_triggers_ready")
+        starting.connect(
+            ready.refuse_triggers_that_miss_changes, dispatch_uid="synchro_triggers_that_miss_changes"
+        )
         checks.register()
