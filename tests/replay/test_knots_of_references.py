@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from django.db import connections, transaction
 from django.db.models import Model
-from django.db.models.signals import post_save
+from django.db.models.signals import post_delete, post_save
 
 from synchro.core import call_synchronize
 from synchro.exceptions import Refused
 from tests.knots.models import Call, Flag, Key, Lock, Mast, Player, Port, Ring, Rope, Sail, Ship, Team
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import LOCAL, REMOTE, create_on_remote, remote, remote_count, watching
+from tests.replay.sides import BY_TRIGGERS, LOCAL, REMOTE, create_on_remote, remote, remote_count, watching
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -132,10 +132,6 @@ def test_rows_that_cannot_be_without_each_other_come_and_go() -> None:
 
 
 def log_deletions(*rows: Model) -> None:
-    from django.db.models.signals import post_delete
-
-    from tests.replay.sides import BY_TRIGGERS
-
     if not BY_TRIGGERS:
         for row in rows:
             post_delete.send(sender=type(row), instance=row, using=LOCAL, origin=row)
@@ -163,6 +159,54 @@ def test_reference_that_leads_nowhere_on_local_is_refused_in_a_circle_too() -> N
         Lock.objects.create(id=uuid.uuid4(), key_id=nowhere)
 
     with pytest.raises(Refused, match=r"knots\.Lock"):
+        call_synchronize()
+
+    assert [remote_count(model) for model in (Lock, Key)] == [0, 0]
+
+
+@pytest.fixture
+def at_once(transactional_db: None) -> Iterator[None]:
+    """REMOTE looks at these foreign keys with each statement, since somebody made them so."""
+    connection = connections[REMOTE]
+    if connection.vendor != "postgresql":
+        pytest.skip("MySQL and MariaDB always do, and SQLite cannot alter a foreign key")
+    change(connection, "NOT DEFERRABLE")
+    yield
+    change(connection, "DEFERRABLE INITIALLY DEFERRED")
+
+
+def change(connection: Any, how: str) -> None:
+    with connection.cursor() as cursor:
+        for model in (Team, Player, Rope, Lock, Key):
+            table = model._meta.db_table
+            found = connection.introspection.get_constraints(cursor, table)
+            for name in [name for name, each in found.items() if each["foreign_key"]]:
+                quoted = connection.ops.quote_name(name)
+                cursor.execute(f"ALTER TABLE {table} ALTER CONSTRAINT {quoted} {how}")
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+def test_circles_arrive_and_go_where_remote_looks_at_foreign_keys_at_once(at_once: None) -> None:
+    test_circle_of_two_models_arrives()
+    test_chain_whose_first_row_points_at_the_last_arrives()
+
+    with unchecked(LOCAL), transaction.atomic():
+        for row in (*Team.objects.all(), *Player.objects.all(), *Rope.objects.all()):
+            type(row)._base_manager.filter(pk=row.pk)._raw_delete(LOCAL)
+            log_deletions(row)
+    call_synchronize()
+
+    assert [remote_count(model) for model in (Team, Player, Rope)] == [0, 0, 0]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "remote"])
+def test_circle_that_remote_cannot_have_is_named(at_once: None) -> None:
+    lock, key = uuid.uuid4(), uuid.uuid4()
+    with unchecked(LOCAL), transaction.atomic():
+        Lock.objects.create(id=lock, key_id=key)
+        Key.objects.create(id=key, lock_id=lock)
+
+    with pytest.raises(Refused, match=r"knots\.(Lock|Key)"):
         call_synchronize()
 
     assert [remote_count(model) for model in (Lock, Key)] == [0, 0]
