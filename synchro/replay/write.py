@@ -155,9 +155,12 @@ class Writer:
             self._statements.update(group, keys)
 
     def _waiting(self, group: Group) -> Group | None:
-        """The group with rows that wait for what they point at; None where no more do than in the group as it is."""
+        """
+        The group in an order in which rows come after those that they point at, or wait for them; None where it is
+        like that already.
+        """
         found = self._translator.group(group.model, with_early=True).only(group.rows.keys())
-        return None if found.unsettled <= group.unsettled else found
+        return None if found.unsettled <= group.unsettled and found.new == group.new else found
 
     def _write_group(self, group: Group) -> Group:
         """Write the rows all at once; return the group as it was written."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -113,6 +114,17 @@ def test_ring_of_rows_that_must_point_at_the_next_arrives(size: int, settings: A
             ring.delete()
     call_synchronize()
     assert remote_count(Ring) == 0
+
+
+def test_chain_whose_last_row_was_the_first_arrives() -> None:
+    keys = [uuid.uuid4() for _ in range(4)]
+    with unchecked(LOCAL), transaction.atomic():
+        for key, following in pairwise([*keys, keys[-1]]):
+            Ring.objects.create(id=key, name="r", next_id=following)
+
+    call_synchronize()
+
+    assert_same_rows(Ring)
 
 
 def test_rows_that_cannot_be_without_each_other_come_and_go() -> None:
