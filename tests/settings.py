@@ -43,7 +43,8 @@ INSTALLED_APPS = [
     "tests.unwatched",
 ]
 MIGRATION_MODULES = {
-    label: f"tests.initial.{label}" for label in ("capture", "knots", "odd", "people", "shop", "spicy", "unwatched")
+    label: f"tests.initial.{label}"
+    for label in ("capture", "knots", "odd", "people", "shop", "spicy", "unwatched")
 }
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
