@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "django_spicy_id",
     "synchro",
+    "tests.knots",
     "tests.odd",
     "tests.people",
     "tests.shop",
@@ -43,7 +44,7 @@ INSTALLED_APPS = [
 ]
 MIGRATION_MODULES = {
     label: f"tests.initial.{label}"
-    for label in ("capture", "guests", "odd", "people", "shop", "spicy", "unwatched")
+    for label in ("capture", "guests", "knots", "odd", "people", "shop", "spicy", "unwatched")
 }
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -22,7 +22,7 @@ from synchro.replay.births import note_births
 from synchro.replay.coalesce import Changes, coalesce, entries_of
 from synchro.replay.dependants import Place, leave_out
 from synchro.replay.disputes import describe_disputes
-from synchro.replay.entangled import Entangled
+from synchro.replay.entangled import Entangled, pending_entries
 from synchro.replay.form import check_entries
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
@@ -97,7 +97,8 @@ def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Tria
     changes = coalesce(entries_of(link.local, ids, unread))
     check_entries(batch)
     resting = trial.join(changes)
-    changes.take_along(trial.also)
+    if trial.also:
+        changes.take_along(trial.also, coalesce(pending_entries(link, trial.also)), link.begun)
     log.note_received()
     rows = Rows(link.local)
     for model, keys in changes.by_model().items():
@@ -215,8 +216,10 @@ def insisting(trial: Trial, attempt: Callable[[Trial], Outcome]) -> Outcome:
             vanished += 1
             if vanished >= ATTEMPTS:
                 trial.learn(Refused(str(error), error.culprits))
-        except Entangled as error:  # with each round more objects are in the batch, so there is an end
-            trial.also.update((error.model, key) for key in error.keys)
+        except Entangled as error:
+            if error.places <= trial.also:
+                trial.learn(Refused(str(error)))
+            trial.also |= error.places  # with each round more objects are in the batch, so there is an end
         except (Refused, IntegrityError) as error:
             trial.learn(error)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
@@ -20,6 +20,10 @@ from synchro.replay.link import Side
 from synchro.replay.named import has_fields, has_sets, names_watched_set, sets_named, unreadable_key
 from synchro.replay.ranges import Range
 from synchro.replay.unread import Standing, Unread, standing_of
+
+#: A row of LOCAL.
+Place: TypeAlias = tuple[type[Model], Key]
+ByModel: TypeAlias = dict[type[Model], set[Key]]
 
 COLUMNS = ("id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members")
 
@@ -147,18 +151,30 @@ class Changes:
     #: The date of the newest entry.
     last: datetime | None = None
 
-    def take_along(self, objects: Iterable[tuple[type[Model], Key]]) -> None:
-        """Make these rows part of the batch too, as they are."""
-        date = self.last or max((change.date for change in self.rows.values()), default=None)
-        for model, key in objects:
-            if (model, key) not in self.rows and date is not None:
-                self.rows[model, key] = Change(model, key, date, whole=date)
+    def take_along(self, objects: Iterable[tuple[type[Model], Key]], later: Changes, begun: datetime) -> None:
+        """
+        Make these rows part of the batch too, with what `later` says of them, which are the entries that REMOTE lacks.
+        """
+        date = self.last or max((change.date for change in self.rows.values()), default=begun)
+        for place in objects:
+            change, own = later.rows.get(place), self.rows.get(place)
+            if change is not None and own is not None:
+                change.follow(own)
+            if change is not None or own is None:
+                self.rows[place] = change or Change(*place, date, whole=date)
 
     def by_model(self) -> dict[type[Model], list[Key]]:
         found: dict[type[Model], list[Key]] = {}
         for model, key in self.rows:
             found.setdefault(model, []).append(key)
         return found
+
+
+def by_model(places: Iterable[Place]) -> ByModel:
+    found: ByModel = {}
+    for model, key in places:
+        found.setdefault(model, set()).add(key)
+    return found
 
 
 def coalesce(entries: Iterable[Entry]) -> Changes:

@@ -7,7 +7,7 @@ REMOTE will not get, and deletions of rows that a row of REMOTE which stays as i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from django.db.models import Model
@@ -16,16 +16,15 @@ from django.utils.translation import gettext as _
 from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.registry import Table, generic_keys
 from synchro.relations import pointed_model, target_of
-from synchro.replay.coalesce import same_key_parents
+from synchro.replay.coalesce import ByModel, same_key_parents
+from synchro.replay.coalesce import Place as Place
+from synchro.replay.coalesce import by_model as by_model
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.parents import generic_places, generic_targets
 from synchro.replay.read import Rows, as_key, as_values, select
 from synchro.replay.resolve import Plan
 from synchro.replay.sets import name_removed
-
-#: A row of LOCAL.
-Place: TypeAlias = tuple[type[Model], Key]
 
 
 class Reason(NamedTuple):
@@ -37,14 +36,6 @@ class Reason(NamedTuple):
 
 
 Reasons: TypeAlias = dict[Place, Reason]
-ByModel: TypeAlias = dict[type[Model], set[Key]]
-
-
-def by_model(places: Iterable[Place]) -> ByModel:
-    found: ByModel = {}
-    for model, key in places:
-        found.setdefault(model, set()).add(key)
-    return found
 
 
 def leave_out(

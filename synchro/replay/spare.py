@@ -199,7 +199,7 @@ def rows_below(
     side: Side, parent: type[Model], child: type[Model], column: AnyField, keys: Mapping[Key, Collection[Key]]
 ) -> dict[Key, set[Key]]:
     """Rows of `child` that point at these rows of `parent`, each with what is said of those that it points at."""
-    owners = _owners(side, parent, column, keys)
+    owners = owners_of_values(side, parent, column, keys)
     found: dict[Key, set[Key]] = {}
     values = [(value,) for value in owners]
     for *pk, value in select(side, child, [*key_fields(child), column], [column], values):
@@ -208,7 +208,9 @@ def rows_below(
     return found
 
 
-def _owners(side: Side, parent: type[Model], column: AnyField, keys: Collection[Key]) -> dict[Any, Key]:
+def owners_of_values(
+    side: Side, parent: type[Model], column: AnyField, keys: Collection[Key]
+) -> dict[Any, Key]:
     """The values of a foreign key that point at these rows, with the rows' keys."""
     if target_of(column) is parent:
         return {key: key for key in keys}

@@ -15,8 +15,9 @@ from django.db.models import Model
 from synchro.keys import Key, key_fields
 from synchro.registry import is_watched
 from synchro.relations import target_of
-from synchro.replay.coalesce import M2M, Changes, SetChange
+from synchro.replay.coalesce import M2M, Changes, SetChange, coalesce
 from synchro.replay.delete import relations
+from synchro.replay.entangled import pending_entries
 from synchro.replay.identify import Identities, existing_here, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.natural import has_natural_key
@@ -40,7 +41,9 @@ def replace_deleted(link: Link, changes: Changes, rows: Rows, identities: Identi
             gone = {key: i.remote for key, i in known.items() if i.exists and key not in here}
             if gone:
                 made = identities.made_again(model, gone)
-                changes.take_along((model, key) for key in made.values())
+                places = [(model, key) for key in made.values()]
+                if places:
+                    changes.take_along(places, coalesce(pending_entries(link, places)), link.begun)
                 here = rows.load(model, [*here, *made.values()])
                 known = identities.find(model, [*here, *gone])
                 made_here = {known[key].remote: key for key in here if known[key].exists}
