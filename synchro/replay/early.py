@@ -14,7 +14,8 @@ from django.db.models import Model
 
 from synchro.keys import AnyField, Key
 from synchro.registry import Table
-from synchro.replay.identify import Identities, target_of
+from synchro.relations import target_of
+from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.read import select
 from synchro.replay.resolve import Plan
