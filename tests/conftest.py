@@ -24,8 +24,8 @@ FAULTS = (
 PROTOCOL = (
     *FAULTS, "batches", "checkpoint", "conflicts_of_sets", "copies", "deciders", "quarantine", "races", "whole",
     "wholesale_references", "wholesale_relations", "writers",
-    "chains", "conflicts_of_owners", "foreign_triggers", "guard", "knots_histories", "made_again", "models_without_a_table",
-    "receivers", "unwatched_entries",
+    "chains", "conflicts_of_owners", "foreign_triggers", "guard", "knots_histories", "made_again",
+    "models_without_a_table", "receivers", "unwatched_entries",
 )  # fmt: skip
 GROUPS = {"": (), "faults": FAULTS, "protocol": PROTOCOL}
 
