@@ -1,0 +1,40 @@
+"""What the pages of the documentation say, for the project that follows them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDES = ("with-wagtail.md", "with-oscar.md", "with-tags-trees-histories.md")
+#: Where one page names what it watches, or leaves out, this project has what all of them name.
+LISTS = ("SYNCHRO_MODELS",)
+
+
+def settings_of_guides() -> dict[str, Any]:
+    """The settings of synchro that the pages show, together. They contradict each other nowhere."""
+    together: dict[str, Any] = {}
+    for page in GUIDES:
+        for name, value in settings_of(page).items():
+            if name in LISTS:
+                together[name] = [*together.get(name, []), *(v for v in value if v not in together.get(name, []))]
+            elif isinstance(value, dict):
+                together[name] = together.get(name, {}) | value
+            else:
+                assert together.setdefault(name, value) == value, f"{page}: {name}"
+    return together
+
+
+def settings_of(page: str) -> dict[str, Any]:
+    """What the first block of settings on the page defines."""
+    found: dict[str, Any] = {}
+    (block,) = (code for code in code_of(page, "python") if "SYNCHRO_MODELS" in code)
+    exec(block, {"INSTALLED_APPS": [], "DATABASES": {}}, found)
+    return {name: value for name, value in found.items() if name.startswith("SYNCHRO_")}
+
+
+def code_of(page: str, language: str) -> list[str]:
+    """All blocks of the page that are in `language`."""
+    text = (DOCS / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
