@@ -60,6 +60,18 @@ class Refused(SynchroError):
         self.culprits = tuple(culprits)
 
 
+class WrongDatabase(Refused):
+    """Code of the project that ran for an object of REMOTE's wanted to use another database; `cause` is short."""
+
+    def __init__(self, message: str, culprits: Iterable[Culprit], cause: str) -> None:
+        super().__init__(message, culprits)
+        self.cause = cause
+
+
+class AfterCommit(SynchroError):
+    """What code of the project wanted to do after REMOTE's commit failed. The batch is on REMOTE."""
+
+
 class Undecided(SynchroError):
     """Both sides changed an object, and the project's own callable did not decide between them."""
 

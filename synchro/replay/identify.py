@@ -16,6 +16,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from synchro.conf import conf
 from synchro.exceptions import Ambiguous
@@ -24,10 +25,16 @@ from synchro.models import Reference
 from synchro.natural import natural_fields
 from synchro.registry import Table
 from synchro.replay.columns import to_attribute
+from synchro.replay.guard import Guest, guarded
 from synchro.replay.link import Link
 from synchro.replay.natural import allows_many, finder, values_from_entry
 from synchro.replay.read import Rows, as_key, select
 from synchro.replay.references import remote_keys
+
+#: For who looks a natural key up in the wrong database.
+ADVICE = gettext_lazy(
+    "Have the manager pass on the database that it is asked for (self._db), or use synchro.core.NaturalManager."
+)
 
 Naturals = Mapping[tuple[type[Model], Key], str]
 
@@ -318,8 +325,10 @@ class Identities:
         for key, natural in self._natural_keys(model, keys):
             if not self._link.remote.engine.findable([natural]):
                 continue
+            guest = Guest(f"{type(manager).__qualname__}.get_by_natural_key()", model, key, ADVICE)
             try:
-                found[key] = [key_of(manager.get_by_natural_key(*natural), model)]
+                with guarded(self._link.remote.alias, guest, refuses_reads=True):
+                    found[key] = [key_of(manager.get_by_natural_key(*natural), model)]
             except ObjectDoesNotExist:
                 continue
             except MultipleObjectsReturned:
