@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
@@ -23,6 +24,7 @@ class SynchroConfig(AppConfig):
         from synchro.replay.form import on_checkpoint_set
 
         conf.warn_without_remote()
+        setting_changed.connect(registry.on_setting_changed, dispatch_uid="synchro_model_options")
         signals.connect()
         if registry.wrong_settings():
             signals.refuse_to_write()

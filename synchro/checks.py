@@ -21,6 +21,7 @@ from django.utils.module_loading import import_string
 
 from synchro.conf import IDENTITIES, LOCAL, NAMES, conf, unknown_names
 from synchro.keys import key_fields
+from synchro.model_options import model_option
 from synchro.natural import NaturalManager
 from synchro.registry import skipped_names, watched_models, wrong_settings
 
@@ -131,7 +132,7 @@ def check_models(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> lis
 
 
 def _skip(model: type[Model]) -> Iterator[CheckMessage]:
-    names = getattr(model, "SYNCHRO_SKIP", ())
+    names = model_option(model, "SKIP", ())
     if not isinstance(names, list | tuple | set | frozenset) or not all(
         isinstance(name, str) for name in names
     ):
@@ -199,7 +200,7 @@ def _default_on_creation(model: type[Model], field: Field[Any, Any]) -> Iterator
 
 
 def _identity(model: type[Model]) -> Iterator[CheckMessage]:
-    value = getattr(model, "SYNCHRO_IDENTITY", None)
+    value = model_option(model, "IDENTITY")
     if value is not None and value not in IDENTITIES:
         yield Error(
             f"SYNCHRO_IDENTITY is {value!r}.",
@@ -210,8 +211,8 @@ def _identity(model: type[Model]) -> Iterator[CheckMessage]:
 
 
 def _model_conflict(model: type[Model]) -> Iterator[CheckMessage]:
-    value = model.__dict__.get("SYNCHRO_CONFLICT", getattr(model, "SYNCHRO_CONFLICT", None))
-    if value is not None and not isinstance(value, staticmethod):
+    value = model_option(model, "CONFLICT")
+    if value is not None:
         yield from _conflict("Its", value, model)
 
 

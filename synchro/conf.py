@@ -7,7 +7,7 @@ They are looked up in Django's settings each time they are asked for, so that ``
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, Generic, TypeVar, overload
 
@@ -28,6 +28,10 @@ def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _is_length_of_time(value: Any) -> bool:
@@ -64,6 +68,10 @@ class Conf:
 
     #: What is watched: app labels, dotted app paths, ``(app, 'Model', ...)`` tuples.
     models: Setting[Sequence[Any]] = Setting(())
+    #: Options of models that one did not write: ``{'shop.Order': {'IDENTITY': 'pk'}}``.
+    model_options: Setting[Mapping[str, Mapping[str, Any]]] = Setting(
+        {}, (_is_mapping, "must be a dictionary, such as {'shop.Order': {'IDENTITY': 'pk'}}")
+    )
     #: How entries get written: ``'signals'`` or ``'triggers'``.
     capture: Setting[str] = Setting("signals", _one_of("signals", "triggers"))
     #: Whether the admin view offers to reset.

@@ -183,6 +183,11 @@ def natural_fields(model: type[models.Model]) -> tuple[AnyField, ...] | None:
     return tuple(found) or None
 
 
+def forget_natural_keys() -> None:
+    """To be called where what the settings say of models has changed."""
+    natural_fields.cache_clear()
+
+
 def _by_first_step(paths: Sequence[str]) -> dict[str, set[str]]:
     steps: dict[str, set[str]] = {}
     for path in paths:

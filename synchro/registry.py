@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Final
 
 from django.apps import AppConfig, apps
 from django.contrib.contenttypes.fields import GenericForeignKey
@@ -14,6 +14,11 @@ from django.db.models import ManyToManyField, Model
 from synchro.conf import conf, wrong_values
 from synchro.exceptions import WrongSetting
 from synchro.keys import AnyField, key_fields
+from synchro.model_options import forget_options, model_option, wrong_options
+from synchro.natural import forget_natural_keys
+
+#: What an entry of ``SYNCHRO_MODELS`` begins with that leaves a model out.
+LEFT_OUT: Final = "-"
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def set_field(through: type[Model]) -> ManyToManyField[Any, Any]:
 
 
 def skipped_names(model: type[Model]) -> frozenset[str]:
-    names: str | Iterable[str] = getattr(model, "SYNCHRO_SKIP", ())
+    names: str | Iterable[str] = model_option(model, "SKIP", ())
     return frozenset((names,) if isinstance(names, str) else names)
 
 
@@ -86,7 +91,9 @@ def wrong_settings() -> list[WrongSetting]:
     try:
         watched_models()
     except WrongSetting as error:
-        found.append(error)
+        if str(error) not in map(str, found):
+            found.append(error)
+    found.extend(wrong_options())
     return found
 
 
@@ -111,9 +118,15 @@ def generic_keys(model: type[Model]) -> list[GenericForeignKey]:
 @lru_cache(maxsize=8)
 def _watched(setting: tuple[tuple[str, ...], ...]) -> tuple[type[Model], ...]:
     found: dict[type[Model], None] = {}
+    left_out = {_left_out(name) for name, *_models in setting if name.startswith(LEFT_OUT)}
     for entry in setting:
-        for model in _models_of(entry):
-            _add(model, found)
+        for model in () if entry[0].startswith(LEFT_OUT) else _models_of(entry):
+            if model._meta.concrete_model not in left_out:
+                _add(model, found, left_out)
+            elif len(entry) > 1:
+                raise WrongSetting(
+                    f"SYNCHRO_MODELS names {model._meta.label}, and leaves it out too. Take one of both away."
+                )
     return tuple(found)
 
 
@@ -123,30 +136,68 @@ def _watched_set(setting: tuple[tuple[str, ...], ...]) -> frozenset[type[Model]]
 
 
 def forget_cached() -> None:
-    """To be called where the set of installed models itself has changed."""
+    """To be called where the set of installed models itself, or what the settings say of them, has changed."""
     _watched.cache_clear()
     _watched_set.cache_clear()
     _synchronized.cache_clear()
+    forget_options()
+    forget_natural_keys()
 
 
-def _add(model: type[Model] | None, found: dict[type[Model], None]) -> None:
+def on_setting_changed(setting: str, **_kwargs: Any) -> None:
+    """Forget what followed from another value, as tests give it."""
+    if setting == "SYNCHRO_MODEL_OPTIONS":
+        forget_cached()
+
+
+def _add(
+    model: type[Model] | None, found: dict[type[Model], None], left_out: Collection[type[Model]]
+) -> None:
     concrete = model._meta.concrete_model if model else None
     if concrete is None or concrete in found:
         return
+    for parent in concrete._meta.all_parents:
+        if parent in left_out:
+            raise WrongSetting(
+                f"SYNCHRO_MODELS leaves {parent._meta.label} out and watches {concrete._meta.label}, which inherits "
+                f"from it: its rows cannot travel without those of {parent._meta.label}. Leave out both, or none."
+            )
     if concrete._meta.app_label == "synchro":
         raise WrongSetting("SYNCHRO_MODELS names synchro itself, whose tables are never synchronized.")
     for parent in concrete._meta.parents:
-        _add(parent, found)
+        _add(parent, found, left_out)
     found[concrete] = None
     for field in m2m_fields(concrete):
-        if field.name not in skipped_names(concrete):
-            _add(field.remote_field.through, found)
+        if field.name not in skipped_names(concrete) and field.remote_field.through not in left_out:
+            _add(field.remote_field.through, found, left_out)
 
 
 def _models_of(entry: tuple[str, ...]) -> Iterable[type[Model]]:
     app, *names = entry
     config = _app(app)
     return [_model(config, name) for name in names] if names else config.get_models()
+
+
+def _left_out(name: str) -> type[Model]:
+    """The model that an entry such as ``"-shop.Log"`` leaves out."""
+    app, dot, own = name.removeprefix(LEFT_OUT).rpartition(".")
+    if not dot:
+        raise WrongSetting(
+            f"SYNCHRO_MODELS holds {name!r}; a model is left out by the names of its app and its own, "
+            "such as '-shop.Log'."
+        )
+    model: Any = _model(_app(app), own)
+    if model._meta.auto_created:
+        raise WrongSetting(
+            f"SYNCHRO_MODELS holds {name!r}, the table of a many-to-many field. Name the field in SYNCHRO_SKIP of "
+            f"{model._meta.auto_created._meta.label}."
+        )
+    if model._meta.proxy:
+        raise WrongSetting(
+            f"SYNCHRO_MODELS holds {name!r}, a proxy. Name {model._meta.concrete_model._meta.label}, "
+            "whose rows it shows."
+        )
+    return model  # type: ignore[no-any-return]
 
 
 def _app(name: str) -> AppConfig:
@@ -183,5 +234,9 @@ def _entry(entry: Any) -> tuple[str, ...]:
     if not parts or not all(isinstance(part, str) for part in parts):
         raise WrongSetting(
             f"SYNCHRO_MODELS holds {entry!r}, neither an app nor a tuple of an app and names of its models."
+        )
+    if len(parts) > 1 and any(part.startswith(LEFT_OUT) for part in parts):
+        raise WrongSetting(
+            f"SYNCHRO_MODELS holds {entry!r}; a model is left out by an entry of its own, such as '-shop.Log'."
         )
     return parts

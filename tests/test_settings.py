@@ -16,6 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
 from synchro.conf import NAMES, Conf, Setting, conf, warn_without_remote
+from synchro.model_options import model_option
 from synchro.registry import Table, is_watched, watched_models, wrong_settings
 from tests.people.models import ByText, Citizen, City, Club, Employee, Membership, Person, Secret, Team
 
@@ -108,6 +109,99 @@ def test_overridden_settings_are_obeyed_at_once(settings: Any) -> None:
     del settings.SYNCHRO_BATCH_SIZE
     assert conf.batch_size == 20_000
     assert is_watched(ByText) is False
+
+
+# -- models that are left out --------------------------------------------------------------------------------
+
+
+def test_model_of_an_app_can_be_left_out_in_any_order_and_letter_case() -> None:
+    everything = watched("people")
+    assert watched("people", "-people.Club") == everything - {Club}
+    assert watched("-tests.people.CLUB", "people") == everything - {Club}
+
+
+def test_model_that_is_left_out_takes_its_own_many_to_many_tables_with_it() -> None:
+    assert watched("auth", "-auth.User") == {Group, Permission, Group.permissions.through}
+
+
+def test_through_model_that_is_left_out_is_not_watched_by_way_of_its_field() -> None:
+    assert watched(("people", "Team"), "-people.Membership") == {Team}
+
+
+def test_child_can_be_left_out_without_its_parent() -> None:
+    assert watched("people", "-people.Employee") == watched("people") - {Employee}
+
+
+@pytest.mark.parametrize(
+    ("entries", "named"),
+    [
+        (["people", "-people.Person"], "leaves people.Person out and watches people.Employee"),
+        (["people", "-people.Ghost"], "'Ghost'"),
+        (["people", "-nowhere.Club"], "'nowhere'"),
+        (["people", "-people"], "'-shop.Log'"),
+        (["people", ("-people", "Club")], "'-shop.Log'"),
+        (["people", ("people", "-Club")], "'-shop.Log'"),
+        (["people", "-people.Citizen"], "people.Person, whose rows it shows"),
+        (["people", "-people.Person_clubs"], "SYNCHRO_SKIP of people.Person"),
+        ([("people", "Club"), "-people.Club"], "names people.Club, and leaves it out too"),
+    ],
+)
+def test_wrong_exclusion_is_refused_by_its_name(entries: Any, named: str) -> None:
+    with override_settings(SYNCHRO_MODELS=entries), pytest.raises(ImproperlyConfigured, match=named):
+        watched_models()
+
+
+# -- SYNCHRO_MODEL_OPTIONS -----------------------------------------------------------------------------------
+
+
+def options(**by_model: Any) -> Any:
+    return override_settings(
+        SYNCHRO_MODEL_OPTIONS={f"people.{name}": given for name, given in by_model.items()}
+    )
+
+
+def test_option_of_the_setting_says_what_the_attribute_would_say() -> None:
+    with options(Person={"SKIP": ("name",)}, club={"IDENTITY": "pk"}):
+        assert "name" in {field.name for field in Table(Person).skipped}
+        assert "name" not in {field.name for field in Table(Person).fields}
+        assert model_option(Club, "IDENTITY") == "pk"
+    assert "name" in {field.name for field in Table(Person).fields}
+    assert model_option(Club, "IDENTITY") is None
+
+
+def test_option_of_the_setting_comes_before_the_attribute_and_is_inherited() -> None:
+    assert model_option(Person, "SKIP") == ("balance",)
+    with options(Person={"CONFLICT": "local", "SKIP": ()}):
+        assert model_option(Person, "SKIP") == ()
+        assert model_option(Employee, "CONFLICT") == "local"
+        assert model_option(Citizen, "CONFLICT") == "local"
+    with options(Person={"CONFLICT": "local"}, Employee={"CONFLICT": "remote"}):
+        assert model_option(Employee, "CONFLICT") == "remote"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (["people.Club"], "SYNCHRO_MODEL_OPTIONS is ['people.Club']; it must be a dictionary"),
+        ({"people.Clubb": {}}, "'people.Clubb', which no installed app has. Did you mean 'people.Club'?"),
+        ({"Club": {}}, "names 'Club'; name a model by its app's label"),
+        ({5: {}}, "names 5; name a model by its app's label"),
+        ({"people.Citizen": {}}, "the proxy 'people.Citizen'. Name 'people.Person'"),
+        ({"people.Person_clubs": {}}, "Name 'people.Person', which declares the field"),
+        ({"people.Club": "pk"}, "['people.Club'] is 'pk'; it must be a dictionary"),
+        (
+            {"people.Club": {"SYNCHRO_IDENTITY": "pk"}},
+            "'SYNCHRO_IDENTITY', which is no option: did you mean 'IDENTITY'?",
+        ),
+        ({"people.Club": {"IDENTITI": "pk"}}, "did you mean 'IDENTITY'?"),
+        ({"people.Club": {"x": "pk"}}, "there are SKIP, IDENTITY"),
+    ],
+)
+def test_wrong_model_options_are_told_by_a_check(value: Any, told: str) -> None:
+    with override_settings(SYNCHRO_MODEL_OPTIONS=value):
+        (found,) = (message for message in run_checks() if (message.id or "").startswith("synchro."))
+    assert found.id == "synchro.E007"
+    assert told in found.msg
 
 
 # -- SYNCHRO_REMOTE ------------------------------------------------------------------------------------------

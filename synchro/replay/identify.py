@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy
 from synchro.conf import conf
 from synchro.exceptions import Ambiguous
 from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, key_of, to_text
+from synchro.model_options import model_option
 from synchro.models import Reference
 from synchro.natural import natural_fields
 from synchro.registry import Table
@@ -55,8 +56,7 @@ class Identity:
 def uses_same_key(model: type[Model]) -> bool:
     if model is ContentType:
         return False  # each database numbers them as its migrations happen to run
-    identity = getattr(model, "SYNCHRO_IDENTITY", conf.identity)
-    return identity == "pk"
+    return bool(model_option(model, "IDENTITY", conf.identity) == "pk")
 
 
 def keeps_references(model: type[Model]) -> bool:

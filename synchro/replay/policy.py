@@ -17,6 +17,7 @@ from synchro.checkpoint import aware
 from synchro.conf import conf
 from synchro.exceptions import Undecided, WrongSetting
 from synchro.keys import AnyField, Key, column_field, key_fields, to_text
+from synchro.model_options import model_option
 from synchro.models import Conflict
 from synchro.registry import Table, generic_keys
 from synchro.replay.columns import to_attribute
@@ -38,7 +39,7 @@ def policy_of(model: type[Model]) -> str | Decider:
 
     Raises `WrongSetting` for anything else than "newer", "local", "remote", a callable, or the path of one.
     """
-    policy = getattr(model, "SYNCHRO_CONFLICT", conf.conflict)
+    policy = model_option(model, "CONFLICT", conf.conflict)
     if callable(policy):
         # Rows of automatic many-to-many tables are there or not: nothing in them can be weighed.
         return NEWER if model._meta.auto_created else policy
