@@ -19,13 +19,18 @@ class SynchroConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from synchro import checks, conf, registry, signals
+        from synchro import checks, conf, historical, registry, saving, signals
         from synchro.checkpoint import checkpoint_set
         from synchro.replay.form import on_checkpoint_set
 
         conf.warn_without_remote()
         setting_changed.connect(registry.on_setting_changed, dispatch_uid="synchro_model_options")
         signals.connect()
+        saving.capture_saves()
+        pre_migrate.connect(
+            historical.on_migrate_begins, sender=self, dispatch_uid="synchro_historical_begin"
+        )
+        post_migrate.connect(historical.on_migrate_ends, sender=self, dispatch_uid="synchro_historical_end")
         if registry.wrong_settings():
             signals.refuse_to_write()
         self._keep_triggers()

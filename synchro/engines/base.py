@@ -428,6 +428,11 @@ class Engine(ABC):
         """
         return (then & now) | {name for name in now if name.startswith(PREPARED)} if then else then
 
+    def atomic_write(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        """A transaction that will write, and may read before; to be used where none is open."""
+        block: AbstractContextManager[None] = transaction.atomic(using=connection.alias, savepoint=False)
+        return block
+
     @contextmanager
     def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         """Inside, what this connection writes is not captured by triggers; nobody else's writes are affected."""

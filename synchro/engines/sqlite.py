@@ -6,7 +6,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
@@ -221,6 +221,19 @@ class SQLite(Engine):
     @contextmanager
     def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         with StatementSwitch.off(connection):
+            yield
+
+    @contextmanager
+    def atomic_write(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        # One that begins by reading cannot wait for the write lock later on.
+        connection.ensure_connection()
+        mode = connection.transaction_mode  # type: ignore[attr-defined]
+        with ExitStack() as stack:
+            connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
+            try:
+                stack.enter_context(super().atomic_write(connection))
+            finally:
+                connection.transaction_mode = mode  # type: ignore[attr-defined]
             yield
 
     def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
