@@ -38,3 +38,20 @@ def code_of(page: str, language: str) -> list[str]:
     """All blocks of the page that are in `language`."""
     text = (DOCS / page).read_text()
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def tables_left_out() -> frozenset[str]:
+    """The tables that the pages say are not synchronized."""
+    return frozenset(table for page in GUIDES for table in _first_cells(page, "| table that stays behind |"))
+
+
+def columns_unseen_by_signals() -> frozenset[tuple[str, str]]:
+    """The columns that the pages say are written without a signal."""
+    return frozenset()
+
+
+def _first_cells(page: str, head: str) -> list[str]:
+    """The code in the first column of the table that begins so."""
+    _, found, rest = (DOCS / page).read_text().partition(head)
+    rows = rest.split("\n\n")[0].splitlines()[2:] if found else []
+    return [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
