@@ -38,6 +38,26 @@ def _is_length_of_time(value: Any) -> bool:
     return value is None or (isinstance(value, timedelta) and value >= timedelta(0))
 
 
+#: What says more than a name in ``SYNCHRO_RECEIVERS``.
+RECEIVERS: Final = ("all", "none", "raw")
+
+
+def _is_choice_of_receivers(value: Any) -> bool:
+    names = (value,) if isinstance(value, str) and value in RECEIVERS else value
+    return (
+        isinstance(names, list | tuple | set | frozenset)
+        and all(isinstance(name, str) and name.removeprefix("-") for name in names)
+        and (len(names) == 1 or "none" not in names)
+    )
+
+
+is_choice_of_receivers: Final = (
+    _is_choice_of_receivers,
+    "can be 'all', 'none', 'raw', or a list of app labels, 'app.Model' labels and dotted paths, each with '-' "
+    "before it to leave it out, such as ['all', '-simple_history']",
+)
+
+
 class Setting(Generic[T]):
     """A setting of the project, by the name ``SYNCHRO_<ATTRIBUTE>``; `allowed` tells what it can be, in words too."""
 
@@ -92,6 +112,21 @@ class Conf:
     on_error: Setting[str] = Setting("stop", _one_of("stop", "quarantine"))
 
     @property
+    def receivers(self) -> Any:
+        """
+        Whose code runs for REMOTE's objects: ``'all'``, ``'none'``, ``'raw'``, or a list of names.
+
+        Where changes are captured by triggers, what receivers did on LOCAL travels by itself.
+        """
+        value = getattr(settings, "SYNCHRO_RECEIVERS", None)
+        if value is None:
+            return "none" if getattr(settings, "SYNCHRO_CAPTURE", None) == "triggers" else "all"
+        allowed, words = is_choice_of_receivers
+        if not allowed(value):
+            raise WrongSetting(f"SYNCHRO_RECEIVERS is {value!r}; it {words}.")
+        return value
+
+    @property
     def remotes(self) -> tuple[str, ...]:
         """
         The aliases named by ``SYNCHRO_REMOTE``; empty where entries are only logged.
@@ -119,6 +154,7 @@ conf = Conf()
 #: The names of all settings.
 NAMES: Final = (
     "SYNCHRO_REMOTE",
+    "SYNCHRO_RECEIVERS",
     *(setting.name for setting in vars(Conf).values() if isinstance(setting, Setting)),
 )
 

@@ -16,10 +16,11 @@ from django.db.models import JSONField, Model, ProtectedError, RestrictedError
 from django.utils.translation import gettext as _
 
 from synchro.engines import Engine, Unfit
-from synchro.exceptions import Culprit, Refused, SynchroError
+from synchro.exceptions import Culprit, Refused, SynchroError, WrongDatabase
 from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec
+from synchro.replay.guard import Guest, guest_of
 from synchro.replay.link import Link, Side
 from synchro.replay.read import select
 
@@ -41,6 +42,8 @@ def blame(link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], err
     if len(rows) == 1:
         (key,) = rows
         return _unexplained(model, key, error, type(error).__name__)
+    if is_of_guest(error):
+        return _of_guest(error)
     if isinstance(error, DatabaseError | ValueError | OverflowError):
         return Refused(
             _("REMOTE refuses a row of %(model)s (%(cause)s). The batch was rolled back.")
@@ -62,6 +65,8 @@ def blame_one(
     table: RemoteTable, model: type[Model], key: Key, row: Sequence[Any], error: Exception
 ) -> Refused:
     """`blame` for a row that is known to be refused, by this `error`."""
+    if isinstance(error, WrongDatabase) and not error.culprits:
+        return Refused(str(error), [Culprit(model, key, error.cause)])
     if isinstance(error, Refused):
         return error
     if isinstance(error, DatabaseError | ValueError | OverflowError):
@@ -82,7 +87,7 @@ def blame_removal(model: type[Model], error: Exception) -> Exception:
             _("REMOTE refuses to delete rows of %(model)s (%(cause)s). The batch was rolled back.")
             % {"model": model._meta.label, "cause": type(error).__name__}
         )
-    return error
+    return _of_guest(error) if is_of_guest(error) else error
 
 
 def is_about_the_server(engine: Engine, error: Exception) -> bool:
@@ -109,11 +114,34 @@ def refused_for(model: type[Model], key: Key, fields: Sequence[str], cause: str)
 
 
 def _unexplained(model: type[Model], key: Key, error: Exception, cause: str) -> Refused:
-    return Refused(
-        _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
-        % {"model": model._meta.label, "key": to_text(model, key), "cause": _in_words(error)},
-        [Culprit(model, key, cause)],
-    )
+    text = _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
+    names = {"model": model._meta.label, "key": to_text(model, key), "cause": _in_words(error)}
+    guest = guest_of(error)
+    about = "" if guest is None else f" {_about(guest)}"
+    return Refused(f"{text % names}{about}", [Culprit(model, key, cause)])
+
+
+def is_of_guest(error: Exception) -> bool:
+    """Whether code of others raised it, of which it is known for which object it ran."""
+    guest = guest_of(error)
+    return guest is not None and guest.key is not None and not isinstance(error, SynchroError | MemoryError)
+
+
+def _of_guest(error: Exception) -> Refused:
+    """The error to raise in place of one that came of code of others, where several objects were worked on."""
+    guest = guest_of(error)
+    assert guest is not None
+    text = _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
+    return Refused(f"{text % {**guest.names(), 'cause': _in_words(error)}} {_about(guest)}")
+
+
+def _about(guest: Guest) -> str:
+    """Which code an error came of, and what to do about it."""
+    text = _("It came of %(code)s. %(advice)s") % guest.names()
+    for table, alias in guest.reads[:1]:
+        read = _("That had read %(table)s from the database “%(alias)s”, not from REMOTE.")
+        text += " " + read % {"table": table, "alias": alias}
+    return text
 
 
 def _in_words(error: Exception) -> str:

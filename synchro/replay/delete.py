@@ -12,10 +12,11 @@ from django.utils.translation import gettext as _
 
 from synchro.exceptions import Culprit, Refused
 from synchro.keys import AnyField, Key, column_field, key_fields, key_of, to_text
+from synchro.receivers import method
 from synchro.replay.columns import TEXTS, to_attribute
 from synchro.replay.identify import existing, target_of
 from synchro.replay.link import Link
-from synchro.replay.listeners import hears_deletes
+from synchro.replay.listeners import hears_deletes, on_remote
 from synchro.replay.read import as_key, encode_keys, key_columns, select
 
 #: The second one is new in Django 6.1.
@@ -46,12 +47,13 @@ def delete_objects(
     keys: Sequence[Key],
     with_parents: Collection[Key],
     parked: Mapping[Key, Model],
+    names: Mapping[Key, Key | None],
 ) -> int:
     """
     Delete these objects as Django would, with what depends on them, and return how many there were.
 
     Of a child in multi-table inheritance the parents' rows go along only for the keys in `with_parents`. The rows
-    of `parked` objects are gone already, what depends on them is not.
+    of `parked` objects are gone already, what depends on them is not. `names` has LOCAL's keys, as far as known.
     """
     parked = {key: parked[key] for key in keys if key in parked and not _has_successor(link, parked[key])}
     if any(column_field(field).get_internal_type() in TEXTS for field in key_fields(model)):
@@ -61,7 +63,7 @@ def delete_objects(
     if hears_deletes(model):
         for several in _leaves_first(link, model, keys):
             for key in several:
-                _delete_one(link, model, key, key in with_parents, parked.get(key))
+                _delete_one(link, model, key, key in with_parents, parked.get(key), names.get(key))
         # A method of the model's own may have done something else instead.
         left = existing(link, model, keys, lock=False) if keys else set()
         _delete_all(link, model, [key for key in keys if key in left], {})
@@ -97,9 +99,10 @@ def _delete_all(link: Link, model: type[Model], keys: Sequence[Key], parked: Map
             *(parked[k] for k in part if k in parked),
         ]
         if found:
-            collector = Collector(using=link.remote.alias, origin=found[0])
-            collector.collect(found, keep_parents=True)
-            collector.delete()
+            with on_remote(link, model, None, "delete"):
+                collector = Collector(using=link.remote.alias, origin=found[0])
+                collector.collect(found, keep_parents=True)
+                collector.delete()
     delete_rows(link, model, free)
 
 
@@ -120,17 +123,21 @@ def _leaves_first(link: Link, model: type[Model], keys: Sequence[Key]) -> Iterat
             del waiting[key]
 
 
-def _delete_one(link: Link, model: type[Model], key: Key, with_parents: bool, parked: Model | None) -> None:
+def _delete_one(
+    link: Link, model: type[Model], key: Key, with_parents: bool, parked: Model | None, local: Key | None
+) -> None:
     alias = link.remote.alias
     (attribute,) = _attributes(link, model, [key])
     rows: QuerySet[Model] = QuerySet(model, using=alias)
     instance = rows.filter(pk=attribute).first() or parked
     if instance is None:
         return
-    if model._meta.parents and not with_parents:
-        instance.delete(using=alias, keep_parents=True)
-    else:
-        instance.delete(using=alias)
+    options = {"keep_parents": True} if model._meta.parents and not with_parents else {}
+    with on_remote(link, model, key if local is None else local, "delete"):
+        if method(model, "delete") is not None:
+            instance.delete(using=alias, **options)
+        else:
+            Model.delete(instance, using=alias, **options)
 
 
 def _split_by_dependents(link: Link, model: type[Model], keys: Sequence[Key]) -> tuple[list[Key], list[Key]]:

@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 
 from synchro.exceptions import AfterCommit, Culprit, WrongDatabase
 from synchro.keys import Key, key_of, to_text
+from synchro.receivers import setting_without
 from synchro.replay.sqltext import is_read, watched_table
 
 _MARK: Final = "_synchro_guest"
@@ -43,14 +44,14 @@ class Guest:
 
     def names(self) -> dict[str, str]:
         code = self.code or _("code of the project")
-        advice = _(
-            "Have it use the database that it is called for, or leave it out: SYNCHRO_RECEIVERS = ['all', '-%(code)s']."
-        )
+        advice = _("Have it use the database that it is called for, or leave it out: %(setting)s.")
         return {
             "model": self.model._meta.label,
             "key": "" if self.key is None else to_text(self.model, self.key),
             "code": code,
-            "advice": advice % {"code": code} if self.advice is None else str(self.advice),
+            "advice": advice % {"setting": setting_without(self.model, self.code)}
+            if self.advice is None
+            else str(self.advice),
         }
 
 

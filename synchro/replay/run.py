@@ -28,6 +28,7 @@ from synchro.replay.dependants import Place
 from synchro.replay.form import Pruned, form_empty, is_blind, next_batch, own_node, pending
 from synchro.replay.garbage import uncollected
 from synchro.replay.link import Link, Side
+from synchro.replay.listeners import in_run
 from synchro.replay.log import Log
 from synchro.replay.outcome import Outcome
 from synchro.replay.prune import prune
@@ -117,7 +118,7 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
 def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     """Begin anew with what is known of both sides, and go on until nothing is pending."""
     link = Link(Side(alias))
-    with reachable(link):
+    with reachable(link), in_run():
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
             done = agree(link)

@@ -17,7 +17,7 @@ from django.db.models import Model, ProtectedError, RestrictedError
 from django.utils.translation import gettext as _
 
 from synchro.conf import conf
-from synchro.exceptions import Culprit, Refused, SynchroError
+from synchro.exceptions import Culprit, Refused, SynchroError, WrongDatabase
 from synchro.keys import Key, key_fields
 from synchro.registry import Table
 from synchro.replay.blame import RemoteTable, blame, blame_one, blame_removal, refused_for
@@ -50,6 +50,11 @@ class FailedRows:
     #: Writes a part of them, after one call of `begin`.
     attempt: Attempt
     begin: Callable[[], None] = nothing
+    #: Whether they are more than rows to somebody who listens.
+    is_object: bool = False
+
+    def is_refusal(self, link: Link, error: Exception) -> bool:
+        return (is_about_an_object if self.is_object else is_about_a_row)(link, error)
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ class NoLook(FirstFault):
     """The batch is tried once more anyway: it would be time lost to look for the culprits."""
 
     def of_group(self, failed: FailedRows) -> Exception:
-        return _unlooked(failed.error, is_about_a_row(failed.link, failed.error))
+        return _unlooked(failed.error, failed.is_refusal(failed.link, failed.error))
 
     def of_row(self, failed: FailedRow) -> Exception | None:
         return _unlooked(failed.error, is_about_an_object(failed.link, failed.error))
@@ -135,7 +140,7 @@ class EveryFault:
 
     def of_group(self, failed: FailedRows) -> Exception:
         link, model, rows, error = failed.link, failed.model, failed.rows, failed.error
-        if isinstance(error, SynchroError) or not is_about_a_row(link, error):
+        if _is_ours(error) or not failed.is_refusal(link, error):
             return error
         failed.begin()
         table = self._table(link, model)
@@ -144,14 +149,14 @@ class EveryFault:
         parts += [[key] for key in rows if key in suspects]
         refused = {
             key: blame_one(table, model, key, rows[key], cause)
-            for key, cause in _refused(link, parts, failed.attempt, is_about_a_row)
+            for key, cause in _refused(link, parts, failed.attempt, failed.is_refusal)
         }
         culprits = [culprit for each in refused.values() for culprit in each.culprits]
         return Refused(str(next(iter(refused.values()), error)), culprits)
 
     def of_row(self, failed: FailedRow) -> Exception | None:
         model, key, error = failed.model, failed.key, failed.error
-        if isinstance(error, SynchroError) or not is_about_an_object(failed.link, error):
+        if _is_ours(error) or not is_about_an_object(failed.link, error):
             return error
         if not isinstance(error, DatabaseError) and (model, key) not in self._told:
             # Its own words may hold values, which belong into no log unless somebody is debugging.
@@ -173,7 +178,7 @@ class EveryFault:
 
     def of_removals(self, failed: FailedRemovals) -> Exception:
         link, model, error = failed.link, failed.model, failed.error
-        if isinstance(error, SynchroError) or not is_about_an_object(link, error):
+        if _is_ours(error) or not is_about_an_object(link, error):
             return error
         refused = dict(_refused(link, [list(failed.removals)], failed.attempt, is_about_an_object))
         culprits = [
@@ -187,6 +192,11 @@ class EveryFault:
         if model not in self._tables:
             self._tables[model] = RemoteTable(link.remote, model)
         return self._tables[model]
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether it is raised by the replayer, and not for what code of others did to an object."""
+    return isinstance(error, SynchroError) and not isinstance(error, WrongDatabase)
 
 
 def is_about_a_row(link: Link, error: Exception) -> bool:
@@ -239,6 +249,8 @@ def _error_of(
 
 
 def _cause_of_removal(error: Exception) -> str:
+    if isinstance(error, WrongDatabase):
+        return error.cause
     if isinstance(error, ProtectedError | RestrictedError):
         return _("REMOTE has rows that protect it from being deleted")
     return _("REMOTE refuses to delete it (%(cause)s)") % {"cause": type(error).__name__}

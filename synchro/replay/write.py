@@ -14,20 +14,20 @@ from functools import partial
 from django.db import IntegrityError, transaction
 from django.db.models import DO_NOTHING, Model, ProtectedError, RestrictedError
 
-from synchro.keys import Key
+from synchro.keys import Key, key_fields
 from synchro.registry import Table
 from synchro.replay.blame import came_of
 from synchro.replay.coalesce import same_key_parents
-from synchro.replay.delete import delete_objects, pointing_at
+from synchro.replay.delete import delete_objects, delete_rows, pointing_at
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.listeners import hears_saves, hears_sets
-from synchro.replay.members import change_members
+from synchro.replay.members import announced
 from synchro.replay.objects import Objects
 from synchro.replay.order import parents_first
 from synchro.replay.passing import write_lines
-from synchro.replay.read import Rows, as_key
+from synchro.replay.read import Rows, as_key, select
 from synchro.replay.resolve import Plan
 from synchro.replay.sets import name_removed
 from synchro.replay.sift import Attempt, FailedRemovals, FailedRows, Judge
@@ -78,7 +78,7 @@ class Writer:
         if _is_pointed_at_by_value(model):
             self._swaps.uproot(model, {self._identities.of(model, key).remote: key for key in group.old})
         if hears_sets(model):
-            self._try(group, group.new, partial(self._add_members, group))
+            self._try(group, group.new, partial(self._add_members, group), is_object=True)
         elif hears_saves(model):
             parts, own = self._split(group)
             self._write_group(parts)
@@ -142,7 +142,15 @@ class Writer:
             self._statements.update(part, part.old)
 
     def _add_members(self, group: Group, keys: Sequence[Key]) -> None:
-        change_members(self._link, group.model, [as_key(group.rows[key]) for key in keys], "add")
+        """Those that receivers have not added by now."""
+        own = key_fields(group.model)
+        pairs = {key: as_key(group.rows[key]) for key in keys}
+        there = {
+            as_key(row) for row in select(self._link.remote, group.model, own, own, list(pairs.values()))
+        }
+        missing = {key: pair for key, pair in pairs.items() if pair not in there}
+        with announced(self._link, group.model, list(missing.values()), "add"):
+            self._write_part(group, list(missing))
 
     def _settle(self, groups: Iterable[Group]) -> None:
         """Write the rows once more, now that every key is known and every listener has had its turn."""
@@ -150,13 +158,14 @@ class Writer:
             again = self._translator.again(group)
             self._try(again, list(again.rows), partial(self._statements.update, again))
 
-    def _try(self, group: Group, keys: Sequence[Key], write: Attempt) -> None:
+    def _try(self, group: Group, keys: Sequence[Key], write: Attempt, is_object: bool = False) -> None:
         try:
             with transaction.atomic(using=self._alias):
                 write(keys)
         except Exception as error:  # noqa: BLE001  it is raised again
             rows = {key: group.rows[key] for key in keys}
-            found = self._judge.of_group(FailedRows(self._link, group.model, rows, error, write))
+            failed = FailedRows(self._link, group.model, rows, error, write, is_object=is_object)
+            found = self._judge.of_group(failed)
             raise found from came_of(found, error)
 
     def _remove(self) -> None:
@@ -181,10 +190,12 @@ class Writer:
 
     def _delete(self, model: type[Model], keys: Sequence[Key]) -> int:
         if hears_sets(model):
-            change_members(self._link, model, keys, "remove")
+            with announced(self._link, model, keys, "remove"):
+                delete_rows(self._link, model, keys)
             return len(keys)
         parked = self._swaps.parked(model)
-        return delete_objects(self._link, model, keys, self._with_parents(model), parked)
+        names = self._plan.removals[model]
+        return delete_objects(self._link, model, keys, self._with_parents(model), parked, names)
 
     def _with_parents(self, model: type[Model]) -> set[Key]:
         """Keys of the rows whose rows in the parents' tables go as well."""

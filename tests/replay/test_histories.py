@@ -11,6 +11,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Model
 from django.db.models.signals import post_save
+from django.test.utils import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -245,7 +246,8 @@ def somebody_listens() -> Iterator[None]:
 
     post_save.connect(listen)
     try:
-        yield
+        with override_settings(SYNCHRO_RECEIVERS="all"):
+            yield
     finally:
         post_save.disconnect(listen)
 

@@ -32,7 +32,10 @@ from tests.shop.models import (
     Ticket,
 )
 
-pytestmark = pytest.mark.django_db(databases=["default", "remote"])
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "remote"]),
+    pytest.mark.usefixtures("all_receivers"),
+]
 
 
 @contextmanager

@@ -193,6 +193,7 @@ def test_run_the_other_way_between_reading_and_writing_does_not_undo_the_newer_c
     assert (customer.cash, remote(Customer).cash) == (3, 3)
 
 
+@pytest.mark.usefixtures("all_receivers")
 def test_run_the_other_way_that_deletes_a_row_between_reading_and_writing_leaves_none_behind() -> None:
     """It takes the reference along; without that, the row that was read looks like a new one."""
     ticket = Ticket.objects.create(title="to the opera")
