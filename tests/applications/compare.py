@@ -17,15 +17,14 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from tests.applications.databases import Database, Postgresql
+from tests.applications.databases import Database, Postgresql, Row
 
-Row = dict[str, Any]
 Column = tuple[str, str]
 
 #: Synchro's tables, and where it keeps `options.last_check`.
 SYNCHROS = ("synchro_", "dbsettings_")
 #: Each database's own: what its migrations did, and who is logged in there.
-OWN = frozenset({"django_migrations", "django_session"})
+OWN = ("django_migrations", "django_session")
 CONTENT_TYPES, PERMISSIONS = "django_content_type", "auth_permission"
 
 
@@ -48,7 +47,6 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "inet": str,
     "interval": lambda value: timedelta(microseconds=value) if isinstance(value, int) else value,
     "jsonb": _json,
-    "numeric": lambda value: Decimal(str(value)).normalize(),
     "text": str,
     "timestamp with time zone": _time,
     "uuid": lambda value: UUID(str(value)),
@@ -62,18 +60,26 @@ class Contents:
     def __init__(self, database: Database, schema: Postgresql, without: Collection[str]) -> None:
         self.types = schema.types()
         self.keys = schema.foreign_keys()
+        self.places = schema.places()
+        left_out = (*SYNCHROS, *OWN, *(f"{app}_" for app in without))
+        tables = [table for table in database.tables() if not table.startswith(left_out)]
         self.tables: dict[str, list[Row]] = {
-            table: [self._read(table, row) for row in database.rows(table)]
-            for table in sorted(database.tables())
-            if not table.startswith(SYNCHROS) and table not in {*OWN, *without}
+            table: [self._read(table, row) for row in rows] for table, rows in database.contents(tables).items()
         }
         self._name_content_types_and_permissions()
+        for table in (CONTENT_TYPES, PERMISSIONS):
+            # An engine may have models of its own in such an app.
+            self.tables[table] = [row for row in self.tables[table] if not _is_of(row, without)]
 
     def _read(self, table: str, row: Row) -> Row:
         return {column: self._value(table, column, value) for column, value in row.items()}
 
     def _value(self, table: str, column: str, value: Any) -> Any:
-        return value if value is None else READERS[self.types[table, column]](value)
+        if value is None:
+            return None
+        if (table, column) in self.places:  # SQLite keeps more than the column has
+            return round(Decimal(str(value)), self.places[table, column])
+        return READERS[self.types[table, column]](value)
 
     def _name_content_types_and_permissions(self) -> None:
         kinds = {row["id"]: f"{row['app_label']}.{row['model']}" for row in self.tables[CONTENT_TYPES]}
@@ -98,10 +104,16 @@ def _is_set(row: Row) -> bool:
     return len(row) == 3 and "id" in row and all(name == "id" or name.endswith("_id") for name in row)
 
 
+def _is_of(row: Row, apps: Collection[str]) -> bool:
+    """Whether this content type, or permission, is about a model of these apps."""
+    name: str = row["app_label"] if "app_label" in row else row["content_type_id"].partition(".")[0]
+    return name in apps
+
+
 def differences(
     local: Database, remote: Postgresql, without: Collection[str] = (), columns: Collection[Column] = ()
 ) -> list[str]:
-    """In words: each row, of any table but those left out, that one side has and the other has not so."""
+    """In words: each row, of any table but those of the apps `without`, that one side has and the other has not so."""
     return list(_differences(local, remote, without, columns))
 
 
@@ -125,8 +137,8 @@ def _shown(row: Row, left_out: Collection[str]) -> str:
 
 def fingerprint(database: Database) -> dict[str, str]:
     """Of each table but synchro's: a hash of all its bytes."""
+    tables = [table for table in database.tables() if not table.startswith(SYNCHROS)]
     return {
-        table: hashlib.sha256("\n".join(sorted(map(repr, database.rows(table)))).encode()).hexdigest()
-        for table in database.tables()
-        if not table.startswith(SYNCHROS)
+        table: hashlib.sha256("\n".join(sorted(map(repr, rows))).encode()).hexdigest()
+        for table, rows in database.contents(tables).items()
     }

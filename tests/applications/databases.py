@@ -7,7 +7,7 @@ A migrated database is copied, since migrating takes half a minute.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from urllib.parse import unquote, urlsplit
 import MySQLdb
 import psycopg
 from psycopg import sql
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,10 @@ class Sqlite:
             cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
             return {name for (name,) in cursor.fetchall()}
 
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        """All of them, as the driver gives them."""
+    def contents(self, tables: Iterable[str]) -> dict[str, list[Row]]:
+        """All rows of these tables, as the driver gives them."""
         with self.cursor() as cursor:
-            cursor.execute(f'SELECT * FROM "{table}"')
-            return _named(cursor)
+            return {table: _rows(cursor, f'SELECT * FROM "{table}"') for table in tables}
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,10 @@ class Mysql:
             cursor.execute("SHOW FULL TABLES WHERE Table_type = 'BASE TABLE'")
             return {name for name, _type in cursor.fetchall()}
 
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        """All of them, as the driver gives them."""
+    def contents(self, tables: Iterable[str]) -> dict[str, list[Row]]:
+        """All rows of these tables, as the driver gives them."""
         with self.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM `{table}`")
-            return _named(cursor)
+            return {table: _rows(cursor, f"SELECT * FROM `{table}`") for table in tables}
 
 
 @dataclass(frozen=True)
@@ -164,20 +164,31 @@ class Postgresql:
             cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
             return {name for (name,) in cursor.fetchall()}
 
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        """All of them, as the driver gives them."""
+    def contents(self, tables: Iterable[str]) -> dict[str, list[Row]]:
+        """All rows of these tables, as the driver gives them."""
         with self.cursor() as cursor:
-            cursor.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table)))
-            return _named(cursor)
+            return {table: _rows(cursor, f'SELECT * FROM "{table}"') for table in tables}
 
     def types(self) -> dict[tuple[str, str], str]:
         """The type of each column, by table and column."""
+        return {(table, column): kind for table, column, kind, _places in self._columns()}
+
+    def places(self) -> dict[tuple[str, str], int]:
+        """How many decimal places a column has, of those that have any."""
+        return {
+            (table, column): places
+            for table, column, kind, places in self._columns()
+            if kind == "numeric" and places is not None
+        }
+
+    def _columns(self) -> list[tuple[str, str, str, int | None]]:
         with self.cursor() as cursor:
             cursor.execute(
-                "SELECT table_name, column_name, data_type FROM information_schema.columns"
+                "SELECT table_name, column_name, data_type, numeric_scale FROM information_schema.columns"
                 " WHERE table_schema = 'public'"
             )
-            return {(table, column): kind for table, column, kind in cursor.fetchall()}
+            found: list[tuple[str, str, str, int | None]] = cursor.fetchall()
+            return found
 
     def foreign_keys(self) -> dict[tuple[str, str], str]:
         """The table that a column points at, by table and column."""
@@ -193,7 +204,7 @@ Database = Sqlite | Mysql | Postgresql
 KINDS: dict[str, type[Database]] = {"sqlite": Sqlite, "mysql": Mysql, "postgresql": Postgresql}
 
 
-def _named(cursor: Any) -> list[dict[str, Any]]:
+def _rows(cursor: Any, statement: str) -> list[Row]:
+    cursor.execute(statement)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-

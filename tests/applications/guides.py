@@ -40,9 +40,21 @@ def code_of(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def tables_left_out() -> frozenset[str]:
-    """The tables that the pages say are not synchronized."""
-    return frozenset(table for page in GUIDES for table in _first_cells(page, "| table that stays behind |"))
+def apps_left_out() -> frozenset[str]:
+    """The apps that the pages say are not synchronized."""
+    return frozenset(app for page in GUIDES for app in _first_cells(page, "| app that stays behind |"))
+
+
+def commands() -> list[tuple[str, str]]:
+    """What the pages have people type: on which side, and the arguments of ``manage.py``."""
+    typed = re.compile(r"^(local|remote|both)\$ python manage\.py (.*)$", re.MULTILINE)
+    return [
+        (side, command)
+        for page in GUIDES
+        for block in code_of(page, "console")
+        for where, command in typed.findall(block)
+        for side in (("local", "remote") if where == "both" else (where,))
+    ]
 
 
 def columns_unseen_by_signals() -> frozenset[tuple[str, str]]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from tests.applications.compare import differences, fingerprint
 from tests.applications.databases import KINDS, Database, Postgresql
-from tests.applications.guides import columns_unseen_by_signals, tables_left_out
+from tests.applications.guides import apps_left_out, columns_unseen_by_signals, commands
 from tests.applications.sides import ROOT, Side
 
 CAPTURES = ("triggers", "signals")
@@ -74,6 +74,7 @@ class House:
     at_local: Side
     at_remote: Side
     capture: str
+    media: Path
     #: What each stage ended with: None, or an error.
     _stages: dict[str, BaseException | None] = field(default_factory=dict)
 
@@ -90,14 +91,15 @@ class House:
         assert isinstance(remote, Postgresql)
         for engine, database in zip(engines, (local, remote), strict=True):
             templates[engine].database.copy_to(database)  # type: ignore[union-attr]
-        media = folder / "media"  # files are not synchronized: here both sides see the same ones
+        media = folder / "media"
+        media.mkdir()  # files are not synchronized: here both sides see the same ones
         try:
             with Side(local.url, remote.url, capture, media) as one, Side(remote.url, local.url, capture, media, True) as two:
                 for side in (one, two):
                     side.wait_until_ready()
                     if capture != TRIGGERS:
                         side.do("manage synchro_install_triggers --uninstall")
-                yield cls(local, remote, one, two, capture)
+                yield cls(local, remote, one, two, capture, media)
         finally:
             for database in (local, remote):
                 database.drop()
@@ -122,6 +124,13 @@ class House:
             if error is not None:
                 raise AssertionError(f"it never got beyond: {name}") from error
 
+    def set_up(self) -> None:
+        """Type in what the pages say, but for what has been done: the databases are migrated."""
+        sides = {"local": self.at_local, "remote": self.at_remote}
+        for side, command in commands():
+            if command not in ("migrate", "synchronize"):
+                sides[side].do(f"manage {command.replace('wagtail.xml', str(self.media / 'wagtail.xml'))}")
+
     def synchronize(self) -> None:
         """From LOCAL to REMOTE, which must not touch LOCAL."""
         before = fingerprint(self.local)
@@ -139,8 +148,9 @@ class House:
     def differences(self) -> list[str]:
         """What is not the same on both sides, of all tables, but for what the pages say is not."""
         columns = () if self.by_triggers else columns_unseen_by_signals()
-        return differences(self.local, self.remote, tables_left_out(), columns)
+        return differences(self.local, self.remote, apps_left_out(), columns)
 
     def conflicts(self) -> list[object]:
         """What either side decided."""
-        return [row for side in (self.local, self.remote) for row in side.rows("synchro_conflict")]
+        table = "synchro_conflict"
+        return [row for side in (self.local, self.remote) for row in side.contents([table])[table]]
