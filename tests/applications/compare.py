@@ -19,8 +19,6 @@ from uuid import UUID
 
 from tests.applications.databases import Database, Postgresql, Row
 
-Column = tuple[str, str]
-
 #: Synchro's tables, and where it keeps `options.last_check`.
 SYNCHROS = ("synchro_", "dbsettings_")
 #: Each database's own: what its migrations did, and who is logged in there.
@@ -64,7 +62,8 @@ class Contents:
         left_out = (*SYNCHROS, *OWN, *(f"{app}_" for app in without))
         tables = [table for table in database.tables() if not table.startswith(left_out)]
         self.tables: dict[str, list[Row]] = {
-            table: [self._read(table, row) for row in rows] for table, rows in database.contents(tables).items()
+            table: [self._read(table, row) for row in rows]
+            for table, rows in database.contents(tables).items()
         }
         self._name_content_types_and_permissions()
         for table in (CONTENT_TYPES, PERMISSIONS):
@@ -85,7 +84,8 @@ class Contents:
         kinds = {row["id"]: f"{row['app_label']}.{row['model']}" for row in self.tables[CONTENT_TYPES]}
         named: dict[str, dict[Any, str]] = {CONTENT_TYPES: kinds}
         named[PERMISSIONS] = {
-            row["id"]: f"{kinds[row['content_type_id']]}.{row['codename']}" for row in self.tables[PERMISSIONS]
+            row["id"]: f"{kinds[row['content_type_id']]}.{row['codename']}"
+            for row in self.tables[PERMISSIONS]
         }
         for table, rows in self.tables.items():
             for row in rows:
@@ -111,28 +111,49 @@ def _is_of(row: Row, apps: Collection[str]) -> bool:
 
 
 def differences(
-    local: Database, remote: Postgresql, without: Collection[str] = (), columns: Collection[Column] = ()
+    local: Database, remote: Postgresql, without: Collection[str] = (), unequal: Collection[str] = ()
 ) -> list[str]:
-    """In words: each row, of any table but those of the apps `without`, that one side has and the other has not so."""
-    return list(_differences(local, remote, without, columns))
+    """
+    In words: each row, of any table but those of the apps `without`, that one side has and the other has not so.
+
+    What `unequal` names, as ``table`` or ``table.column``, may differ.
+    """
+    return list(_differences(local, remote, without, unequal))
 
 
 def _differences(
-    local: Database, remote: Postgresql, without: Collection[str], columns: Collection[Column]
+    local: Database, remote: Postgresql, without: Collection[str], unequal: Collection[str]
 ) -> Iterator[str]:
     ours, theirs = Contents(local, remote, without).tables, Contents(remote, remote, without).tables
-    for table in sorted({*ours, *theirs}):
+    for table in sorted({*ours, *theirs} - {*unequal}):
         if table not in ours or table not in theirs:
             yield f"{table}: only one side has such a table"
             continue
-        left_out = {column for owner, column in columns if owner == table}
-        one, other = (Counter(_shown(row, left_out) for row in side[table]) for side in (ours, theirs))
-        yield from (f"{table}: only on LOCAL: {row}" for row in (one - other).elements())
-        yield from (f"{table}: only on REMOTE: {row}" for row in (other - one).elements())
+        left_out = {name.partition(".")[2] for name in unequal if name.startswith(f"{table}.")}
+        one, other = (Counter(_frozen(row, left_out) for row in side[table]) for side in (ours, theirs))
+        yield from _told(table, _thawed(one - other), _thawed(other - one))
 
 
-def _shown(row: Row, left_out: Collection[str]) -> str:
-    return ", ".join(f"{name}={row[name]!r}" for name in sorted(row) if name not in left_out)
+def _frozen(row: Row, left_out: Collection[str]) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, row[name]) for name in sorted(row) if name not in left_out)
+
+
+def _thawed(rows: Counter[tuple[tuple[str, Any], ...]]) -> list[Row]:
+    return [dict(row) for row in rows.elements()]
+
+
+def _told(table: str, ours: list[Row], theirs: list[Row]) -> Iterator[str]:
+    """Rows of one key by the columns that differ, the others as a whole."""
+    by_key = {row["id"]: row for row in theirs if "id" in row}
+    for row in ours:
+        other = by_key.pop(row.get("id"), None)
+        if other is None:
+            yield f"{table}: only on LOCAL: {row}"
+        else:
+            theirs.remove(other)
+            pairs = {name: (row[name], other[name]) for name in row if row[name] != other[name]}
+            yield f"{table} {row['id']}: {pairs}"
+    yield from (f"{table}: only on REMOTE: {row}" for row in theirs)
 
 
 def fingerprint(database: Database) -> dict[str, str]:

@@ -26,7 +26,10 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Te
     """A migrated database of each engine that is there."""
     folder = KEPT if KEEPS else tmp_path_factory.mktemp("templates")
     folder.mkdir(parents=True, exist_ok=True)
-    made = [Template(engine, place(engine, "template", folder), folder) for engine in ("sqlite", "mysql", "postgresql")]
+    made = [
+        Template(engine, place(engine, "template", folder), folder)
+        for engine in ("sqlite", "mysql", "postgresql")
+    ]
     there = [template for template in made if template.database is not None]
     with ThreadPoolExecutor() as pool:
         list(pool.map(migrated, [template for template in there if not (KEEPS and template.is_there)]))
@@ -47,6 +50,8 @@ def house(
     engines, capture = request.param
     for engine in engines:
         if engine not in templates:
-            pytest.skip(f"there is no server of {engine}: SYNCHRO_TEST_{engine.upper()}_URL does not name one")
+            pytest.skip(
+                f"there is no server of {engine}: SYNCHRO_TEST_{engine.upper()}_URL does not name one"
+            )
     with House.built(templates, engines, capture, tmp_path_factory.mktemp("house")) as built:
         yield built

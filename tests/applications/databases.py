@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import MySQLdb
 import psycopg
 from psycopg import sql
 
@@ -77,6 +76,8 @@ class Mysql:
     @contextmanager
     def cursor(self, name: str | None = None) -> Iterator[Any]:
         """In this database, or in the one named."""
+        import MySQLdb  # which not every environment has
+
         parts = urlsplit(self.url)
         connection = MySQLdb.connect(
             host=parts.hostname, port=parts.port, user=parts.username, password=parts.password,

@@ -18,7 +18,10 @@ def settings_of_guides() -> dict[str, Any]:
     for page in GUIDES:
         for name, value in settings_of(page).items():
             if name in LISTS:
-                together[name] = [*together.get(name, []), *(v for v in value if v not in together.get(name, []))]
+                together[name] = [
+                    *together.get(name, []),
+                    *(v for v in value if v not in together.get(name, [])),
+                ]
             elif isinstance(value, dict):
                 together[name] = together.get(name, {}) | value
             else:
@@ -57,13 +60,13 @@ def commands() -> list[tuple[str, str]]:
     ]
 
 
-def columns_unseen_by_signals() -> frozenset[tuple[str, str]]:
-    """The columns that the pages say are written without a signal."""
-    return frozenset()
+def unseen_by_signals() -> frozenset[str]:
+    """What the pages say is written without a signal, each as ``table`` or ``table.column``."""
+    return frozenset(name for page in GUIDES for name in _first_cells(page, "| not seen by signals |"))
 
 
 def _first_cells(page: str, head: str) -> list[str]:
     """The code in the first column of the table that begins so."""
     _, found, rest = (DOCS / page).read_text().partition(head)
     rows = rest.split("\n\n")[0].splitlines()[2:] if found else []
-    return [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    return [name for row in rows for name in re.findall(r"`([\w.]+)`", row.split("|")[1])]

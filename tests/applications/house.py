@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from tests.applications.compare import differences, fingerprint
 from tests.applications.databases import KINDS, Database, Postgresql
-from tests.applications.guides import apps_left_out, columns_unseen_by_signals, commands
+from tests.applications.guides import apps_left_out, commands, unseen_by_signals
 from tests.applications.sides import ROOT, Side
 
 CAPTURES = ("triggers", "signals")
@@ -59,7 +59,9 @@ def migrated(template: Template) -> None:
     assert template.database is not None
     template.database.make()
     nowhere = f"sqlite:///{template.folder / 'nowhere.sqlite3'}"
-    with Side(template.database.url, nowhere, TRIGGERS, template.folder, template.engine == "postgresql") as side:
+    with Side(
+        template.database.url, nowhere, TRIGGERS, template.folder, template.engine == "postgresql"
+    ) as side:
         side.wait_until_ready()
         side.do("manage migrate -v 0")
     template.mark.touch()
@@ -85,7 +87,8 @@ class House:
     ) -> Iterator[House]:
         """Copies of the templates, and the two processes."""
         local, remote = (
-            place(engine, f"{side}_{capture}", folder) for side, engine in zip(("local", "remote"), engines, strict=True)
+            place(engine, f"{side}_{capture}", folder)
+            for side, engine in zip(("local", "remote"), engines, strict=True)
         )
         assert local is not None
         assert isinstance(remote, Postgresql)
@@ -94,7 +97,10 @@ class House:
         media = folder / "media"
         media.mkdir()  # files are not synchronized: here both sides see the same ones
         try:
-            with Side(local.url, remote.url, capture, media) as one, Side(remote.url, local.url, capture, media, True) as two:
+            with (
+                Side(local.url, remote.url, capture, media) as one,
+                Side(remote.url, local.url, capture, media, reordered=True) as two,
+            ):
                 for side in (one, two):
                     side.wait_until_ready()
                     if capture != TRIGGERS:
@@ -147,8 +153,8 @@ class House:
 
     def differences(self) -> list[str]:
         """What is not the same on both sides, of all tables, but for what the pages say is not."""
-        columns = () if self.by_triggers else columns_unseen_by_signals()
-        return differences(self.local, self.remote, apps_left_out(), columns)
+        unequal = () if self.by_triggers else unseen_by_signals()
+        return differences(self.local, self.remote, apps_left_out(), unequal)
 
     def conflicts(self) -> list[object]:
         """What either side decided."""

@@ -28,7 +28,11 @@ def set_up(house: House) -> None:
 def added(house: House) -> None:
     """LOCAL has got contents."""
     house.at_local.do(
-        "build.people.add", "build.small.add", "build.people.own", "build.wagtail_pages.add", "build.oscar_shop.add"
+        "build.people.add",
+        "build.small.add",
+        "build.people.own",
+        "build.wagtail_pages.add",
+        "build.oscar_shop.add",
     )
     house.synchronize()
 
@@ -69,7 +73,7 @@ def up_to(stage: object) -> tuple[object, ...]:
 
 def assert_same(house: House) -> None:
     found = house.differences()
-    assert not found, f"{len(found)} differences\n" + "\n".join(line[:600] for line in found[:40])
+    assert not found, f"{len(found)} differences\n" + "\n".join(line[:600] for line in found[:100])
 
 
 def test_two_sides_that_were_migrated_by_themselves_have_nothing_to_decide(house: House) -> None:

@@ -12,40 +12,63 @@ from oscar.apps.catalogue.categories import create_from_breadcrumbs
 from oscar.core.loading import get_model
 from oscar.test import factories
 
-from tests.applications.build.people import PASSWORD
-
-Basket, Category, Country = get_model("basket", "Basket"), get_model("catalogue", "Category"), get_model("address", "Country")
-Order, Product, Voucher = get_model("order", "Order"), get_model("catalogue", "Product"), get_model("voucher", "Voucher")
-UserAddress, WishList = get_model("address", "UserAddress"), get_model("wishlists", "WishList")
-StockRecord, Offer = get_model("partner", "StockRecord"), get_model("offer", "ConditionalOffer")
+Basket = get_model("basket", "Basket")
+Category = get_model("catalogue", "Category")
+Country = get_model("address", "Country")
+Offer = get_model("offer", "ConditionalOffer")
+Order = get_model("order", "Order")
+Product = get_model("catalogue", "Product")
+StockRecord = get_model("partner", "StockRecord")
+UserAddress = get_model("address", "UserAddress")
+WishList = get_model("wishlists", "WishList")
 
 
 def add() -> None:
     """Categories, products with attributes and variants, stock, offers, vouchers, customers' baskets and orders."""
-    Country.objects.create(iso_3166_1_a2="PL", iso_3166_1_a3="POL", printable_name="Poland", name="POLAND", is_shipping_country=True)
+    Country.objects.create(
+        iso_3166_1_a2="PL",
+        iso_3166_1_a3="POL",
+        printable_name="Poland",
+        name="POLAND",
+        is_shipping_country=True,
+    )
     for crumbs in ("Food > Bread > Rye", "Food > Jam", "Shoes > Boots"):
         create_from_breadcrumbs(crumbs)
     for number, name in enumerate(("Rye", "Jam", "Boots", "Socks")):
         product = factories.create_product(
-            upc=f"0{number}", title=name, product_class="Things", partner_name="Baker", price=Decimal("9.99") + number,
-            num_in_stock=20, attributes={"colour": "brown"}, 
-        )  # fmt: skip
+            upc=f"0{number}",
+            title=name,
+            product_class="Things",
+            partner_name="Baker",
+            price=Decimal("9.99") + number,
+            num_in_stock=20,
+            attributes={"colour": "brown"},
+        )
         product.categories.add(Category.objects.order_by("path")[number])
-    boots = Product.objects.get(title="Boots")
-    boots.structure = Product.PARENT
-    boots.save()
-    boots.stockrecords.all().delete()
-    for size in ("40", "41"):
-        factories.create_product(upc=f"b{size}", title=f"Boots {size}", parent=boots, price=Decimal(70), num_in_stock=3, product_class="Things")
-    Product.objects.get(title="Rye").recommended_products.create(
-        recommendation=Product.objects.get(title="Jam"), primary=Product.objects.get(title="Rye")
-    ) if False else None
+    _have_sizes(Product.objects.get(title="Boots"))
+    rye, jam = Product.objects.get(title="Rye"), Product.objects.get(title="Jam")
+    get_model("catalogue", "ProductRecommendation").objects.create(primary=rye, recommendation=jam)
     factories.create_offer(name="A fifth off")
     factories.create_voucher(name="Welcome", code="WELCOME")
     for name in ("bert", "cora"):
         place_order(name)
     wishes = WishList.objects.create(owner=User.objects.get(username="cora"), name="Birthday")
     wishes.add(Product.objects.get(title="Socks"))
+
+
+def _have_sizes(parent: Any) -> None:
+    parent.structure = Product.PARENT
+    parent.save()
+    parent.stockrecords.all().delete()
+    for size in ("40", "41"):
+        factories.create_product(
+            upc=f"b{size}",
+            title=f"{parent.title} {size}",
+            parent=parent,
+            price=Decimal(70),
+            num_in_stock=3,
+            product_class="Things",
+        )
 
 
 def shopper(name: str) -> Client:
@@ -84,11 +107,10 @@ def _posted(client: Client, url: str, form: dict[str, Any]) -> None:
 def edit() -> None:
     """Prices, stock, addresses, statuses, an order with a voucher, things that are no longer sold."""
     cora = User.objects.get(username="cora")
-    for line, default in (("Here 1", True), ("There 2", False)):
-        UserAddress.objects.create(
-            user=cora, line1=line, country=Country.objects.get(), is_default_for_shipping=default, postcode="80-180"
-        )
-    other = UserAddress.objects.get(line1="THERE 2") if UserAddress.objects.filter(line1="THERE 2") else UserAddress.objects.get(line1="There 2")
+    address = {"user": cora, "country": Country.objects.get(), "postcode": "80-180"}
+    for line, is_default in (("Here 1", True), ("There 2", False)):
+        UserAddress.objects.create(line1=line, is_default_for_shipping=is_default, **address)
+    other = UserAddress.objects.get(line1__iexact="There 2")
     other.is_default_for_shipping = True
     other.save()  # so the first one is no longer
     order = Order.objects.earliest("date_placed")
@@ -126,7 +148,11 @@ def check() -> None:
 
 def check_trees() -> None:
     """Categories are where they were moved to."""
-    assert [one.name for one in Category.objects.get(name="Shoes").get_descendants()] == ["Bread", "Rye", "Boots"]
+    assert [one.name for one in Category.objects.get(name="Shoes").get_descendants()] == [
+        "Bread",
+        "Rye",
+        "Boots",
+    ]
     assert not any(Category.find_problems())
 
 

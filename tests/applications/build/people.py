@@ -25,10 +25,15 @@ def add() -> None:
     editor.user_permissions.add(Permission.objects.get(codename="change_page", content_type__model="page"))
     for name in ("bert", "cora"):
         sign_up(name)
-    app = SocialApp.objects.create(provider="openid_connect", provider_id="house", name="House", client_id="1")
+    app = SocialApp.objects.create(
+        provider="openid_connect", provider_id="house", name="House", client_id="1"
+    )
     app.sites.add(Site.objects.get())
     account = SocialAccount.objects.create(
-        user=User.objects.get(username="bert"), provider="house", uid="b-1", extra_data={"sub": "b-1", "n": [1, None]}
+        user=User.objects.get(username="bert"),
+        provider="house",
+        uid="b-1",
+        extra_data={"sub": "b-1", "n": [1, None]},
     )
     SocialToken.objects.create(app=app, account=account, token="t" * 300)
 
@@ -67,9 +72,14 @@ def edit() -> None:
 def log_in(email: str, password: str) -> None:
     """By the form, with the address in place of the name."""
     client = Client()
-    answer = client.post("/shop/accounts/login/", {
-        "login-username": email, "login-password": password, "login_submit": "1",
-    })
+    answer = client.post(
+        "/shop/accounts/login/",
+        {
+            "login-username": email,
+            "login-password": password,
+            "login_submit": "1",
+        },
+    )
     assert answer.status_code == 302, answer.content.decode()
     assert client.get("/shop/accounts/profile/").status_code == 200
 
@@ -86,5 +96,5 @@ def check() -> None:
     own = get_objects_for_user(cora, "content.water_plant", accept_global_perms=False)
     assert own.count() == Plant.objects.count() - 1
     group = Group.objects.get(name="Gardeners")
-    assert {kind for kind in group.permissions.values_list("content_type__app_label", flat=True)} == {"content", "taggit"}
+    assert set(group.permissions.values_list("content_type__app_label", flat=True)) == {"content", "taggit"}
     assert User.objects.get(username="bert").has_perm("content.water_plant") is False

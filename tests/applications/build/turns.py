@@ -26,5 +26,9 @@ def at_remote() -> None:
     record.price = Decimal("5.55")
     record.save()
     Group.objects.get(name="Editors").user_set.add(User.objects.get(username="cora"))
-    Dish.objects.filter(code="soup").update(code="broth")
-    User.objects.filter(username="bert").update(first_name="Bert")
+    dish = Dish.objects.get(code="soup")
+    dish.code = "broth"
+    dish.save()
+    bert = User.objects.get(username="bert")
+    bert.first_name = "Bert"
+    bert.save()

@@ -14,10 +14,24 @@ from PIL import Image as Picture
 from wagtail.contrib.redirects.models import Redirect
 from wagtail.documents.models import Document
 from wagtail.images.models import Image
-from wagtail.models import Collection, CollectionViewRestriction, Comment, Page, PageViewRestriction, Site, Workflow
+from wagtail.models import (
+    Collection,
+    CollectionViewRestriction,
+    Comment,
+    Page,
+    PageViewRestriction,
+    Site,
+    Workflow,
+)
 
 from tests.applications.content.models import (
-    ArticlePage, Author, ContactField, ContactPage, Footer, GalleryPicture, HomePage,
+    ArticlePage,
+    Author,
+    ContactField,
+    ContactPage,
+    Footer,
+    GalleryPicture,
+    HomePage,
 )  # fmt: skip
 
 
@@ -38,10 +52,14 @@ def add() -> None:
     Footer.objects.create(site=site, line="Made by hand")
     photos = Collection.get_first_root_node().add_child(name="Photos")
     photos.add_child(name="Summer")
-    images = [Image.objects.create(title=c, file=picture(c), collection=photos) for c in ("red", "green", "blue")]
+    images = [
+        Image.objects.create(title=c, file=picture(c), collection=photos) for c in ("red", "green", "blue")
+    ]
     images[0].tags.add("warm", "Łąka")
     paper = Document.objects.create(title="Paper", file=ContentFile(b"words", name="paper.txt"))
-    authors = [Author.objects.create(name=n, born=date(1900, 1, n_)) for n_, n in enumerate(("Ada", "Zoë"), 1)]
+    authors = [
+        Author.objects.create(name=n, born=date(1900, 1, n_)) for n_, n in enumerate(("Ada", "Zoë"), 1)
+    ]
     for number in range(4):
         article = home.add_child(instance=_article(number, images, paper, authors, home))
         article.save_revision(user=User.objects.get(username="ellen")).publish()
@@ -53,7 +71,9 @@ def add() -> None:
     _restrict(home)
 
 
-def _article(number: int, images: list[Image], paper: Document, authors: list[Author], home: Page) -> ArticlePage:
+def _article(
+    number: int, images: list[Image], paper: Document, authors: list[Author], home: Page
+) -> ArticlePage:
     article = ArticlePage(
         title=f"Article {number}",
         slug=f"article-{number}",
@@ -114,11 +134,15 @@ def edit() -> None:
 
 def _by_the_editor(article: ArticlePage) -> None:
     client = Client()
-    client.force_login(User.objects.get(username="admin"), backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(
+        User.objects.get(username="admin"), backend="django.contrib.auth.backends.ModelBackend"
+    )
     assert client.get(f"/cms/pages/{article.pk}/edit/").status_code == 200
     answer = client.post("/cms/snippets/content/author/add/", {"name": "Eve", "born": "2001-02-03"})
     assert answer.status_code == 302, answer.content.decode()
-    answer = client.post("/cms/collections/add/", {"name": "Winter", "parent": Collection.objects.get(depth=1).pk})
+    answer = client.post(
+        "/cms/collections/add/", {"name": "Winter", "parent": Collection.objects.get(depth=1).pk}
+    )
     assert answer.status_code == 302, answer.content.decode()
 
 
@@ -128,7 +152,9 @@ def move() -> None:
     shelf = Page.objects.get(slug="garden").specific.add_child(instance=HomePage(title="Shelf", slug="shelf"))
     for slug in ("article-0", "article-1"):
         Page.objects.get(slug=slug).move(Page.objects.get(pk=shelf.pk), "last-child", user=user)
-    Page.objects.get(slug="shelf").copy(recursive=True, update_attrs={"slug": "copied", "title": "Copy"}, user=user)
+    Page.objects.get(slug="shelf").copy(
+        recursive=True, update_attrs={"slug": "copied", "title": "Copy"}, user=user
+    )
     Page.objects.get(slug="article-3").delete(user=user)
     home = Page.objects.get(slug="garden").specific
     home.slug = "meadow"
@@ -143,7 +169,9 @@ def check() -> None:
     assert "Made by hand" in Footer.objects.get().line
     assert client.get("/old").status_code == 301
     assert client.get("/secret/").status_code == 302
-    client.force_login(User.objects.get(username="ellen"), backend="django.contrib.auth.backends.ModelBackend")
+    client.force_login(
+        User.objects.get(username="ellen"), backend="django.contrib.auth.backends.ModelBackend"
+    )
     draft = ArticlePage.objects.get(slug="article-2")
     assert "Only a draft" in json.dumps(draft.latest_revision.content)
     assert draft.current_workflow_state is not None

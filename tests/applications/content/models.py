@@ -58,7 +58,9 @@ class ArticlePage(Page):
         ],
         blank=True,
     )
-    picture = models.ForeignKey("wagtailimages.Image", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    picture = models.ForeignKey(
+        "wagtailimages.Image", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     authors = ParentalManyToManyField(Author, blank=True)
     tags = ClusterTaggableManager(through=ArticleTag, blank=True)
 
@@ -124,7 +126,9 @@ class Branch(NS_Node):
 
 class Desk(AL_Node):
     name = models.CharField(max_length=80)
-    parent = models.ForeignKey("self", null=True, db_index=True, related_name="children", on_delete=models.CASCADE)
+    parent = models.ForeignKey(
+        "self", null=True, db_index=True, related_name="children", on_delete=models.CASCADE
+    )
     sib_order = models.PositiveIntegerField()
 
 
