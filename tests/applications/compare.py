@@ -19,6 +19,8 @@ from uuid import UUID
 
 from tests.applications.databases import Database, Postgresql, Row
 
+Column = tuple[str, str]
+
 #: Synchro's tables, and where it keeps `options.last_check`.
 SYNCHROS = ("synchro_", "dbsettings_")
 #: Each database's own: what its migrations did, and who is logged in there.

@@ -191,6 +191,15 @@ class Postgresql:
             found: list[tuple[str, str, str, int | None]] = cursor.fetchall()
             return found
 
+    def primary_keys(self) -> dict[str, tuple[str, bool]]:
+        """The primary key of each table, and whether the database hands it out."""
+        with self.cursor() as cursor:
+            cursor.execute(
+                "SELECT conrelid::regclass::text, attname, attidentity <> '' FROM pg_constraint"
+                " JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (conkey) WHERE contype = 'p'"
+            )
+            return {table.strip('"'): (column, is_automatic) for table, column, is_automatic in cursor}
+
     def foreign_keys(self) -> dict[tuple[str, str], str]:
         """The table that a column points at, by table and column."""
         with self.cursor() as cursor:

@@ -37,6 +37,14 @@ def settings_of(page: str) -> dict[str, Any]:
     return {name: value for name, value in found.items() if name.startswith("SYNCHRO_")}
 
 
+def settings_for_references() -> dict[str, Any]:
+    """What the pages show for rows that each side numbers by itself."""
+    found: dict[str, Any] = {}
+    (block,) = (code for code in code_of(GUIDES[-1], "python") if '"reference"' in code)
+    exec(block, {}, found)
+    return found
+
+
 def code_of(page: str, language: str) -> list[str]:
     """All blocks of the page that are in `language`."""
     text = (DOCS / page).read_text()

@@ -83,11 +83,16 @@ class House:
     @classmethod
     @contextmanager
     def built(
-        cls, templates: Mapping[str, Template], engines: tuple[str, str], capture: str, folder: Path
+        cls,
+        templates: Mapping[str, Template],
+        engines: tuple[str, str],
+        capture: str,
+        folder: Path,
+        identity: str = "pk",
     ) -> Iterator[House]:
         """Copies of the templates, and the two processes."""
         local, remote = (
-            place(engine, f"{side}_{capture}", folder)
+            place(engine, f"{side}_{capture}_{identity}", folder)
             for side, engine in zip(("local", "remote"), engines, strict=True)
         )
         assert local is not None
@@ -98,8 +103,8 @@ class House:
         media.mkdir()  # files are not synchronized: here both sides see the same ones
         try:
             with (
-                Side(local.url, remote.url, capture, media) as one,
-                Side(remote.url, local.url, capture, media, reordered=True) as two,
+                Side(local.url, remote.url, capture, media, identity=identity) as one,
+                Side(remote.url, local.url, capture, media, reordered=True, identity=identity) as two,
             ):
                 for side in (one, two):
                     side.wait_until_ready()

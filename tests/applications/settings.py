@@ -14,7 +14,7 @@ from pathlib import Path
 import oscar
 from oscar.defaults import *  # noqa: F403
 
-from tests.applications.guides import settings_of_guides
+from tests.applications.guides import settings_for_references, settings_of_guides
 from tests.databases import database_from_url
 
 HERE = Path(__file__).parent
@@ -119,5 +119,7 @@ TIME_ZONE = "UTC"
 TASKS = {"default": {"BACKEND": "django.tasks.backends.immediate.ImmediateBackend"}}
 
 globals().update(settings_of_guides())
+if os.environ.get("SYNCHRO_TEST_IDENTITY") == "reference":
+    globals().update(settings_for_references())
 SYNCHRO_REMOTE = "remote"
 SYNCHRO_CAPTURE = os.environ.get("SYNCHRO_TEST_CAPTURE", "triggers")

@@ -26,6 +26,7 @@ class Side:
     media: Path
     #: Whether its apps are installed in another order, so that content types and permissions have other keys.
     reordered: bool = False
+    identity: str = "pk"
     _process: subprocess.Popen[str] = field(init=False)
 
     def __enter__(self) -> Side:
@@ -40,6 +41,7 @@ class Side:
                 "SYNCHRO_TEST_REMOTE": self.other,
                 "SYNCHRO_TEST_CAPTURE": self.capture,
                 "SYNCHRO_TEST_MEDIA": str(self.media),
+                "SYNCHRO_TEST_IDENTITY": self.identity,
             }
             | more,
             stdin=subprocess.PIPE,

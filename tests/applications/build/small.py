@@ -22,6 +22,20 @@ from tests.applications.content.models import (
 )
 
 
+def use_up_keys() -> None:
+    """Have this side give other keys than the other one, by rows that come and go."""
+    for number in range(1, 4):
+        plant = Plant.objects.create(name=f"early {number}")
+        plant.tags.add(f"early {number}")
+        for model in (Bed, Place, Vehicle):
+            model.objects.create(name="early").delete()
+        Dish.objects.create(code="early").delete()
+        plant.delete()
+        Tag.objects.all().delete()
+        Plant.history.all().delete()
+        Bed.history.all().delete()
+
+
 def add() -> None:
     """Some of each."""
     for number, name in enumerate(("oak", "ivy", "fern")):
