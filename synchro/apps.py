@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
@@ -19,7 +20,7 @@ class SynchroConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from synchro import checks, conf, historical, registry, saving, signals
+        from synchro import checks, conf, historical, receiver_checks, registry, saving, signals, switch
         from synchro.checkpoint import checkpoint_set
         from synchro.replay.form import on_checkpoint_set
 
@@ -33,8 +34,10 @@ class SynchroConfig(AppConfig):
         post_migrate.connect(historical.on_migrate_ends, sender=self, dispatch_uid="synchro_historical_end")
         if registry.wrong_settings():
             signals.refuse_to_write()
+        connection_created.connect(switch.watch_statements, dispatch_uid="synchro_switch")
         self._keep_triggers()
         checks.connect()
+        receiver_checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _keep_triggers(self) -> None:
@@ -44,4 +47,7 @@ class SynchroConfig(AppConfig):
         pre_migrate.connect(migrate.before_migrate, sender=self, dispatch_uid="synchro_before_migrate")
         post_migrate.connect(migrate.after_migrate, sender=self, dispatch_uid="synchro_after_migrate")
         starting.connect(ready.refuse_without_triggers, dispatch_uid="synchro_triggers_ready")
+        starting.connect(
+            ready.refuse_triggers_that_miss_changes, dispatch_uid="synchro_triggers_that_miss_changes"
+        )
         checks.register()

@@ -12,14 +12,19 @@ from functools import wraps
 from typing import Any, TypeAlias
 
 from django.apps import AppConfig, apps
-from django.conf import settings
-from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
-from django.core.exceptions import FieldDoesNotExist
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 from django.db.models import NOT_PROVIDED, Field, Model
 from django.utils.module_loading import import_string
 
 from synchro.conf import IDENTITIES, LOCAL, NAMES, conf, unknown_names
+from synchro.identity_checks import (
+    check_given_natural_key,
+    check_guessed_keys,
+    check_named_keys,
+    check_natural_key,
+    leads_to_a_field,
+)
 from synchro.keys import key_fields
 from synchro.model_options import model_option
 from synchro.natural import NaturalManager
@@ -36,7 +41,6 @@ def connect() -> None:
     register(check_settings, Tags.compatibility)
     register(check_models, Tags.models)
     register(check_tables, Tags.database)
-    register(check_deployment, Tags.compatibility, deploy=True)
 
 
 # -- settings ------------------------------------------------------------------------------------------------
@@ -128,6 +132,8 @@ def check_models(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> lis
                 found.extend(check(model))
     for model in filter(asked_for, apps.get_models()):
         found.extend(_natural_managers(model))
+    if app_configs is None:
+        found.extend(check_guessed_keys())
     return found
 
 
@@ -233,7 +239,8 @@ def _unmanaged(model: type[Model]) -> Iterator[CheckMessage]:
     if not model._meta.managed:
         yield Warning(
             "It is watched, but migrations do not manage its table.",
-            hint="See that REMOTE has the same table, and that it is no view; or do not watch the model.",
+            hint="See that REMOTE has the same table. Where LOCAL has none, or a view, the model is left out unless "
+            "SYNCHRO_MODELS names it.",
             obj=model,
             id="synchro.W001",
         )
@@ -254,6 +261,9 @@ WATCHED: tuple[Callable[[type[Model]], Iterable[CheckMessage]], ...] = (
     _identity,
     _model_conflict,
     _natural_key,
+    check_named_keys,
+    check_given_natural_key,
+    check_natural_key,
     _unmanaged,
     _of_dbsettings,
 )
@@ -263,25 +273,13 @@ def _natural_managers(model: type[Model]) -> Iterator[CheckMessage]:
     for manager in model._meta.managers:
         if isinstance(manager, NaturalManager):
             for path in manager.fields:
-                if not _leads_to_a_field(model, path):
+                if not leads_to_a_field(model, path):
                     yield Error(
                         f"Its natural key names {path!r}, which is no field.",
                         hint="Name fields of the model, or fields behind a foreign key such as 'city__name'.",
                         obj=model,
                         id="synchro.E009",
                     )
-
-
-def _leads_to_a_field(model: Any, path: str) -> bool:
-    for name in path.split("__"):
-        if model is None:
-            return False
-        try:
-            field = model._meta.pk if name == "pk" else model._meta.get_field(name)
-        except FieldDoesNotExist:
-            return False
-        model = field.related_model
-    return True
 
 
 # -- databases -----------------------------------------------------------------------------------------------
@@ -304,22 +302,5 @@ def check_tables(
             f"The database {LOCAL!r} lacks {', '.join(sorted(missing))}: no change can be captured.",
             hint="Run `manage.py migrate synchro`.",
             id="synchro.W003",
-        )
-    ]
-
-
-# -- deployment ----------------------------------------------------------------------------------------------
-
-
-@when_settings_are_right
-def check_deployment(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
-    if conf.capture != "signals" or not watched_models() or settings.DATABASES[LOCAL].get("ATOMIC_REQUESTS"):
-        return []
-    return [
-        Info(
-            "A change saved outside a transaction is committed before its entry is written: a process "
-            "that dies in between leaves a change that nobody synchronizes.",
-            hint=f"Set ATOMIC_REQUESTS in DATABASES[{LOCAL!r}], use transaction.atomic(), or triggers.",
-            id="synchro.I001",
         )
     ]

@@ -75,12 +75,22 @@ class Setting(Generic[T]):
     def __get__(self, instance: Conf | None, owner: type) -> Setting[T] | T:
         if instance is None:
             return self
-        value: T = getattr(settings, self.name, self.default)
+        value: T = getattr(settings, self.name, self.default_now())
         if self.allowed is not None:
             is_allowed, words = self.allowed
             if not is_allowed(value):
                 raise WrongSetting(f"{self.name} is {value!r}; it {words}.")
         return value
+
+    def default_now(self) -> T:
+        return self.default
+
+
+class Receivers(Setting[Any]):
+    """Where changes are captured by triggers, what receivers did on LOCAL travels by itself."""
+
+    def default_now(self) -> Any:
+        return "none" if getattr(settings, "SYNCHRO_CAPTURE", None) == "triggers" else self.default
 
 
 class Conf:
@@ -110,21 +120,8 @@ class Conf:
     )
     #: What to do with a change that REMOTE refuses: ``'stop'`` or ``'quarantine'``.
     on_error: Setting[str] = Setting("stop", _one_of("stop", "quarantine"))
-
-    @property
-    def receivers(self) -> Any:
-        """
-        Whose code runs for REMOTE's objects: ``'all'``, ``'none'``, ``'raw'``, or a list of names.
-
-        Where changes are captured by triggers, what receivers did on LOCAL travels by itself.
-        """
-        value = getattr(settings, "SYNCHRO_RECEIVERS", None)
-        if value is None:
-            return "none" if getattr(settings, "SYNCHRO_CAPTURE", None) == "triggers" else "all"
-        allowed, words = is_choice_of_receivers
-        if not allowed(value):
-            raise WrongSetting(f"SYNCHRO_RECEIVERS is {value!r}; it {words}.")
-        return value
+    #: Whose code runs for REMOTE's objects: ``'all'``, ``'none'`` (the default with triggers), ``'raw'``, or names.
+    receivers: Setting[Any] = Receivers("all", is_choice_of_receivers)
 
     @property
     def remotes(self) -> tuple[str, ...]:
@@ -154,7 +151,6 @@ conf = Conf()
 #: The names of all settings.
 NAMES: Final = (
     "SYNCHRO_REMOTE",
-    "SYNCHRO_RECEIVERS",
     *(setting.name for setting in vars(Conf).values() if isinstance(setting, Setting)),
 )
 

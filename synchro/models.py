@@ -121,6 +121,8 @@ class Node(models.Model):
     batch = models.BigIntegerField(default=0)
     #: Batches up to this one are not to be replayed any more: a person moved the checkpoint forward.
     forgotten = models.BigIntegerField(default=0)
+    #: Entries in batches of models that nobody watched who replayed them, as JSON (see `synchro.replay.unread`).
+    unread = models.TextField(default="{}")
     #: Batches up to this one have been pruned, with their entries.
     pruned = models.BigIntegerField(default=0)
 

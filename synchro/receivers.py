@@ -7,9 +7,11 @@ overridden `save()` and `delete()` methods of the watched models.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from django.apps import AppConfig, apps
@@ -18,11 +20,15 @@ from django.db.models.signals import ModelSignal, m2m_changed, post_delete, post
 
 from synchro.conf import RECEIVERS, conf, is_choice_of_receivers
 from synchro.exceptions import WrongSetting
+from synchro.model_options import model_option, names_option
 
 SIGNALS: Final = (pre_save, post_save, pre_delete, post_delete, m2m_changed)
 
 #: What a model may override, by the verb that it is for.
 METHODS: Final = {"save": ("save", "save_base"), "delete": ("delete",)}
+
+#: Packages whose code knows of several databases.
+OURS: Final = ("django", "synchro", "django_spicy_id")
 
 Receiver: TypeAlias = Callable[..., Any]
 
@@ -33,7 +39,7 @@ class Choice:
 
     #: Whether what is not named runs.
     all: bool
-    #: Whether receivers are told that rows are written as they are, and no method of a model's own runs.
+    #: Whether receivers are called with ``raw=True``, and no method of a model's own runs.
     raw: bool
     named: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -71,23 +77,27 @@ def choice_for(model: type[Model]) -> Choice:
     Raises `WrongSetting` where the model's own attribute is no choice.
     """
     declaring = _declaring(model)
-    value = getattr(declaring, "SYNCHRO_RECEIVERS", None)
+    value = model_option(declaring, "RECEIVERS")
     if value is None:
         return Choice.of(conf.receivers)
     allowed, words = is_choice_of_receivers
     if not allowed(value):
-        raise WrongSetting(f"SYNCHRO_RECEIVERS of {declaring._meta.label} is {value!r}; it {words}.")
+        where = names_option(declaring, "RECEIVERS")
+        raise WrongSetting(f"{where} of {declaring._meta.label} is {value!r}; it {words}.")
     return Choice.of(value)
 
 
 def setting_without(model: type[Model], path: str | None) -> str:
     """How to write the setting, or the model's attribute, so that this code is left out; all code without a path."""
     declaring = _declaring(model)
-    own = getattr(declaring, "SYNCHRO_RECEIVERS", None)
+    own = model_option(declaring, "RECEIVERS")
     present = conf.receivers if own is None else own
     names = [present] if isinstance(present, str) else list(present)
-    value = "'none'" if path is None else repr([*names, f"-{path}"])
-    return f"SYNCHRO_RECEIVERS = {value}" + ("" if own is None else f" in {declaring._meta.label}")
+    value = "'none'" if path is None else repr([*names, f"-{package_of(path) or path}"])
+    if own is None:
+        return f"SYNCHRO_RECEIVERS = {value}"
+    where = names_option(declaring, "RECEIVERS")
+    return f"{where} = {value}" + (f" in {declaring._meta.label}" if where == "SYNCHRO_RECEIVERS" else "")
 
 
 def _declaring(model: type[Model]) -> type[Model]:
@@ -142,6 +152,22 @@ def path_of(code: Any) -> str:
     return f"{code.__module__}.{code.__qualname__}"
 
 
+def package_of(path: str) -> str | None:
+    """The label of the app, or the name of the package, where the code does not lie in the project; else None."""
+    if path.partition(".")[0] in OURS:
+        return None
+    parts = path.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        module = sys.modules.get(".".join(parts[:end]))
+        if module is not None:
+            place = Path(getattr(module, "__file__", None) or "")
+            if {"site-packages", "dist-packages"}.isdisjoint(place.parts):
+                return None
+            app = apps.get_containing_app_config(path)
+            return parts[0] if app is None else app.label
+    return None
+
+
 def _chosen(found: Iterable[Receiver], choice: Choice, sender: type[Model]) -> list[Receiver]:
     if choice.is_none:
         return []
@@ -175,10 +201,12 @@ def app_named(name: str) -> AppConfig | None:
 
 def model_named(name: str) -> type[Model] | None:
     """The concrete model with this label, such as ``shop.Order``."""
-    if name.count(".") != 1:
+    label, _dot, model_name = name.rpartition(".")
+    app = app_named(label)
+    if app is None:
         return None
     try:
-        model: type[Model] | None = apps.get_model(name)._meta.concrete_model
+        model: type[Model] | None = app.get_model(model_name)._meta.concrete_model
     except LookupError:
         return None
     return model

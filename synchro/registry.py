@@ -16,6 +16,8 @@ from synchro.exceptions import WrongSetting
 from synchro.keys import AnyField, key_fields
 from synchro.model_options import forget_options, model_option, wrong_options
 from synchro.natural import forget_natural_keys
+from synchro.natural_parts import forget_natural_parts
+from synchro.relations import forget_named_models
 
 #: What an entry of ``SYNCHRO_MODELS`` begins with that leaves a model out.
 LEFT_OUT: Final = "-"
@@ -105,6 +107,19 @@ def is_watched(model: type[Model]) -> bool:
     return model._meta.concrete_model in _watched_set(_hashable(conf.models))
 
 
+def is_optional(model: type[Model]) -> bool:
+    """Whether nobody asked for this very model, and migrations do not make its table: it may have none, or a view."""
+    return not model._meta.managed and model not in _named(_hashable(conf.models))
+
+
+@lru_cache(maxsize=8)
+def _named(setting: tuple[tuple[str, ...], ...]) -> frozenset[type[Model] | None]:
+    """The models that are watched by their own names."""
+    return frozenset(
+        model._meta.concrete_model for entry in setting if len(entry) > 1 for model in _models_of(entry)
+    )
+
+
 def m2m_fields(model: type[Model]) -> Iterator[ManyToManyField[Any, Any]]:
     """The many-to-many fields that `model` itself declares."""
     yield from model._meta.local_many_to_many
@@ -139,9 +154,12 @@ def forget_cached() -> None:
     """To be called where the set of installed models itself, or what the settings say of them, has changed."""
     _watched.cache_clear()
     _watched_set.cache_clear()
+    _named.cache_clear()
     _synchronized.cache_clear()
     forget_options()
     forget_natural_keys()
+    forget_natural_parts()
+    forget_named_models()
 
 
 def on_setting_changed(setting: str, **_kwargs: Any) -> None:

@@ -60,6 +60,7 @@ def _forget() -> None:
                 "highest": 0,
                 "newest": None,
                 "holes": "[]",
+                "unread": "{}",
                 "batch": 0,
                 "forgotten": 0,
                 "pruned": 0,

@@ -40,9 +40,11 @@ INSTALLED_APPS = [
     "tests.spicy",
     "tests.capture",
     "tests.unwatched",
+    "tests.guests",
 ]
 MIGRATION_MODULES = {
-    label: f"tests.initial.{label}" for label in ("capture", "odd", "people", "shop", "spicy", "unwatched")
+    label: f"tests.initial.{label}"
+    for label in ("capture", "guests", "odd", "people", "shop", "spicy", "unwatched")
 }
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

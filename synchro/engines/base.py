@@ -220,8 +220,11 @@ class Engine(ABC):
         columns: Sequence[str],
         key: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
-        """In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`."""
+    ) -> int:
+        """
+        In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`. Return how
+        many of `rows` exist.
+        """
 
     def change(
         self,
@@ -303,7 +306,7 @@ class Engine(ABC):
         columns: Sequence[str],
         values: Sequence[str],
         rows: Sequence[Any],
-    ) -> None:
+    ) -> int:
         """`update` for rows of `dump`: of the `columns`, those in `values` are set."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 

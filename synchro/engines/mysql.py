@@ -150,13 +150,29 @@ class MySQL(Engine):
         columns: Sequence[str],
         key: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
+    ) -> int:
         # Not by INSERT ... ON DUPLICATE KEY UPDATE: it would want values for columns that are not to be touched,
         # fire the triggers of an insertion, and take any row with an equal unique value for the one that is meant.
         values = [column for column in columns if column not in key]
-        if values:
-            with self._incoming(connection, table, columns, rows):
-                self._update_from_incoming(connection, table, values, key)
+        if not values:
+            return len(rows)
+        with self._incoming(connection, table, columns, rows):
+            # Django has the server count the rows that an UPDATE finds, also those that are equal already. Two of
+            # `rows` may be about one, though.
+            found = self._update_from_incoming(connection, table, values, key)
+            return found if found == len(rows) else self._count_present(connection, table, key)
+
+    @staticmethod
+    def _count_present(connection: BaseDatabaseWrapper, table: str, key: Sequence[str]) -> int:
+        """How many of the incoming rows the table has."""
+        quote = connection.ops.quote_name
+        incoming, target = quote(INCOMING), quote(table)
+        same = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT count(*) FROM {incoming} WHERE EXISTS (SELECT 1 FROM {target} WHERE {same})"
+            )
+            return int(cursor.fetchone()[0])
 
     def change(
         self,

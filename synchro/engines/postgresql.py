@@ -130,12 +130,14 @@ class PostgreSQL(Engine):
         columns: Sequence[str],
         key: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
+    ) -> int:
         values = [column for column in columns if column not in key]
-        if values:
-            with self._incoming(connection, table, columns):
-                self.insert(connection, INCOMING, columns, rows)
-                self._update_from_incoming(connection, table, values, key)
+        if not values:
+            return len(rows)
+        with self._incoming(connection, table, columns):
+            self.insert(connection, INCOMING, columns, rows)
+            changed = self._update_from_incoming(connection, table, values, key)
+            return changed if changed == len(rows) else self._count_present(connection, table, key)
 
     def passes_rows(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> bool:
         if here.vendor != there.vendor:
@@ -193,10 +195,23 @@ class PostgreSQL(Engine):
         columns: Sequence[str],
         values: Sequence[str],
         rows: Sequence[bytes],
-    ) -> None:
+    ) -> int:
         with self._incoming(connection, table, columns):
             self.insert_dumped(connection, INCOMING, columns, rows)
-            self._update_from_incoming(connection, table, values, columns[:1])
+            changed = self._update_from_incoming(connection, table, values, columns[:1])
+            return changed if changed == len(rows) else self._count_present(connection, table, columns[:1])
+
+    @staticmethod
+    def _count_present(connection: BaseDatabaseWrapper, table: str, key: Sequence[str]) -> int:
+        """How many of the incoming rows the table has; some may have been equal already."""
+        quote = connection.ops.quote_name
+        incoming, target = quote(INCOMING), quote(table)
+        same = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT count(*) FROM {incoming} WHERE EXISTS (SELECT 1 FROM {target} WHERE {same})"
+            )
+            return int(cursor.fetchone()[0])
 
     def change(
         self,

@@ -122,10 +122,9 @@ class SQLite(Engine):
         columns: Sequence[str],
         key: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
+    ) -> int:
         values = [column for column in columns if column not in key]
-        if values:
-            self._update(connection, table, values, key, columns, rows)
+        return self._update(connection, table, values, key, columns, rows) if values else len(rows)
 
     @staticmethod
     def _update(
@@ -186,8 +185,8 @@ class SQLite(Engine):
         columns: Sequence[str],
         values: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
-        self._update(connection, table, values, columns[:1], columns, rows)
+    ) -> int:
+        return self._update(connection, table, values, columns[:1], columns, rows)
 
     def change(
         self,

@@ -113,6 +113,28 @@ def refused_for(model: type[Model], key: Key, fields: Sequence[str], cause: str)
     )
 
 
+def row_is_missing(model: type[Model], keys: Sequence[Key]) -> Refused:
+    """The error that names rows which were to be changed, and which REMOTE does not have (any more)."""
+    if not keys:
+        return Refused(
+            _("REMOTE did not change all rows of %(model)s that it was to change. The batch was rolled back.")
+            % {"model": model._meta.label}
+        )
+    cause = _("REMOTE does not have the row that was to be changed")
+    return Refused(
+        _(
+            "%(model)s %(keys)s: %(cause)s. It went while the batch was being written, as by a receiver or a trigger "
+            "of REMOTE. The batch was rolled back; synchronize again, and see what deletes it if this comes again."
+        )
+        % {
+            "model": model._meta.label,
+            "keys": ", ".join(to_text(model, key) for key in keys[:10]),
+            "cause": cause,
+        },
+        [Culprit(model, key, cause) for key in keys],
+    )
+
+
 def _unexplained(model: type[Model], key: Key, error: Exception, cause: str) -> Refused:
     text = _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
     names = {"model": model._meta.label, "key": to_text(model, key), "cause": _in_words(error)}

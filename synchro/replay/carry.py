@@ -34,6 +34,7 @@ from synchro.replay.outcome import Outcome
 from synchro.replay.parcel import NotPlain, Parcel, pack
 from synchro.replay.parents import Vanished, add_parents
 from synchro.replay.passing import read
+from synchro.replay.postpone import postpone
 from synchro.replay.ranges import Range
 from synchro.replay.read import Rows
 from synchro.replay.record import Records, describe, put_on_record
@@ -42,6 +43,7 @@ from synchro.replay.sets import expand
 from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
 from synchro.replay.trial import Trial
+from synchro.replay.unread import Unread
 from synchro.replay.wholesale import deliver
 from synchro.replay.write import Writer
 
@@ -63,6 +65,8 @@ class Material:
     rows: Rows
     #: What is set aside and is not to be tried with this batch.
     resting: Collection[Place]
+    #: Entries of models that this process does not watch.
+    unread: Unread
 
 
 def attempt(
@@ -87,7 +91,8 @@ def attempt(
 
 def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Trial) -> Material:
     """What LOCAL has to say: the entries with these ids, and the rows that they name."""
-    changes = coalesce(entries_of(link.local, ids))
+    unread = Unread()
+    changes = coalesce(entries_of(link.local, ids, unread))
     check_entries(batch)
     resting = trial.join(changes)
     changes.take_along(trial.also)
@@ -96,13 +101,14 @@ def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Tria
     for model, keys in changes.by_model().items():
         read(link, rows, model, keys)
     announce("read", batch)
-    return Material(changes, rows, resting)
+    return Material(changes, rows, resting, unread)
 
 
 def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) -> Outcome:
     """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
     changes, rows = material.changes, material.rows
-    identities = Identities(link, rows, trial.aside.natural_keys() | _natural_keys(changes))
+    naturals = trial.aside.natural_keys() | _natural_keys(changes)
+    identities = Identities(link, rows, naturals, trial.unidentified)
     by_model = changes.by_model()
     for model in parents_first(by_model):  # a natural key may lead through a parent
         identities.find(model, by_model[model], lock=True)
@@ -142,6 +148,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
         tally=writer.tally,
         kept={model: len(keys) for model, keys in plan.kept.items()},
         note=trial.aside.note(changes, left_out),
+        unread=material.unread,
     )
 
 
@@ -172,6 +179,7 @@ def carry_parcel(link: Link, log: Log, batch: Batch, parcel: Parcel) -> Outcome:
 
 def keep_record(link: Link, outcome: Outcome) -> None:
     """Last thing before REMOTE's transaction ends."""
+    postpone(outcome.unread)
     if outcome.conflicts:
         put_on_record(link, outcome.batch, outcome.conflicts)
     if link.aside.write(outcome.batch, outcome.note) or outcome.conflicts:

@@ -21,6 +21,7 @@ from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
 from synchro.registry import is_watched
 from synchro.replay.link import Side
 from synchro.replay.ranges import Range
+from synchro.replay.unread import Standing, Unread, standing_of
 
 COLUMNS = ("id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members")
 
@@ -225,14 +226,20 @@ def same_key_parents(model: type[Model]) -> Iterator[type[Model]]:
 
 
 def sets_of(entry: Entry) -> Iterator[M2M]:
-    for name in entry.fields or ():
+    for through, reverse in _sets_named(entry.model, entry.fields):
+        yield M2M(through, reverse, entry.key)
+
+
+def _sets_named(model: type[Model], names: tuple[str, ...] | None) -> Iterator[tuple[type[Model], bool]]:
+    """The watched automatic tables that an entry of `model` means by these names, and from which end."""
+    for name in names or ():
         reverse = "." in name
         own = name.rpartition(".")[2]
-        for model in _declaring(name) if reverse else (entry.model, *entry.model._meta.all_parents):
-            for m2m in model._meta.local_many_to_many:
+        for line in _declaring(name) if reverse else (model, *model._meta.all_parents):
+            for m2m in line._meta.local_many_to_many:
                 through: Any = m2m.remote_field.through
-                if m2m.name == own and through._meta.auto_created:
-                    yield M2M(through, reverse, entry.key)
+                if m2m.name == own and through._meta.auto_created and is_watched(through):
+                    yield through, reverse
 
 
 def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
@@ -251,11 +258,11 @@ def _declaring(label: str) -> Iterator[type[Model]]:
         return
 
 
-def entries_of(side: Side, ranges: Iterable[Range]) -> Iterator[Entry]:
-    """The entries of a batch, oldest id first."""
+def entries_of(side: Side, ranges: Iterable[Range], unread: Unread | None = None) -> Iterator[Entry]:
+    """The entries of a batch, oldest id first; `unread` takes up those that this process cannot read."""
     several = list(ranges)
     for start in range(0, len(several), 200):
-        yield from read_entries(side, log_of(side, several[start : start + 200]))
+        yield from read_entries(side, log_of(side, several[start : start + 200]), unread)
 
 
 def log_of(side: Side, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
@@ -266,21 +273,24 @@ def log_of(side: Side, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
     return ChangeLog.objects.using(side.alias).filter(condition).order_by("id")
 
 
-def read_entries(side: Side, log: QuerySet[ChangeLog]) -> Iterator[Entry]:
+def read_entries(side: Side, log: QuerySet[ChangeLog], unread: Unread | None = None) -> Iterator[Entry]:
     """
-    Entries of the log on `side`. Those of models that are not watched (any more) are passed over.
+    Entries of the log on `side`; `unread` takes up those of models that this process does not watch. Changes
+    of sets are read all the same: an object at one end of a watched many-to-many table need not be watched itself.
 
     Raises `Refused` for an entry whose key cannot be read.
     """
-    readers: dict[int, tuple[type[Model], TextReader] | None] = {}
+    readers: dict[int, tuple[type[Model], TextReader, bool] | None] = {}
     moment = moment_reader(side.connection)
     for number, type_id, text, action, date, fields, natural_key, members in _stored(side, log):
         if type_id not in readers:
             readers[type_id] = _reader(side, type_id)
         reader = readers[type_id]
-        if reader is None:
+        if reader is None or not (reader[2] or _is_about_a_watched_set(reader[0], action, fields)):
+            if unread is not None:
+                unread.add(type_id, number)
             continue
-        model, key_from = reader
+        model, key_from, _is_watched = reader
         try:
             key = key_from(text)
         except (ValueError, TypeError, ValidationError) as error:
@@ -300,10 +310,14 @@ def _stored(side: Side, log: QuerySet[ChangeLog]) -> Iterator[tuple[Any, ...]]:
             yield from rows
 
 
-def _reader(side: Side, type_id: int) -> tuple[type[Model], TextReader] | None:
-    """The watched model of a content type, and what reads its keys."""
-    model = side.model_of(type_id)
-    return (model, key_reader(model)) if model is not None and is_watched(model) else None
+def _reader(side: Side, type_id: int) -> tuple[type[Model], TextReader, bool] | None:
+    """The model of a content type, what reads its keys, and whether it is watched."""
+    standing, model = standing_of(side, type_id)
+    return (model, key_reader(model), standing is Standing.WATCHED) if model is not None else None
+
+
+def _is_about_a_watched_set(model: type[Model], action: int, fields: str | None) -> bool:
+    return action == M2M_CHANGE and any(True for _ in _sets_named(model, _names(fields)))
 
 
 @lru_cache(maxsize=10_000)

@@ -22,7 +22,7 @@ from django.db.models.expressions import Col
 from django.utils.translation import gettext as _
 
 from synchro.engines import Convert, Unfit, engine_for
-from synchro.keys import INTEGERS, AnyField, column_field
+from synchro.keys import INTEGERS, AnyField, column_field, is_integer, key_fields, normalize, value_to_text
 
 TEXTS = frozenset(("CharField", "TextField", "SlugField", "FileField", "FilePathField"))
 KNOWN = (
@@ -190,3 +190,13 @@ def default_of(model: type[Model], field: AnyField, connection: BaseDatabaseWrap
 
 
 __all__ = ["Codec", "default_of", "json_value", "to_attribute"]
+
+
+def spelt_alike(
+    field: AnyField, target: type[Model], key: Any, other: Any, connection: BaseDatabaseWrapper
+) -> Any:
+    """Return a key of `target` as the column of a generic foreign key holds it, spelt as `other` is."""
+    own = key_fields(target)[0]
+    if isinstance(other, str) and is_integer(own) and not other.lstrip("-").isdecimal():
+        return str(to_attribute(own, key, connection))  # such as a spicy id
+    return normalize(field, key if isinstance(key, int) else value_to_text(key))

@@ -15,8 +15,9 @@ from django.utils.translation import gettext as _
 
 from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.registry import Table, generic_keys
+from synchro.relations import pointed_model, target_of
 from synchro.replay.coalesce import same_key_parents
-from synchro.replay.identify import Identities, target_of
+from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.parents import generic_places, generic_targets
 from synchro.replay.read import Rows, as_key, as_values, select
@@ -145,10 +146,8 @@ class _Dependants:
         """Keys of rows of `model` that are to point at a missing one, with that."""
         planned = self._plan.puts[model]
         for place, field in enumerate(Table(model).fields):
-            if field.remote_field is None or field.related_model is None:
-                continue
-            target = field.related_model._meta.concrete_model
-            if target in missing:
+            target = pointed_model(field)
+            if target is not None and target in missing:
                 values = self._values(target, field, missing[target])
                 for key, row in self._rows.load(model, planned).items():
                     names = planned[key]

@@ -9,6 +9,7 @@ could still bring them.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
 from synchro.engines import Engine, engine_for
 from synchro.models import Batch, ChangeLog, Node, SetAside
+from synchro.replay.link import Side
 from synchro.replay.ranges import Range, between, from_text, gaps, ranges_of, to_text, united
+from synchro.replay.unread import Unread
 from synchro.replay.width import fitting
 
 
@@ -100,7 +103,7 @@ def visible_beyond(batch: Batch) -> list[Range]:
 def form_empty() -> Batch:
     """A batch of no entries: its number makes a receipt for what is done besides."""
     own_node(LOCAL)
-    with _locked_node() as node:
+    with locked_node() as node:
         batch = _write_batch(node, [])
         node.save(using=LOCAL)
     return batch
@@ -120,13 +123,18 @@ def _form(after: int) -> Batch | None:
     node = own_node(LOCAL)
     if _is_all_formed(node, _newest()):
         return None
-    with _locked_node() as node:
+    with locked_node() as node:
         meanwhile = _formed(after)
         if meanwhile is not None:
             return meanwhile  # by a run to another REMOTE
         if not _is_whole(node):
             # Somebody emptied the log, and may have made its ids start again: look at all that is there.
-            node.highest, node.newest, node.holes = 0, None, "[]"
+            node.highest, node.newest, node.holes, node.unread = 0, None, "[]", "{}"
+        read_now = _take_up(node)
+        if read_now:
+            meanwhile = _write_batch(node, read_now)
+            node.save(using=LOCAL)
+            return meanwhile
         new = _beyond(node.highest, conf.batch_size)
         limit = fitting(new)
         if limit < sum(map(len, new)):
@@ -140,7 +148,7 @@ def _form(after: int) -> Batch | None:
 
 
 @contextmanager
-def _locked_node() -> Iterator[Node]:
+def locked_node() -> Iterator[Node]:
     """A transaction on LOCAL that nobody else can form batches in, and that sees what commits while it runs."""
     connection = connections[LOCAL]
     engine = engine_for(connection)
@@ -168,7 +176,26 @@ def _newest() -> int:
 
 def _is_all_formed(node: Node, newest: int) -> bool:
     """Whether all that was visible, up to the id `newest`, when the node had been read is in batches."""
-    return newest <= node.highest and node.holes == "[]" and _is_whole(node)
+    if newest > node.highest or node.holes != "[]" or not _is_whole(node):
+        return False
+    return node.unread == "{}" or not Unread.from_text(node.unread).readable(Side(LOCAL))
+
+
+def _take_up(node: Node) -> list[Range]:
+    """The next entries that runs have met before, and that nobody could read then; this process can."""
+    known = Unread.from_text(node.unread)
+    readable = known.readable(Side(LOCAL))
+    if not readable:
+        return []
+    log = _log().filter(readable.condition()).order_by("id")
+    found = list(log.values_list("id", "content_type_id")[: conf.batch_size])
+    part = found[: fitting(ranges_of(number for number, _type_id in found))]
+    upto = part[-1][0] if len(part) == conf.batch_size or len(part) < len(found) else None
+    counts = Counter(type_id for _number, type_id in part)
+    for type_id in readable.spans:
+        known.cut(type_id, upto, counts[type_id])
+    node.unread = known.to_text()
+    return ranges_of(number for number, _type_id in part)
 
 
 def _move_on(node: Node, highest: int) -> None:
@@ -268,12 +295,13 @@ def rewind(moment: datetime) -> None:
     before it is not.
     """
     own_node(LOCAL)
-    with _locked_node() as node:
+    with locked_node() as node:
         node.forgotten = node.batch
         highest = _log().aggregate(highest=Max("id"))["highest"] or node.highest
         unseen = _log().filter(id__gt=node.highest).order_by("id").values_list("id", flat=True)
         _look_into_holes(node, gaps(unseen.iterator(), node.highest))
         _move_on(node, max(node.highest, highest))
+        node.unread = "{}"  # what was logged after that moment comes in these batches
         SetAside.objects.using(LOCAL).filter(changed__lte=moment)._raw_delete(LOCAL)
         ids = _log().filter(date__gt=moment).order_by("id").values_list("id", flat=True).iterator()
         while part := list(islice(ids, conf.batch_size)):

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
@@ -91,7 +92,7 @@ def guarded(remote: str, guest: Guest, refuses_reads: bool = False) -> Iterator[
 def running(code: str, instance: Model) -> Iterator[None]:
     """Inside, this receiver runs, so that it is named in what is raised; `instance` is what it was called with."""
     model = type(instance)._meta.concrete_model or type(instance)
-    guest = Guest(code, model, None if instance.pk is None else key_of(instance))
+    guest = Guest(code, model, _key_of(instance))
     token = _receiver.set(guest)
     try:
         yield
@@ -100,6 +101,14 @@ def running(code: str, instance: Model) -> Iterator[None]:
         raise
     finally:
         _receiver.reset(token)
+
+
+def _key_of(instance: Model) -> Key | None:
+    """None where it has none yet, as before its first save."""
+    try:
+        return None if instance.pk is None else key_of(instance)
+    except (TypeError, ValueError, ArithmeticError, ValidationError):
+        return None
 
 
 def guest_of(error: BaseException) -> Guest | None:

@@ -22,6 +22,7 @@ from synchro.replay.link import Link
 from synchro.replay.policy import policy_of, weighs_old_changes
 from synchro.replay.ranges import Range
 from synchro.replay.ranges import from_text as ranges_from_text
+from synchro.replay.unread import Span, Unread
 
 #: How far the dates of entries may be out of the order of their ids: statements that write many rows, and the
 #: moment between taking an id and looking at the clock.
@@ -64,6 +65,7 @@ class Log:
     def _forget_received(self) -> None:
         self.__dict__.pop("_received", None)
         self.__dict__.pop("_held_back", None)
+        self.__dict__.pop("_unread", None)
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
@@ -75,9 +77,13 @@ class Log:
     def unsent_changes(self, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows that LOCAL has yet to receive, or would, however old it is."""
         unsent = self._unsent()
-        floor = min(ids.first for ids in unsent) - 1
+        floor = min([ids.first for ids in unsent] + [ids.first for ids in self._unread.values()]) - 1
         entries = self._entries(floor, wanted)
-        found = [entry for entry in entries if any(ids.first <= entry.id <= ids.last for ids in unsent)]
+        found = [
+            entry
+            for entry in entries
+            if self._is_unread(entry) or any(ids.first <= entry.id <= ids.last for ids in unsent)
+        ]
         held_back = {
             model: [key for key in keys if (model, key) in self._held_back] for model, keys in wanted.items()
         }
@@ -117,6 +123,8 @@ class Log:
         """Whether it may say something of these models, however old, that LOCAL has not received."""
         if not models:
             return False
+        if any(each in self._unread for model in models for each in _same_key_children(model)):
+            return True
         unsent = self._unsent()
         return len(unsent) > MANY or any(
             self._about(models).filter(id__range=ids).order_by("id").first() for ids in unsent
@@ -167,7 +175,8 @@ class Log:
         if not self._taken:  # perhaps it never sends anything, and keeps all it ever logged
             return max(min(ids.first for ids in [*waiting, *holes]) - 1, near, 0)
         # A hole may stay for ever, where nobody may look at the transactions.
-        firsts = [ids.first for ids in waiting] + [max(ids.first, near) for ids in holes]
+        firsts = [ids.first for ids in waiting] + [ids.first for ids in self._unread.values()]
+        firsts += [max(ids.first, near) for ids in holes]
         return max(min(firsts) - 1, 0)
 
     def _entries_of_all(self) -> QuerySet[ChangeLog]:
@@ -177,7 +186,7 @@ class Log:
         """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
         if entry.id <= self._link.copied_log:
             return True
-        if not any(ids.first <= entry.id <= ids.last for ids in self._received):
+        if self._is_unread(entry) or not any(ids.first <= entry.id <= ids.last for ids in self._received):
             return False
         if not self._held_back:
             return True
@@ -187,6 +196,20 @@ class Log:
             )
         tables = (entry.model, *same_key_parents(entry.model))
         return all((table, entry.key) not in self._held_back for table in tables)
+
+    @cached_property
+    def _unread(self) -> dict[type[Model], Span]:
+        """What REMOTE's own runs have met and could not read: LOCAL has not received it, though its batch arrived."""
+        if not self._taken:
+            return {}
+        side = self._link.remote
+        spans = Unread.from_text(Node.objects.using(side.alias).get(pk=1).unread).spans
+        models = {side.model_of(type_id): span for type_id, span in spans.items()}
+        return {model: span for model, span in models.items() if model is not None}
+
+    def _is_unread(self, entry: Entry) -> bool:
+        span = self._unread.get(entry.model)
+        return span is not None and span.first <= entry.id <= span.last
 
     @cached_property
     def _held_back(self) -> frozenset[tuple[type[Model], Key]]:

@@ -10,7 +10,7 @@ from django.db.models import Model, QuerySet
 from synchro.exceptions import Refused
 from synchro.keys import Key, key_fields
 from synchro.receivers import choice_for, method
-from synchro.replay.blame import came_of
+from synchro.replay.blame import came_of, row_is_missing
 from synchro.replay.columns import to_attribute
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities, keeps_references
@@ -86,7 +86,10 @@ class Objects:
         values = zip(own, as_values(identity.remote), strict=True)
         lookup = {f.attname: to_attribute(f, v, self._connection) for f, v in values}
         rows: QuerySet[Model] = QuerySet(model, using=self._alias)  # no manager, not even the base, hides any
-        return rows.get(**lookup)
+        found = rows.filter(**lookup).first()
+        if found is None:
+            raise row_is_missing(model, [key])
+        return found
 
     def _child_of_existing(self, group: Group, key: Key) -> Model | None:
         """A new row of a child in multi-table inheritance: the parents' rows are there and are left alone."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from django.db.models import Model
 
 from synchro.keys import AnyField, key_fields
+from synchro.relations import pointed_model
 
 
 def parents_first(models: Iterable[type[Model]]) -> list[type[Model]]:
@@ -33,7 +34,7 @@ def _parents(model: type[Model], nullable: bool) -> set[type[Model]]:
     keys = key_fields(model)
     fields: tuple[AnyField, ...] = model._meta.local_concrete_fields
     return {
-        field.related_model._meta.concrete_model
+        target
         for field in fields
-        if field.remote_field is not None and (nullable or not field.null or field in keys)
+        if (target := pointed_model(field)) is not None and (nullable or not field.null or field in keys)
     }

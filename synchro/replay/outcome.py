@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db.models import Model
@@ -12,6 +12,7 @@ from synchro.keys import Key
 from synchro.models import Batch, Conflict
 from synchro.replay.aside import Note
 from synchro.replay.made import Pairs
+from synchro.replay.unread import Unread
 from synchro.replay.write import Tally
 
 
@@ -33,3 +34,5 @@ class Outcome:
     kept: Mapping[type[Model], int]
     #: What is set aside with this batch, and what no more.
     note: Note
+    #: Entries of models that this process does not watch.
+    unread: Unread = field(default_factory=Unread)

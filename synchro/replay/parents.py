@@ -11,10 +11,11 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Culprit
-from synchro.keys import AnyField, Key, is_integer, key_fields, normalize, value_to_text
+from synchro.keys import AnyField, Key, key_fields, normalize
 from synchro.registry import Table, generic_keys
-from synchro.replay.columns import to_attribute
-from synchro.replay.identify import Identities, target_of
+from synchro.relations import must_exist, pointed_model, points_at_rows, target_of
+from synchro.replay.columns import spelt_alike
+from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.read import Rows, as_key, select
 from synchro.replay.resolve import Plan
@@ -28,7 +29,8 @@ class Vanished(Exception):
             f"A row of {model._meta.label} points by {field.name} at a row that LOCAL does not have."
         )
         cause = _("column %(fields)s: it points at a row of %(target)s that LOCAL does not have")
-        names = {"fields": field.name, "target": field.related_model._meta.label}
+        target: Any = pointed_model(field)
+        names = {"fields": field.name, "target": target._meta.label}
         self.culprits = [Culprit(model, key, cause % names) for key in keys]
 
 
@@ -49,7 +51,7 @@ def add_parents(link: Link, plan: Plan, rows: Rows, identities: Identities) -> N
                 planned = plan.puts.get(target, {})
                 lacking = {key for key in wanted if not known[key].exists and key not in planned}
                 here = rows.load(target, lacking)
-                if len(here) < len(lacking) and field is not None and field.db_constraint:
+                if len(here) < len(lacking) and field is not None and must_exist(field):
                     raise Vanished(
                         model, field, _pointing_at(rows, plan, model, field, lacking - here.keys())
                     )
@@ -71,12 +73,12 @@ def _targets(
 ) -> Iterator[tuple[type[Model], set[Key], AnyField | None]]:
     """What the columns that will be written of these rows point at: by which foreign key, or None for a generic one."""
     table = Table(model)
-    if not generic_keys(model) and not any(field.remote_field is not None for field in table.fields):
+    if not generic_keys(model) and not any(map(points_at_rows, table.fields)):
         return
     loaded = rows.load(model, keys)
     planned = plan.puts[model]
     for place, field in enumerate(table.fields):
-        if field.remote_field is None:
+        if not points_at_rows(field):
             continue
         values = {row[place] for key, row in loaded.items() if _includes(planned[key], field)}
         values.discard(None)
@@ -137,7 +139,4 @@ def generic_places(model: type[Model], generic: GenericForeignKey) -> tuple[int,
 
 def generic_value(field: AnyField, target: type[Model], key: Key, here: Any, link: Link) -> Any:
     """REMOTE's `key` as the column of a generic foreign key holds it, spelt as LOCAL spells its own (`here`)."""
-    own = key_fields(target)[0]
-    if isinstance(here, str) and is_integer(own) and not here.lstrip("-").isdecimal():
-        return str(to_attribute(own, key, link.remote.connection))  # such as a spicy id
-    return normalize(field, key if isinstance(key, int) else value_to_text(key))
+    return spelt_alike(field, target, key, here, link.remote.connection)

@@ -20,6 +20,7 @@ from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.model_options import model_option
 from synchro.models import Conflict
 from synchro.registry import Table, generic_keys
+from synchro.relations import named_model
 from synchro.replay.columns import to_attribute
 from synchro.replay.link import Link, Side
 
@@ -151,10 +152,12 @@ def _merged(
 
 
 def mergeable(model: type[Model]) -> list[AnyField]:
-    """The fields that may be merged: all of the table's but its key and generic foreign keys."""
+    """The fields that may be merged: all of the table's but its key, generic foreign keys and other keys."""
     generic = {name for each in generic_keys(model) for name in (each.ct_field, each.fk_field)}
     keys = key_fields(model)
-    return [f for f in Table(model).fields if f not in keys and f.name not in generic]
+    return [
+        f for f in Table(model).fields if f not in keys and f.name not in generic and named_model(f) is None
+    ]
 
 
 def _checked(link: Link, field: AnyField, value: Any) -> Any:

@@ -18,6 +18,7 @@ from synchro.engines import engine_for
 from synchro.models import Batch, ChangeLog, Checkpoint, Node
 from synchro.replay.link import Link
 from synchro.replay.ranges import from_text
+from synchro.replay.unread import Unread
 
 #: How many batches are dropped in one run at the most, so that a run never becomes a clean-up.
 AT_ONCE = 100
@@ -38,14 +39,14 @@ def prune(link: Link) -> None:
         return
     done = max(slowest, node.forgotten)
     _warn_of_the_slow(link, limit, node.forgotten)
+    unread = Unread.from_text(node.unread).condition()
     old = Batch.objects.using(LOCAL).filter(number__lte=done, formed__lt=limit).order_by("number")[:AT_ONCE]
     for batch in old:
         with transaction.atomic(using=LOCAL):
             # Straight in the database: a delete that sends signals would read the entries first.
             for ids in from_text(batch.ranges):
-                ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(id=node.highest)._raw_delete(
-                    LOCAL
-                )
+                arrived = ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(unread)
+                arrived.exclude(id=node.highest)._raw_delete(LOCAL)
             Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(pruned=batch.number)
             batch.delete(using=LOCAL)
 

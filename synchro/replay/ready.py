@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from django.db import DatabaseError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import NotReady
-from synchro.registry import Table, watched_models, watched_tables
+from synchro.registry import Table, is_optional, watched_models, watched_tables
 from synchro.replay.link import Link, Side
 
 #: How many tables one statement asks for.
@@ -21,8 +21,9 @@ def check_tables(link: Link) -> None:
     Raise `NotReady` where LOCAL or REMOTE lacks a table or a column that a watched model needs, or where this account
     may not write into one of REMOTE's tables.
     """
+    left_out = _without_a_table(link)
     for side in (link.local, link.remote):
-        models = watched_models()
+        models = [model for model in watched_models() if model not in left_out]
         for start in range(0, len(models), AT_ONCE):
             part = models[start : start + AT_ONCE]
             if not _can_select(side, part):
@@ -30,11 +31,34 @@ def check_tables(link: Link) -> None:
                     _complaint(side, next((m for m in part if not _can_select(side, [m])), part[0]))
                 )
 
-    _check_rights(link.remote)
+    _check_rights(link.remote, left_out)
 
 
-def _check_rights(side: Side) -> None:
-    tables = {table.name: [field.column for field in table.fields] for table in watched_tables()}
+def _without_a_table(link: Link) -> set[type[Model]]:
+    """The models of a watched app that have no table on LOCAL, or a view, and that nobody asked for by name."""
+    optional = [model for model in watched_models() if is_optional(model)]
+    if not optional:
+        return set()
+    with link.local.connection.cursor() as cursor:
+        present = set(link.local.connection.introspection.table_names(cursor))  # without views
+    left_out = {model for model in optional if model._meta.db_table not in present}
+    for model in sorted(left_out, key=lambda model: model._meta.label):
+        link.warn(
+            _(
+                "%(model)s is left out: LOCAL has no table %(table)s, or a view. Name the models of the app in "
+                "SYNCHRO_MODELS that are to be synchronized."
+            )
+            % {"model": model._meta.label, "table": model._meta.db_table}
+        )
+    return left_out
+
+
+def _check_rights(side: Side, left_out: Container[type[Model]]) -> None:
+    tables = {
+        table.name: [field.column for field in table.fields]
+        for table in watched_tables()
+        if table.model not in left_out
+    }
     lacking: dict[str, list[str]] = {}
     for table, act in side.engine.lacking_rights(side.connection, tables):
         lacking.setdefault(act, []).append(table)

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeAlias
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
@@ -31,6 +32,7 @@ from synchro.replay.link import Link, Side
 from synchro.replay.listeners import in_run
 from synchro.replay.log import Log
 from synchro.replay.outcome import Outcome
+from synchro.replay.postpone import warn_of_unread
 from synchro.replay.prune import prune
 from synchro.replay.ranges import from_text
 from synchro.replay.ready import check_tables
@@ -118,6 +120,8 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
 def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     """Begin anew with what is known of both sides, and go on until nothing is pending."""
     link = Link(Side(alias))
+    # Either database may have been replaced by a copy since this process remembered its content types.
+    ContentType.objects.clear_cache()
     with reachable(link), in_run():
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
@@ -131,6 +135,7 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
             except Pruned as error:
                 raise lost_to_pruning(link) from error
             _warn_if_blind(link)
+            warn_of_unread(link)
             prune(link)
             totals.aside = len(link.aside)
             link.aside.warn()

@@ -15,8 +15,9 @@ from django.db.models import Model
 from synchro.checkpoint import aware
 from synchro.keys import AnyField, Key, key_fields
 from synchro.models import Conflict
+from synchro.relations import target_of
 from synchro.replay.coalesce import Changes, SetChange
-from synchro.replay.identify import Identities, target_of
+from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
 from synchro.replay.membership import Pair, changed_at, ends_of, is_symmetrical, names_here

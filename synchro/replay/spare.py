@@ -14,9 +14,9 @@ from django.db.models import Model
 from synchro.checkpoint import aware
 from synchro.keys import AnyField, Key, key_fields
 from synchro.models import Conflict
+from synchro.relations import target_of
 from synchro.replay.coalesce import Change, Changes, same_key_parents
 from synchro.replay.delete import cascades
-from synchro.replay.identify import target_of
 from synchro.replay.link import Link
 from synchro.replay.log import Log
 from synchro.replay.policy import word_of

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model
 
 from synchro.keys import AnyField, Key, key_fields
-from synchro.replay.blame import came_of
+from synchro.replay.blame import came_of, row_is_missing
 from synchro.replay.columns import Codec
 from synchro.replay.delete import delete_rows, is_done_by_the_database, park, pointing_at, refuse_dangling
 from synchro.replay.entangled import Entangled, holders
@@ -60,7 +60,10 @@ class Swaps:
         def come(keys: Sequence[Key]) -> None:
             part = group.part(keys)
             self._statements.insert(part)
-            rows = [kept[key] for key in part.old if key in kept]
+            missing = [key for key in part.old if key not in kept]
+            if missing:
+                raise row_is_missing(group.model, missing)
+            rows = [kept[key] for key in part.old]
             self._engine.insert(self._connection, group.model._meta.db_table, columns, rows)
 
         with self._engine.without_foreign_key_checks(self._connection):

@@ -11,8 +11,9 @@ from django.utils.translation import gettext as _
 from synchro.exceptions import Culprit, Refused
 from synchro.keys import AnyField, Key, key_fields, normalize, to_text
 from synchro.registry import Table, generic_keys
+from synchro.relations import points_at_rows, target_of
 from synchro.replay.group import Group
-from synchro.replay.identify import Identities, existing, target_of
+from synchro.replay.identify import Identities, existing
 from synchro.replay.link import Link
 from synchro.replay.parents import generic_places, generic_targets, generic_value
 from synchro.replay.read import Rows, as_key
@@ -55,7 +56,7 @@ class Translator:
         rows = {key: list(row) for key, row in here.items()}
         unsettled: set[Key] = set()
         for place, column in enumerate(fields):
-            if column.remote_field is not None:
+            if points_at_rows(column):
                 self._translate(model, column, place, rows, unsettled)
         for generic in generic_keys(model):
             self._translate_generic(model, generic, here, rows, unsettled)
@@ -146,7 +147,7 @@ class Translator:
                 "%(model)s %(key)s, column %(fields)s: it points at a row of %(target)s that LOCAL does not have, "
                 "and REMOTE has another one under that key."
             )
-            if len(fields) == 1:
+            if fields[0].remote_field is not None and len(fields) == 1:
                 cause = _("column %(fields)s: it points at a row of %(target)s that LOCAL does not have")
                 raise Refused(
                     text % names_of + " " + _("The batch was rolled back; mend the row on LOCAL."),

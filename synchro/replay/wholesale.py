@@ -20,9 +20,10 @@ from django.db import DatabaseError, transaction
 from django.db.models import Model
 
 from synchro.keys import AnyField, Key
+from synchro.relations import target_of
 from synchro.replay.acknowledge import new_pairs
 from synchro.replay.delete import is_depended_on
-from synchro.replay.identify import Identities, keeps_references, target_of
+from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.listeners import hears_deletes
 from synchro.replay.log import Log

@@ -137,6 +137,8 @@ class Installed:
     #: As SQL names it, quoted; empty for a function of PostgreSQL.
     table: str
     enabled: bool = True
+    #: Whether it is of a version that does not see the changes of every session.
+    misses_changes: bool = False
 
 
 #: What `Backend.compile` has written in this process.
@@ -161,6 +163,10 @@ class Backend(ABC):
     @abstractmethod
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         """All triggers of ours in this database."""
+
+    def missing_changes(self, connection: BaseDatabaseWrapper) -> list[str]:
+        """Return the tables that have triggers of a version which does not see the changes of every session."""
+        return []
 
     @abstractmethod
     def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:

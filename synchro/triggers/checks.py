@@ -15,7 +15,7 @@ from synchro.checks import when_settings_are_right
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import NotReady
 from synchro.triggers import backend_for
-from synchro.triggers.install import Problem, survey
+from synchro.triggers.install import MISSES_CHANGES, Problem, survey
 
 HINT = "Run: manage.py synchro_install_triggers (with --check it lists them all)"
 
@@ -58,6 +58,7 @@ IDS = {
     "outdated": "synchro.W102",
     "disabled": "synchro.W103",
     "left over": "synchro.W104",
+    MISSES_CHANGES: "synchro.W106",
 }
 
 

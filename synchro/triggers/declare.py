@@ -15,7 +15,7 @@ from django.db.models import Field, Model
 
 from synchro.keys import key_fields
 from synchro.natural import natural_fields
-from synchro.registry import Table, is_watched, watched_tables
+from synchro.registry import Table, is_optional, is_watched, watched_tables
 from synchro.triggers.base import LOG, SWITCH, Backend, Cascade, Detail, Shape, Target, Uncapturable
 from synchro.triggers.kinds import READABLE, kind_of
 
@@ -78,9 +78,11 @@ class Declaration:
         return [target for target in with_cascades if target.content_type is not None or target.cascades]
 
     def target(self, table: Table) -> Target | None:
-        """None where the table, or its key, is not there (yet)."""
+        """None where the table, or its key, is not there (yet), or a view is in its place that nobody asked for."""
         shape = self._shape(table.name)
         if not _has(shape.columns, table.key_fields):
+            return None
+        if not shape.is_table and is_optional(table.model):
             return None
         content_type = self._content_type(table.model)
         if content_type is None:
@@ -95,7 +97,7 @@ class Declaration:
         if not _has(shape.columns, table.fields):
             return replace(target, detail=Detail.KEY)
         others = tuple(field for field in table.fields if field not in table.key_fields)
-        return replace(target, columns=others, natural=self._natural(table.model))
+        return replace(target, columns=others, natural=self._natural(table.model, shape))
 
     def bare(self, model: type[Model]) -> Target:
         table = model._meta.db_table
@@ -121,10 +123,10 @@ class Declaration:
         manager = ContentType.objects.db_manager(self.connection.alias)
         return {(app, model): pk for app, model, pk in manager.values_list("app_label", "model", "pk")}
 
-    def _natural(self, model: type[Model]) -> tuple[Field[Any, Any], ...]:
+    def _natural(self, model: type[Model], shape: Shape) -> tuple[Field[Any, Any], ...]:
         """The fields of the natural key, where all are columns of the table itself that JSON can hold."""
         found = natural_fields(model) or ()
-        return found if all(map(self._is_readable, found)) else ()
+        return found if _has(shape.columns, found) and all(map(self._is_readable, found)) else ()
 
     def _is_readable(self, field: Field[Any, Any]) -> bool:
         try:

@@ -15,11 +15,13 @@ from synchro.triggers.declare import Declaration
 
 #: How many seconds to wait for a lock.
 PATIENCE = 10
+#: What is wrong with a trigger that `Installed.misses_changes`.
+MISSES_CHANGES = "of a version that misses changes of other sessions"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with one trigger: it is missing, outdated, disabled or left over."""
+    """What is wrong with one trigger: it is missing, outdated, disabled, left over, or misses changes."""
 
     what: str
     table: str
@@ -133,6 +135,8 @@ def _problems(target: Target, wanted: dict[str, Trigger], found: list[Installed]
             yield Problem("missing", target.label, trigger.name)
         elif not one.enabled:
             yield Problem("disabled", target.label, one.name)
+        elif one.misses_changes:
+            yield Problem(MISSES_CHANGES, target.label, one.name)
         elif one.version != trigger.version:
             yield Problem("outdated", target.label, one.name)
     for one in found:

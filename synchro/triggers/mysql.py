@@ -34,7 +34,12 @@ from synchro.triggers.kinds import Kind, kind_of, scale
 from synchro.triggers.writer import UUID_PARTS, RowWriter
 
 #: What `synchro.engines.mysql` sets for its session.
+#:
+#: Sessions share opened tables together with their triggers. MySQL computes ``@variable IS NULL`` once for such a
+#: trigger, and keeps the answer for the sessions that come after. A comparison with `<=>` is computed each time.
 SWITCH = "@synchro_capture_off"
+#: How a trigger asked for the switch that keeps another session's answer.
+KEEPS_SWITCH = f"{SWITCH} IS NULL"
 LOCK = "synchro-triggers"
 #: The SQL mode of triggers: what does not fit into the log is an error.
 MODE = "STRICT_ALL_TABLES"
@@ -112,8 +117,19 @@ class MySQL(Backend):
                 # What logs the rows of other tables tells nothing of its own.
                 is_own = content_type is not None and not ours[1].endswith(CASCADE)
                 number = int(content_type[1]) if content_type is not None and is_own else None
-                found.append(Installed(ours[1], name, ours[2], number, escaped(table)))
+                misses = KEEPS_SWITCH in body
+                found.append(Installed(ours[1], name, ours[2], number, escaped(table), misses_changes=misses))
         return found
+
+    def missing_changes(self, connection: BaseDatabaseWrapper) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT DISTINCT event_object_table FROM information_schema.triggers "
+                "WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1 "
+                "AND LOCATE(%s, action_statement) ORDER BY event_object_table",
+                [PREFIX, KEEPS_SWITCH],
+            )
+            return [table for (table,) in cursor.fetchall()]
 
     def mentions(
         self, connection: BaseDatabaseWrapper, table: str, column: str | None = None
@@ -355,7 +371,7 @@ class Writer(RowWriter):
         yield "AFTER DELETE", self.unless_off(f"    {self.deleted()}")
 
     def unless_off(self, statements: str) -> str:
-        return f"    IF {SWITCH} IS NULL THEN\n{statements}    END IF;\n"
+        return f"    IF NOT ({SWITCH} <=> 1) THEN\n{statements}    END IF;\n"
 
     def declaration(self) -> str:
         """Of the variable that keeps each comparison from being made twice."""

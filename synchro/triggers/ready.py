@@ -15,7 +15,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.conf import conf
 from synchro.exceptions import NotReady
-from synchro.triggers.install import Finding, survey
+from synchro.triggers import backend_for
+from synchro.triggers.install import MISSES_CHANGES, Finding, survey
 
 _allowed: ContextVar[bool] = ContextVar("synchro_missing_triggers_allowed", default=False)
 #: What loses no change is no reason to stop.
@@ -39,6 +40,28 @@ def _gap(finding: Finding) -> str:
         one.what for one in finding.problems if one.what not in HARMLESS and one.trigger != finding.stem
     )
     return ", ".join(f"{count} trigger{'s' if count > 1 else ''} {what}" for what, count in wrong.items())
+
+
+def refuse_triggers_that_miss_changes(sender: Any, remote: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """
+    Receive `synchro.replay.signals.starting`.
+
+    Raise `NotReady` where REMOTE has triggers that would not see the changes of other sessions, once this run has
+    switched them off for its own. LOCAL's are for `refuse_without_triggers`.
+    """
+    if _allowed.get():
+        return
+    try:
+        backend = backend_for(remote)
+    except NotReady:
+        return  # an engine without triggers of ours, which a run refuses by itself
+    tables = backend.missing_changes(remote)
+    if tables:
+        raise NotReady(
+            f"Triggers in the database {remote.alias!r} are {MISSES_CHANGES}, once a run has written there: those of "
+            f"{', '.join(tables)}. On the deployment whose database it is, run 'manage.py synchro_install_triggers' "
+            "(or 'migrate') with this version of synchro, and then this command again."
+        )
 
 
 def refuse_without_triggers(sender: Any, local: BaseDatabaseWrapper, **kwargs: Any) -> None:

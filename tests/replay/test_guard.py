@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connections, transaction
+from django.db.models.functions import Now
 
 from synchro.exceptions import AfterCommit, WrongDatabase
 from synchro.replay.guard import Guest, guarded, guest_of, running
@@ -217,6 +218,13 @@ def test_object_of_the_receiver_is_named_where_several_are_worked_on() -> None:
         create()
 
     assert caught.value.culprits == ()
+
+
+@pytest.mark.parametrize("key", [None, Now(), "no number", (1, None)])
+def test_receiver_of_an_object_without_a_key_is_named_all_the_same(key: Any) -> None:
+    receiver, words = running("shop.signals.greet", Place(pk=key)), r"shop\.Customer 7: shop\.signals\.greet "
+    with pytest.raises(WrongDatabase, match=words), guarded(REMOTE, GUEST), receiver:
+        create()
 
 
 @pytest.mark.django_db(databases=["default", "remote"], transaction=True)

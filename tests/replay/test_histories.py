@@ -264,11 +264,10 @@ def steps(names: list[str]) -> st.SearchStrategy[list[Step]]:
 def test_any_history_of_one_side_arrives(way: str, batch_size: int, history: list[Step]) -> None:
     known = OPERATIONS | ONE_SIDE_ONLY
     with (
-        pytest.MonkeyPatch.context() as patch,
+        override_settings(SYNCHRO_BATCH_SIZE=batch_size),
         rolled_back(),
         somebody_listens() if way == "object by object" else nullcontext(),
     ):
-        patch.setattr("django.conf.settings.SYNCHRO_BATCH_SIZE", batch_size, raising=False)
         for name, a, b in history:
             known[name](a, b) if name in known else call_synchronize()
         call_synchronize()

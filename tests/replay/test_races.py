@@ -58,17 +58,17 @@ def test_batch_that_was_formed_for_another_remote_meanwhile_is_not_skipped(
     call_synchronize()
     done = Batch.objects.latest("number").number
     Customer.objects.create(name="Carrot")
-    lock = form._locked_node
+    lock = form.locked_node
 
     @contextmanager
     def lock_late() -> Iterator[Node]:
-        monkeypatch.setattr(form, "_locked_node", lock)
+        monkeypatch.setattr(form, "locked_node", lock)
         elsewhere(form.next_batch, done)
         Customer.objects.create(name="Angua")
         with lock() as node:
             yield node
 
-    monkeypatch.setattr(form, "_locked_node", lock_late)
+    monkeypatch.setattr(form, "locked_node", lock_late)
 
     call_synchronize()
     call_synchronize()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import IntegrityError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.core import DisableSynchroLog
+from synchro.core import DisableSynchroLog, disable_synchro_log
 from synchro.engines import engine_for
 from synchro.models import CaptureSwitch, ChangeLog
 from tests.capture.models import Unique
@@ -306,3 +308,122 @@ def test_the_switch_of_sqlite_cannot_be_left_on() -> None:
     with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("INSERT INTO synchro_captureswitch (id, never_id) VALUES (1, 0)")
     assert captured()
+
+
+# -- async code, whose work is done in one thread, on one connection that the task does not have --------------
+
+
+def run_async(*tasks: Callable[[], Any]) -> None:
+    """Run these at once, and give back the connection that they used."""
+
+    async def everything() -> None:
+        try:
+            await asyncio.gather(*(task() for task in tasks))
+        finally:
+            await sync_to_async(connections.close_all)()
+
+    asyncio.run(everything())
+
+
+def codes() -> set[str]:
+    """The codes of the rows that were captured."""
+    keys = [int(key) for key, _action, _fields in brief()]
+    return set(Unique.objects.filter(pk__in=keys).values_list("code", flat=True))
+
+
+def test_async_block_reaches_the_connection_that_does_the_work() -> None:
+    async def task() -> None:
+        await Unique.objects.acreate(code="before")
+        with DisableSynchroLog():
+            row = await Unique.objects.acreate(code="a")
+            row.name = "x"
+            await row.asave()
+            await Unique.objects.abulk_create([Unique(code=f"{n}") for n in range(10)])
+            await Unique.objects.filter(code="3").aupdate(name="y")
+            await Unique.objects.filter(code="4").adelete()
+            await sync_to_async(make)("b")
+            with DisableSynchroLog():
+                await sync_to_async(make)("c")
+            await Unique.objects.acreate(code="d")
+        await Unique.objects.acreate(code="after")
+
+    run_async(task)
+    assert codes() == {"before", "after"}
+    assert Unique.objects.count() == 15
+    assert captured()
+
+
+def test_async_decorator_and_exception() -> None:
+    @disable_synchro_log
+    async def quiet(code: str) -> str:
+        await Unique.objects.acreate(code=code)
+        if code == "bad":
+            raise LookupError
+        return code
+
+    async def task() -> None:
+        assert await quiet("a") == "a"
+        with pytest.raises(LookupError):
+            await quiet("bad")
+        with pytest.raises(IntegrityError):
+            await quiet("a")
+        await Unique.objects.acreate(code="loud")
+
+    run_async(task)
+    assert codes() == {"loud"}
+
+
+def test_async_tasks_that_share_a_connection_do_not_disturb_each_other() -> None:
+    async def quiet() -> None:
+        with DisableSynchroLog():
+            for number in range(30):
+                await Unique.objects.acreate(code=f"quiet {number}")
+
+    async def loud() -> None:
+        for number in range(30):
+            await Unique.objects.acreate(code=f"loud {number}")
+
+    @disable_synchro_log
+    async def quiet_too() -> None:
+        for number in range(30):
+            await sync_to_async(make)(f"quiet too {number}")
+
+    run_async(quiet, loud, quiet_too)
+    assert codes() == {f"loud {number}" for number in range(30)}
+    assert Unique.objects.count() == 90
+
+
+def test_async_block_around_a_transaction_and_in_one() -> None:
+    def whole() -> None:
+        with transaction.atomic():
+            make("a")
+            with pytest.raises(IntegrityError), transaction.atomic():
+                make("a")
+            make("b")
+
+    def part(code: str) -> None:
+        with transaction.atomic():
+            make(code)
+
+    async def task() -> None:
+        with DisableSynchroLog():
+            await sync_to_async(whole)()
+        await sync_to_async(part)("c")
+        with DisableSynchroLog():
+            await sync_to_async(part)("d")
+        await sync_to_async(part)("e")
+
+    run_async(task)
+    assert codes() == {"c", "e"}
+    assert captured()
+
+
+def test_block_of_a_plain_function_holds_for_async_code_that_it_runs() -> None:
+    async def work(code: str) -> None:
+        await Unique.objects.acreate(code=code)
+
+    with DisableSynchroLog():
+        async_to_sync(work)("a")
+        make("b")
+    async_to_sync(work)("c")
+    assert codes() == {"c"}

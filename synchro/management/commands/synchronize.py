@@ -13,6 +13,7 @@ from django.db import DatabaseError
 from synchro.conf import LOCAL
 from synchro.exceptions import Incomplete, SynchroError
 from synchro.replay import Report, call_synchronize
+from synchro.replay.postpone import forget
 from synchro.triggers.ready import missing_triggers_allowed
 
 
@@ -43,6 +44,14 @@ class Command(BaseCommand):
             help="even if a watched table lacks a trigger, so that some of its changes may not have been captured",
         )
 
+        parser.add_argument(
+            "--forget",
+            metavar="app.Model",
+            action="append",
+            default=[],
+            help="afterwards, drop the entries of this model that wait since it is not watched (any more)",
+        )
+
     # Django's own way asks every database, so that a REMOTE which is away would end in a traceback.
     requires_system_checks: list[str] = []
 
@@ -63,6 +72,15 @@ class Command(BaseCommand):
             words = f"\n{error.__cause__}" if isinstance(error.__cause__, DatabaseError) else ""
             raise CommandError(f"{error}{words}") from error
         self._show(report, options["verbosity"])
+        for label in options["forget"]:
+            self._forget(label)
+
+    def _forget(self, label: str) -> None:
+        try:
+            count = forget(label)
+        except SynchroError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{count} entries of {label} were dropped: no REMOTE will receive them.")
 
     def _check_local(self) -> None:
         """What is wrong, not what could be better: a run by the clock would write that into a mail each time."""
