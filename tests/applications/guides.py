@@ -39,10 +39,13 @@ def settings_of(page: str) -> dict[str, Any]:
 
 def settings_for_references() -> dict[str, Any]:
     """What the pages show for rows that each side numbers by itself."""
-    found: dict[str, Any] = {}
-    (block,) = (code for code in code_of(GUIDES[-1], "python") if '"reference"' in code)
-    exec(block, {}, found)
-    return found
+    together: dict[str, Any] = {"SYNCHRO_MODEL_OPTIONS": {}}
+    for block in (code for page in GUIDES for code in code_of(page, "python") if '"reference"' in code):
+        found: dict[str, Any] = {}
+        exec(block, {}, found)
+        together["SYNCHRO_IDENTITY"] = found["SYNCHRO_IDENTITY"]
+        together["SYNCHRO_MODEL_OPTIONS"] |= found["SYNCHRO_MODEL_OPTIONS"]
+    return together
 
 
 def code_of(page: str, language: str) -> list[str]:

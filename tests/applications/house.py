@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -160,6 +161,11 @@ class House:
         """What is not the same on both sides, of all tables, but for what the pages say is not."""
         unequal = () if self.by_triggers else unseen_by_signals()
         return differences(self.local, self.remote, apps_left_out(), unequal)
+
+    def warnings(self) -> set[str]:
+        """The system checks of synchro that say something on LOCAL."""
+        told = self.at_local.do("manage check --database default")
+        return set(re.findall(r"synchro\.[EWI]\d+", told))
 
     def conflicts(self) -> list[object]:
         """What either side decided."""

@@ -89,6 +89,10 @@ def test_two_sides_that_were_set_up_as_the_pages_say_are_equal(house: House) -> 
     assert_same(house)
 
 
+def test_there_is_nothing_to_warn_of_but_what_the_engine_does_not_capture(house: House) -> None:
+    assert house.warnings() <= {"synchro.W105"}
+
+
 def test_everything_that_was_added_arrives(house: House) -> None:
     house.reach(*up_to(added))
 

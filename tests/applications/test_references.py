@@ -58,6 +58,11 @@ def assert_alike(house: House) -> None:
     assert not found, "\n".join(line[:600] for line in found[:60])
 
 
+def test_the_pages_name_all_columns_that_look_like_keys(house: House) -> None:
+    assert "synchro.W105" in house.warnings()
+    assert "synchro.W033" not in house.warnings()
+
+
 def test_rows_arrive_under_keys_of_their_own(house: House) -> None:
     house.at_remote.do("build.small.use_up_keys")
     house.set_up()
