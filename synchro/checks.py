@@ -6,6 +6,7 @@ Where a setting is wrong that alone is told, since the other checks cannot be ma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import wraps
@@ -33,6 +34,8 @@ from synchro.registry import skipped_names, watched_models, wrong_settings
 Check: TypeAlias = Callable[..., list[CheckMessage]]
 
 CONFLICTS = ("newer", "local", "remote")
+#: Names of one's own machine.
+LOOPBACK = dict.fromkeys(("localhost", "127.0.0.1", "::1"), "localhost")
 CONFLICTS_HINT = "Use 'newer', 'local', 'remote', or a callable or the dotted path of one."
 
 
@@ -41,6 +44,7 @@ def connect() -> None:
     register(check_settings, Tags.compatibility)
     register(check_models, Tags.models)
     register(check_tables, Tags.database)
+    register(check_identity, Tags.database)
 
 
 # -- settings ------------------------------------------------------------------------------------------------
@@ -113,8 +117,12 @@ def _same_database() -> Iterator[CheckMessage]:
 
 
 def _place(alias: str) -> tuple[str, ...]:
-    entry = connections[alias].settings_dict
-    return tuple(str(entry.get(key) or "") for key in ("ENGINE", "NAME", "HOST", "PORT"))
+    """Where DATABASES says that it is, in one spelling."""
+    entry = connections.settings[alias]  # without loading its engine
+    engine, name, host, port = (str(entry.get(key) or "") for key in ("ENGINE", "NAME", "HOST", "PORT"))
+    if engine.endswith(("sqlite3", "spatialite")) and not name.startswith(("file:", ":memory:")):
+        name = os.path.realpath(name)
+    return engine, name, LOOPBACK.get(host, host), port
 
 
 # -- models --------------------------------------------------------------------------------------------------
@@ -246,16 +254,6 @@ def _unmanaged(model: type[Model]) -> Iterator[CheckMessage]:
         )
 
 
-def _of_dbsettings(model: type[Model]) -> Iterator[CheckMessage]:
-    if model._meta.app_label == "dbsettings":
-        yield Warning(
-            "It is watched, so this database's settings, options.last_check among them, overwrite REMOTE's.",
-            hint="Take it out of SYNCHRO_MODELS.",
-            obj=model,
-            id="synchro.W005",
-        )
-
-
 WATCHED: tuple[Callable[[type[Model]], Iterable[CheckMessage]], ...] = (
     _skip,
     _identity,
@@ -265,7 +263,6 @@ WATCHED: tuple[Callable[[type[Model]], Iterable[CheckMessage]], ...] = (
     check_given_natural_key,
     check_natural_key,
     _unmanaged,
-    _of_dbsettings,
 )
 
 
@@ -304,3 +301,20 @@ def check_tables(
             id="synchro.W003",
         )
     ]
+
+
+@when_settings_are_right
+def check_identity(
+    app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """A changed ``SYNCHRO_IDENTITY`` doubles or overwrites rows."""
+    from synchro.models import ModelIdentity
+    from synchro.replay.identity_setting import differences
+
+    if LOCAL not in (databases or ()):
+        return []
+    connection = connections[LOCAL]
+    with connection.cursor() as cursor:
+        if ModelIdentity._meta.db_table not in connection.introspection.table_names(cursor):
+            return []
+    return [Error(str(difference), obj=difference.model, id="synchro.E010") for difference in differences()]

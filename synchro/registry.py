@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -11,7 +11,7 @@ from django.apps import AppConfig, apps
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.db.models import ManyToManyField, Model
 
-from synchro.conf import conf, wrong_values
+from synchro.conf import conf, did_you_mean, wrong_values
 from synchro.exceptions import WrongSetting
 from synchro.keys import AnyField, key_fields
 from synchro.model_options import forget_options, model_option, wrong_options
@@ -105,6 +105,16 @@ def watched_tables() -> tuple[Table, ...]:
 
 def is_watched(model: type[Model]) -> bool:
     return model._meta.concrete_model in _watched_set(_hashable(conf.models))
+
+
+def may_become_watched(model: type[Model]) -> bool:
+    """Whether a model of a migration, which may get another name in a later one, stands for a watched one."""
+    meta = model._meta
+    if any(meta.label_lower == found._meta.label_lower for found in watched_models()):
+        return True
+    if any(meta.db_table == table.name for table in watched_tables()):
+        return True
+    return any(not names and _app(app).label == meta.app_label for app, *names in _hashable(conf.models))
 
 
 def is_optional(model: type[Model]) -> bool:
@@ -228,7 +238,23 @@ def _app(name: str) -> AppConfig:
             return config
     raise WrongSetting(
         f"SYNCHRO_MODELS names the app {name!r}, which is neither the label nor the path of an installed app."
+        f"{_cure(name, configs)}"
     )
+
+
+def _cure(name: str, configs: Sequence[AppConfig]) -> str:
+    """Say what may have been meant by the name of an app that is none."""
+    app, _dot, model = name.rpartition(".")
+    owners = [
+        (config.label, found._meta.object_name)
+        for config in configs
+        for found in config.get_models()
+        if found._meta.model_name == model.lower()
+        and app.lower() in ("", config.label.lower(), config.name.lower())
+    ]
+    if owners:
+        return f" A model is named by a tuple in the list: SYNCHRO_MODELS = [{owners[0]!r}]."
+    return did_you_mean(name, [config.label for config in configs])
 
 
 def _model(config: AppConfig, name: str) -> type[Model]:
@@ -237,6 +263,7 @@ def _model(config: AppConfig, name: str) -> type[Model]:
     except LookupError:
         raise WrongSetting(
             f"SYNCHRO_MODELS names the model {name!r}, which the app {config.label!r} does not have."
+            f"{did_you_mean(name, [str(model._meta.object_name) for model in config.get_models()])}"
         ) from None
 
 

@@ -31,9 +31,9 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django_filters",
     "rest_framework",
-    "dbsettings",
     "django_spicy_id",
     "synchro",
+    "tests.knots",
     "tests.odd",
     "tests.people",
     "tests.shop",
@@ -44,7 +44,7 @@ INSTALLED_APPS = [
 ]
 MIGRATION_MODULES = {
     label: f"tests.initial.{label}"
-    for label in ("capture", "guests", "odd", "people", "shop", "spicy", "unwatched")
+    for label in ("capture", "guests", "knots", "odd", "people", "shop", "spicy", "unwatched")
 }
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

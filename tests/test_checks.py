@@ -42,6 +42,30 @@ def test_sound_project_passes() -> None:
 
 @pytest.mark.once
 @pytest.mark.parametrize(
+    ("engine", "here", "there"),
+    [
+        ("sqlite3", {"NAME": "shop.sqlite3"}, {"NAME": "./shop.sqlite3"}),
+        ("postgresql", {"NAME": "shop", "HOST": "localhost"}, {"NAME": "shop", "HOST": "127.0.0.1"}),
+    ],
+)
+def test_one_database_in_two_spellings_is_noticed(
+    engine: str, here: dict[str, str], there: dict[str, str], monkeypatch: Any
+) -> None:
+    for alias, names in (("default", here), ("remote", there)):
+        entry = connections[alias].settings_dict
+        for name, value in {
+            "HOST": "",
+            "PORT": "",
+            "ENGINE": f"django.db.backends.{engine}",
+            **names,
+        }.items():
+            monkeypatch.setitem(entry, name, value)
+
+    assert [message.id for message in check_settings(None)] == ["synchro.W002"]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
     ("model", "attribute", "value", "expected"),
     [
         (Person, "SYNCHRO_SKIP", ("balance", "ballance"), "synchro.E001"),
@@ -103,7 +127,6 @@ def test_what_is_allowed_on_a_model_passes(attribute: str, value: Any, monkeypat
         ("CONFLICT", "tests.databases.ENGINES", "E006"),
         ("CONFLICT", 5, "E006"),
         ("MODELS", [], "W004"),
-        ("MODELS", ["dbsettings"], "W005"),
     ],
 )
 def test_mistake_in_the_settings_is_named(name: str, value: Any, expected: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -21,7 +22,8 @@ from synchro.model_options import model_option
 from synchro.registry import Table, is_watched, watched_models, wrong_settings
 from tests.people.models import ByText, Citizen, City, Club, Employee, Membership, Person, Secret, Team
 
-pytestmark = pytest.mark.once
+# Some of Django's own checks ask the database what it can do.
+pytestmark = [pytest.mark.once, pytest.mark.django_db(databases=["default", "remote"])]
 
 ROOT = Path(__file__).parent.parent
 
@@ -260,6 +262,18 @@ WRONG = [
     ("MODELS", ["nowhere"], "SYNCHRO_MODELS names the app 'nowhere'"),
     ("MODELS", [("people", "Ghost")], "SYNCHRO_MODELS names the model 'Ghost'"),
     ("BATCH_SIZE", 0, "SYNCHRO_BATCH_SIZE is 0"),
+    ("ALLOW_RESET", "no", "SYNCHRO_ALLOW_RESET is 'no'; it must be True or False"),
+    ("DEBUG", "False", "SYNCHRO_DEBUG is 'False'; it must be True or False"),
+    ("REMOTE", "remot", "Did you mean 'remote'?"),
+    ("MODELS", ["peple"], "Did you mean 'people'?"),
+    ("MODELS", [("people", "Persn")], "Did you mean 'Person'"),
+    (
+        "MODELS",
+        ("people", "Person"),
+        "A model is named by a tuple in the list: SYNCHRO_MODELS = [('people', 'Person')]",
+    ),
+    ("MODELS", ["people.Person"], "SYNCHRO_MODELS = [('people', 'Person')]"),
+    ("MODELS", ["tests.people.person"], "SYNCHRO_MODELS = [('people', 'Person')]"),
 ]
 
 
@@ -331,11 +345,62 @@ def test_mistyped_name_of_a_setting_is_told_with_the_right_one(settings: Any) ->
     assert found.hint == "Did you mean SYNCHRO_MODELS?"
 
 
-@pytest.mark.parametrize("app", ["dbsettings", "django.contrib.contenttypes"])
-def test_app_that_synchro_needs_is_named(app: str, tmp_path: Path) -> None:
-    run = run_project(tmp_path, f"INSTALLED_APPS = ['synchro', {app!r}]", "-m", "django", "check")
-    (other,) = {"dbsettings", "django.contrib.contenttypes"} - {app}
-    assert f"ImproperlyConfigured: synchro needs {other!r}: add it to INSTALLED_APPS." in run.stderr
+def ids(run: subprocess.CompletedProcess[str]) -> list[str]:
+    return re.findall(r"\(synchro\.(\w+)\)", run.stdout + run.stderr)
+
+
+def test_engine_that_cannot_be_loaded_is_said_in_one_sentence(tmp_path: Path) -> None:
+    broken = "DATABASES['remote'] = {'ENGINE': 'django.db.backends.postgres', 'NAME': 'x'}"
+    # (Newer versions of Django load every engine for their own checks, and end in a traceback of their own.)
+    run = run_project(tmp_path, broken, "-m", "django", "synchronize")
+    assert (
+        "DATABASES['remote'] has the ENGINE 'django.db.backends.postgres', which cannot be loaded"
+        in run.stderr
+    )
+    assert "Traceback" not in run.stderr
+    assert run.returncode == 1
+
+
+def test_remote_that_is_not_named_is_said_by_check(tmp_path: Path) -> None:
+    run = run_project(tmp_path, "del SYNCHRO_REMOTE", "-W", "ignore", "-m", "django", "check")
+    assert run.returncode == 0
+    assert "W050" in ids(run)
+
+
+class Elsewhere:
+    """A router of the kind that Django's documentation shows."""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "remote" if model._meta.app_label == "people" else None
+
+
+def test_router_that_writes_watched_models_elsewhere_is_said_once(settings: Any) -> None:
+    settings.SYNCHRO_MODELS = ["people", "auth"]
+    settings.DATABASE_ROUTERS = [Elsewhere()]
+    (found,) = (message for message in run_checks() if message.id == "synchro.W051")
+    assert "people." in found.msg
+    assert "to 'remote'" in found.msg
+    assert "auth." not in found.msg
+
+
+@pytest.mark.parametrize("app", ["sessions", "contenttypes"])
+def test_what_belongs_to_one_server_is_not_to_be_watched(app: str, settings: Any) -> None:
+    settings.SYNCHRO_MODELS = [app]
+    (found,) = (message for message in run_checks() if message.id == "synchro.W052")
+    assert found.hint == f"Take {app!r} out of SYNCHRO_MODELS."
+
+
+def test_app_that_synchro_needs_is_named(tmp_path: Path) -> None:
+    run = run_project(tmp_path, "INSTALLED_APPS = ['synchro']", "-m", "django", "check")
+    assert "ImproperlyConfigured: synchro needs 'django.contrib.contenttypes'" in run.stderr
+    assert "add it to INSTALLED_APPS." in run.stderr
+
+
+def test_project_with_the_default_key_of_its_django_lacks_no_migration(tmp_path: Path) -> None:
+    run = run_project(
+        tmp_path, "SYNCHRO_REMOTE = None", "-m", "django", "makemigrations", "--check", "--dry-run"
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_settings_document_describes_every_setting_in_the_order_of_the_code() -> None:

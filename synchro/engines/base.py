@@ -7,6 +7,7 @@ sequences of values as the driver takes them, in the order of the columns named 
 
 from __future__ import annotations
 
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Any, TypeAlias
 from django.db import DataError, IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from synchro.engines.foreign import ForeignTrigger
 from synchro.keys import AnyField
 
 Row: TypeAlias = Sequence[Any]
@@ -342,6 +344,11 @@ class Engine(ABC):
         """In this transaction, have each statement fail by itself that breaks what these tables declare unique."""
 
     @contextmanager
+    def own_session(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Inside, and outside of transactions, the session reads and writes SQL as the replayer does."""
+        yield
+
+    @contextmanager
     def strictly(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         """Inside, what a column cannot hold as it is raises an error, whatever the server is told otherwise."""
         yield
@@ -401,6 +408,41 @@ class Engine(ABC):
         """
         return []
 
+    def filtered(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[str]:
+        """Those of the `tables` of which the database hides rows from this account, by policies of theirs."""
+        return []
+
+    #: How a trigger names the switch that is on while a run writes.
+    switch: re.Pattern[str]
+
+    @abstractmethod
+    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
+        """All triggers, and rules, that fire where a run writes into these tables; ours are among them."""
+
+    def sees_triggers(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether this account is shown the triggers of every table."""
+        return True
+
+    # -- which database it is ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def place(self, connection: BaseDatabaseWrapper) -> str:
+        """
+        Which database of which server this is, as the server itself says: the same by whatever name or address it is
+        reached.
+        """
+
+    @abstractmethod
+    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+        """Whether `table` of `one`, and of `other` on the same engine, is one and the same table."""
+
+    def keep_texts_exact(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:  # noqa: B027
+        """
+        Have the text columns of these tables, which are synchro's, take every character, and tell any two texts apart.
+
+        Raises `NotReady` where somebody else has a lock on one for too long.
+        """
+
     # -- the life of the database -------------------------------------------------------------------------------
 
     @abstractmethod
@@ -414,6 +456,14 @@ class Engine(ABC):
 
         Gives whether it was taken. It is released at the end of the block, or with the process.
         """
+
+    def reserves_ids(self, connection: BaseDatabaseWrapper, table: str, column: str) -> bool:
+        """Whether a session may take several ids at once and use them later, in transactions that have not begun."""
+        return False
+
+    def gives_ids_again(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> bool:
+        """Whether new rows get ids up to `highest` although there is a row with that one."""
+        return False
 
     @abstractmethod
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from django.db import models
 from django.db.models import CASCADE, DO_NOTHING, Model, QuerySet
@@ -24,6 +24,10 @@ from synchro.replay.read import as_key, encode_keys, key_columns, select
 CASCADES = (CASCADE, getattr(models, "DB_CASCADE", CASCADE))
 
 
+#: Is called with rows of REMOTE that others depend on. It raises an error where these have to be looked at first.
+Look: TypeAlias = Callable[[type[Model], Collection[Key]], None]
+
+
 def delete_rows(link: Link, model: type[Model], keys: Collection[Key]) -> int:
     """Delete these rows and nothing else, and return how many there were."""
     side = link.remote
@@ -38,7 +42,7 @@ def park(link: Link, model: type[Model], keys: Sequence[Key]) -> dict[Key, Model
     found: dict[Key, Model] = {}
     for part in _parts(keys):
         rows: QuerySet[Model] = QuerySet(model, using=link.remote.alias)
-        found.update({key_of(row, model): row for row in rows.filter(pk__in=_attributes(link, model, part))})
+        found.update({key_of(row, model): row for row in rows.filter(pk__in=attributes(link, model, part))})
     return found
 
 
@@ -49,6 +53,7 @@ def delete_objects(
     with_parents: Collection[Key],
     parked: Mapping[Key, Model],
     names: Mapping[Key, Key | None],
+    look: Look,
 ) -> int:
     """
     Delete these objects as Django would, with what depends on them, and return how many there were.
@@ -62,15 +67,16 @@ def delete_objects(
         there = existing(link, model, keys, lock=False)
         keys = [key for key in keys if key in there or key in parked]
     if hears_deletes(model):
+        look(model, keys)
         for several in _leaves_first(link, model, keys):
             for key in several:
                 _delete_one(link, model, key, key in with_parents, parked.get(key), names.get(key))
         # A method of the model's own may have done something else instead.
         left = existing(link, model, keys, lock=False) if keys else set()
-        _delete_all(link, model, [key for key in keys if key in left], {})
+        _delete_all(link, model, [key for key in keys if key in left], {}, look)
         return len(keys)
     for several in _leaves_first(link, model, keys):
-        _delete_all(link, model, several, parked)
+        _delete_all(link, model, several, parked, look)
     return len(keys)
 
 
@@ -90,21 +96,31 @@ def _has_successor(link: Link, instance: Model) -> bool:
     return rows.filter(pk=instance.pk).exists()
 
 
-def _delete_all(link: Link, model: type[Model], keys: Sequence[Key], parked: Mapping[Key, Model]) -> None:
+def _delete_all(
+    link: Link,
+    model: type[Model],
+    keys: Sequence[Key],
+    parked: Mapping[Key, Model],
+    look: Look,
+) -> None:
     """By statements, where nothing depends on the row, and by Django's collector."""
     free, depended = _split_by_dependents(link, model, keys)
+    if depended:
+        look(model, depended)
     for part in _parts(depended):
-        rows: QuerySet[Model] = QuerySet(model, using=link.remote.alias)
-        found = [
-            *rows.filter(pk__in=_attributes(link, model, part)),
-            *(parked[k] for k in part if k in parked),
-        ]
-        if found:
-            with on_remote(link, model, None, "delete"):
-                collector = Collector(using=link.remote.alias, origin=found[0])
-                collector.collect(found, keep_parents=True)
-                collector.delete()
+        _collect(link, model, part, parked)
     delete_rows(link, model, free)
+
+
+def _collect(link: Link, model: type[Model], keys: Sequence[Key], parked: Mapping[Key, Model]) -> None:
+    """Delete these objects by Django's collector."""
+    rows: QuerySet[Model] = QuerySet(model, using=link.remote.alias)
+    found = [*rows.filter(pk__in=attributes(link, model, keys)), *(parked[k] for k in keys if k in parked)]
+    if found:
+        with on_remote(link, model, None, "delete"):
+            collector = Collector(using=link.remote.alias, origin=found[0])
+            collector.collect(found, keep_parents=True)
+            collector.delete()
 
 
 def _leaves_first(link: Link, model: type[Model], keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
@@ -128,7 +144,7 @@ def _delete_one(
     link: Link, model: type[Model], key: Key, with_parents: bool, parked: Model | None, local: Key | None
 ) -> None:
     alias = link.remote.alias
-    (attribute,) = _attributes(link, model, [key])
+    (attribute,) = attributes(link, model, [key])
     rows: QuerySet[Model] = QuerySet(model, using=alias)
     instance = rows.filter(pk=attribute).first() or parked
     if instance is None:
@@ -161,19 +177,13 @@ def _split_by_dependents(link: Link, model: type[Model], keys: Sequence[Key]) ->
 
 def dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
     """Foreign keys to `model` whose rows Django, not the database, takes care of, and how."""
-    for child, column, rule in _relations(model):
+    for child, column, rule in relations(model):
         if rule is not DO_NOTHING and not is_done_by_the_database(rule):
             yield child, column, rule
 
 
-def cascades(model: type[Model]) -> Iterator[tuple[type[Model], AnyField]]:
-    """Foreign keys to `model` whose rows go along with what they point at, whoever takes care of that."""
-    for child, column, rule in _relations(model):
-        if rule in CASCADES:
-            yield child, column
-
-
-def _relations(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
+def relations(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
+    """All foreign keys to `model`, and what becomes of their rows when one of its rows goes."""
     for relation in model._meta.get_fields(include_hidden=True):
         if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):
             yield relation.related_model, relation.field, relation.on_delete  # type: ignore[union-attr,misc]
@@ -197,7 +207,7 @@ def is_done_by_the_database(rule: Any) -> bool:
     return type(rule).__name__ == "DatabaseOnDelete"
 
 
-def _attributes(link: Link, model: type[Model], keys: Sequence[Key]) -> list[Any]:
+def attributes(link: Link, model: type[Model], keys: Sequence[Key]) -> list[Any]:
     fields = key_fields(model)
     if len(fields) == 1:
         return [to_attribute(fields[0], key, link.remote.connection) for key in keys]
@@ -225,10 +235,12 @@ def refuse_dangling(
     link: Link,
     model: type[Model],
     values: Mapping[AnyField, Mapping[Any, Key | None]],
+    look: Look,
     still_there: bool = False,
 ) -> None:
     """
-    Raise `Refused` where a row of REMOTE points at one of `model` that is gone, or cannot go for that.
+    Raise `Refused` where a row of REMOTE points at one of `model` that is gone, or cannot go for that. Before, `look`
+    is called with such rows.
 
     `values` are those of columns that are pointed at, from before, with LOCAL's keys of the rows that had them; a
     server that checked nothing meanwhile does not look again.
@@ -251,6 +263,7 @@ def refuse_dangling(
             if still_there or not select(link.remote, model, [target], [target], [(value,)])
         ]
         if found:
+            look(column.model, [key for key, _value in found])
             names = {
                 "child": column.model._meta.label,
                 "key": to_text(column.model, found[0][0]),

@@ -22,10 +22,10 @@ from synchro.models import Reference
 from synchro.natural import KNOWN_BY_NATURE, natural_fields
 from synchro.registry import is_watched
 from synchro.relations import target_of
-from synchro.replay.link import Link
+from synchro.replay.link import Link, Side
 from synchro.replay.natural import ByColumns, Naturals, allows_many, ambiguous, finder
 from synchro.replay.natural_method import ByMethod
-from synchro.replay.read import Rows, as_key, select
+from synchro.replay.read import Rows, as_key, as_values, select
 from synchro.replay.references import remote_keys
 
 
@@ -91,18 +91,6 @@ class Identities:
 
     def models(self) -> list[type[Model]]:
         return list(self._known)
-
-    def replaced(self) -> dict[type[Model], list[Key]]:
-        """REMOTE's keys of rows that references remember and that are gone, where the object has another row now."""
-        found: dict[type[Model], list[Key]] = {}
-        for model, known in self._known.items():
-            if keeps_references(model):
-                gone = [
-                    i.gone for i in known.values() if i.gone is not None and i.exists and i.gone != i.remote
-                ]
-                if gone:
-                    found[model] = gone
-        return found
 
     def known(self, model: type[Model]) -> dict[Key, Identity]:
         return self._known.setdefault(model, {})
@@ -188,6 +176,9 @@ class Identities:
         # A row that is gone and was known by its key comes back with it, so that all that names it is right again.
         here = self._rows.load(model, missing)
         owners = self._owners(model, {match for matches in there.values() for match in matches})
+        # What LOCAL deleted and made again has the row of the old one.
+        present = self._rows.load(model, list(owners.values()))
+        owners = {match: key for match, key in owners.items() if key in present}
         matched: list[Key] = []
         # Objects that are gone on LOCAL may take what is left.
         for key in sorted(missing, key=lambda key: key not in here):
@@ -304,14 +295,25 @@ class Identities:
                 owners[from_text(model, other)] = from_text(model, here)
         return owners | link.made.local_keys(model, there)
 
+    def made_again(self, model: type[Model], gone: Collection[Key]) -> dict[Key, Key]:
+        """Of rows that LOCAL deleted, those that it has made again, by their natural keys, with the new rows' keys."""
+        return self._by_columns.made_again(model, gone)
+
 
 def existing(link: Link, model: type[Model], keys: Collection[Key], lock: bool) -> set[Key]:
     """Which of these keys REMOTE has."""
+    return _existing(link.remote, model, keys, lock)
+
+
+def existing_here(link: Link, model: type[Model], keys: Collection[Key]) -> set[Key]:
+    """Which of these keys LOCAL has."""
+    return _existing(link.local, model, keys)
+
+
+def _existing(side: Side, model: type[Model], keys: Collection[Key], lock: bool = False) -> set[Key]:
     fields = key_fields(model)
-    if len(fields) == 1:
-        values = [(key,) for key in dict.fromkeys(keys)]
-        return {key for (key,) in select(link.remote, model, fields, fields, values, lock)}
-    return {tuple(row) for row in select(link.remote, model, fields, fields, list(dict.fromkeys(keys)), lock)}
+    values = [as_values(key) for key in dict.fromkeys(keys)]
+    return {as_key(row) for row in map(tuple, select(side, model, fields, fields, values, lock))}
 
 
 def _parts(values: list[Any], size: int = 5000) -> Iterable[list[Any]]:

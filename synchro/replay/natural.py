@@ -197,6 +197,21 @@ class ByColumns:
                 found[key] = (*values[:place], own, *values[place + 1 :])
         return found
 
+    def made_again(self, model: type[Model], gone: Collection[Key]) -> dict[Key, Key]:
+        """Of rows that LOCAL deleted, those that it has made again, by their natural keys, with the new rows' keys."""
+        fields, pk = natural_fields(model), key_fields(model)
+        if fields is None:
+            return {}
+        wanted: dict[Key, Values] = {}
+        for key in gone:
+            text = self._naturals.get((model, key))
+            values = values_from_entry(model, text) if text else None
+            if values is not None and None not in values:
+                wanted[key] = values
+        rows = select(self._link.local, model, [*pk, *fields], fields, list(dict.fromkeys(wanted.values())))
+        here = {tuple(row[len(pk) :]): as_key(row[: len(pk)]) for row in rows}
+        return {key: here[values] for key, values in wanted.items() if values in here}
+
     def _without_successors(self, model: type[Model], found: dict[Key, list[Key]]) -> dict[Key, list[Key]]:
         """A deleted object's natural key may be that of one that LOCAL has now; REMOTE's row is that one's."""
         fields = natural_fields(model) or ()

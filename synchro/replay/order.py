@@ -25,6 +25,19 @@ def parents_first(models: Iterable[type[Model]]) -> list[type[Model]]:
     return done
 
 
+def children_first(models: Collection[type[Model]]) -> list[type[Model]]:
+    """
+    The models, each before those that its foreign keys lead to, be it by way of others: rows of these may go along
+    with what they point at.
+    """
+    between = set(models)
+    frontier = between
+    while frontier:
+        frontier = {parent for model in frontier for parent in _parents(model, nullable=True)} - between
+        between |= frontier
+    return [model for model in reversed(parents_first(between)) if model in models]
+
+
 def _ready(waiting: Collection[type[Model]], nullable: bool) -> list[type[Model]]:
     return [model for model in waiting if not (_parents(model, nullable) & set(waiting)) - {model}]
 

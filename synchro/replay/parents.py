@@ -12,12 +12,13 @@ from django.utils.translation import gettext as _
 
 from synchro.exceptions import Culprit
 from synchro.keys import AnyField, Key, key_fields, normalize
-from synchro.registry import Table, generic_keys
+from synchro.registry import Table, generic_keys, is_watched
 from synchro.relations import must_exist, pointed_model, points_at_rows, target_of
 from synchro.replay.columns import spelt_alike
+from synchro.replay.entangled import Entangled
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
-from synchro.replay.read import Rows, as_key, select
+from synchro.replay.read import Rows, as_key, as_values, select
 from synchro.replay.resolve import Plan
 
 
@@ -50,6 +51,8 @@ def add_parents(link: Link, plan: Plan, rows: Rows, identities: Identities) -> N
                 known = identities.find(target, wanted)
                 planned = plan.puts.get(target, {})
                 lacking = {key for key in wanted if not known[key].exists and key not in planned}
+                if field is not None and target_of(field) is None:
+                    _take_along_values(link, plan, field, wanted, identities)
                 here = rows.load(target, lacking)
                 if len(here) < len(lacking) and field is not None and must_exist(field):
                     raise Vanished(
@@ -87,6 +90,31 @@ def _targets(
     for generic in generic_keys(model):
         for target, pairs in generic_targets(link, model, generic, loaded.values()).items():
             yield target, set(pairs.values()), None
+
+
+def _take_along_values(
+    link: Link, plan: Plan, field: AnyField, keys: Collection[Key], identities: Identities
+) -> None:
+    """
+    Raise `Entangled` where rows are to point, by another column than the key, at a value that REMOTE's row gets only
+    later. `keys` are those of the objects that they point at.
+    """
+    target = field.related_model._meta.concrete_model
+    column, own, known = field.target_field, key_fields(target), identities.known(target)
+    planned, kept = plan.puts.get(target, {}), set(plan.kept.get(target, ()))
+    late = [
+        key
+        for key in keys
+        if known[key].exists and key not in kept and not (key in planned and _includes(planned[key], column))
+    ]
+    if not late or not is_watched(target):
+        return
+    here = select(link.local, target, [*own, column], own, [as_values(key) for key in late])
+    there = select(link.remote, target, [column], [column], [(value,) for *_pk, value in here])
+    present = {value for (value,) in there}
+    found = {(target, as_key(pk)) for *pk, value in here if value not in present}
+    if found:
+        raise Entangled(found)
 
 
 def _includes(names: frozenset[str] | None, field: AnyField) -> bool:

@@ -8,7 +8,7 @@ looks like a culprit is tried by itself first; what is left is halved until the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from synchro.keys import Key, key_fields
 from synchro.registry import Table
 from synchro.replay.blame import RemoteTable, blame, blame_one, blame_removal, refused_for
 from synchro.replay.columns import Codec
+from synchro.replay.entangled import Entangled
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
@@ -239,6 +240,8 @@ def _error_of(
     try:
         with transaction.atomic(using=link.remote.alias):
             attempt(part)
+    except Entangled:
+        raise
     except Exception as error:
         if isinstance(error, SynchroError) and not isinstance(error, Refused):
             raise
@@ -256,9 +259,15 @@ def _cause_of_removal(error: Exception) -> str:
     return _("REMOTE refuses to delete it (%(cause)s)") % {"cause": type(error).__name__}
 
 
-def refuse_lost(link: Link, plan: Plan, identities: Identities) -> None:
-    """Raise `Refused` where rows of the plan, as they are on REMOTE now, point at rows that it has not."""
-    found = [refused for model in plan.puts for refused in _lost(link, plan, identities, model)]
+def refuse_lost(
+    link: Link, plan: Plan, identities: Identities, models: Collection[type[Model]] | None = None
+) -> None:
+    """
+    Raise `Refused` where rows of the plan (of `models`, if given), as they are on REMOTE now, point at rows that it
+    has not.
+    """
+    looked_at = [model for model in plan.puts if models is None or model in models]
+    found = [refused for model in looked_at for refused in _lost(link, plan, identities, model)]
     if found:
         raise Refused(str(found[0]), [culprit for refused in found for culprit in refused.culprits])
 

@@ -139,7 +139,7 @@ class Statements:
     @contextmanager
     def unchecked(self, group: Group) -> Iterator[None]:
         """Inside, foreign keys of the group may wait for rows that are written later."""
-        if not group.unsettled:
+        if not group.dangling:
             yield
             return
         with self._engine.without_foreign_key_checks(self._connection):

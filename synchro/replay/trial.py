@@ -121,7 +121,7 @@ class Quarantine:
         return self._unidentified
 
     def join(self, changes: Changes) -> Collection[Place]:
-        return self.aside.join(changes, self._taken_up)
+        return self.aside.join(changes, {*self._taken_up, *self.also})
 
     def refused(self, plan: Plan) -> Mapping[Place, Reason]:
         found: Reasons = {}

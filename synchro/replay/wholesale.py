@@ -34,6 +34,7 @@ from synchro.replay.read import Rows
 from synchro.replay.references import remote_keys
 from synchro.replay.resolve import Plan
 from synchro.replay.stock import Stock
+from synchro.replay.successors import successors_of
 from synchro.replay.write import Tally
 
 
@@ -183,6 +184,8 @@ class _References(_Way):
         there |= copies
         if len(there) < len(gone) and has_natural_key(self._model):
             raise NotPlain  # REMOTE may have it all the same
+        if there and has_natural_key(self._model) and successors_of(self._link, self._model, there):
+            raise NotPlain  # made again, so that the row on REMOTE is another's by now
         self._delete(list(there.values()))
         if self._removed < len(there):
             raise NotPlain  # REMOTE may know a row that it has lost by another key
