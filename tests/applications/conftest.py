@@ -24,11 +24,10 @@ PAIRS = (("sqlite", "postgresql"), ("mysql", "postgresql"))
 @pytest.fixture(scope="session")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Template]]:
     """A migrated database of each engine that is there."""
-    folder = KEPT if KEEPS else tmp_path_factory.mktemp("templates")
+    folder, name = (KEPT, "kept") if KEEPS else (tmp_path_factory.mktemp("templates"), "template")
     folder.mkdir(parents=True, exist_ok=True)
     made = [
-        Template(engine, place(engine, "template", folder), folder)
-        for engine in ("sqlite", "mysql", "postgresql")
+        Template(engine, place(engine, name, folder), folder) for engine in ("sqlite", "mysql", "postgresql")
     ]
     there = [template for template in made if template.database is not None]
     with ThreadPoolExecutor() as pool:
