@@ -13,7 +13,6 @@ from pathlib import Path
 
 from django.db import connection
 
-
 #: Of a single argument of a command, on Linux: 128 KiB.
 LONGEST_ARGUMENT = 100_000
 
