@@ -123,7 +123,7 @@ def _hint(text: str, model: type[Model]) -> str:
 def check_guessed_keys() -> Iterator[CheckMessage]:
     """One warning for all columns that look as if they held keys."""
     models = [model for model in watched_models() if not model._meta.auto_created]
-    if not any(map(keeps_references, models)):
+    if not any(keeps_references(model) and not is_known_by_nature(model) for model in models):
         return
     found = [f"{model._meta.label}.{name}" for model in models for name in _looks_like_keys(model)]
     if found:

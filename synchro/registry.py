@@ -114,7 +114,11 @@ def may_become_watched(model: type[Model]) -> bool:
         return True
     if any(meta.db_table == table.name for table in watched_tables()):
         return True
-    return any(not names and _app(app).label == meta.app_label for app, *names in _hashable(conf.models))
+    setting = _hashable(conf.models)
+    if any(name.lower() == f"{LEFT_OUT}{meta.label_lower}" for name, *_names in setting):
+        return False
+    whole = [name for name, *names in setting if not names and not name.startswith(LEFT_OUT)]
+    return any(_app(name).label == meta.app_label for name in whole)
 
 
 def is_optional(model: type[Model]) -> bool:

@@ -278,10 +278,14 @@ def _added(field: ManyToManyField[Any, Any], instance: Model, reverse: bool, pk_
 def _field_through(
     through: type[Model], model: type[Model], reverse: bool
 ) -> ManyToManyField[Any, Any] | None:
-    """Django's own many-to-many field of `model` that this is the through model of."""
+    """
+    Django's own many-to-many field of `model` that this is the through model of.
+
+    (Fields of others that are no `ManyToManyField`, such as taggit's, are among the model's many-to-many fields too.)
+    """
     for line in (model, *model._meta.all_parents):
         for field in line._meta.local_many_to_many:
-            if not reverse and field.remote_field.through is through:
+            if not reverse and field.remote_field.through is through and isinstance(field, ManyToManyField):
                 return field
         for relation in line._meta.related_objects:
             if reverse and relation.many_to_many and relation.through is through:  # type: ignore[attr-defined]

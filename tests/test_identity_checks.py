@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, Permission
 from django.test import override_settings
 
 from synchro.checks import check_models
@@ -92,6 +93,9 @@ def test_columns_that_look_like_keys_are_named_in_one_warning() -> None:
     assert found(Discount, Offer, **options(Discount, KEYS={})) == [("synchro.W033", None)]
     assert found(Discount, Offer, **options(Discount, KEYS={"offer_id": None})) == []
     assert found(Discount, Offer, SYNCHRO_IDENTITY="pk", **options(Discount, KEYS={})) == []
+    # Permissions keep their names and not their keys, whatever the setting says.
+    assert found(Discount, Offer, Group, SYNCHRO_IDENTITY="pk", **options(Discount, KEYS={})) == []
+    assert found(Discount, Permission, SYNCHRO_IDENTITY="pk", **options(Discount, KEYS={})) == []
 
 
 def test_histories_are_recognized(monkeypatch: Any) -> None:

@@ -19,8 +19,9 @@ from django.test import override_settings
 from synchro.checks import check_values
 from synchro.conf import NAMES, Conf, Setting, conf, warn_without_remote
 from synchro.model_options import model_option
-from synchro.registry import Table, is_watched, watched_models, wrong_settings
+from synchro.registry import Table, is_watched, may_become_watched, watched_models, wrong_settings
 from tests.people.models import ByText, Citizen, City, Club, Employee, Membership, Person, Secret, Team
+from tests.shop.models import Customer, Tag
 
 # Some of Django's own checks ask the database what it can do.
 pytestmark = [pytest.mark.once, pytest.mark.django_db(databases=["default", "remote"])]
@@ -409,3 +410,10 @@ def test_settings_document_describes_every_setting_in_the_order_of_the_code() ->
     assert set(names) == set(NAMES)
     text = (ROOT / "docs" / "settings.md").read_text()
     assert [line.strip("# `") for line in text.splitlines() if line.startswith("## `SYNCHRO_")] == names
+
+
+def test_model_that_is_left_out_does_not_become_watched_by_a_migration() -> None:
+    with override_settings(SYNCHRO_MODELS=["shop", "-shop.Tag"]):
+        assert not may_become_watched(Tag)
+        assert may_become_watched(Customer)
+        assert not may_become_watched(Person)

@@ -17,7 +17,7 @@ from synchro.keys import AnyField, Key, key_fields, key_of
 from synchro.registry import is_watched
 from synchro.replay.delete import CASCADES, attributes, relations
 from synchro.replay.dependants import Place
-from synchro.replay.entangled import Entangled, known_here
+from synchro.replay.entangled import Entangled, known_here, pending_entries
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
@@ -77,8 +77,17 @@ class Blocking:
         own = key_fields(model)
         values = [as_values(here) for here in known.values()]
         present = {as_key(row) for row in select(self._link.local, model, own, own, values)}
-        found |= {(model, here) for here in known.values() if blocks or here in present}
-        return {there for there, here in known.items() if here not in present}
+        here = set(known.values())
+        found |= {(model, key) for key in (here if blocks else self._changed(model, here & present))}
+        return {there for there, key in known.items() if key not in present}
+
+    def _changed(self, model: type[Model], keys: Collection[Key]) -> set[Key]:
+        """Those of these objects of LOCAL that it has changed itself; what REMOTE moved is for the conflict's rule."""
+        if not keys:
+            return set()
+        return {entry.key for entry in pending_entries(self._link, [(model, key) for key in keys])} & set(
+            keys
+        )
 
     def _rows_below(
         self, parent: type[Model], keys: Collection[Key]

@@ -265,10 +265,13 @@ class _Judge:
             self._plan.put(self._model, self._key, None if len(ours) == len(fields) else frozenset(ours))
             return
         both = {name: (date, there) for name, date in ours.items() if (there := theirs.changed_at(name))}
-        if theirs.is_presumed:
-            equal = self._rivals.equal_fields(self._model, self._key)
-            both = {name: dates for name, dates in both.items() if name not in equal}
         won = frozenset(ours) - frozenset(both)
+        if both and (theirs.is_presumed or self._policy.decider is None):
+            # Where both made the same of it, as a `migrate` on each side does, there is nothing to decide.
+            equal = self._rivals.equal_fields(self._model, self._key) & both.keys()
+            both = {name: dates for name, dates in both.items() if name not in equal}
+            if theirs.is_presumed or not both:
+                won |= equal
         if self._policy.decider is None:
             for names, (here, there) in _by_dates(both):
                 if self._wins(names, there, here):

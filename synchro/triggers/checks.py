@@ -19,7 +19,7 @@ from synchro.triggers import backend_for
 from synchro.triggers.install import INCOMPLETE, MISSES_CHANGES, Problem, survey
 from synchro.triggers.remote import foreign_triggers, without_capture
 
-HINT = "Run: manage.py synchro_install_triggers"
+HINT = "Run: manage.py synchro_install_triggers (with --check it lists them all)"
 
 
 def register() -> None:
@@ -48,10 +48,8 @@ def _messages() -> Iterator[checks.CheckMessage]:
     found = survey(connection)
     for label, why in found.impossible.items():
         yield checks.Error(why, obj=label, id="synchro.E102")
-    for model in found.unnamed:
-        yield _message(Problem("missing", model._meta.label, "its triggers"))
-    for problem in found.problems:
-        yield _message(problem)
+    unnamed = [Problem("missing", model._meta.label, "its triggers") for model in found.unnamed]
+    yield from _warnings([*unnamed, *found.problems])
     if backend.blind_spot:
         yield checks.Warning(
             backend.blind_spot, hint="See docs/triggers.md; silence it once you know.", id="synchro.W105"
@@ -103,5 +101,25 @@ IDS = {
 }
 
 
-def _message(problem: Problem) -> checks.CheckMessage:
-    return checks.Warning(f"{problem}.", hint=HINT, id=IDS[problem.what])
+#: How many tables a warning names.
+NAMED = 3
+
+
+def _warnings(problems: Sequence[Problem]) -> Iterator[checks.CheckMessage]:
+    """One warning for each kind of problem, however many triggers have it."""
+    for what, identifier in IDS.items():
+        alike = [problem for problem in problems if problem.what == what]
+        if alike:
+            yield checks.Warning(f"{_told(alike)}.", hint=HINT, id=identifier)
+
+
+def _told(alike: Sequence[Problem]) -> str:
+    """The first problem in full, and of the others how many there are and on which tables."""
+    first, *others = alike
+    if not others:
+        return str(first)
+    tables = list(dict.fromkeys(problem.table for problem in others))
+    names = ", ".join(tables[:NAMED])
+    more = f" and {len(tables) - NAMED} more tables" if len(tables) > NAMED else ""
+    triggers = "one more trigger" if len(others) == 1 else f"{len(others)} more triggers"
+    return f"{first}, as {'is' if len(others) == 1 else 'are'} {triggers} of {names}{more}"

@@ -212,8 +212,8 @@ class KeepsTriggers(Editor):
 
     def create_model(self, model: Any) -> None:
         super().create_model(model)
-        is_captured = self.connection.alias in _captures_new and not self._is_remaking
-        if is_captured and not self.collect_sql and may_become_watched(model):
+        is_captured = self.connection.alias in _captures_new and conf.capture == "triggers"
+        if is_captured and not self._is_remaking and not self.collect_sql and may_become_watched(model):
             self.keeper.capture_new(model)
 
     def add_field(self, model: Any, field: Any) -> None:

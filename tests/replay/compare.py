@@ -15,6 +15,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models
@@ -118,7 +119,7 @@ class Comparison:
         if not isinstance(fields[0], AutoField) or fields[0].has_default():
             translated = {key: self._translated_key(model, row) for key, row in local.items()}
             return {key: other for key, other in translated.items() if other in remote}
-        if getattr(model, "SYNCHRO_IDENTITY", getattr(settings, "SYNCHRO_IDENTITY", None)) == "pk":
+        if model is not Permission and self._identity(model) == "pk":
             return {key: key for key in local if key in remote}
         pairs = {
             key: other for key, other in self._references(model).items() if key in local and other in remote
@@ -132,6 +133,10 @@ class Comparison:
         if highest:
             pairs |= {key: key for key in local if key not in pairs and key <= highest and key in remote}
         return pairs
+
+    def _identity(self, model: type[Model]) -> str | None:
+        """As the settings say; permissions are known by their names whatever these say."""
+        return getattr(model, "SYNCHRO_IDENTITY", getattr(settings, "SYNCHRO_IDENTITY", None))
 
     def _translated_key(self, model: type[Model], row: Row) -> Any:
         values = tuple(self.translate(field, row[field.attname]) for field in key_fields(model))

@@ -67,6 +67,26 @@ def test_newer_change_of_remotes_own_is_not_overwritten(customer: Customer) -> N
     assert [model.kept for model in report.models] == [1]
 
 
+@pytest.mark.parametrize("theirs_is_newer", [True, False])
+def test_values_that_both_sides_made_the_same_are_no_conflict(
+    customer: Customer, theirs_is_newer: bool
+) -> None:
+    """As permissions are that `migrate` renames on each side."""
+    if theirs_is_newer:
+        change_here(customer, cash=2, name="both")
+        change_there(remote(Customer).pk, cash=3, name="both")
+    else:
+        change_there(remote(Customer).pk, cash=3, name="both")
+        change_here(customer, cash=2, name="both")
+
+    call_synchronize()
+
+    (conflict,) = Conflict.objects.all()
+    assert conflict.fields == ("cash",)
+    assert remote(Customer).name == "both"
+    assert remote(Customer).cash == (3 if theirs_is_newer else 2)
+
+
 def test_older_change_of_remotes_own_is_overwritten(customer: Customer) -> None:
     change_there(remote(Customer).pk, cash=3)
     change_here(customer, cash=2)

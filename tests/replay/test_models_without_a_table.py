@@ -64,7 +64,9 @@ def test_models_of_the_app_that_have_tables_are_synchronized(
         Customer.objects.create(name="Vimes")
         report = call_synchronize()
     assert remote_count(Customer) == 1
-    assert [warning.split()[0] for warning in report.warnings] == ["shop.Rights", "shop.Summary"]
+    # (REMOTE has no triggers, which is said too.)
+    named = [warning.split()[0] for warning in report.warnings if warning.startswith("shop.")]
+    assert named == ["shop.Rights", "shop.Summary"]
     assert [found.id for found in run_checks() if found.id == "synchro.W001"] == ["synchro.W001"] * 2
 
 

@@ -14,6 +14,10 @@ from pathlib import Path
 from django.db import connection
 
 
+#: Of a single argument of a command, on Linux: 128 KiB.
+LONGEST_ARGUMENT = 100_000
+
+
 def engine() -> str:
     """The engine under test, before any connection is made."""
     return os.environ.get("SYNCHRO_TEST_LOCAL", "sqlite:").partition(":")[0]
@@ -29,10 +33,10 @@ def client(sql: str, *options: str, user: str = "", password: str = "") -> str:
     binary = _binary({"postgresql": "psql", "mysql": "mysql"}[connection.vendor])
     if connection.vendor == "postgresql":
         place = ["-h", settings["HOST"], "-p", settings["PORT"], "-U", user, "-d", settings["NAME"]]
-        return _run(
-            [*binary, "-X", "-At", "-v", "ON_ERROR_STOP=1", *place, *options, "-c", sql],
-            {"PGPASSWORD": password},
-        )
+        command = [*binary, "-X", "-At", "-v", "ON_ERROR_STOP=1", *place, *options]
+        if len(sql) > LONGEST_ARGUMENT:
+            return _run([*command, "-f", "-"], {"PGPASSWORD": password}, sql)
+        return _run([*command, "-c", sql], {"PGPASSWORD": password})
     place = [
         f"--host={settings['HOST']}",
         f"--port={settings['PORT']}",
@@ -55,8 +59,10 @@ def _binary(default: str) -> list[str]:
     return [default]
 
 
-def _run(command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=60)
+def _run(command: list[str], environment: dict[str, str], script: str | None = None) -> str:
+    done = subprocess.run(
+        command, env=os.environ | environment, input=script, capture_output=True, text=True, timeout=60
+    )
     if done.returncode:
         raise AssertionError(f"{command[0]} failed: {done.stderr or done.stdout}")
     return done.stdout
