@@ -71,7 +71,7 @@ def _same_node(link: Link) -> SynchroError:
         return NotConfigured(
             _(
                 "LOCAL and the database “%(alias)s” are one and the same database, named in two ways. Nothing was "
-                "written. Give DATABASES[“%(alias)s”] the name and the host of the other database."
+                "written. Give DATABASES['%(alias)s'] the name and the host of the other database."
             )
             % {"alias": link.remote.alias}
         )

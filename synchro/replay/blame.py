@@ -123,8 +123,9 @@ def row_is_missing(model: type[Model], keys: Sequence[Key]) -> Refused:
     cause = _("REMOTE does not have the row that was to be changed")
     return Refused(
         _(
-            "%(model)s %(keys)s: %(cause)s. It went while the batch was being written, as by a receiver or a trigger "
-            "of REMOTE. The batch was rolled back; synchronize again, and see what deletes it if this comes again."
+            "%(model)s %(keys)s: %(cause)s. It was deleted while the batch was being written, as by a receiver or a "
+            "trigger of REMOTE. The batch was rolled back; synchronize again, and if this happens again, find out what "
+            "deletes it."
         )
         % {
             "model": model._meta.label,
@@ -159,7 +160,7 @@ def _of_guest(error: Exception) -> Refused:
 
 def _about(guest: Guest) -> str:
     """Which code an error came of, and what to do about it."""
-    text = _("It came of %(code)s. %(advice)s") % guest.names()
+    text = _("It came from %(code)s. %(advice)s") % guest.names()
     for table, alias in guest.reads[:1]:
         read = _("That had read %(table)s from the database “%(alias)s”, not from REMOTE.")
         text += " " + read % {"table": table, "alias": alias}

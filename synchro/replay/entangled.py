@@ -35,7 +35,7 @@ class Entangled(Exception):
         labels = sorted({model._meta.label for model, _key in self.places})
         super().__init__(
             _(
-                "%(models)s: rows hold on to each other, and changed again and again. The batch was rolled back."
+                "%(models)s: rows depend on each other, and were changed again and again. The batch was rolled back."
             )
             % {"models": ", ".join(labels)}
             + " "

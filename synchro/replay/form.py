@@ -248,9 +248,9 @@ def check_ids() -> None:
         raise NotReady(
             _(
                 "The sequence of %(table)s hands out ids in advance (CACHE above 1, or descending), so nobody can tell "
-                "which ones may still come, and changes could be missed. Nothing was written. ALTER SEQUENCE ... "
-                "INCREMENT 1 CACHE 1, and restart all that writes, which holds ids. What was written before that may "
-                "have been missed: compare both databases."
+                "which ones may still come, and changes could be missed. Nothing was written. Run ALTER SEQUENCE ... "
+                "INCREMENT 1 CACHE 1, and restart every process that writes, since each holds ids. What was written "
+                "before that may have been missed: compare both databases."
             )
             % {"table": table}
         )

@@ -56,7 +56,7 @@ def _moved(alias: str) -> UnknownState:
         _(
             "The database “%(alias)s” is not the one that was known by this name: its server, or its name there, is "
             "another. Nothing was written. Correct DATABASES. If it is the same database, which was moved or whose "
-            "server was upgraded, say so once: Peer.objects.filter(uuid=None, alias=“%(alias)s”).update(place=“”), "
+            "server was upgraded, say so once: Peer.objects.filter(uuid=None, alias='%(alias)s').update(place=''), "
             "with synchro.models.Peer. If another database is meant to be served, give it an alias of its own."
         )
         % {"alias": alias}
@@ -71,10 +71,10 @@ def _refuse_a_new_name(alias: str, found: list[Peer], has_tables: bool) -> None:
     if lost:
         raise UnknownState(
             _(
-                "The database “%(alias)s” may be the one that was served as “%(lost)s”, which nothing there tells. "
-                "Nothing was written, since its rows could be doubled. With synchro.models.Peer, say once: if it is, "
-                "Peer.objects.filter(uuid=None, alias=“%(lost)s”).update(alias=“%(alias)s”, place=“”); if it is "
-                "another database, Peer.objects.create(uuid=None, alias=“%(alias)s”)."
+                "The database “%(alias)s” may be the one that was served as “%(lost)s”; nothing in it tells. Nothing "
+                "was written, since its rows could be doubled. With synchro.models.Peer, say once: if it is, "
+                "Peer.objects.filter(uuid=None, alias='%(lost)s').update(alias='%(alias)s', place=''); if it is "
+                "another database, Peer.objects.create(uuid=None, alias='%(alias)s')."
             )
             % {"alias": alias, "lost": lost[-1]}
         )

@@ -53,7 +53,7 @@ def forget(label: str) -> int:
         type_id = names.get(label.lower())
         if type_id is None:
             raise NotConfigured(
-                _("No entries of %(model)s wait in the log. There wait entries of: %(names)s.")
+                _("No entries of %(model)s wait in the log. Entries of these models do: %(names)s.")
                 % {"model": label, "names": ", ".join(sorted(names)) or "-"}
             )
         if standing_of(side, type_id)[0] is Standing.WATCHED:

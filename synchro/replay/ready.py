@@ -67,8 +67,8 @@ def _without_a_table(link: Link) -> set[type[Model]]:
     for model in sorted(left_out, key=lambda model: model._meta.label):
         link.warn(
             _(
-                "%(model)s is left out: LOCAL has no table %(table)s, or a view. Name the models of the app in "
-                "SYNCHRO_MODELS that are to be synchronized."
+                "%(model)s is left out: LOCAL has no table %(table)s, or it is a view. Name in SYNCHRO_MODELS the "
+                "models of the app that are to be synchronized."
             )
             % {"model": model._meta.label, "table": model._meta.db_table}
         )
