@@ -33,6 +33,9 @@ INTEGERS = frozenset(
 )
 
 
+TEXTS = frozenset(("CharField", "TextField", "SlugField", "FileField", "FilePathField"))
+
+
 @cache
 def key_fields(model: type[Model]) -> tuple[AnyField, ...]:
     """The fields that identify a row: the primary key's, or both foreign keys of an automatic m2m table."""

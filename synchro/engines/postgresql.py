@@ -9,7 +9,7 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
-from django.db import Error
+from django.db import Error, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
@@ -31,8 +31,11 @@ PASSING = {"40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"}
 #: No room on the disk.
 DISK_FULL = "53100"
 
-#: What a trigger raises, and a row that a view's condition rules out: Django has no class for them.
-OF_A_ROW = {"P0001", "44000"}
+#: What no row is the reason of, by class: a connection, a transaction that is in no state for it or was rolled back, an
+#: account, a database, a server without room or memory, that was interrupted or has failed.
+OF_THE_SERVER = {"08", "25", "26", "28", "34", "3B", "3D", "40", "53", "55", "57", "58", "72", "F0"}
+#: The same, by number: a right that is lacking, data and indexes that are damaged.
+NOT_OF_A_ROW = {"42501", "XX001", "XX002"}
 
 #: Of tables, and of the sequences that hand out their keys.
 RIGHTS_LACKING = """
@@ -358,8 +361,11 @@ class PostgreSQL(Engine):
             return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
         return cause.sqlstate[:2] == "08" or cause.sqlstate in PASSING
 
-    def refuses_row(self, error: BaseException) -> bool:
-        return getattr(error.__cause__, "sqlstate", None) in OF_A_ROW or super().refuses_row(error)
+    def is_about_the_server(self, error: BaseException) -> bool:
+        state = getattr(error.__cause__, "sqlstate", None)
+        if state is None:  # not said by the server
+            return isinstance(error, OperationalError)
+        return state[:2] in OF_THE_SERVER or state in NOT_OF_A_ROW
 
     def is_full(self, error: BaseException) -> bool:
         return getattr(error.__cause__, "sqlstate", None) == DISK_FULL

@@ -44,6 +44,7 @@ from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
 from synchro.replay.trial import Trial
 from synchro.replay.unread import Unread
+from synchro.replay.unreadable import refuse_unreadable
 from synchro.replay.wholesale import deliver
 from synchro.replay.write import Writer
 
@@ -117,6 +118,11 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     there = Rows(link.remote)
     records = Records(link, batch)
     plan = resolve(link, log, changes, rows, there, identities, records)
+    left = trial.refused(plan).keys() | set(material.resting)
+    for model, faults in rows.unreadable.items():
+        refuse_unreadable(
+            model, faults, [key for key in plan.puts.get(model, {}) if (model, key) not in left]
+        )
     hold_for_merging(link, batch, plan.merges, rows, there)
     spare(link, log, changes, plan, records)
     expand(link, log, changes, identities, plan)

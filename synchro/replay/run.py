@@ -104,6 +104,14 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
             _("An error of LOCAL, or of the database “%(alias)s”, stopped the run (%(cause)s).")
             % {"alias": alias, "cause": type(error).__name__}
         ) from error
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise NotReady(
+            _(
+                "A value that nothing is known to do about stopped the run to the database “%(alias)s” (%(cause)s). "
+                "The batch was rolled back; the cause of this error says where it comes from."
+            )
+            % {"alias": alias, "cause": type(error).__name__}
+        ) from error
     return Report(
         remote=alias,
         entries=totals.entries,

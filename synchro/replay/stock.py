@@ -60,8 +60,11 @@ class Stock:
         if self._passes:
             lines = self._local.dump(self._here, self._table, columns, values)
             return self._translated_lines([f for f in fields if f.remote_field is not None], lines)
-        stored = self._local.select(self._here, self._table, columns, columns[:1], values)
-        rows = self._translated(fields, Codec(fields, self._here).decode_all(stored))
+        codec = Codec(fields, self._here)
+        stored = self._local.select(
+            self._here, self._table, columns, columns[:1], values, spelled=codec.spelled
+        )
+        rows = self._translated(fields, codec.decode_all(stored))
         return Codec(fields, self._there).encode_all(rows)
 
     def _translated(

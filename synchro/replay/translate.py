@@ -17,6 +17,7 @@ from synchro.replay.link import Link
 from synchro.replay.parents import generic_places, generic_targets, generic_value
 from synchro.replay.read import Rows, as_key
 from synchro.replay.resolve import Plan
+from synchro.replay.unreadable import refuse_unreadable
 
 #: An automatic key that no database hands out.
 NOWHERE = 0
@@ -52,6 +53,7 @@ class Translator:
         """The rows, and those of them where a key is not known yet."""
         fields = Table(model).fields
         here = self._rows.load(model, keys)
+        refuse_unreadable(model, self._rows.unreadable.get(model, {}), keys)
         rows = {key: list(row) for key, row in here.items()}
         unsettled: set[Key] = set()
         for place, column in enumerate(fields):
