@@ -56,6 +56,10 @@ def is_integer(field: AnyField) -> bool:
     return column_field(field).get_internal_type() in INTEGERS
 
 
+def is_text(field: AnyField) -> bool:
+    return column_field(field).get_internal_type() in TEXTS
+
+
 def is_automatic(field: AnyField) -> bool:
     """
     Whether the database hands out the values of this key field.

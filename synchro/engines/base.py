@@ -96,6 +96,10 @@ class Engine(ABC):
         """How to read this field of Django's own where the driver would change a value, or give none for it."""
         return None
 
+    def equates_texts(self, field: AnyField) -> bool:
+        """Whether the column may take texts for equal that are spelled otherwise."""
+        return getattr(field, "db_collation", None) is not None
+
     def longest_statement(self, connection: BaseDatabaseWrapper) -> int:
         """How many bytes a statement may have, with its values."""
         return sys.maxsize

@@ -90,6 +90,9 @@ class MySQL(Engine):
     def reading(self, field: AnyField) -> Reading | None:
         return READINGS.get(field.get_internal_type())
 
+    def equates_texts(self, field: AnyField) -> bool:
+        return True
+
     def encoder(self, field: AnyField) -> Convert | None:
         match field.get_internal_type():
             case "FloatField":

@@ -42,6 +42,7 @@ from synchro.replay.resolve import resolve
 from synchro.replay.sets import expand
 from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
+from synchro.replay.spelling import follow_respelled
 from synchro.replay.trial import Trial
 from synchro.replay.unread import Unread
 from synchro.replay.unreadable import refuse_unreadable
@@ -108,6 +109,7 @@ def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Tria
 def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) -> Outcome:
     """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
     changes, rows = material.changes, material.rows
+    follow_respelled(link, changes, rows)
     identities = Identities(link, rows, trial.aside.natural_keys() | _natural_keys(changes))
     by_model = changes.by_model()
     for model in parents_first(by_model):  # a natural key may lead through a parent

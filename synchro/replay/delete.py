@@ -153,19 +153,20 @@ def _split_by_dependents(link: Link, model: type[Model], keys: Sequence[Key]) ->
 
 def dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
     """Foreign keys to `model` whose rows Django, not the database, takes care of, and how."""
-    for child, column, rule in _relations(model):
+    for child, column, rule in relations(model):
         if rule is not DO_NOTHING and not is_done_by_the_database(rule):
             yield child, column, rule
 
 
 def cascades(model: type[Model]) -> Iterator[tuple[type[Model], AnyField]]:
     """Foreign keys to `model` whose rows go along with what they point at, whoever takes care of that."""
-    for child, column, rule in _relations(model):
+    for child, column, rule in relations(model):
         if rule in CASCADES:
             yield child, column
 
 
-def _relations(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
+def relations(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
+    """The models with foreign keys to `model`, with these and what becomes of their rows."""
     for relation in model._meta.get_fields(include_hidden=True):
         if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):
             yield relation.related_model, relation.field, relation.on_delete  # type: ignore[union-attr,misc]

@@ -26,7 +26,7 @@ from synchro.registry import Table
 from synchro.replay.columns import to_attribute
 from synchro.replay.link import Link
 from synchro.replay.natural import allows_many, finder, values_from_entry
-from synchro.replay.read import Rows, as_key, select
+from synchro.replay.read import Rows, as_key, real_spellings, select
 from synchro.replay.references import remote_keys
 
 Naturals = Mapping[tuple[type[Model], Key], str]
@@ -115,7 +115,9 @@ class Identities:
         elif is_automatic(key_fields(model)[0]) and not uses_same_key(model):
             candidates = dict.fromkeys(keys)
         else:
-            candidates = {key: key for key in keys}
+            own, *more = key_fields(model)
+            real = {} if more else real_spellings(self._link.local, model, own, keys)
+            candidates = {key: real.get(key, key) for key in keys}
         there = existing(self._link, model, [c for c in candidates.values() if c is not None], lock)
         found = {
             key: Identity(candidate, candidate in there, key in remembered and candidate in there)

@@ -8,10 +8,11 @@ from typing import Any
 from django.db.models import Model
 
 from synchro.conf import LOCAL
-from synchro.keys import AnyField, Key, key_fields
+from synchro.keys import AnyField, Key, column_field, is_text, key_fields
 from synchro.registry import Table
 from synchro.replay.columns import Codec
 from synchro.replay.link import Side
+from synchro.replay.spelled import spellings
 from synchro.replay.unreadable import (
     CannotRead,
     Faults,
@@ -92,6 +93,23 @@ def _encoded(codec: Codec, value: Sequence[Any]) -> Sequence[Sequence[Any]]:
         return ()
 
 
+def real_spellings(
+    side: Side, model: type[Model], field: AnyField, values: Collection[Any]
+) -> dict[Any, str]:
+    """
+    How these texts are spelled in the unique column `field` of `model`, for those that it spells otherwise.
+
+    One statement, as long as there are none.
+    """
+    if not values or not is_text(field) or not side.engine.equates_texts(column_field(field)):
+        return {}
+
+    def stored(texts: Collection[Any]) -> set[str]:
+        return {text for (text,) in select(side, model, [field], [field], [(text,) for text in texts])}
+
+    return spellings(values, stored)
+
+
 class Rows:
     """LOCAL's rows that the batch has to do with, as values or as lines."""
 
@@ -117,10 +135,12 @@ class Rows:
             asked.update(new)
             fields, key = Table(model).fields, key_fields(model)
             places = [fields.index(field) for field in key]
+            rows: Sequence[Sequence[Any]]
             try:
                 rows = select(self._side, model, fields, key, list(map(as_values, new)))
             except CannotRead:
                 rows = self._what_can_be_read(model, new)
+            rows = self._spelled_as_targets(model, fields, rows)
             if len(places) == 1:
                 (place,) = places
                 found.update({row[place]: row for row in rows})
@@ -148,6 +168,23 @@ class Rows:
                 values = dict(zip(names, row, strict=True))
                 rows.append([values.get(field) for field in fields])
         self.unreadable.setdefault(model, {}).update(faults)
+        return rows
+
+    def _spelled_as_targets(
+        self, model: type[Model], fields: Sequence[AnyField], rows: Sequence[Sequence[Any]]
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of LOCAL, in which foreign keys are spelled as what they point at."""
+        own = key_fields(model)
+        for place, field in enumerate(fields):
+            if field.remote_field is None or field in own or self._side.alias != LOCAL or not rows:
+                continue
+            target, column = field.related_model._meta.concrete_model, field.target_field
+            if column.remote_field is None:
+                values = {row[place] for row in rows} - {None}
+                if pairs := real_spellings(self._side, target, column, values):
+                    rows = [
+                        [*row[:place], pairs.get(row[place], row[place]), *row[place + 1 :]] for row in rows
+                    ]
         return rows
 
     def forget(self, model: type[Model], keys: Iterable[Key]) -> None:
