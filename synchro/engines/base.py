@@ -23,6 +23,7 @@ from synchro.keys import AnyField
 
 if TYPE_CHECKING:
     from synchro.engines.exact import Reading
+    from synchro.engines.narrow import Described
 
 Row: TypeAlias = Sequence[Any]
 Convert: TypeAlias = Callable[[Any], Any]
@@ -99,6 +100,10 @@ class Engine(ABC):
     def equates_texts(self, field: AnyField) -> bool:
         """Whether the column may take texts for equal that are spelled otherwise."""
         return getattr(field, "db_collation", None) is not None
+
+    def describe(self, connection: BaseDatabaseWrapper, table: str) -> Mapping[str, Described]:
+        """The columns of a table as the server describes them, where it changes what does not fit into one."""
+        return {}
 
     def longest_statement(self, connection: BaseDatabaseWrapper) -> int:
         """How many bytes a statement may have, with its values."""

@@ -24,6 +24,7 @@ from django.utils.translation import gettext as _
 from synchro.engines.base import PREPARED, Convert, Engine, PairsTable, Row, Unfit, quoted, whole_range
 from synchro.engines.capture import SessionSwitch
 from synchro.engines.exact import Reading, exact_date, exact_moment, exact_time, finite_decimal
+from synchro.engines.narrow import COLUMNS, Described
 from synchro.engines.packets import fitting
 from synchro.keys import AnyField
 
@@ -102,6 +103,11 @@ class MySQL(Engine):
             case "JSONField" if self.rounds_json:
                 return _json
         return None
+
+    def describe(self, connection: BaseDatabaseWrapper, table: str) -> Mapping[str, Described]:
+        with connection.cursor() as cursor:
+            cursor.execute(COLUMNS.format("DATABASE()"), [table])
+            return {name: Described(*more) for name, *more in cursor.fetchall()}
 
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]

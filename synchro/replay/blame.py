@@ -22,6 +22,7 @@ from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec
 from synchro.replay.link import Link, Side
+from synchro.replay.narrow import narrow_columns
 from synchro.replay.read import select
 from synchro.replay.unreadable import is_about_the_server
 
@@ -216,7 +217,7 @@ class RemoteTable:
     def _is_unfit(self, field: AnyField, value: Any) -> str | None:
         connection = self._side.connection
         try:
-            (encoded,) = Codec([field], connection).encode([value])
+            (encoded,) = Codec([field], connection, narrow_columns(self._side, self._model)).encode([value])
         except Unfit as error:
             return str(error)
         except Exception:  # noqa: BLE001  a field of the project's own may raise anything

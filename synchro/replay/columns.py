@@ -9,7 +9,7 @@ type of their own are asked to convert.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache, partial
@@ -49,9 +49,17 @@ KNOWN = (
 class Codec:
     """Converts rows of some fields, in their order, from one database's driver or to another's."""
 
-    def __init__(self, fields: Sequence[AnyField], side: BaseDatabaseWrapper) -> None:
+    def __init__(
+        self,
+        fields: Sequence[AnyField],
+        side: BaseDatabaseWrapper,
+        checks: Mapping[str, Convert] | None = None,
+    ) -> None:
         self.decoders = [(place, convert) for place, f in enumerate(fields) if (convert := decoder(f, side))]
         self.encoders = [(place, convert) for place, f in enumerate(fields) if (convert := encoder(f, side))]
+        if checks:
+            narrow = [(place, checks[f.column]) for place, f in enumerate(fields) if f.column in checks]
+            self.encoders = narrow + self.encoders
         readings = [(place, f, reading) for place, f in enumerate(fields) if (reading := reading_of(f, side))]
         #: The SQL by which columns are read that the driver would change.
         self.spelled = {f.column: reading.sql for _place, f, reading in readings if reading.sql != "{}"}

@@ -30,6 +30,7 @@ from synchro.replay.form import Pruned, form_empty, is_blind, next_batch, own_no
 from synchro.replay.garbage import uncollected
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
+from synchro.replay.narrow import forget_columns
 from synchro.replay.outcome import Outcome
 from synchro.replay.postpone import warn_of_unread
 from synchro.replay.prune import prune
@@ -129,6 +130,7 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     link = Link(Side(alias))
     # Either database may have been replaced by a copy since this process remembered its content types.
     ContentType.objects.clear_cache()
+    forget_columns(link.remote)
     with reachable(link):
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):

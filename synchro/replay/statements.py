@@ -15,11 +15,12 @@ from synchro.replay.columns import Codec, default_of
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities
 from synchro.replay.link import Side
+from synchro.replay.narrow import narrow_columns
 
 
 class Statements:
     def __init__(self, side: Side, identities: Identities) -> None:
-        self._identities = identities
+        self._identities, self._side = identities, side
         self._connection, self._engine = side.connection, side.engine
         #: Highest explicit key written, by model: the database must not hand it out again.
         self._highest: dict[type[Model], int] = {}
@@ -102,7 +103,7 @@ class Statements:
             places = [group.fields.index(f) for f in fields]
             pick = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
             rows = list(map(pick, rows))
-        return Codec(fields, self._connection).encode_all(rows)
+        return Codec(fields, self._connection, narrow_columns(self._side, group.model)).encode_all(rows)
 
     def update(self, group: Group, keys: Iterable[Key]) -> None:
         """Write these rows, which REMOTE has: the columns that are to be written in each."""
