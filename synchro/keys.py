@@ -154,6 +154,13 @@ def value_to_text(value: Any) -> str:
 
 
 def value_from_text(field: AnyField, text: str) -> Any:
+    try:
+        return _value_from_text(field, text)
+    except ArithmeticError as error:  # no decimal, or more days than there are
+        raise ValueError("This text is no key.") from error
+
+
+def _value_from_text(field: AnyField, text: str) -> Any:
     target = column_field(field)
     match target.get_internal_type():
         case kind if kind in INTEGERS:

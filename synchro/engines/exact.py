@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from decimal import Context, Decimal
 from typing import Any
 
@@ -48,7 +48,8 @@ def exact_moment(value: Any) -> datetime:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         raise Unfit(_("it is no date and time that exist")) from None
-    _refuse_finer(value)
+    if len(value) > len("2020-01-01 10:00:00.000000"):
+        _refuse_finer(value)
     return moment
 
 
@@ -57,8 +58,17 @@ def exact_time(value: Any) -> time:
         found = time.fromisoformat(value)
     except (TypeError, ValueError):
         raise Unfit(_("it is no time of a day")) from None
-    _refuse_finer(value)
+    if len(value) > len("10:00:00.000000"):
+        _refuse_finer(value)
     return found
+
+
+def exact_duration(value: str) -> timedelta:
+    """Of a text of microseconds."""
+    try:
+        return timedelta(microseconds=int(value))
+    except (ValueError, OverflowError):
+        raise Unfit(_("it is no number of days and seconds")) from None
 
 
 def _refuse_finer(value: str) -> None:
@@ -106,6 +116,7 @@ __all__ = [
     "Reading",
     "exact_date",
     "exact_decimal",
+    "exact_duration",
     "exact_moment",
     "exact_time",
     "exact_truth",

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from synchro.engines.base import PREPARED, Engine, PairsTable, Row, quoted, whole_range
 from synchro.engines.capture import TransactionSwitch
-from synchro.engines.exact import Reading
+from synchro.engines.exact import Reading, exact_duration
 from synchro.engines.narrow import COLUMNS, Described
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
@@ -66,6 +66,18 @@ SEQUENCE = """
 """
 
 
+#: Of single precision the server writes only the digits that tell a number from its neighbours. The driver takes a
+#: month for 30 days, a year for 365, and an infinite interval for none.
+READINGS = {
+    "FloatField": Reading("{}::float8"),
+    "DurationField": Reading(
+        "CASE WHEN isfinite({0}) AND EXTRACT(YEAR FROM {0}) = 0 AND EXTRACT(MONTH FROM {0}) = 0 "
+        "THEN TRUNC(EXTRACT(EPOCH FROM {0}) * 1000000)::text WHEN {0} IS NOT NULL THEN 'none' END",
+        exact_duration,
+    ),
+}
+
+
 class PostgreSQL(Engine):
     defers_foreign_keys = True
     reserves_keys = True
@@ -74,8 +86,7 @@ class PostgreSQL(Engine):
     lock_clause = " FOR NO KEY UPDATE"
 
     def reading(self, field: AnyField) -> Reading | None:
-        # The server writes the digits of a column of single precision that tell it from its neighbours, and no more.
-        return Reading("{}::float8") if field.get_internal_type() == "FloatField" else None
+        return READINGS.get(field.get_internal_type())
 
     def findable(self, rows: Sequence[Row]) -> Sequence[Row]:
         # A statement with a NUL character in it is refused.

@@ -93,6 +93,8 @@ class SQLite(Engine):
 
     def encoder(self, field: AnyField) -> Convert | None:
         match field.get_internal_type():
+            case "BooleanField":
+                return _truth
             case "FloatField":
                 return _number
             case "DecimalField":
@@ -331,6 +333,12 @@ class SQLite(Engine):
 def _number(value: float) -> float:
     if isnan(value):
         raise Unfit(_("REMOTE holds NULL in place of what is no number"))
+    return value
+
+
+def _truth(value: Any) -> Any:
+    if value not in (0, 1):
+        raise Unfit(_("it is neither true nor false"))
     return value
 
 

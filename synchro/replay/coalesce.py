@@ -24,6 +24,9 @@ from synchro.replay.unread import Standing, Unread, standing_of
 
 COLUMNS = ("id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members")
 
+#: What is raised for a text that is no key.
+NO_KEY = (ValueError, TypeError, ValidationError)
+
 
 class Entry(NamedTuple):
     """A row of the log, with its names resolved."""
@@ -165,7 +168,11 @@ def coalesce(entries: Iterable[Entry]) -> Changes:
             changes.last = entry.date
         if entry.action == M2M_CHANGE:
             for m2m in sets_of(entry):
-                changes.sets.setdefault(m2m, SetChange()).add(entry.date, members_of(m2m, entry))
+                try:
+                    members = members_of(m2m, entry)
+                except NO_KEY as error:
+                    raise _no_key(entry.id, entry.model) from error
+                changes.sets.setdefault(m2m, SetChange()).add(entry.date, members)
             continue
         for model, fields in tables_of(entry.model, entry.fields, entry.action == DELETION):
             place = (model, entry.key)
@@ -285,12 +292,16 @@ def read_entries(side: Side, log: QuerySet[ChangeLog], unread: Unread | None = N
         model, key_from = reader
         try:
             key = key_from(text)
-        except (ValueError, TypeError, ValidationError) as error:
-            raise Refused(
-                _("Entry %(id)d of the log names an object of %(model)s by a key that cannot be read.")
-                % {"id": number, "model": model._meta.label}
-            ) from error
+        except NO_KEY as error:
+            raise _no_key(number, model) from error
         yield Entry(number, model, key, action, moment(date), _names(fields), natural_key, members)
+
+
+def _no_key(number: int, model: type[Model]) -> Refused:
+    return Refused(
+        _("Entry %(id)d of the log names an object of %(model)s by a key that cannot be read.")
+        % {"id": number, "model": model._meta.label}
+    )
 
 
 def _stored(side: Side, log: QuerySet[ChangeLog]) -> Iterator[tuple[Any, ...]]:

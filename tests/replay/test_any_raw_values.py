@@ -109,7 +109,7 @@ def as_stored(alias: str, pk: int, name: str) -> Any:
     """The value as the server spells it, numbers of JSON as numbers."""
     vendor = connections[alias].vendor
     spelled = {
-        "sqlite": f"typeof({name}) || quote({name})",
+        "sqlite": name if name == "data" else f"typeof({name}) || quote({name})",
         "postgresql": f"{name}::text",
         "mysql": f"CAST({name} AS CHAR)",
     }[vendor]
@@ -117,7 +117,6 @@ def as_stored(alias: str, pk: int, name: str) -> Any:
         cursor.execute(f"SELECT {spelled} FROM shop_measurement WHERE id = {pk:d}")
         (text,) = cursor.fetchone()
     if name == "data" and text is not None:
-        text = text[5:-1] if vendor == "sqlite" else text
         return json.loads(text, parse_float=Decimal, parse_int=Decimal)
     return text
 
