@@ -58,7 +58,6 @@ def configure(engine: str, folder: str) -> None:
         "django.contrib.contenttypes",
         "django.contrib.auth",
         "django.contrib.admin",
-        "dbsettings",
         "synchro",
         "benchmarks.rows",
     ]

@@ -48,7 +48,6 @@ def project(local: str, remote: str, names: Mapping[str, str] | None = None, **m
                 "django.contrib.contenttypes",
                 "django.contrib.auth",
                 "django.contrib.messages",
-                "dbsettings",
                 "synchro",
                 "benchmarks.stock",
             ],

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from synchro.conf import LOCAL
-from synchro.models import ChangeLog, Conflict, Reference, SetAside, content_type_name
+from synchro.models import ChangeLog, Conflict, Reference, Reset, SetAside, content_type_name
 from synchro.registry import watched_models
 
 if TYPE_CHECKING:
@@ -141,3 +141,12 @@ class SetAsideAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).filter(is_over=False)
+
+
+@admin.register(Reset)
+class ResetAdmin(ReadOnlyAdmin):
+    searched = ("by",)
+    search_help_text = _("The name of a person")
+    list_display = ("id", "date", "by", "forgotten")
+    list_filter = ()
+    fields = ("id", "date", "by", "forgotten", "former", "current")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
@@ -13,17 +14,28 @@ class SynchroConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def import_models(self) -> None:
-        for needed in ("django.contrib.contenttypes", "dbsettings"):
-            if not apps.is_installed(needed):
-                raise ImproperlyConfigured(f"synchro needs {needed!r}: add it to INSTALLED_APPS.")
+        needed = "django.contrib.contenttypes"
+        if not apps.is_installed(needed):
+            raise ImproperlyConfigured(f"synchro needs {needed!r}: add it to INSTALLED_APPS.")
         super().import_models()
 
     def ready(self) -> None:
-        from synchro import checks, conf, historical, registry, saving, signals, switch
+        from synchro import (
+            checks,
+            checks_databases,
+            conf,
+            historical,
+            receiver_checks,
+            registry,
+            saving,
+            signals,
+            switch,
+        )
         from synchro.checkpoint import checkpoint_set
-        from synchro.replay.form import on_checkpoint_set
+        from synchro.rewind import on_checkpoint_set
 
         conf.warn_without_remote()
+        setting_changed.connect(registry.on_setting_changed, dispatch_uid="synchro_model_options")
         signals.connect()
         saving.capture_saves()
         pre_migrate.connect(
@@ -35,14 +47,21 @@ class SynchroConfig(AppConfig):
         connection_created.connect(switch.watch_statements, dispatch_uid="synchro_switch")
         self._keep_triggers()
         checks.connect()
+        checks_databases.connect()
+        receiver_checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _keep_triggers(self) -> None:
+        from synchro import moved
         from synchro.replay.signals import starting
         from synchro.triggers import checks, migrate, ready
 
+        pre_migrate.connect(moved.before_migrate, sender=self, dispatch_uid="synchro_before_move")
         pre_migrate.connect(migrate.before_migrate, sender=self, dispatch_uid="synchro_before_migrate")
         post_migrate.connect(migrate.after_migrate, sender=self, dispatch_uid="synchro_after_migrate")
+        # After the triggers: from now on they log what has moved under its new name.
+        post_migrate.connect(moved.after_migrate, sender=self, dispatch_uid="synchro_after_move")
+        starting.connect(moved.follow_setting, dispatch_uid="synchro_moved")
         starting.connect(ready.refuse_without_triggers, dispatch_uid="synchro_triggers_ready")
         starting.connect(
             ready.refuse_triggers_that_miss_changes, dispatch_uid="synchro_triggers_that_miss_changes"

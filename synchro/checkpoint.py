@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import dbsettings
-from dbsettings.signals import setting_changed
+from django.apps import apps
 from django.conf import settings
-from django.core.cache import cache
-from django.dispatch import Signal, receiver
+from django.dispatch import Signal
 from django.utils import timezone
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from synchro.conf import LOCAL
 
-#: Sent with ``moment`` (aware, UTC) when a person, not a run, set the checkpoint time.
+#: Sent with ``moment`` (aware, UTC) when a person, not a run, set the checkpoint time to another one.
 checkpoint_set = Signal()
 
 _by_a_run: ContextVar[bool] = ContextVar("synchro_checkpoint_by_a_run", default=False)
+
+#: The row of the table of options that holds it, as text: UTC, with microseconds.
+NAME = "last_check"
 
 
 @contextmanager
@@ -33,71 +34,54 @@ def moved_by_a_run() -> Iterator[None]:
         _by_a_run.reset(token)
 
 
-class CheckpointValue(dbsettings.DateTimeValue):  # type: ignore[misc]
-    """
-    A moment with its microseconds, read from the database each time.
+class Options:
+    """What synchro keeps of this project in LOCAL, read from the database each time."""
 
-    The value of dbsettings that this one replaces loses the fraction of the second, and is cached.
-    """
+    @property
+    def last_check(self) -> datetime | None:
+        """
+        When the last run began to look, or what a person set; None before the first run.
 
-    def __get__(self, instance: Any = None, cls: type | None = None) -> datetime | None:
-        if instance is None:
-            raise AttributeError(f"{self.attribute_name} is read from an instance of {cls}.")
-        from dbsettings.models import Setting
+        Aware (UTC) where ``USE_TZ`` is on, else naive in the project's time zone. Can be set to a datetime, or a text
+        in ISO format; naive values are in the current time zone. Set back, it makes what was logged after it be
+        replayed again; set forward, it makes what was logged before it be forgotten, and the log says how much that
+        is. Setting it to the value that it has changes nothing.
 
-        module, klass, name = self.key
-        stored = Setting.objects.filter(module_name=module, class_name=klass, attribute_name=name)
-        value = stored.values_list("value", flat=True).first()
-        return self.to_python(value if value is not None else self.default)
+        Raises `ValueError` for a text that is no moment.
+        """
+        stored = _rows().filter(name=NAME).values_list("value", flat=True).first()
+        if not stored:
+            return None
+        moment = datetime.fromisoformat(stored)
+        return moment if settings.USE_TZ else timezone.make_naive(moment)
 
-    def __set__(self, instance: Any, value: datetime | str | None) -> None:
-        moment = self.to_python(value)
-        if value and moment is None:
+    @last_check.setter
+    def last_check(self, value: datetime | str | None) -> None:
+        moment = _moment(value)
+        text = "" if moment is None else moment.isoformat(timespec="microseconds")
+        is_new = moment is not None and not _rows().filter(name=NAME, value=text).exists()
+        _rows().update_or_create(name=NAME, defaults={"value": text})
+        if is_new and not _by_a_run.get():
+            checkpoint_set.send(sender=type(self), moment=moment)
+
+
+def _rows() -> Any:
+    """Return the query set of LOCAL's options. (The models import this module, so it cannot import them.)"""
+    return apps.get_model("synchro", "Option")._default_manager.using(LOCAL)
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    """`value`, aware and in UTC."""
+    if not value:
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
             raise ValueError(
                 f"{value!r} is no moment; give a datetime, or a text such as '2020-01-31 12:00:00'."
-            )
-        self._store(self.get_db_prep_save(value))
-        setting_changed.send(sender=self, value=moment)
-
-    def _store(self, text: str) -> None:
-        """
-        Write what `__get__` will read.
-
-        dbsettings looks in its cache for the row, and writes a second one where the cache is wrong.
-        """
-        from dbsettings.models import Setting
-
-        module, klass, name = self.key
-        row = {"module_name": module, "class_name": klass, "attribute_name": name}
-        if not Setting.objects.filter(**row).update(value=text):
-            Setting.objects.create(**row, value=text)
-        cache.delete(".".join(("dbsettings", *self.key)))
-
-    def get_db_prep_save(self, value: datetime | str | None, **_options: Any) -> str:
-        moment = self.to_python(value)
-        return "" if moment is None else aware(moment).astimezone(UTC).isoformat(timespec="microseconds")
-
-    def to_python(self, value: datetime | str | None) -> datetime | None:
-        """Aware (UTC) where ``USE_TZ`` is on, else naive in the project's time zone."""
-        if not value:
-            return None
-        moment = value if isinstance(value, datetime) else self._parse(value)
-        if moment is None:
-            return None
-        return aware(moment).astimezone(UTC) if settings.USE_TZ else timezone.make_naive(aware(moment))
-
-    def _parse(self, text: str) -> datetime | None:
-        try:
-            return datetime.fromisoformat(text)
-        except ValueError:
-            return self._parse_format(text)  # type: ignore[no-any-return]
-
-
-@receiver(setting_changed, dispatch_uid="synchro_checkpoint")
-def on_setting_changed(sender: Any, value: datetime | None, **_kwargs: Any) -> None:
-    """However it was set: as an attribute, or by a person in the editor of dbsettings."""
-    if isinstance(sender, CheckpointValue) and value is not None and not _by_a_run.get():
-        checkpoint_set.send(sender=type(sender), moment=aware(value).astimezone(UTC))
+            ) from None
+    return aware(value).astimezone(UTC)
 
 
 def aware(moment: datetime) -> datetime:

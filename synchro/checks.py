@@ -6,6 +6,7 @@ Where a setting is wrong that alone is told, since the other checks cannot be ma
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import wraps
@@ -13,19 +14,28 @@ from typing import Any, TypeAlias
 
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 from django.db.models import NOT_PROVIDED, Field, Model
 from django.utils.module_loading import import_string
 
 from synchro.conf import IDENTITIES, LOCAL, NAMES, conf, unknown_names
+from synchro.identity_checks import (
+    check_given_natural_key,
+    check_guessed_keys,
+    check_named_keys,
+    check_natural_key,
+    leads_to_a_field,
+)
 from synchro.keys import key_fields
+from synchro.model_options import model_option
 from synchro.natural import NaturalManager
 from synchro.registry import skipped_names, watched_models, wrong_settings
 
 Check: TypeAlias = Callable[..., list[CheckMessage]]
 
 CONFLICTS = ("newer", "local", "remote")
+#: Names of one's own machine.
+LOOPBACK = dict.fromkeys(("localhost", "127.0.0.1", "::1"), "localhost")
 CONFLICTS_HINT = "Use 'newer', 'local', 'remote', or a callable or the dotted path of one."
 
 
@@ -34,6 +44,7 @@ def connect() -> None:
     register(check_settings, Tags.compatibility)
     register(check_models, Tags.models)
     register(check_tables, Tags.database)
+    register(check_identity, Tags.database)
 
 
 # -- settings ------------------------------------------------------------------------------------------------
@@ -106,8 +117,12 @@ def _same_database() -> Iterator[CheckMessage]:
 
 
 def _place(alias: str) -> tuple[str, ...]:
-    entry = connections[alias].settings_dict
-    return tuple(str(entry.get(key) or "") for key in ("ENGINE", "NAME", "HOST", "PORT"))
+    """Where DATABASES says that it is, in one spelling."""
+    entry = connections.settings[alias]  # without loading its engine
+    engine, name, host, port = (str(entry.get(key) or "") for key in ("ENGINE", "NAME", "HOST", "PORT"))
+    if engine.endswith(("sqlite3", "spatialite")) and not name.startswith(("file:", ":memory:")):
+        name = os.path.realpath(name)
+    return engine, name, LOOPBACK.get(host, host), port
 
 
 # -- models --------------------------------------------------------------------------------------------------
@@ -125,11 +140,13 @@ def check_models(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> lis
                 found.extend(check(model))
     for model in filter(asked_for, apps.get_models()):
         found.extend(_natural_managers(model))
+    if app_configs is None:
+        found.extend(check_guessed_keys())
     return found
 
 
 def _skip(model: type[Model]) -> Iterator[CheckMessage]:
-    names = getattr(model, "SYNCHRO_SKIP", ())
+    names = model_option(model, "SKIP", ())
     if not isinstance(names, list | tuple | set | frozenset) or not all(
         isinstance(name, str) for name in names
     ):
@@ -197,7 +214,7 @@ def _default_on_creation(model: type[Model], field: Field[Any, Any]) -> Iterator
 
 
 def _identity(model: type[Model]) -> Iterator[CheckMessage]:
-    value = getattr(model, "SYNCHRO_IDENTITY", None)
+    value = model_option(model, "IDENTITY")
     if value is not None and value not in IDENTITIES:
         yield Error(
             f"SYNCHRO_IDENTITY is {value!r}.",
@@ -208,8 +225,8 @@ def _identity(model: type[Model]) -> Iterator[CheckMessage]:
 
 
 def _model_conflict(model: type[Model]) -> Iterator[CheckMessage]:
-    value = model.__dict__.get("SYNCHRO_CONFLICT", getattr(model, "SYNCHRO_CONFLICT", None))
-    if value is not None and not isinstance(value, staticmethod):
+    value = model_option(model, "CONFLICT")
+    if value is not None:
         yield from _conflict("Its", value, model)
 
 
@@ -237,23 +254,15 @@ def _unmanaged(model: type[Model]) -> Iterator[CheckMessage]:
         )
 
 
-def _of_dbsettings(model: type[Model]) -> Iterator[CheckMessage]:
-    if model._meta.app_label == "dbsettings":
-        yield Warning(
-            "It is watched, so this database's settings, options.last_check among them, overwrite REMOTE's.",
-            hint="Take it out of SYNCHRO_MODELS.",
-            obj=model,
-            id="synchro.W005",
-        )
-
-
 WATCHED: tuple[Callable[[type[Model]], Iterable[CheckMessage]], ...] = (
     _skip,
     _identity,
     _model_conflict,
     _natural_key,
+    check_named_keys,
+    check_given_natural_key,
+    check_natural_key,
     _unmanaged,
-    _of_dbsettings,
 )
 
 
@@ -261,25 +270,13 @@ def _natural_managers(model: type[Model]) -> Iterator[CheckMessage]:
     for manager in model._meta.managers:
         if isinstance(manager, NaturalManager):
             for path in manager.fields:
-                if not _leads_to_a_field(model, path):
+                if not leads_to_a_field(model, path):
                     yield Error(
                         f"Its natural key names {path!r}, which is no field.",
                         hint="Name fields of the model, or fields behind a foreign key such as 'city__name'.",
                         obj=model,
                         id="synchro.E009",
                     )
-
-
-def _leads_to_a_field(model: Any, path: str) -> bool:
-    for name in path.split("__"):
-        if model is None:
-            return False
-        try:
-            field = model._meta.pk if name == "pk" else model._meta.get_field(name)
-        except FieldDoesNotExist:
-            return False
-        model = field.related_model
-    return True
 
 
 # -- databases -----------------------------------------------------------------------------------------------
@@ -304,3 +301,20 @@ def check_tables(
             id="synchro.W003",
         )
     ]
+
+
+@when_settings_are_right
+def check_identity(
+    app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """A changed ``SYNCHRO_IDENTITY`` doubles or overwrites rows."""
+    from synchro.models import ModelIdentity
+    from synchro.replay.identity_setting import differences
+
+    if LOCAL not in (databases or ()):
+        return []
+    connection = connections[LOCAL]
+    with connection.cursor() as cursor:
+        if ModelIdentity._meta.db_table not in connection.introspection.table_names(cursor):
+            return []
+    return [Error(str(difference), obj=difference.model, id="synchro.E010") for difference in differences()]

@@ -7,8 +7,9 @@ They are looked up in Django's settings each time they are asked for, so that ``
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any, Final, Generic, TypeVar, overload
 
 from django.conf import settings
@@ -22,6 +23,12 @@ IDENTITIES: Final = ("reference", "pk")
 T = TypeVar("T")
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that names the most similar ones of `known`; empty where none is."""
+    alike = get_close_matches(name, list(known), n=3)
+    return f" Did you mean {' or '.join(map(repr, alike))}?" if alike else ""
+
+
 def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
     return lambda value: value in choices, f"can be {' or '.join(map(repr, choices))}"
 
@@ -30,8 +37,47 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_truth_value(value: Any) -> bool:
+    """A text such as ``"no"``, as it comes from the environment, is true to Python."""
+    return isinstance(value, bool)
+
+
 def _is_length_of_time(value: Any) -> bool:
     return value is None or (isinstance(value, timedelta) and value >= timedelta(0))
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+
+
+#: What says more than a name in ``SYNCHRO_RECEIVERS``.
+RECEIVERS: Final = ("all", "none", "raw")
+
+
+def _is_choice_of_receivers(value: Any) -> bool:
+    names = (value,) if isinstance(value, str) and value in RECEIVERS else value
+    return (
+        isinstance(names, list | tuple | set | frozenset)
+        and all(isinstance(name, str) and name.removeprefix("-") for name in names)
+        and (len(names) == 1 or "none" not in names)
+    )
+
+
+is_choice_of_receivers: Final = (
+    _is_choice_of_receivers,
+    "can be 'all', 'none', 'raw', or a list of app labels, 'app.Model' labels and dotted paths, each with '-' "
+    "before it to leave it out, such as ['all', '-simple_history']",
+)
+
+
+def _is_pairs_of_labels(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(label, str) and label.count(".") == 1 for pair in value.items() for label in pair
+    )
 
 
 class Setting(Generic[T]):
@@ -51,12 +97,22 @@ class Setting(Generic[T]):
     def __get__(self, instance: Conf | None, owner: type) -> Setting[T] | T:
         if instance is None:
             return self
-        value: T = getattr(settings, self.name, self.default)
+        value: T = getattr(settings, self.name, self.default_now())
         if self.allowed is not None:
             is_allowed, words = self.allowed
             if not is_allowed(value):
                 raise WrongSetting(f"{self.name} is {value!r}; it {words}.")
         return value
+
+    def default_now(self) -> T:
+        return self.default
+
+
+class Receivers(Setting[Any]):
+    """Where changes are captured by triggers, what receivers did on LOCAL travels by itself."""
+
+    def default_now(self) -> Any:
+        return "none" if getattr(settings, "SYNCHRO_CAPTURE", None) == "triggers" else self.default
 
 
 class Conf:
@@ -64,12 +120,16 @@ class Conf:
 
     #: What is watched: app labels, dotted app paths, ``(app, 'Model', ...)`` tuples.
     models: Setting[Sequence[Any]] = Setting(())
+    #: Options of models that one did not write: ``{'shop.Order': {'IDENTITY': 'pk'}}``.
+    model_options: Setting[Mapping[str, Mapping[str, Any]]] = Setting(
+        {}, (_is_mapping, "must be a dictionary, such as {'shop.Order': {'IDENTITY': 'pk'}}")
+    )
     #: How entries get written: ``'signals'`` or ``'triggers'``.
     capture: Setting[str] = Setting("signals", _one_of("signals", "triggers"))
     #: Whether the admin view offers to reset.
-    allow_reset: Setting[bool] = Setting(True)
+    allow_reset: Setting[bool] = Setting(True, (_is_truth_value, "must be True or False"))
     #: Whether the admin view shows the traceback of a failed run (with ``DEBUG`` on).
-    debug: Setting[bool] = Setting(False)
+    debug: Setting[bool] = Setting(False, (_is_truth_value, "must be True or False"))
     #: How rows with automatic keys find each other: ``'reference'``, or ``'pk'`` for the same key on both sides.
     identity: Setting[str] = Setting("reference", _one_of(*IDENTITIES))
     #: Who wins where both sides changed: ``'newer'``, ``'local'``, ``'remote'``, or the dotted path of a callable.
@@ -82,6 +142,19 @@ class Conf:
     )
     #: What to do with a change that REMOTE refuses: ``'stop'`` or ``'quarantine'``.
     on_error: Setting[str] = Setting("stop", _one_of("stop", "quarantine"))
+    #: Whose code runs for REMOTE's objects: ``'all'``, ``'none'`` (the default with triggers), ``'raw'``, or names.
+    receivers: Setting[Any] = Receivers("all", is_choice_of_receivers)
+
+    #: Models that have moved, where `migrate` cannot know it: ``{'old_app.Model': 'new_app.Model'}``.
+    moved: Setting[dict[str, str]] = Setting(
+        {}, (_is_pairs_of_labels, "must be a dictionary of labels, such as {'shop.Order': 'sales.Order'}")
+    )
+
+    #: Triggers of REMOTE's own, by name or pattern, that may fire for what is replayed.
+    remote_triggers: Setting[Sequence[str]] = Setting(
+        (),
+        (_are_texts, "must be a list or tuple of names of triggers, such as ('shop_order.audit', 'touch_*')"),
+    )
 
     @property
     def remotes(self) -> tuple[str, ...]:
@@ -96,7 +169,8 @@ class Conf:
             if not isinstance(alias, str):
                 raise WrongSetting(f"SYNCHRO_REMOTE names {alias!r}, which is no database alias.")
             if alias not in settings.DATABASES:
-                raise WrongSetting(f"SYNCHRO_REMOTE names {alias!r}, which is not in DATABASES.")
+                cure = did_you_mean(alias, settings.DATABASES)
+                raise WrongSetting(f"SYNCHRO_REMOTE names {alias!r}, which is not in DATABASES.{cure}")
             if alias == LOCAL:
                 raise WrongSetting(
                     f"SYNCHRO_REMOTE names {LOCAL!r}, the database whose changes are captured."

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from datetime import UTC, datetime
+import logging
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
-from django.db import DatabaseError
 from django.db.models import Model
-from django.utils.timezone import is_aware
 
+from synchro.before_write import what_was_read
+from synchro.conf import LOCAL
 from synchro.entries import ModelName
 from synchro.historical import is_historical
 from synchro.keys import Key, key_fields, key_of, normalize, to_text, value_to_text
-from synchro.natural import natural_fields
+from synchro.model_options import model_option
+from synchro.natural import natural_fields, natural_names
+from synchro.natural_parts import natural_parts, to_json
+
+logger = logging.getLogger(__name__)
 
 #: What values raise that are no keys, and objects that have none.
 NO_KEY = (AttributeError, TypeError, ValueError, ArithmeticError, ValidationError, ObjectDoesNotExist)
@@ -55,33 +60,34 @@ def natural_key_of(instance: Model, model: type[Model]) -> str | None:
     """
     The natural key's values as a JSON list: those of its columns where it is made of such (as triggers write them).
 
-    None for an object that has none, or none any more since an object that it names is missing: the deletion
-    itself must not fail for that, nor for anything else that a method of the project raises.
+    None for an object that has none, or none any more since an object that it names is missing, or whose method
+    raises: the deletion itself must not fail for that.
     """
+    read = what_was_read(instance)
     try:
         fields = None if is_historical(model) else natural_fields(model)
         if fields is not None:
-            values: Any = [normalize(field, getattr(instance, field.attname)) for field in fields]
-        elif hasattr(instance, "natural_key"):
-            values = instance.natural_key()
-        else:
-            return None
-        several = values if isinstance(values, tuple | list) else [values]
-        return json.dumps(several, default=_as_json, ensure_ascii=False)
-    except DatabaseError:
-        raise  # the transaction may be at its end
-    except Exception:  # noqa: BLE001  the project's own code may raise anything
+            return to_json([normalize(field, _held(instance, field.attname, read)) for field in fields])
+        return to_json(natural_parts(instance, _model_of)) if _has_natural_key(type(instance)) else None
+    except Exception as error:  # noqa: BLE001  code of others, or a value that is none
+        name = type(instance)._meta.label
+        logger.warning("The natural key of a deleted %s is not known (%s).", name, type(error).__name__)
         return None
 
 
-def _as_json(value: Any) -> Any:
-    """A value that JSON has no type for; an object stands for its key, as it does in its column."""
-    match value:
-        case Model():
-            return key_of(value)
-        case datetime() if is_aware(value):
-            return value.astimezone(UTC).isoformat(timespec="microseconds")
-    return value_to_text(value)
+def _has_natural_key(model: type[Model]) -> bool:
+    given = model_option(model, "NATURAL_KEY")
+    if given is not None and not given:
+        return False
+    return hasattr(model, "natural_key") or bool(natural_names(model))
+
+
+def _held(instance: Model, name: str, read: Mapping[str, Any]) -> Any:
+    return read[name] if name in read else getattr(instance, name)
+
+
+def _model_of(content_type_id: int) -> type[Model] | None:
+    return ContentType.objects.db_manager(LOCAL).get_for_id(content_type_id).model_class()
 
 
 def far_keys(through: type[Model], reverse: bool, keys: Collection[Any] | None) -> str | None:

@@ -43,6 +43,10 @@ class Interrupted(SynchroError):
     """A connection broke, or another transaction was in the way, again and again."""
 
 
+class Uncaptured(SynchroError):
+    """An object cannot be saved, since no entry could name it: its key is no value."""
+
+
 @dataclass(frozen=True)
 class Culprit:
     """A row of LOCAL, by its key, that REMOTE refuses; the cause names no value."""
@@ -60,6 +64,18 @@ class Refused(SynchroError):
         self.culprits = tuple(culprits)
 
 
+class WrongDatabase(Refused):
+    """Code of the project that ran for an object of REMOTE's wanted to use another database; `cause` is short."""
+
+    def __init__(self, message: str, culprits: Iterable[Culprit], cause: str) -> None:
+        super().__init__(message, culprits)
+        self.cause = cause
+
+
+class AfterCommit(SynchroError):
+    """What code of the project wanted to do after REMOTE's commit failed. The batch is on REMOTE."""
+
+
 class Undecided(SynchroError):
     """Both sides changed an object, and the project's own callable did not decide between them."""
 
@@ -72,5 +88,9 @@ class Incomplete(SynchroError):
         self.reports, self.errors = tuple(reports), dict(errors)
 
 
-class Ambiguous(SynchroError):
-    """A natural key finds more than one row on REMOTE."""
+class Unidentified(Refused):
+    """A natural key cannot be made or looked for, so nobody can say which row of REMOTE an object is."""
+
+
+class Ambiguous(Unidentified):
+    """A natural key finds more than one row."""

@@ -76,11 +76,18 @@ def key_of(instance: Model, model: type[Model] | None = None) -> Key:
     return values[0] if len(values) == 1 else values
 
 
+def is_expression(value: Any) -> bool:
+    """Whether `value` stands for what the database will compute: an `F`, a default of the database, ..."""
+    return hasattr(value, "resolve_expression")
+
+
 def normalize(field: AnyField, value: Any) -> Any:
     """`value`, as a person or a model instance holds it, as the value that a key has."""
     target = column_field(field)
     if value is None:
         return None
+    if is_expression(value):
+        raise ValueError(f"{field.model._meta.label}.{field.name} holds an expression, and no value")
     kind = target.get_internal_type()
     if kind in INTEGERS:
         number = int(target.get_prep_value(value))

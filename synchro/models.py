@@ -5,13 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-import dbsettings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from synchro.checkpoint import CheckpointValue
+from synchro.checkpoint import Options
 from synchro.fields import DatabaseNow, NamesField, UTCDateTimeField
 
 __all__ = [
@@ -24,10 +23,14 @@ __all__ = [
     "ChangeLog",
     "Checkpoint",
     "Conflict",
+    "ModelIdentity",
+    "NamedTable",
     "Node",
+    "Option",
     "Peer",
     "Receipt",
     "Reference",
+    "Reset",
     "SetAside",
     "options",
 ]
@@ -43,11 +46,7 @@ ACTIONS = (
 )
 
 
-class SynchroSettings(dbsettings.Group):  # type: ignore[misc]
-    last_check = CheckpointValue(_("Last synchronization"), required=False)
-
-
-options = SynchroSettings()
+options = Options()
 
 
 def content_type_key(**kwargs: Any) -> models.ForeignKey[Any, Any]:
@@ -85,10 +84,11 @@ class ChangeLog(models.Model):
     object = GenericForeignKey()
     date = UTCDateTimeField(_("date"), default=DatabaseNow)
     action = models.PositiveSmallIntegerField(_("action"), choices=ACTIONS)
-    #: Which fields changed; None where that is not known. An m2m field is named by its own name in an entry of the
-    #: object that declares it, and by its label ("app.Model.field") in an entry of an object on the other side.
+    #: Which fields changed; None where that is not known, empty where none did and the row may be gone.
+    #: An m2m field is named by its own name in an entry of the object that declares it, and by its label
+    #: ("app.Model.field") in an entry of an object on the other side.
     fields = NamesField(_("fields"), null=True, blank=True)
-    #: Of a deletion: the natural key's values, as a JSON list; None where the model has none.
+    #: Of a deletion, or where the row may be gone: the natural key's values, as a JSON list; None where it has none.
     natural_key = models.TextField(_("natural key"), null=True, blank=True)
     #: Of a change of an m2m set: the keys of the objects that came or went, as a JSON list; None for any.
     members = models.TextField(_("members"), null=True, blank=True)
@@ -125,6 +125,8 @@ class Node(models.Model):
     unread = models.TextField(default="{}")
     #: Batches up to this one have been pruned, with their entries.
     pruned = models.BigIntegerField(default=0)
+    #: Nothing that was dropped from the log is newer than this.
+    pruned_until = UTCDateTimeField(null=True)
 
     class Meta:
         verbose_name = _("node")
@@ -133,6 +135,21 @@ class Node(models.Model):
 
     def __str__(self) -> str:
         return str(self.uuid)
+
+
+class Option(models.Model):
+    """What `options` keeps: a name, and a value as text."""
+
+    name = models.CharField(_("name"), max_length=100, primary_key=True)
+    value = models.CharField(_("value"), max_length=255, blank=True)
+
+    class Meta:
+        verbose_name = _("option")
+        verbose_name_plural = _("options")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value}"
 
 
 class Baseline(models.Model):
@@ -166,6 +183,8 @@ class Batch(models.Model):
     ranges = models.TextField()
     size = models.PositiveIntegerField()
     formed = UTCDateTimeField(default=DatabaseNow)
+    #: Its number and a random one, which tell it from a batch that a copy of this database formed; empty in old ones.
+    token = models.CharField(max_length=64, default="", db_default="")
 
     class Meta:
         verbose_name = _("batch")
@@ -182,6 +201,10 @@ class Peer(models.Model):
     #: None for a REMOTE without synchro tables, which has no name.
     uuid = models.UUIDField(_("node"), unique=True, null=True)
     alias = models.CharField(_("alias"), max_length=255, blank=True)
+    #: Of a REMOTE: which database it is, as its server says (see `Engine.place`).
+    place = models.CharField(max_length=255, default="", db_default="", blank=True)
+    #: When this name was first met.
+    met = UTCDateTimeField(null=True, default=DatabaseNow)
 
     class Meta:
         verbose_name = _("peer")
@@ -213,6 +236,8 @@ class Receipt(models.Model):
 
     peer = models.OneToOneField(Peer, models.CASCADE, primary_key=True)
     batch = models.BigIntegerField(default=0)
+    #: That of the batch; of an earlier one where an earlier release has signed.
+    token = models.CharField(max_length=64, default="", db_default="")
     date = UTCDateTimeField(default=DatabaseNow)
 
     class Meta:
@@ -256,6 +281,26 @@ class Reference(models.Model):
 
     def __str__(self) -> str:
         return f"{content_type_name(self.content_type_id)} {self.local_object_id} = {self.peer} {self.remote_object_id}"
+
+
+class ModelIdentity(models.Model):
+    """How rows of a model are identified towards a peer: as ``SYNCHRO_IDENTITY`` said when they were first brought."""
+
+    id = models.BigAutoField(primary_key=True)
+    peer = models.ForeignKey(Peer, models.CASCADE, db_index=False, related_name="+", verbose_name=_("peer"))
+    content_type = content_type_key()
+    identity = models.CharField(_("identity"), max_length=9)
+
+    class Meta:
+        verbose_name = _("identity of a model")
+        verbose_name_plural = _("identities of models")
+        default_permissions = ("view",)
+        constraints = (
+            models.UniqueConstraint(fields=("peer", "content_type"), name="synchro_modelidentity_unique"),
+        )
+
+    def __str__(self) -> str:
+        return f"{content_type_name(self.content_type_id)} {self.peer}: {self.identity}"
 
 
 class Conflict(models.Model):
@@ -326,6 +371,49 @@ class SetAside(models.Model):
 
     def __str__(self) -> str:
         return f"{content_type_name(self.content_type_id)} {self.object_id}: {self.cause}"
+
+
+class Reset(models.Model):
+    """A call of `reset_synchro`: who forgot what."""
+
+    id = models.BigAutoField(primary_key=True)
+    date = UTCDateTimeField(_("date"), default=DatabaseNow)
+    by = models.CharField(_("by"), max_length=255)
+    #: The node ids before and after.
+    former = models.UUIDField(_("former node"), null=True)
+    current = models.UUIDField(_("node"))
+    #: What had not reached the REMOTEs, as a sentence; empty where nothing was pending.
+    forgotten = models.TextField(_("forgotten"), blank=True)
+
+    class Meta:
+        verbose_name = _("reset")
+        verbose_name_plural = _("resets")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.date}: {self.by}"
+
+
+class NamedTable(models.Model):
+    """
+    Which table a content type stands for, so that what names the content type outlives the model's name.
+
+    See `synchro.moved`.
+    """
+
+    #: A number, since the content type itself may be removed.
+    content_type = models.BigIntegerField(primary_key=True)
+    app_label = models.CharField(max_length=100)
+    model = models.CharField(max_length=100)
+    db_table = models.CharField(max_length=255)
+    #: The content type of the model that the table belongs to now, where this one's is gone.
+    successor = models.BigIntegerField(null=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.app_label}.{self.model}: {self.db_table}"
 
 
 class CaptureSwitch(models.Model):

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import BaseUserManager
+from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 from django.db.models.base import ModelBase
 from django.db.models.manager import BaseManager
 
 from synchro.keys import AnyField
+from synchro.model_options import model_option
+
+#: Django's models whose rows are what their natural key says: each database numbers them as its migrations run.
+KNOWN_BY_NATURE = {
+    "contenttypes.ContentType": ("app_label", "model"),
+    "auth.Permission": ("content_type", "codename"),
+}
 
 
 class NaturalManager(models.Manager[Any]):
@@ -147,10 +155,10 @@ class NaturalKeyModel(models.Model, metaclass=NaturalKeyModelBase):
 
     def natural_key(self) -> tuple[Any, ...]:
         """The values of the natural key's fields, in their order."""
-        return tuple(_follow(self, name) for name in self._natural_key)
+        return tuple(follow(self, name) for name in self._natural_key)
 
 
-def _follow(instance: Any, path: str) -> Any:
+def follow(instance: Any, path: str) -> Any:
     """The value at the end of ``city__name``; None where there is no city."""
     for name in path.split("__"):
         if instance is None:
@@ -168,7 +176,7 @@ def natural_fields(model: type[models.Model]) -> tuple[AnyField, ...] | None:
     that it points at.
     """
     found: dict[AnyField, None] = {}
-    for first, rests in _by_first_step(_natural_names(model)).items():
+    for first, rests in _by_first_step(natural_names(model)).items():
         try:
             field: AnyField = model._meta.get_field(first)
         except FieldDoesNotExist:
@@ -176,11 +184,25 @@ def natural_fields(model: type[models.Model]) -> tuple[AnyField, ...] | None:
         if field not in model._meta.local_concrete_fields:
             return None
         if rests != {""} and (
-            field.related_model is None or rests != set(_natural_names(field.related_model))
+            field.related_model is None or rests != set(natural_names(field.related_model))
         ):
             return None
         found[field] = None
-    return tuple(found) or None
+    return None if lacks_content_type(model, found) else tuple(found) or None
+
+
+def lacks_content_type(model: type[models.Model], fields: Collection[AnyField]) -> bool:
+    """Whether one of the fields is the key in a generic foreign key, and its content type is not among them."""
+    names = {field.name for field in fields}
+    return any(
+        isinstance(generic, GenericForeignKey) and generic.fk_field in names and generic.ct_field not in names
+        for generic in model._meta.private_fields
+    )
+
+
+def forget_natural_keys() -> None:
+    """To be called where what the settings say of models has changed."""
+    natural_fields.cache_clear()
 
 
 def _by_first_step(paths: Sequence[str]) -> dict[str, set[str]]:
@@ -191,15 +213,19 @@ def _by_first_step(paths: Sequence[str]) -> dict[str, set[str]]:
     return steps
 
 
-def _natural_names(model: type[models.Model]) -> Sequence[str]:
-    """The names that the natural key of a model is made of, as far as they can be known: ours and Django's own."""
+def natural_names(model: type[models.Model]) -> Sequence[str]:
+    """
+    The names that the natural key of a model is made of, as far as they can be known: those that the project gives it,
+    ours, and Django's own.
+    """
+    if model._meta.label in KNOWN_BY_NATURE:
+        return KNOWN_BY_NATURE[model._meta.label]
+    chosen: Sequence[str] | None = model_option(model, "NATURAL_KEY")
+    if chosen is not None:
+        return tuple(chosen)
     for manager in (model._default_manager, *model._meta.managers):
         if isinstance(manager, NaturalManager):
             return manager.fields
-    if model._meta.label == "contenttypes.ContentType":
-        return ("app_label", "model")
     if isinstance(model._default_manager, BaseUserManager) and hasattr(model, "USERNAME_FIELD"):
         return (model.USERNAME_FIELD,)
-    return {"auth.Group": ("name",), "auth.Permission": ("content_type", "codename")}.get(
-        model._meta.label, ()
-    )
+    return ("name",) if model._meta.label == "auth.Group" else ()

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, Final
 
 from django.apps import AppConfig, apps
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.db.models import ManyToManyField, Model
 
-from synchro.conf import conf, wrong_values
+from synchro.conf import conf, did_you_mean, wrong_values
 from synchro.exceptions import WrongSetting
 from synchro.keys import AnyField, key_fields
+from synchro.model_options import forget_options, model_option, wrong_options
+from synchro.natural import forget_natural_keys
+from synchro.natural_parts import forget_natural_parts
+from synchro.relations import forget_named_models
+
+#: What an entry of ``SYNCHRO_MODELS`` begins with that leaves a model out.
+LEFT_OUT: Final = "-"
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ def set_field(through: type[Model]) -> ManyToManyField[Any, Any]:
 
 
 def skipped_names(model: type[Model]) -> frozenset[str]:
-    names: str | Iterable[str] = getattr(model, "SYNCHRO_SKIP", ())
+    names: str | Iterable[str] = model_option(model, "SKIP", ())
     return frozenset((names,) if isinstance(names, str) else names)
 
 
@@ -86,7 +93,9 @@ def wrong_settings() -> list[WrongSetting]:
     try:
         watched_models()
     except WrongSetting as error:
-        found.append(error)
+        if str(error) not in map(str, found):
+            found.append(error)
+    found.extend(wrong_options())
     return found
 
 
@@ -96,6 +105,20 @@ def watched_tables() -> tuple[Table, ...]:
 
 def is_watched(model: type[Model]) -> bool:
     return model._meta.concrete_model in _watched_set(_hashable(conf.models))
+
+
+def may_become_watched(model: type[Model]) -> bool:
+    """Whether a model of a migration, which may get another name in a later one, stands for a watched one."""
+    meta = model._meta
+    if any(meta.label_lower == found._meta.label_lower for found in watched_models()):
+        return True
+    if any(meta.db_table == table.name for table in watched_tables()):
+        return True
+    setting = _hashable(conf.models)
+    if any(name.lower() == f"{LEFT_OUT}{meta.label_lower}" for name, *_names in setting):
+        return False
+    whole = [name for name, *names in setting if not names and not name.startswith(LEFT_OUT)]
+    return any(_app(name).label == meta.app_label for name in whole)
 
 
 def is_optional(model: type[Model]) -> bool:
@@ -124,9 +147,15 @@ def generic_keys(model: type[Model]) -> list[GenericForeignKey]:
 @lru_cache(maxsize=8)
 def _watched(setting: tuple[tuple[str, ...], ...]) -> tuple[type[Model], ...]:
     found: dict[type[Model], None] = {}
+    left_out = {_left_out(name) for name, *_models in setting if name.startswith(LEFT_OUT)}
     for entry in setting:
-        for model in _models_of(entry):
-            _add(model, found)
+        for model in () if entry[0].startswith(LEFT_OUT) else _models_of(entry):
+            if model._meta.concrete_model not in left_out:
+                _add(model, found, left_out)
+            elif len(entry) > 1:
+                raise WrongSetting(
+                    f"SYNCHRO_MODELS names {model._meta.label}, and leaves it out too. Take one of both away."
+                )
     return tuple(found)
 
 
@@ -136,31 +165,71 @@ def _watched_set(setting: tuple[tuple[str, ...], ...]) -> frozenset[type[Model]]
 
 
 def forget_cached() -> None:
-    """To be called where the set of installed models itself has changed."""
+    """To be called where the set of installed models itself, or what the settings say of them, has changed."""
     _watched.cache_clear()
     _watched_set.cache_clear()
     _named.cache_clear()
     _synchronized.cache_clear()
+    forget_options()
+    forget_natural_keys()
+    forget_natural_parts()
+    forget_named_models()
 
 
-def _add(model: type[Model] | None, found: dict[type[Model], None]) -> None:
+def on_setting_changed(setting: str, **_kwargs: Any) -> None:
+    """Forget what followed from another value, as tests give it."""
+    if setting == "SYNCHRO_MODEL_OPTIONS":
+        forget_cached()
+
+
+def _add(
+    model: type[Model] | None, found: dict[type[Model], None], left_out: Collection[type[Model]]
+) -> None:
     concrete = model._meta.concrete_model if model else None
     if concrete is None or concrete in found:
         return
+    for parent in concrete._meta.all_parents:
+        if parent in left_out:
+            raise WrongSetting(
+                f"SYNCHRO_MODELS leaves {parent._meta.label} out and watches {concrete._meta.label}, which inherits "
+                f"from it: its rows cannot travel without those of {parent._meta.label}. Leave out both, or none."
+            )
     if concrete._meta.app_label == "synchro":
         raise WrongSetting("SYNCHRO_MODELS names synchro itself, whose tables are never synchronized.")
     for parent in concrete._meta.parents:
-        _add(parent, found)
+        _add(parent, found, left_out)
     found[concrete] = None
     for field in m2m_fields(concrete):
-        if field.name not in skipped_names(concrete):
-            _add(field.remote_field.through, found)
+        if field.name not in skipped_names(concrete) and field.remote_field.through not in left_out:
+            _add(field.remote_field.through, found, left_out)
 
 
 def _models_of(entry: tuple[str, ...]) -> Iterable[type[Model]]:
     app, *names = entry
     config = _app(app)
     return [_model(config, name) for name in names] if names else config.get_models()
+
+
+def _left_out(name: str) -> type[Model]:
+    """The model that an entry such as ``"-shop.Log"`` leaves out."""
+    app, dot, own = name.removeprefix(LEFT_OUT).rpartition(".")
+    if not dot:
+        raise WrongSetting(
+            f"SYNCHRO_MODELS holds {name!r}; a model is left out by the names of its app and its own, "
+            "such as '-shop.Log'."
+        )
+    model: Any = _model(_app(app), own)
+    if model._meta.auto_created:
+        raise WrongSetting(
+            f"SYNCHRO_MODELS holds {name!r}, the table of a many-to-many field. Name the field in SYNCHRO_SKIP of "
+            f"{model._meta.auto_created._meta.label}."
+        )
+    if model._meta.proxy:
+        raise WrongSetting(
+            f"SYNCHRO_MODELS holds {name!r}, a proxy. Name {model._meta.concrete_model._meta.label}, "
+            "whose rows it shows."
+        )
+    return model  # type: ignore[no-any-return]
 
 
 def _app(name: str) -> AppConfig:
@@ -173,7 +242,23 @@ def _app(name: str) -> AppConfig:
             return config
     raise WrongSetting(
         f"SYNCHRO_MODELS names the app {name!r}, which is neither the label nor the path of an installed app."
+        f"{_cure(name, configs)}"
     )
+
+
+def _cure(name: str, configs: Sequence[AppConfig]) -> str:
+    """Say what may have been meant by the name of an app that is none."""
+    app, _dot, model = name.rpartition(".")
+    owners = [
+        (config.label, found._meta.object_name)
+        for config in configs
+        for found in config.get_models()
+        if found._meta.model_name == model.lower()
+        and app.lower() in ("", config.label.lower(), config.name.lower())
+    ]
+    if owners:
+        return f" A model is named by a tuple in the list: SYNCHRO_MODELS = [{owners[0]!r}]."
+    return did_you_mean(name, [config.label for config in configs])
 
 
 def _model(config: AppConfig, name: str) -> type[Model]:
@@ -182,6 +267,7 @@ def _model(config: AppConfig, name: str) -> type[Model]:
     except LookupError:
         raise WrongSetting(
             f"SYNCHRO_MODELS names the model {name!r}, which the app {config.label!r} does not have."
+            f"{did_you_mean(name, [str(model._meta.object_name) for model in config.get_models()])}"
         ) from None
 
 
@@ -197,5 +283,9 @@ def _entry(entry: Any) -> tuple[str, ...]:
     if not parts or not all(isinstance(part, str) for part in parts):
         raise WrongSetting(
             f"SYNCHRO_MODELS holds {entry!r}, neither an app nor a tuple of an app and names of its models."
+        )
+    if len(parts) > 1 and any(part.startswith(LEFT_OUT) for part in parts):
+        raise WrongSetting(
+            f"SYNCHRO_MODELS holds {entry!r}; a model is left out by an entry of its own, such as '-shop.Log'."
         )
     return parts

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import logging
+import os
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,23 +18,30 @@ from django.utils import timezone
 from synchro.checkpoint import moved_by_a_run
 from synchro.conf import LOCAL, conf
 from synchro.keys import is_automatic, key_fields
-from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, SetAside, options
+from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Reset, SetAside, options
+from synchro.pending import all_pending
 from synchro.registry import watched_models
 from synchro.replay.agree import adopt_what_arrived
 from synchro.replay.link import Link, Side
 from synchro.replay.run import alone
 
+logger = logging.getLogger(__name__)
+
 #: How many tables one statement asks for.
 AT_ONCE = 100
 
 
-def reset_synchro() -> None:
+def reset_synchro(by: str = "") -> None:
     """
     Forget all changes logged on LOCAL so far, and give the database a new node id.
 
     To be called right after LOCAL was loaded from a copy of another database: it also notes how far the keys of
     both are the same. References stay, since they say which rows correspond, and that has not changed; the
     other databases go on with theirs at the next run, by the same notes.
+
+    On a database that is no copy, changes that a REMOTE does not have yet never reach it. How many these were is
+    written to the log of the process (a warning of the logger ``synchro.reset``) and kept as a `Reset`, together with
+    `by`: who asked for it, by default the account of the process.
 
     Raises `synchro.exceptions.Busy` during a run, which would go on under the former name, and `NotReady` where one was
     interrupted and its REMOTE cannot be reached.
@@ -40,12 +50,33 @@ def reset_synchro() -> None:
         for alias in conf.remotes:
             stack.enter_context(alone(Link(Side(alias))))
             adopt_what_arrived(alias)
-        _forget()
+        done = _forget(by or _account())
+    logger.warning(
+        "Synchronization was reset by %s (this database's node id was %s and is %s). Forgotten: %s.",
+        done.by,
+        done.former,
+        done.current,
+        done.forgotten or "nothing that was pending",
+    )
 
 
-def _forget() -> None:
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no name for the number of the account
+        return str(os.getuid()) if hasattr(os, "getuid") else "?"
+
+
+def _forget(by: str) -> Reset:
     with transaction.atomic(using=LOCAL):
         node = Node.objects.using(LOCAL).select_for_update().filter(pk=1).first()
+        current = uuid.uuid4()
+        done = Reset.objects.using(LOCAL).create(
+            by=by,
+            former=node.uuid if node else None,
+            current=current,
+            forgotten="; ".join(str(pending) for pending in all_pending() if pending),
+        )
         if node is not None:
             _note_baselines(node.uuid)
         # Straight in the database: a delete that sends signals would read the whole log into memory first.
@@ -56,7 +87,7 @@ def _forget() -> None:
         Node.objects.using(LOCAL).update_or_create(
             pk=1,
             defaults={
-                "uuid": uuid.uuid4(),
+                "uuid": current,
                 "highest": 0,
                 "newest": None,
                 "holes": "[]",
@@ -68,6 +99,7 @@ def _forget() -> None:
         )
         with moved_by_a_run():
             options.last_check = timezone.now()
+    return done
 
 
 def _note_baselines(node: uuid.UUID) -> None:

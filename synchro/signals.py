@@ -21,6 +21,7 @@ from django.db import router
 from django.db.models import ManyToManyField, Model, Q
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
+from synchro.before_write import ask_for_key, has_unknown_key, read_natural_key
 from synchro.conf import LOCAL, conf
 from synchro.describe import NO_KEY, far_keys, label_of, natural_key_of, text_of
 from synchro.entries import NewEntry, write_entries
@@ -36,6 +37,8 @@ Part = tuple[type[Model], tuple[str, ...] | None]
 
 
 def connect() -> None:
+    pre_save.connect(before_save, dispatch_uid="synchro_before_save")
+    pre_delete.connect(before_delete, dispatch_uid="synchro_before_delete")
     post_save.connect(on_save, dispatch_uid="synchro_save")
     post_delete.connect(on_delete, dispatch_uid="synchro_delete")
     m2m_changed.connect(on_m2m_changed, dispatch_uid="synchro_m2m")
@@ -56,6 +59,19 @@ def on_write_while_wrong(sender: Any, using: str | None = None, **kwargs: Any) -
     if using in (LOCAL, None):
         for error in wrong_settings():
             raise error
+
+
+def before_save(sender: Any, instance: Any = None, using: str | None = None, **kwargs: Any) -> None:
+    if isinstance(instance, Model) and isinstance(sender, type) and issubclass(sender, Model):
+        alias = using or ""
+        if has_unknown_key(sender, instance) and captures(alias) and _watched_line(sender):
+            ask_for_key(sender, instance, alias)
+
+
+def before_delete(sender: Any, instance: Any = None, using: str | None = None, **kwargs: Any) -> None:
+    if isinstance(instance, Model) and captures(using or "") and is_watched(type(instance)):
+        concrete = type(instance)._meta.concrete_model
+        read_natural_key(concrete or type(instance), instance, using or LOCAL)
 
 
 # -- one row -------------------------------------------------------------------------------------------------
@@ -262,10 +278,14 @@ def _added(field: ManyToManyField[Any, Any], instance: Model, reverse: bool, pk_
 def _field_through(
     through: type[Model], model: type[Model], reverse: bool
 ) -> ManyToManyField[Any, Any] | None:
-    """Django's own many-to-many field of `model` that this is the through model of."""
+    """
+    Django's own many-to-many field of `model` that this is the through model of.
+
+    (Fields of others that are no `ManyToManyField`, such as taggit's, are among the model's many-to-many fields too.)
+    """
     for line in (model, *model._meta.all_parents):
         for field in line._meta.local_many_to_many:
-            if not reverse and field.remote_field.through is through:
+            if not reverse and field.remote_field.through is through and isinstance(field, ManyToManyField):
                 return field
         for relation in line._meta.related_objects:
             if reverse and relation.many_to_many and relation.through is through:  # type: ignore[attr-defined]

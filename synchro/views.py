@@ -6,13 +6,14 @@ import logging
 import traceback
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.views.decorators import staff_member_required
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
-from django.db import transaction
+from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -23,9 +24,10 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
 from synchro import core
-from synchro.conf import conf
+from synchro.conf import LOCAL, conf
 from synchro.exceptions import Busy, NotReady, SynchroError
-from synchro.models import options
+from synchro.models import Peer, options
+from synchro.pending import all_pending
 from synchro.status import remotes
 
 View: TypeAlias = Callable[[HttpRequest], HttpResponse]
@@ -82,11 +84,28 @@ def synchro(request: HttpRequest) -> HttpResponse:
 
 @page(may_reset)
 def reset(request: HttpRequest) -> HttpResponse:
-    """Asks whether this is meant; a POST resets."""
-    if request.method != "POST":
-        return render(request, "synchro/reset.html", title=_("Reset synchronization"))
+    """
+    Ask whether this is meant, and say what it would forget; a POST resets.
+
+    Where something would be forgotten, or other nodes know this one, the name of the database has to be typed.
+    """
+    pending = [one for one in all_pending() if one]
+    peers = list(Peer.objects.using(LOCAL).exclude(uuid=None).order_by("alias"))
+    name = Path(str(connections[LOCAL].settings_dict["NAME"])).name
+    is_meant = not (pending or peers) or request.POST.get("database", "").strip() == name
+    if request.method != "POST" or not is_meant:
+        if request.method == "POST":
+            messages.error(request, _("Nothing was reset: this is not the name of the database."))
+        return render(
+            request,
+            "synchro/reset.html",
+            title=_("Reset synchronization"),
+            pending=pending,
+            peers=peers,
+            database=name,
+        )
     try:
-        core.reset_synchro()
+        core.reset_synchro(by=request.user.get_username())
     except (Busy, NotReady) as error:
         messages.error(request, str(error))
     else:

@@ -19,10 +19,13 @@ ABOUT_PAIRS = ("replay", "test_pair.py")
 FAULTS = (
     "command", "connections", "full_disk", "killed", "links", "one_at_a_time", "pruning", "quarantine_killed",
     "receipts", "remote_without_tables", "retry", "rights",
+    "changed_identity", "pooler", "renamed_peers", "row_security", "session_settings",
 )  # fmt: skip
 PROTOCOL = (
     *FAULTS, "batches", "checkpoint", "conflicts_of_sets", "copies", "deciders", "quarantine", "races", "whole",
     "wholesale_references", "wholesale_relations", "writers",
+    "chains", "conflicts_of_owners", "foreign_triggers", "guard", "knots_histories", "made_again",
+    "models_without_a_table", "receivers", "unwatched_entries",
 )  # fmt: skip
 GROUPS = {"": (), "faults": FAULTS, "protocol": PROTOCOL}
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from django.test import override_settings
 
-NEEDED = ("django.contrib.auth", "django.contrib.contenttypes", "dbsettings", "synchro")
+NEEDED = ("django.contrib.auth", "django.contrib.contenttypes", "synchro")
 
 
 @contextmanager

@@ -31,18 +31,20 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django_filters",
     "rest_framework",
-    "dbsettings",
     "django_spicy_id",
     "synchro",
+    "tests.knots",
     "tests.odd",
     "tests.people",
     "tests.shop",
     "tests.spicy",
     "tests.capture",
     "tests.unwatched",
+    "tests.guests",
 ]
 MIGRATION_MODULES = {
-    label: f"tests.initial.{label}" for label in ("capture", "odd", "people", "shop", "spicy", "unwatched")
+    label: f"tests.initial.{label}"
+    for label in ("capture", "guests", "knots", "odd", "people", "shop", "spicy", "unwatched")
 }
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

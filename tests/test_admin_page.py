@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from django.urls import reverse
 from synchro import status
 from synchro.core import Report
 from synchro.exceptions import Busy, NotReady
-from synchro.models import ADDITION, Batch, ChangeLog, Checkpoint, Node, Peer, options
+from synchro.models import ADDITION, Batch, ChangeLog, Checkpoint, Node, Peer, Reset, options
 from tests.people.models import Club
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -189,17 +190,32 @@ def test_reset_asks_first_and_then_forgets(runs: list[Any]) -> None:
     client = staff("reset")
     question = client.get(RESET).content.decode()
     assert "will be forgotten" in question
-    assert ChangeLog.objects.exists()
-    response = client.post(RESET, {"reset": "1"}, follow=True)
+    assert "remote: 1 entries that have not arrived there, 0 changes in quarantine" in question
+    for wrong in ({}, {"database": "another"}):
+        response = client.post(RESET, {"reset": "1", **wrong})
+        assert "Nothing was reset" in messages(response)[0][1]
+        assert ChangeLog.objects.exists()
+    name = Path(str(connection.settings_dict["NAME"])).name
+    response = client.post(RESET, {"reset": "1", "database": name}, follow=True)
     assert response.redirect_chain == [(PAGE, 302)]
-    assert messages(response) == [("success", "Synchronization has been reset.")]
+    assert messages(response)[-1] == ("success", "Synchronization has been reset.")
     assert not ChangeLog.objects.exists()
     assert options.last_check is not None
+    (done,) = Reset.objects.all()
+    assert (done.by, done.forgotten) == (
+        User.objects.get().username,
+        "remote: 1 entries pending, 0 changes in quarantine",
+    )
+
+
+def test_reset_where_nothing_would_be_forgotten_asks_for_no_name(runs: list[Any]) -> None:
+    response = staff("reset").post(RESET, {"reset": "1"}, follow=True)
+    assert messages(response) == [("success", "Synchronization has been reset.")]
 
 
 @pytest.mark.parametrize("error", [NotReady, Busy])
 def test_reset_that_has_to_wait_says_so(error: type[Exception], monkeypatch: Any) -> None:
-    def reset_synchro() -> None:
+    def reset_synchro(by: str) -> None:
         raise error("The database cannot be asked.")
 
     monkeypatch.setattr("synchro.core.reset_synchro", reset_synchro)

@@ -8,22 +8,17 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from dbsettings.loading import set_setting_value
-from dbsettings.models import Setting
-from django.contrib.auth.models import User
-from django.core.cache import cache
-from django.test import Client, override_settings
+from django.test import override_settings
 from django.utils.timezone import is_naive, override
 
 from synchro.checkpoint import checkpoint_set, moved_by_a_run
 from synchro.core import reset_synchro
-from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Peer, Reference, options
+from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Option, Peer, Reference, options
 from tests.people.models import ByUuid, City, Club, Person
 
 pytestmark = pytest.mark.django_db
 
 MOMENT = datetime(2020, 1, 2, 3, 4, 5, 678901, UTC)
-KEY = ("synchro.models", "", "last_check")
 
 
 @pytest.fixture
@@ -39,7 +34,7 @@ def heard() -> Iterator[list[datetime]]:
 
 
 def stored() -> list[str]:
-    return list(Setting.objects.filter(attribute_name="last_check").values_list("value", flat=True))
+    return list(Option.objects.filter(name="last_check").values_list("value", flat=True))
 
 
 def test_there_is_none_at_first() -> None:
@@ -62,19 +57,10 @@ def test_it_can_be_set_back_and_forth_and_is_stored_once() -> None:
 def test_what_another_process_stored_is_read_at_once() -> None:
     options.last_check = MOMENT
     assert options.last_check == MOMENT
-    Setting.objects.update(value="2021-01-01T00:00:00.000001+00:00")
+    Option.objects.update(value="2021-01-01T00:00:00.000001+00:00")
     assert options.last_check == datetime(2021, 1, 1, 0, 0, 0, 1, UTC)
-    Setting.objects.all().delete()
+    Option.objects.all().delete()
     assert options.last_check is None
-
-
-def test_stale_cache_of_dbsettings_makes_no_second_row() -> None:
-    unsaved = Setting(module_name=KEY[0], class_name="", attribute_name=KEY[2], value="")
-    options.last_check = MOMENT
-    cache.set(".".join(("dbsettings", *KEY)), unsaved)
-    options.last_check = MOMENT + timedelta(days=1)
-    assert len(stored()) == 1
-    assert cache.get(".".join(("dbsettings", *KEY))) is None
 
 
 @pytest.mark.parametrize("zone", ["Europe/Warsaw", "America/New_York"])
@@ -133,28 +119,10 @@ def test_person_who_sets_it_is_heard_and_a_run_is_not(heard: list[datetime]) -> 
     assert heard[0].tzinfo is UTC
 
 
-def test_dbsettings_itself_sets_it_too(heard: list[datetime]) -> None:
-    set_setting_value(*KEY, MOMENT)
-    assert options.last_check == MOMENT
-    assert heard == [MOMENT]
-
-
-def test_editor_of_dbsettings_shows_it_and_sets_it(heard: list[datetime], settings: Any) -> None:
-    settings.ROOT_URLCONF = "tests.people.urls"
+def test_setting_it_to_the_value_that_it_has_is_no_wish(heard: list[datetime]) -> None:
     options.last_check = MOMENT
-    client = Client()
-    client.force_login(User.objects.create_superuser("root"))
-    name = "__".join(KEY)
-    assert "2020-01-02" in client.get("/settings/").content.decode()
-    response = client.post("/settings/", {name: "2021-02-03 04:05:06.7"})
-    assert response.status_code == 302
-    assert options.last_check == datetime(2021, 2, 3, 4, 5, 6, 700000, UTC)
-    assert heard == [MOMENT, datetime(2021, 2, 3, 4, 5, 6, 700000, UTC)]
-
-
-def test_it_is_read_from_an_instance_only() -> None:
-    with pytest.raises(AttributeError, match="last_check is read from an instance"):
-        _ = type(options).last_check
+    options.last_check = options.last_check
+    assert heard == [MOMENT]
 
 
 # -- reset_synchro -------------------------------------------------------------------------------------------
@@ -169,7 +137,7 @@ def _people_are_watched(settings: Any) -> None:
 def test_reset_forgets_what_was_logged_and_names_the_database_anew() -> None:
     club = Club.objects.create(name="chess")
     old = Node.objects.update_or_create(
-        pk=1, defaults={"highest": 7, "holes": "[1]", "batch": 3, "forgotten": 1, "pruned": 1}
+        pk=1, defaults={"highest": 7, "holes": "[[1, 1, null]]", "batch": 3, "forgotten": 1, "pruned": 1}
     )[0]
     peer = Peer.objects.create(uuid=ByUuid().pk)
     Batch.objects.create(number=1, ranges="1", size=1)

@@ -32,10 +32,11 @@ SETTINGS = {setting.name for setting in vars(Conf).values() if isinstance(settin
     "SYNCHRO_REMOTE"
 }
 #: Of models, and of the environment.
-OTHERS = {"SYNCHRO_SKIP", "SYNCHRO_CACHE"}
+OTHERS = {"SYNCHRO_SKIP", "SYNCHRO_KEYS", "SYNCHRO_NATURAL_KEY", "SYNCHRO_CACHE"}
 PUBLIC = {
     *SETTINGS,
     "SYNCHRO_SKIP",
+    "SYNCHRO_KEYS",
     *synchro.core.__all__,
     *django_spicy_id.__all__,
     *("ChangeLog", "Reference", "options.last_check", "call_synchronize", "synchro:synchro"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -15,11 +16,15 @@ from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
+from synchro.checks import check_values
 from synchro.conf import NAMES, Conf, Setting, conf, warn_without_remote
-from synchro.registry import Table, is_watched, watched_models, wrong_settings
+from synchro.model_options import model_option
+from synchro.registry import Table, is_watched, may_become_watched, watched_models, wrong_settings
 from tests.people.models import ByText, Citizen, City, Club, Employee, Membership, Person, Secret, Team
+from tests.shop.models import Customer, Tag
 
-pytestmark = pytest.mark.once
+# Some of Django's own checks ask the database what it can do.
+pytestmark = [pytest.mark.once, pytest.mark.django_db(databases=["default", "remote"])]
 
 ROOT = Path(__file__).parent.parent
 
@@ -110,6 +115,99 @@ def test_overridden_settings_are_obeyed_at_once(settings: Any) -> None:
     assert is_watched(ByText) is False
 
 
+# -- models that are left out --------------------------------------------------------------------------------
+
+
+def test_model_of_an_app_can_be_left_out_in_any_order_and_letter_case() -> None:
+    everything = watched("people")
+    assert watched("people", "-people.Club") == everything - {Club}
+    assert watched("-tests.people.CLUB", "people") == everything - {Club}
+
+
+def test_model_that_is_left_out_takes_its_own_many_to_many_tables_with_it() -> None:
+    assert watched("auth", "-auth.User") == {Group, Permission, Group.permissions.through}
+
+
+def test_through_model_that_is_left_out_is_not_watched_by_way_of_its_field() -> None:
+    assert watched(("people", "Team"), "-people.Membership") == {Team}
+
+
+def test_child_can_be_left_out_without_its_parent() -> None:
+    assert watched("people", "-people.Employee") == watched("people") - {Employee}
+
+
+@pytest.mark.parametrize(
+    ("entries", "named"),
+    [
+        (["people", "-people.Person"], "leaves people.Person out and watches people.Employee"),
+        (["people", "-people.Ghost"], "'Ghost'"),
+        (["people", "-nowhere.Club"], "'nowhere'"),
+        (["people", "-people"], "'-shop.Log'"),
+        (["people", ("-people", "Club")], "'-shop.Log'"),
+        (["people", ("people", "-Club")], "'-shop.Log'"),
+        (["people", "-people.Citizen"], "people.Person, whose rows it shows"),
+        (["people", "-people.Person_clubs"], "SYNCHRO_SKIP of people.Person"),
+        ([("people", "Club"), "-people.Club"], "names people.Club, and leaves it out too"),
+    ],
+)
+def test_wrong_exclusion_is_refused_by_its_name(entries: Any, named: str) -> None:
+    with override_settings(SYNCHRO_MODELS=entries), pytest.raises(ImproperlyConfigured, match=named):
+        watched_models()
+
+
+# -- SYNCHRO_MODEL_OPTIONS -----------------------------------------------------------------------------------
+
+
+def options(**by_model: Any) -> Any:
+    return override_settings(
+        SYNCHRO_MODEL_OPTIONS={f"people.{name}": given for name, given in by_model.items()}
+    )
+
+
+def test_option_of_the_setting_says_what_the_attribute_would_say() -> None:
+    with options(Person={"SKIP": ("name",)}, club={"IDENTITY": "pk"}):
+        assert "name" in {field.name for field in Table(Person).skipped}
+        assert "name" not in {field.name for field in Table(Person).fields}
+        assert model_option(Club, "IDENTITY") == "pk"
+    assert "name" in {field.name for field in Table(Person).fields}
+    assert model_option(Club, "IDENTITY") is None
+
+
+def test_option_of_the_setting_comes_before_the_attribute_and_is_inherited() -> None:
+    assert model_option(Person, "SKIP") == ("balance",)
+    with options(Person={"CONFLICT": "local", "SKIP": ()}):
+        assert model_option(Person, "SKIP") == ()
+        assert model_option(Employee, "CONFLICT") == "local"
+        assert model_option(Citizen, "CONFLICT") == "local"
+    with options(Person={"CONFLICT": "local"}, Employee={"CONFLICT": "remote"}):
+        assert model_option(Employee, "CONFLICT") == "remote"
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (["people.Club"], "SYNCHRO_MODEL_OPTIONS is ['people.Club']; it must be a dictionary"),
+        ({"people.Clubb": {}}, "'people.Clubb', which no installed app has. Did you mean 'people.Club'?"),
+        ({"Club": {}}, "names 'Club'; name a model by its app's label"),
+        ({5: {}}, "names 5; name a model by its app's label"),
+        ({"people.Citizen": {}}, "the proxy 'people.Citizen'. Name 'people.Person'"),
+        ({"people.Person_clubs": {}}, "Name 'people.Person', which declares the field"),
+        ({"people.Club": "pk"}, "['people.Club'] is 'pk'; it must be a dictionary"),
+        (
+            {"people.Club": {"SYNCHRO_IDENTITY": "pk"}},
+            "'SYNCHRO_IDENTITY', which is no option: did you mean 'IDENTITY'?",
+        ),
+        ({"people.Club": {"IDENTITI": "pk"}}, "did you mean 'IDENTITY'?"),
+        ({"people.Club": {"x": "pk"}}, "there are SKIP, IDENTITY"),
+    ],
+)
+def test_wrong_model_options_are_told_by_a_check(value: Any, told: str) -> None:
+    with override_settings(SYNCHRO_MODEL_OPTIONS=value):
+        (found,) = check_values()
+    assert found.id == "synchro.E007"
+    assert told in found.msg
+
+
 # -- SYNCHRO_REMOTE ------------------------------------------------------------------------------------------
 
 
@@ -165,6 +263,18 @@ WRONG = [
     ("MODELS", ["nowhere"], "SYNCHRO_MODELS names the app 'nowhere'"),
     ("MODELS", [("people", "Ghost")], "SYNCHRO_MODELS names the model 'Ghost'"),
     ("BATCH_SIZE", 0, "SYNCHRO_BATCH_SIZE is 0"),
+    ("ALLOW_RESET", "no", "SYNCHRO_ALLOW_RESET is 'no'; it must be True or False"),
+    ("DEBUG", "False", "SYNCHRO_DEBUG is 'False'; it must be True or False"),
+    ("REMOTE", "remot", "Did you mean 'remote'?"),
+    ("MODELS", ["peple"], "Did you mean 'people'?"),
+    ("MODELS", [("people", "Persn")], "Did you mean 'Person'"),
+    (
+        "MODELS",
+        ("people", "Person"),
+        "A model is named by a tuple in the list: SYNCHRO_MODELS = [('people', 'Person')]",
+    ),
+    ("MODELS", ["people.Person"], "SYNCHRO_MODELS = [('people', 'Person')]"),
+    ("MODELS", ["tests.people.person"], "SYNCHRO_MODELS = [('people', 'Person')]"),
 ]
 
 
@@ -236,11 +346,62 @@ def test_mistyped_name_of_a_setting_is_told_with_the_right_one(settings: Any) ->
     assert found.hint == "Did you mean SYNCHRO_MODELS?"
 
 
-@pytest.mark.parametrize("app", ["dbsettings", "django.contrib.contenttypes"])
-def test_app_that_synchro_needs_is_named(app: str, tmp_path: Path) -> None:
-    run = run_project(tmp_path, f"INSTALLED_APPS = ['synchro', {app!r}]", "-m", "django", "check")
-    (other,) = {"dbsettings", "django.contrib.contenttypes"} - {app}
-    assert f"ImproperlyConfigured: synchro needs {other!r}: add it to INSTALLED_APPS." in run.stderr
+def ids(run: subprocess.CompletedProcess[str]) -> list[str]:
+    return re.findall(r"\(synchro\.(\w+)\)", run.stdout + run.stderr)
+
+
+def test_engine_that_cannot_be_loaded_is_said_in_one_sentence(tmp_path: Path) -> None:
+    broken = "DATABASES['remote'] = {'ENGINE': 'django.db.backends.postgres', 'NAME': 'x'}"
+    # (Newer versions of Django load every engine for their own checks, and end in a traceback of their own.)
+    run = run_project(tmp_path, broken, "-m", "django", "synchronize")
+    assert (
+        "DATABASES['remote'] has the ENGINE 'django.db.backends.postgres', which cannot be loaded"
+        in run.stderr
+    )
+    assert "Traceback" not in run.stderr
+    assert run.returncode == 1
+
+
+def test_remote_that_is_not_named_is_said_by_check(tmp_path: Path) -> None:
+    run = run_project(tmp_path, "del SYNCHRO_REMOTE", "-W", "ignore", "-m", "django", "check")
+    assert run.returncode == 0
+    assert "W050" in ids(run)
+
+
+class Elsewhere:
+    """A router of the kind that Django's documentation shows."""
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return "remote" if model._meta.app_label == "people" else None
+
+
+def test_router_that_writes_watched_models_elsewhere_is_said_once(settings: Any) -> None:
+    settings.SYNCHRO_MODELS = ["people", "auth"]
+    settings.DATABASE_ROUTERS = [Elsewhere()]
+    (found,) = (message for message in run_checks() if message.id == "synchro.W051")
+    assert "people." in found.msg
+    assert "to 'remote'" in found.msg
+    assert "auth." not in found.msg
+
+
+@pytest.mark.parametrize("app", ["sessions", "contenttypes"])
+def test_what_belongs_to_one_server_is_not_to_be_watched(app: str, settings: Any) -> None:
+    settings.SYNCHRO_MODELS = [app]
+    (found,) = (message for message in run_checks() if message.id == "synchro.W052")
+    assert found.hint == f"Take {app!r} out of SYNCHRO_MODELS."
+
+
+def test_app_that_synchro_needs_is_named(tmp_path: Path) -> None:
+    run = run_project(tmp_path, "INSTALLED_APPS = ['synchro']", "-m", "django", "check")
+    assert "ImproperlyConfigured: synchro needs 'django.contrib.contenttypes'" in run.stderr
+    assert "add it to INSTALLED_APPS." in run.stderr
+
+
+def test_project_with_the_default_key_of_its_django_lacks_no_migration(tmp_path: Path) -> None:
+    run = run_project(
+        tmp_path, "SYNCHRO_REMOTE = None", "-m", "django", "makemigrations", "--check", "--dry-run"
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_settings_document_describes_every_setting_in_the_order_of_the_code() -> None:
@@ -249,3 +410,10 @@ def test_settings_document_describes_every_setting_in_the_order_of_the_code() ->
     assert set(names) == set(NAMES)
     text = (ROOT / "docs" / "settings.md").read_text()
     assert [line.strip("# `") for line in text.splitlines() if line.startswith("## `SYNCHRO_")] == names
+
+
+def test_model_that_is_left_out_does_not_become_watched_by_a_migration() -> None:
+    with override_settings(SYNCHRO_MODELS=["shop", "-shop.Tag"]):
+        assert not may_become_watched(Tag)
+        assert may_become_watched(Customer)
+        assert not may_become_watched(Person)

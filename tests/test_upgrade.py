@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dbsettings.models import Setting
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test import override_settings
 
-from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Reference
+from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Reference, options
 from tests.few import only
 from tests.people.models import City, Club
 
@@ -64,6 +63,8 @@ def old() -> Iterator[Any]:
         try:
             yield migrate(OLD)
         finally:
+            with connection.cursor() as cursor:
+                cursor.execute("DROP TABLE IF EXISTS dbsettings_setting")
             call_command("migrate", "synchro", verbosity=0)
 
 
@@ -80,9 +81,15 @@ def entry(apps: Any, action: int, key: str = "1", model: Any = Club, moment: dat
 
 
 def set_checkpoint(text: str) -> None:
-    Setting.objects.create(
-        module_name="synchro.models", class_name="", attribute_name="last_check", value=text
+    """As django-dbsettings kept it."""
+    columns = (
+        "module_name varchar(255), class_name varchar(255), attribute_name varchar(255), value varchar(255)"
     )
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE dbsettings_setting (id integer, {columns})")
+        cursor.execute(
+            "INSERT INTO dbsettings_setting VALUES (1, 'synchro.models', '', 'last_check', %s)", [text]
+        )
 
 
 def test_what_is_pending_stays_and_new_entries_go_on_from_there(old: Any) -> None:
@@ -118,6 +125,8 @@ def test_replayed_entries_are_dropped(old: Any, text: str) -> None:
     set_checkpoint(text)
     upgrade()
     assert [e.pk for e in entry_rows()] == [late.pk]
+    assert options.last_check is not None
+    assert options.last_check.replace(microsecond=0) == MOMENT.replace(microsecond=0)
 
 
 @pytest.mark.once

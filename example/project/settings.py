@@ -34,7 +34,7 @@ def database(side: str) -> dict[str, object]:
 DATABASES = {"default": database(SIDE), "remote": database(OTHER)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# What django-synchro needs: itself and dbsettings, the name of the other database, and what to watch.
+# What django-synchro needs: itself, the name of the other database, and what to watch.
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
@@ -42,7 +42,6 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
-    "dbsettings",
     "synchro",
     "django_spicy_id",
     "world",

@@ -7,6 +7,7 @@ sequences of values as the driver takes them, in the order of the columns named 
 
 from __future__ import annotations
 
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,9 +17,10 @@ from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from synchro.engines.foreign import ForeignTrigger
 from synchro.keys import AnyField
 
 if TYPE_CHECKING:
@@ -238,8 +240,11 @@ class Engine(ABC):
         columns: Sequence[str],
         key: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
-        """In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`."""
+    ) -> int:
+        """
+        In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`. Return how
+        many of `rows` exist.
+        """
 
     def change(
         self,
@@ -321,7 +326,7 @@ class Engine(ABC):
         columns: Sequence[str],
         values: Sequence[str],
         rows: Sequence[Any],
-    ) -> None:
+    ) -> int:
         """`update` for rows of `dump`: of the `columns`, those in `values` are set."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
@@ -355,6 +360,11 @@ class Engine(ABC):
 
     def check_uniques_at_once(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:  # noqa: B027
         """In this transaction, have each statement fail by itself that breaks what these tables declare unique."""
+
+    @contextmanager
+    def own_session(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Inside, and outside of transactions, the session reads and writes SQL as the replayer does."""
+        yield
 
     @contextmanager
     def strictly(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
@@ -405,6 +415,8 @@ class Engine(ABC):
 
         That is any error but those of the connection, the transaction, the account and the server.
         """
+        if isinstance(error, IntegrityError | DataError):
+            return True
         return (
             isinstance(error, DatabaseError)
             and not isinstance(error, InterfaceError | transaction.TransactionManagementError)
@@ -430,6 +442,41 @@ class Engine(ABC):
         """
         return []
 
+    def filtered(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[str]:
+        """Those of the `tables` of which the database hides rows from this account, by policies of theirs."""
+        return []
+
+    #: How a trigger names the switch that is on while a run writes.
+    switch: re.Pattern[str]
+
+    @abstractmethod
+    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
+        """All triggers, and rules, that fire where a run writes into these tables; ours are among them."""
+
+    def sees_triggers(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether this account is shown the triggers of every table."""
+        return True
+
+    # -- which database it is ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def place(self, connection: BaseDatabaseWrapper) -> str:
+        """
+        Which database of which server this is, as the server itself says: the same by whatever name or address it is
+        reached.
+        """
+
+    @abstractmethod
+    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+        """Whether `table` of `one`, and of `other` on the same engine, is one and the same table."""
+
+    def keep_texts_exact(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:  # noqa: B027
+        """
+        Have the text columns of these tables, which are synchro's, take every character, and tell any two texts apart.
+
+        Raises `NotReady` where somebody else has a lock on one for too long.
+        """
+
     # -- the life of the database -------------------------------------------------------------------------------
 
     @abstractmethod
@@ -443,6 +490,14 @@ class Engine(ABC):
 
         Gives whether it was taken. It is released at the end of the block, or with the process.
         """
+
+    def reserves_ids(self, connection: BaseDatabaseWrapper, table: str, column: str) -> bool:
+        """Whether a session may take several ids at once and use them later, in transactions that have not begun."""
+        return False
+
+    def gives_ids_again(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> bool:
+        """Whether new rows get ids up to `highest` although there is a row with that one."""
+        return False
 
     @abstractmethod
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:

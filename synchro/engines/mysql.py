@@ -24,14 +24,30 @@ from django.utils.translation import gettext as _
 from synchro.engines.base import PREPARED, Convert, Engine, PairsTable, Row, Unfit, quoted, whole_range
 from synchro.engines.capture import SessionSwitch
 from synchro.engines.exact import Reading, exact_date, exact_moment, exact_time, finite_decimal
+from synchro.engines.foreign import ForeignTrigger
 from synchro.engines.narrow import COLUMNS, Described
 from synchro.engines.packets import fitting
+from synchro.exceptions import NotReady
 from synchro.keys import AnyField
 
 INCOMING = "synchro_incoming"
 
 #: What in a text may be a number of JSON that a float does not hold.
 LONG_NUMBER = re.compile(r"[\d.]{17}|\d[eE][+-]?\d\d")
+
+#: Modes that say what a column may hold. Others change what SQL means, or what a value is when it is read.
+MODES = {
+    "STRICT_ALL_TABLES",
+    "STRICT_TRANS_TABLES",
+    "NO_ZERO_DATE",
+    "NO_ZERO_IN_DATE",
+    "ALLOW_INVALID_DATES",
+    "ERROR_FOR_DIVISION_BY_ZERO",
+    "NO_ENGINE_SUBSTITUTION",
+    "NO_AUTO_VALUE_ON_ZERO",
+    "ONLY_FULL_GROUP_BY",
+    "NO_AUTO_CREATE_USER",
+}
 
 #: A lock that was not granted, a deadlock, a row that changed meanwhile; too many connections, a server that is shut
 #: down, a connection that it has ended; a server that cannot be reached, has gone away, or is lost in a query. (0 is
@@ -48,6 +64,11 @@ OF_THE_SERVER = (
     | {1180, 1399, 1400, 1401, 1402, 1412, 1568, 1613, 1614}
 )
 CLIENT = range(2000, 3000)
+
+#: Collations that take every byte for what it is: MySQL's, MariaDB's, and one that pads with blanks.
+EXACT = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
+#: How many seconds to wait for whoever has a lock on a table that is altered, and the error after that.
+PATIENCE, LOCKED = 60, 1205
 
 #: Bytes; 20,000 keys take a hundredth of that.
 LONGEST_TEXT = 16 * 2**20
@@ -184,13 +205,29 @@ class MySQL(Engine):
         columns: Sequence[str],
         key: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
+    ) -> int:
         # Not by INSERT ... ON DUPLICATE KEY UPDATE: it would want values for columns that are not to be touched,
         # fire the triggers of an insertion, and take any row with an equal unique value for the one that is meant.
         values = [column for column in columns if column not in key]
-        if values:
-            with self._incoming(connection, table, columns, rows):
-                self._update_from_incoming(connection, table, values, key)
+        if not values:
+            return len(rows)
+        with self._incoming(connection, table, columns, rows):
+            # Django has the server count the rows that an UPDATE finds, also those that are equal already. Two of
+            # `rows` may be about one, though.
+            found = self._update_from_incoming(connection, table, values, key)
+            return found if found == len(rows) else self._count_present(connection, table, key)
+
+    @staticmethod
+    def _count_present(connection: BaseDatabaseWrapper, table: str, key: Sequence[str]) -> int:
+        """How many of the incoming rows the table has."""
+        quote = connection.ops.quote_name
+        incoming, target = quote(INCOMING), quote(table)
+        same = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT count(*) FROM {incoming} WHERE EXISTS (SELECT 1 FROM {target} WHERE {same})"
+            )
+            return int(cursor.fetchone()[0])
 
     def change(
         self,
@@ -256,6 +293,22 @@ class MySQL(Engine):
     def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         with SessionSwitch.off(connection):
             yield
+
+    @contextmanager
+    def own_session(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@SESSION.sql_mode")
+            before: str = cursor.fetchone()[0]
+            wanted = ",".join(mode for mode in before.split(",") if mode in MODES)
+            if wanted != before:
+                cursor.execute("SET SESSION sql_mode = %s", [wanted])
+        session = connection.connection
+        try:
+            yield
+        finally:
+            if wanted != before and connection.connection is session and session is not None:
+                with suppress(connection.Database.Error):  # type: ignore[attr-defined]
+                    session.cursor().execute("SET SESSION sql_mode = %s", [before])
 
     @contextmanager
     def strictly(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
@@ -324,6 +377,44 @@ class MySQL(Engine):
         number, *text = error.args or (None,)
         return number in FULL or (number == OUT_OF_SPACE[0] and OUT_OF_SPACE[1] in str(text))
 
+    def keep_texts_exact(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT collation_name FROM information_schema.collations WHERE collation_name IN %s", [EXACT]
+            )
+            known = {name for (name,) in cursor.fetchall()}
+            wanted = next(name for name in EXACT if name in known)
+            cursor.execute(
+                "SELECT DISTINCT c.table_name FROM information_schema.columns AS c JOIN information_schema.tables AS t "
+                "ON t.table_schema = c.table_schema AND t.table_name = c.table_name "
+                "WHERE c.table_schema = DATABASE() AND c.table_name IN %s "
+                "AND (t.table_collation <> %s OR c.collation_name <> %s) ORDER BY c.table_name",
+                [tuple(tables), wanted, wanted],
+            )
+            inexact = [name for (name,) in cursor.fetchall()]
+            if inexact:
+                self._convert(connection, cursor, inexact, wanted)
+
+    @staticmethod
+    def _convert(connection: BaseDatabaseWrapper, cursor: Any, tables: Sequence[str], collation: str) -> None:
+        cursor.execute("SELECT @@SESSION.lock_wait_timeout")
+        (before,) = cursor.fetchone()
+        cursor.execute("SET SESSION lock_wait_timeout = %s", [PATIENCE])
+        try:
+            for table in tables:
+                cursor.execute(
+                    f"ALTER TABLE {quoted(connection, table)} CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}"
+                )
+        except OperationalError as error:
+            if not error.args or error.args[0] != LOCKED:
+                raise
+            raise NotReady(
+                f"The character set of {', '.join(tables)} in {connection.alias!r} has to be changed to utf8mb4, and "
+                "another transaction has used one of them and did not end in time. Run migrate again."
+            ) from error
+        finally:
+            cursor.execute("SET SESSION lock_wait_timeout = %s", [before])
+
     def lacking_rights(
         self, connection: BaseDatabaseWrapper, tables: Mapping[str, Sequence[str]]
     ) -> list[tuple[str, str]]:
@@ -364,6 +455,51 @@ class MySQL(Engine):
             return not error.args or error.args[0] not in DENIED
         return True
 
+    # A comparison with NULL keeps, in an opened table, what another session had.
+    switch = re.compile(r"@synchro_capture_off\b(?!\W*\s+IS\s+(?:NOT\s+)?NULL)", re.IGNORECASE)
+
+    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT event_object_table, trigger_name, action_statement, action_timing = 'BEFORE', "
+                "event_manipulation = 'DELETE' FROM information_schema.triggers "
+                "WHERE event_object_schema = DATABASE() ORDER BY 1, 2"
+            )
+            names = {table.lower() for table in tables}
+            return [
+                ForeignTrigger(table, name, text, text, bool(is_before), bool(on_deletion))
+                for table, name, text, is_before, on_deletion in cursor.fetchall()
+                if table.lower() in names
+            ]
+
+    def sees_triggers(self, connection: BaseDatabaseWrapper) -> bool:
+        return "TRIGGER" in self._granted_everywhere(connection)
+
+    #: What a server calls itself.
+    own_name = "@@server_uuid"
+
+    def place(self, connection: BaseDatabaseWrapper) -> str:
+        with connection.cursor() as cursor:
+            try:
+                cursor.execute(f"SELECT CONCAT('mysql ', {self.own_name}, '/', DATABASE())")
+            except DatabaseError:  # older ones have no name
+                cursor.execute("SELECT CONCAT('mysql ', @@hostname, ':', @@port, @@datadir, '/', DATABASE())")
+            return str(cursor.fetchone()[0])[:255]
+
+    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+        # A server that was copied says the same of itself; but it does not see the other's locks.
+        name = f"synchro-{uuid4().hex}"
+        with one.cursor() as cursor:
+            cursor.execute("SELECT GET_LOCK(%s, 0), DATABASE()", [name])
+            _, here = cursor.fetchone()
+            try:
+                with other.cursor() as asking:
+                    asking.execute("SELECT IS_FREE_LOCK(%s), DATABASE()", [name])
+                    is_free, there = asking.fetchone()
+            finally:
+                cursor.execute("SELECT RELEASE_LOCK(%s)", [name])
+        return not is_free and here == there
+
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:
             cursor.execute("SELECT UTC_TIMESTAMP(6)")
@@ -398,11 +534,24 @@ class MySQL(Engine):
             connection,
             "SELECT name FROM performance_schema.setup_instruments "
             "WHERE name = 'wait/lock/metadata/sql/mdl' AND enabled = 'YES' AND @@performance_schema = 1 "
+            "AND 'YES' = (SELECT enabled FROM performance_schema.setup_consumers "
+            "WHERE name = 'global_instrumentation') "
             "AND 0 = (SELECT variable_value FROM performance_schema.global_status "
             "WHERE variable_name = 'Performance_schema_metadata_lock_lost')",
             [],
         )
-        return frozenset(name for (name,) in locks) if locks is not None and watched else None
+        # Locks from before the instrument was switched on are not in that list. InnoDB's own, which come right after
+        # the id, always are in theirs.
+        own = self._ask(
+            connection,
+            "SELECT DISTINCT CONCAT('innodb ', engine_transaction_id) FROM performance_schema.data_locks "
+            "WHERE object_schema = DATABASE() AND object_name = %s AND lock_type = 'TABLE' "
+            "AND lock_mode = 'IX' AND NOT thread_id <=> PS_CURRENT_THREAD_ID()",
+            [table],
+        )
+        if locks is None or own is None or not watched:
+            return None
+        return frozenset(name for (name,) in (*locks, *own))
 
     def _ask(
         self, connection: BaseDatabaseWrapper, sql: str, values: list[Any]
@@ -421,6 +570,7 @@ class MySQL(Engine):
 
 class MariaDB(MySQL):
     rounds_json = False
+    own_name = "@@server_uid"
     isolation_variable = "tx_isolation"  # transaction_isolation is a variable from MariaDB 11.1 on
 
     def __init__(self) -> None:

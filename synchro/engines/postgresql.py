@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
-from django.db import Error, OperationalError
+from django.db import Error, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
 from synchro.engines.base import PREPARED, Engine, PairsTable, Row, quoted, whole_range
 from synchro.engines.capture import TransactionSwitch
 from synchro.engines.exact import Reading, exact_duration
+from synchro.engines.foreign import ForeignTrigger
 from synchro.engines.narrow import COLUMNS, Described
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
@@ -61,7 +64,7 @@ SEQUENCE = """
         JOIN pg_depend ON classid = 'pg_attrdef'::regclass AND objid = pg_attrdef.oid
         JOIN pg_class AS sequence ON refclassid = 'pg_class'::regclass AND refobjid = sequence.oid AND relkind = 'S'
         WHERE adrelid = %(table)s::regclass AND attname = %(column)s LIMIT 1),
-        pg_get_serial_sequence(%(table)s, %(column)s)
+        pg_get_serial_sequence(%(table)s::text, %(column)s::text)
     )
 """
 
@@ -76,6 +79,50 @@ READINGS = {
         exact_duration,
     ),
 }
+#: On these tables and on their partitions, where they fire in this session. (A foreign key's own triggers are internal;
+#: 28 is the sum of the bits for INSERT, DELETE and UPDATE.)
+TRIGGERS_ON = """
+    WITH asked AS (SELECT to_regclass(name)::oid AS root FROM unnest(%(tables)s::text[]) AS name),
+    part AS (
+        SELECT root, root AS id FROM asked
+        UNION SELECT root, relid::oid FROM asked, pg_partition_tree(root::regclass)
+    ),
+    firing AS (
+        SELECT CASE current_setting('session_replication_role') WHEN 'replica' THEN 'RA' ELSE 'OA' END AS modes
+    )
+    SELECT DISTINCT relname::text, tgname::text, pg_get_triggerdef(pg_trigger.oid) || ' ' || coalesce(prosrc, ''),
+        coalesce(prosrc, ''),
+        (tgtype & 66) <> 0, (tgtype & 28) = 8
+    FROM part JOIN pg_trigger ON tgrelid = id JOIN pg_proc ON pg_proc.oid = tgfoid
+    JOIN pg_class ON pg_class.oid = root CROSS JOIN firing
+    WHERE NOT tgisinternal AND (tgtype & 28) <> 0 AND strpos(modes, tgenabled::text) > 0
+    UNION SELECT relname::text, rulename::text, pg_get_ruledef(pg_rewrite.oid), '', true, false
+    FROM part JOIN pg_rewrite ON ev_class = id JOIN pg_class ON pg_class.oid = root CROSS JOIN firing
+    WHERE ev_type <> '1' AND strpos(modes, ev_enabled::text) > 0
+    ORDER BY 1, 2
+"""
+
+#: Of the transaction alone, since a session may go back to a pool, or to a web server: every digit of a float, one
+#: spelling of dates, spans of time, bytes and money; and an error in place of a row that a policy hides. (Django asks
+#: for its own time zone.)
+OWN_SETTINGS = "SELECT " + ", ".join(
+    f"set_config('{name}', '{value}', true)"
+    for name, value in {
+        "extra_float_digits": "3",
+        "DateStyle": "ISO, YMD",
+        "IntervalStyle": "postgres",
+        "bytea_output": "hex",
+        "lc_monetary": "C",
+        "row_security": "off",
+    }.items()
+)
+
+
+#: Some servers end transactions that wait for long.
+NEVER_TIMED_OUT = """
+    SELECT set_config(name, '0', true) FROM pg_settings
+    WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
+"""
 
 
 class PostgreSQL(Engine):
@@ -87,6 +134,31 @@ class PostgreSQL(Engine):
 
     def reading(self, field: AnyField) -> Reading | None:
         return READINGS.get(field.get_internal_type())
+
+    def select(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: str,
+        columns: Sequence[str],
+        key: Sequence[str],
+        keys: Sequence[Row],
+        lock: bool = False,
+        where: Mapping[str, int] | None = None,
+        spelled: Mapping[str, str] | None = None,
+    ) -> Iterator[tuple[Any, ...]]:
+        with self._own_settings(connection):
+            return iter(list(super().select(connection, table, columns, key, keys, lock, where, spelled)))
+
+    @contextmanager
+    def _own_settings(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Inside, values are spelled as the replayer needs them: in a transaction, unless that is so already."""
+        if connection.in_atomic_block:
+            yield
+            return
+        with transaction.atomic(using=connection.alias):
+            with connection.cursor() as cursor:
+                cursor.execute(OWN_SETTINGS)
+            yield
 
     def findable(self, rows: Sequence[Row]) -> Sequence[Row]:
         # A statement with a NUL character in it is refused.
@@ -156,12 +228,14 @@ class PostgreSQL(Engine):
         columns: Sequence[str],
         key: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
+    ) -> int:
         values = [column for column in columns if column not in key]
-        if values:
-            with self._incoming(connection, table, columns):
-                self.insert(connection, INCOMING, columns, rows)
-                self._update_from_incoming(connection, table, values, key)
+        if not values:
+            return len(rows)
+        with self._incoming(connection, table, columns):
+            self.insert(connection, INCOMING, columns, rows)
+            changed = self._update_from_incoming(connection, table, values, key)
+            return changed if changed == len(rows) else self._count_present(connection, table, key)
 
     def passes_rows(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> bool:
         if here.vendor != there.vendor:
@@ -180,7 +254,12 @@ class PostgreSQL(Engine):
         sql = f"COPY (SELECT {names} FROM {quoted(connection, table)} WHERE {condition}) TO STDOUT"
         # COPY binds no values on the server, and Django's cursor for debugging takes none.
         whole = connection.Database.ClientCursor(connection.connection).mogrify(sql, values)  # type: ignore[attr-defined]
-        with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(whole) as copy:
+        with (
+            self._own_settings(connection),
+            connection.cursor() as cursor,
+            connection.wrap_database_errors,
+            cursor.copy(whole) as copy,
+        ):
             return list(map(bytes, copy))  # one line for each row
 
     def dumped_keys(self, rows: Sequence[bytes]) -> list[str]:
@@ -219,10 +298,23 @@ class PostgreSQL(Engine):
         columns: Sequence[str],
         values: Sequence[str],
         rows: Sequence[bytes],
-    ) -> None:
+    ) -> int:
         with self._incoming(connection, table, columns):
             self.insert_dumped(connection, INCOMING, columns, rows)
-            self._update_from_incoming(connection, table, values, columns[:1])
+            changed = self._update_from_incoming(connection, table, values, columns[:1])
+            return changed if changed == len(rows) else self._count_present(connection, table, columns[:1])
+
+    @staticmethod
+    def _count_present(connection: BaseDatabaseWrapper, table: str, key: Sequence[str]) -> int:
+        """How many of the incoming rows the table has; some may have been equal already."""
+        quote = connection.ops.quote_name
+        incoming, target = quote(INCOMING), quote(table)
+        same = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT count(*) FROM {incoming} WHERE EXISTS (SELECT 1 FROM {target} WHERE {same})"
+            )
+            return int(cursor.fetchone()[0])
 
     def change(
         self,
@@ -363,11 +455,12 @@ class PostgreSQL(Engine):
                 cursor.execute("SHOW transaction_isolation")
                 if cursor.fetchone()[0] != "read committed":
                     cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                cursor.execute(OWN_SETTINGS)
 
     def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute("SELECT 1")  # the moment is that of the first question
+            cursor.execute(OWN_SETTINGS)  # the moment is that of the first question
 
     def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
         with connection.cursor() as cursor:
@@ -401,6 +494,44 @@ class PostgreSQL(Engine):
             cursor.execute(RIGHTS_LACKING, [list(names), list(names)])
             return [(names.get(name, name), act) for name, act in cursor.fetchall()]
 
+    def filtered(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT relname FROM pg_class WHERE relrowsecurity AND row_security_active(oid) "
+                "AND oid IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name) ORDER BY relname",
+                [[connection.ops.quote_name(table) for table in tables]],
+            )
+            return [name for (name,) in cursor.fetchall()]
+
+    switch = re.compile(r"synchro\.capture\b")
+
+    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
+        with connection.cursor() as cursor:
+            cursor.execute(TRIGGERS_ON, {"tables": [connection.ops.quote_name(table) for table in tables]})
+            return [ForeignTrigger(*row) for row in cursor.fetchall()]
+
+    def place(self, connection: BaseDatabaseWrapper) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 'postgresql ' || system_identifier || '/' || "
+                "(SELECT oid FROM pg_database WHERE datname = current_database()) || '/' || current_schema() "
+                "FROM pg_control_system()"
+            )
+            return str(cursor.fetchone()[0])[:255]
+
+    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+        # A server that was copied says the same of itself; but it does not see the other's locks.
+        number = secrets.randbits(62)
+        with transaction.atomic(using=one.alias), one.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s), %s::regclass::oid::bigint", [number, table])
+            _, here = cursor.fetchone()
+            with transaction.atomic(using=other.alias), other.cursor() as cursor:
+                cursor.execute(
+                    "SELECT pg_try_advisory_xact_lock(%s), %s::regclass::oid::bigint", [number, table]
+                )
+                is_free, there = cursor.fetchone()
+        return not is_free and here == there
+
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         with connection.cursor() as cursor:
             cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
@@ -408,16 +539,40 @@ class PostgreSQL(Engine):
 
     @contextmanager
     def lock(self, connection: BaseDatabaseWrapper, name: str) -> Iterator[bool]:
+        # Held by a transaction that stays open, on a connection of its own. A lock of a session would stay behind in a
+        # pooler, which gives each transaction to whichever session is free.
         number = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s)", [number])
-            taken: bool = cursor.fetchone()[0]
+        own = connection.copy()
+        own.settings_dict["OPTIONS"].pop("pool", None)  # that may be empty
         try:
+            with own.cursor() as cursor:
+                cursor.execute("BEGIN")
+                cursor.execute(NEVER_TIMED_OUT)
+                cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
+                taken: bool = cursor.fetchone()[0]
             yield taken
         finally:
-            if taken and connection.is_usable():
-                with connection.cursor() as cursor:
-                    cursor.execute("SELECT pg_advisory_unlock(%s)", [number])
+            with suppress(Error):  # a connection that is lost has lost its lock too
+                if own.connection is not None:
+                    own.connection.execute("ROLLBACK")
+            own.close()
+
+    def reserves_ids(self, connection: BaseDatabaseWrapper, table: str, column: str) -> bool:
+        sequence = self._sequence(connection, table, column)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT 1 FROM pg_sequence WHERE seqrelid = %s::regclass AND (seqcache > 1 OR seqincrement < 0)",
+                [sequence],
+            )
+            return cursor.fetchone() is not None
+
+    def gives_ids_again(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> bool:
+        sequence = self._sequence(connection, table, column)
+        if sequence is None:
+            return False
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT last_value < %s OR NOT is_called FROM {sequence}", [highest])
+            return bool(cursor.fetchone()[0])
 
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
         # Whoever inserts locks the table before it takes an id, and until it ends; every role may look.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,10 +34,15 @@ from synchro.engines.exact import (
     exact_truth,
     finite_decimal,
 )
+from synchro.engines.foreign import ForeignTrigger
 from synchro.keys import INTEGERS, TEXTS, AnyField
 
 _memory_locks: dict[str, threading.Lock] = {}
 
+
+#: A trigger up to its statements; and what makes a write vanish without an error, which is no refusal.
+BEGINNING = re.compile(r".*?\bBEGIN\b", re.IGNORECASE | re.DOTALL)
+IGNORED = re.compile(r"\bRAISE\s*\(\s*IGNORE\s*\)", re.IGNORECASE)
 
 #: What SQLite keeps of a decimal, which it stores as a float.
 DIGITS = 15
@@ -140,6 +147,13 @@ class SQLite(Engine):
                 [json.dumps(pairs)],
             )
 
+    @contextmanager
+    def without_foreign_key_checks(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        # Also for a foreign key that somebody made by hand; until the end of the transaction, which checks it.
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA defer_foreign_keys = ON")
+        yield
+
     def is_cascading(self, connection: BaseDatabaseWrapper, table: str) -> bool:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -166,10 +180,9 @@ class SQLite(Engine):
         columns: Sequence[str],
         key: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
+    ) -> int:
         values = [column for column in columns if column not in key]
-        if values:
-            self._update(connection, table, values, key, columns, rows)
+        return self._update(connection, table, values, key, columns, rows) if values else len(rows)
 
     @staticmethod
     def _update(
@@ -230,8 +243,8 @@ class SQLite(Engine):
         columns: Sequence[str],
         values: Sequence[str],
         rows: Sequence[Row],
-    ) -> None:
-        self._update(connection, table, values, columns[:1], columns, rows)
+    ) -> int:
+        return self._update(connection, table, values, columns[:1], columns, rows)
 
     def change(
         self,
@@ -305,6 +318,29 @@ class SQLite(Engine):
     def is_full(self, error: BaseException) -> bool:
         return _code(error) == sqlite3.SQLITE_FULL
 
+    switch = re.compile(r"synchro_captureswitch\b", re.IGNORECASE)
+
+    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'trigger' "
+                "AND lower(tbl_name) IN (SELECT lower(value) FROM json_each(%s)) ORDER BY 1, 2",
+                [json.dumps([*tables])],
+            )
+            return [
+                ForeignTrigger(table, name, sql, IGNORED.sub("INTO", BEGINNING.sub("", sql, count=1)))
+                for table, name, sql in cursor.fetchall()
+            ]
+
+    def place(self, connection: BaseDatabaseWrapper) -> str:
+        return f"sqlite {_file(connection)}"[-255:]
+
+    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+        here, there = _file(one), _file(other)
+        return here == there or (
+            os.path.exists(here) and os.path.exists(there) and os.path.samefile(here, there)
+        )
+
     def now(self, connection: BaseDatabaseWrapper) -> datetime:
         return datetime.now(UTC)
 
@@ -328,6 +364,14 @@ class SQLite(Engine):
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
         # Ids come and go with the one write lock: what is not visible was rolled back.
         return frozenset()
+
+
+def _file(connection: BaseDatabaseWrapper) -> str:
+    """The whole path of the file; of a database in memory, its name."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT file FROM pragma_database_list WHERE name = 'main'")
+        path: str = cursor.fetchone()[0]
+    return os.path.realpath(path) if path else str(connection.settings_dict["NAME"])
 
 
 def _number(value: float) -> float:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     initial = True
-    dependencies = [("contenttypes", "0002_remove_content_type_name"), ("dbsettings", "0001_initial")]
+    dependencies = [("contenttypes", "0002_remove_content_type_name")]
     operations = [
         migrations.CreateModel(
             name="ChangeLog",

@@ -76,13 +76,7 @@ def text_of_bytes(value):
 
 def drop_replayed_entries(apps, schema_editor):
     alias = schema_editor.connection.alias
-    stored = (
-        apps.get_model("dbsettings", "Setting")
-        .objects.using(alias)
-        .filter(module_name="synchro.models", class_name="", attribute_name="last_check")
-        .values_list("value", flat=True)
-        .first()
-    )
+    stored = kept_by_dbsettings(schema_editor.connection)
     last = moment(stored) if stored else None
     if last is not None:
         log = apps.get_model("synchro", "ChangeLog").objects.using(alias)
@@ -91,6 +85,19 @@ def drop_replayed_entries(apps, schema_editor):
         if schema_editor.connection.vendor == "postgresql":
             # It alters no table whose rows wait for a deferred constraint. Elsewhere this would check all tables.
             schema_editor.connection.check_constraints()
+
+
+def kept_by_dbsettings(connection):
+    """The checkpoint where versions before 1.0 kept it; the package itself need not be installed any more."""
+    with connection.cursor() as cursor:
+        if "dbsettings_setting" not in connection.introspection.table_names(cursor):
+            return None
+        cursor.execute(
+            "SELECT value FROM dbsettings_setting WHERE module_name = 'synchro.models' "
+            "AND class_name = '' AND attribute_name = 'last_check' AND value <> ''"
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def moment(stored):

@@ -40,7 +40,7 @@ def hold_receipt(link: Link) -> None:
         )
 
 
-def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan, identities: Identities) -> None:
+def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan) -> None:
     """Last thing in REMOTE's transaction: its own view of the new pairs of keys, and the receipt itself."""
     if link.peer_there is None:
         return
@@ -50,16 +50,12 @@ def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan, identities:
                 remote for remote, local in plan.removals.get(model, {}).items() if local is not None
             ]
             forget(link.remote, link.peer_there.pk, model, remote_keys)
-    for model, gone in identities.replaced().items():
-        # What REMOTE remembers of a row that it has lost, and that has another key now, is not so any more: its
-        # own deletion of that row would be taken for one of the new row.
-        forget(link.remote, link.peer_there.pk, model, gone)
     for model, found in pairs.items():
         theirs = {there: here for here, there in found.items()}
         remember(link.remote, link.peer_there.pk, model, theirs, batch.number)
     # It is there: `hold_receipt` saw to that.
     Receipt.objects.using(link.remote.alias).filter(peer_id=link.peer_there.pk).update(
-        batch=batch.number, date=Receipt._meta.get_field("date").get_default()
+        batch=batch.number, token=batch.token, date=Receipt._meta.get_field("date").get_default()
     )
 
 

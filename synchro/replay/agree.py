@@ -9,7 +9,6 @@ taken over from REMOTE.
 from __future__ import annotations
 
 from datetime import timedelta
-from itertools import islice
 from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
@@ -17,19 +16,20 @@ from django.db import DatabaseError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
-from synchro.exceptions import NotReady, UnknownState
-from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference, SetAside
+from synchro.exceptions import NotConfigured, NotReady, SynchroError, UnknownState
+from synchro.models import Baseline, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference, SetAside
 from synchro.replay.adopt import adopt
 from synchro.replay.form import own_node
 from synchro.replay.link import Link, Side
+from synchro.replay.nameless import nameless_peer, new_peer, refuse_lost_tables
+from synchro.replay.ready import lacks_columns
+from synchro.replay.receipts import compare, is_of_another_batch, local_is_older
+from synchro.replay.renamed import pass_on
+from synchro.replay.topology import refuse_other_senders
 
 #: Differences of two clocks below this are noise of the measurement.
 CLOCK_NOISE = timedelta(seconds=1)
-
-#: How far a clock may have been set in the middle of a batch.
-CLOCK_STEPS = timedelta(minutes=1)
 
 
 def agree(link: Link) -> int:
@@ -46,13 +46,7 @@ def agree(link: Link) -> int:
         return _agree_alone(link, local)
     remote = own_node(link.remote.alias)
     if remote.uuid == local.uuid:
-        raise UnknownState(
-            _(
-                "LOCAL and the database “%(alias)s” have the same node id: one is a copy of the other. "
-                "Call synchro.core.reset_synchro() on the copy, right after it was made, to give it an id of its own."
-            )
-            % {"alias": link.remote.alias}
-        )
+        raise _same_node(link)
     there = Peer.objects.using(link.remote.alias).filter(uuid=local.uuid).first()
     if there is None:
         there = _welcome(link.remote, link.local, Peer(uuid=local.uuid))
@@ -61,14 +55,34 @@ def agree(link: Link) -> int:
     link.baselines = _baselines(link, local.uuid, remote.uuid)
     link.copied_log = _copied_log(remote.uuid)
     checkpoint = _checkpoint(link)
-    receipt = Receipt.objects.using(link.remote.alias).filter(peer_id=there.pk).first()
+    receipts = list(Receipt.objects.using(link.remote.alias).select_related("peer"))
+    receipt = next((one for one in receipts if one.peer_id == there.pk), None)
+    refuse_other_senders(link, receipts)
+    compare(link, local, checkpoint, receipt)
     arrived = link.arrived = receipt.batch if receipt else 0
-    _compare(link, local, checkpoint, arrived)
-    if receipt is not None and arrived > max(checkpoint.batch, local.forgotten):
-        _check_date(link, receipt)
     if arrived > checkpoint.batch:
         adopt(link, there, checkpoint, arrived)
     return max(arrived, local.forgotten)
+
+
+def _same_node(link: Link) -> SynchroError:
+    local, remote = link.local.connection, link.remote.connection
+    if local.vendor == remote.vendor and link.local.engine.is_same(local, remote, Node._meta.db_table):
+        return NotConfigured(
+            _(
+                "LOCAL and the database “%(alias)s” are one and the same database, named in two ways. Nothing was "
+                "written. Give DATABASES[“%(alias)s”] the name and the host of the other database."
+            )
+            % {"alias": link.remote.alias}
+        )
+    return UnknownState(
+        _(
+            "LOCAL and the database “%(alias)s” have the same node id: one is a copy of the other. Nothing was written."
+            " A copy gets an id of its own by synchro.core.reset_synchro(), called on it right after it was made. "
+            "A reset forgets what has been changed in the copy since, so make such changes again afterwards."
+        )
+        % {"alias": link.remote.alias}
+    )
 
 
 def _own_node_here(link: Link) -> Node:
@@ -84,6 +98,8 @@ def _own_node_here(link: Link) -> Node:
 
 
 def _agree_alone(link: Link, local: Node) -> int:
+    refuse_lost_tables(link.remote)
+    known = nameless_peer(link.remote, has_tables=False)
     link.warn(
         _(
             "The database “%(alias)s” has no synchro tables. Changes made there are overwritten, the way back is "
@@ -92,8 +108,8 @@ def _agree_alone(link: Link, local: Node) -> int:
         )
         % {"alias": link.remote.alias}
     )
-    known = Peer.objects.using(LOCAL).filter(alias=link.remote.alias).order_by("-pk").first()
-    link.peer = known or Peer.objects.using(LOCAL).create(uuid=None, alias=link.remote.alias)
+    link.peer = known or new_peer(link.remote)
+    link.peer.save(using=LOCAL)
     if known is None:
         _take_over_references_of_07(link.peer)
     link.peer_there = None
@@ -105,10 +121,10 @@ def _has_tables(side: Side) -> bool:
     ours = {model._meta.db_table for model in (Node, Peer, Receipt, Reference, SetAside)}
     with side.connection.cursor() as cursor:
         present = ours & set(side.connection.introspection.table_names(cursor))
-    if present and present != ours:
+    if present and (present != ours or not _has_columns(side)):
         raise NotReady(
             _(
-                "The database “%(alias)s” has only some of synchro's tables: "
+                "The database “%(alias)s” has only some of synchro's tables, or they are of an older release: "
                 "run “migrate synchro --database %(alias)s”."
             )
             % {"alias": side.alias}
@@ -116,18 +132,26 @@ def _has_tables(side: Side) -> bool:
     return present == ours
 
 
+def _has_columns(side: Side) -> bool:
+    """Whether no column is missing. (What else is wrong with a table, whoever uses it will hear.)"""
+    return not lacks_columns(side, (Node, Peer, Receipt, Reference, SetAside))
+
+
 def _peer(link: Link, there: Peer, uuid: UUID) -> Peer:
-    """LOCAL's row about this REMOTE. One without a name, met under the same alias, was the same database."""
+    """LOCAL's row about this REMOTE, which may have been without a name until now."""
     alias = link.remote.alias
     known = Peer.objects.using(LOCAL).filter(uuid=uuid).first()
     if known is None:
-        known = Peer.objects.using(LOCAL).filter(uuid=None, alias=alias).first() or Peer()
+        known = nameless_peer(link.remote, has_tables=True) or Peer()
         if known.pk is not None:
             link.peer = known
             _tell_what_came_before(link, there)
-    if (known.uuid, known.alias) != (uuid, alias):
+        else:
+            _warn_of_another(link)
+    if (known.uuid, known.alias) != (uuid, alias) or not known.place:
         is_new = known.pk is None
         known.uuid, known.alias = uuid, alias
+        known.place = link.remote.engine.place(link.remote.connection)
         if is_new:
             _welcome(link.local, link.remote, known)
         else:
@@ -136,44 +160,33 @@ def _peer(link: Link, there: Peer, uuid: UUID) -> Peer:
     return known
 
 
+def _warn_of_another(link: Link) -> None:
+    """Another node is served under an alias that was known: as a new one, but it may be a mistake."""
+    known = Peer.objects.using(LOCAL).filter(alias=link.remote.alias).exclude(uuid=None)
+    former = Baseline.objects.using(link.remote.alias).values_list("node", flat=True).distinct()
+    others = set(known.values_list("uuid", flat=True))
+    if others and not others & set(former):
+        link.warn(
+            _(
+                "The database “%(alias)s” is not the one that was known by this name. It was taken for a new one, and "
+                "given all entries that are kept; where the other one stood is not forgotten. If that was not meant, "
+                "correct DATABASES."
+            )
+            % {"alias": link.remote.alias}
+        )
+
+
 def _take_over_references_of_07(peer: Peer) -> None:
     """It knew one REMOTE, so they are about this one."""
     Reference.objects.using(LOCAL).filter(peer=None).update(peer_id=peer.pk)
 
 
 def _welcome(side: Side, other: Side, peer: Peer) -> Peer:
-    """
-    Let `side` know `other` under a name that is new to it.
-
-    Where `other` was reset, or is a copy of a node that `side` knows, the references to its former name hold for
-    the rows that it had then.
-    """
+    """Let `side` know `other` under a name that is new to it."""
     with transaction.atomic(using=side.alias):
         peer.save(using=side.alias)
-        for note in Baseline.objects.using(other.alias).order_by("-id"):
-            former = Peer.objects.using(side.alias).filter(uuid=note.node).first()
-            model = other.model_of(note.content_type_id)
-            if former is not None and model is not None:
-                _pass_on_references(side, model, former, peer, note.highest)
+        pass_on(side, other, peer)
     return peer
-
-
-def _pass_on_references(side: Side, model: type[Model], former: Peer, peer: Peer, highest: int) -> None:
-    references = Reference.objects.using(side.alias)
-    old = references.filter(peer_id=former.pk, content_type_id=side.content_type_id(model))
-    pairs = old.values_list("local_object_id", "remote_object_id").iterator(chunk_size=5000)
-    new = (
-        Reference(
-            peer_id=peer.pk,
-            content_type_id=side.content_type_id(model),
-            local_object_id=here,
-            remote_object_id=there,
-        )
-        for here, there in pairs
-        if int(there) <= highest
-    )
-    while part := list(islice(new, 5000)):
-        references.bulk_create(part, ignore_conflicts=True)  # a later reset may have passed it on already
 
 
 def _tell_what_came_before(link: Link, there: Peer) -> None:
@@ -199,69 +212,18 @@ def _checkpoint(link: Link) -> Checkpoint:
     return checkpoint
 
 
-def _compare(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> None:
-    names = {"alias": link.remote.alias, "arrived": arrived, "known": checkpoint.batch, "formed": local.batch}
-    if arrived < checkpoint.batch:
-        raise UnknownState(
-            _(
-                "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "
-                "arrived there: it was restored from an older copy. Compare both databases, then call "
-                "synchro.core.reset_synchro() to begin anew."
-            )
-            % names
-        )
-    if arrived > local.batch:
-        raise UnknownState(
-            _(
-                "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, which has only formed "
-                "%(formed)d: LOCAL was restored from an older copy. Compare both databases, then call "
-                "synchro.core.reset_synchro() to begin anew."
-            )
-            % names
-        )
-    if local.pruned > max(arrived, local.forgotten):
-        raise lost_to_pruning(link)
-
-
-def lost_to_pruning(link: Link) -> UnknownState:
-    return UnknownState(
-        _(
-            "Entries that the database “%(alias)s” has not received have been pruned. Load it from a copy of "
-            "LOCAL, then set options.last_check to the time of that copy."
-        )
-        % {"alias": link.remote.alias}
-    )
-
-
-def _was_formed_anew(link: Link, receipt: Receipt) -> bool:
-    """A batch that was formed after its receipt was signed is not the one that arrived."""
-    batch = Batch.objects.using(LOCAL).filter(number=receipt.batch).first()
-    return batch is not None and aware(batch.formed) + link.offset > aware(receipt.date) + CLOCK_STEPS
-
-
-def _check_date(link: Link, receipt: Receipt) -> None:
-    if _was_formed_anew(link, receipt):
-        raise UnknownState(
-            _(
-                "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, which was formed anew "
-                "since: LOCAL was restored from an older copy. Compare both databases, then call "
-                "synchro.core.reset_synchro() to begin anew."
-            )
-            % {"alias": link.remote.alias, "arrived": receipt.batch}
-        )
-
-
 def adopt_what_arrived(alias: str) -> None:
     """
     Take over what the REMOTE `alias` has received and LOCAL was not told, before LOCAL goes by another name: nobody
     will look for it under the former one.
 
-    Raises `NotReady` where something may have arrived there and it cannot be asked.
+    Raises `NotReady` where something may have arrived there and it cannot be asked, and `UnknownState` where it has
+    received what LOCAL has lost.
     """
     local = own_node(LOCAL)
     link = Link(Side(alias))
     last = Checkpoint.objects.using(LOCAL).filter(peer__alias=alias).order_by("-peer_id").first()
-    if last is None or local.batch <= last.batch:
+    if last is None:
         return
     try:
         link.offset = _clock_offset(link.local, link.remote)
@@ -271,6 +233,8 @@ def adopt_what_arrived(alias: str) -> None:
         there = Peer.objects.using(alias).filter(uuid=local.uuid).first()
         receipt = Receipt.objects.using(alias).filter(peer=there).first() if there else None
     except DatabaseError as error:
+        if local.batch <= last.batch:
+            return
         raise NotReady(
             _(
                 "The database “%(alias)s” cannot be asked (%(cause)s) whether batch %(number)d, which was being sent "
@@ -278,11 +242,16 @@ def adopt_what_arrived(alias: str) -> None:
             )
             % {"alias": alias, "cause": type(error).__name__, "number": last.batch + 1}
         ) from error
-    if peer is None or there is None or receipt is None or receipt.batch > local.batch:
+    if peer is None or there is None or receipt is None:
         return
     link.peer = peer
     checkpoint = _checkpoint(link)
-    if receipt.batch > checkpoint.batch and not _was_formed_anew(link, receipt):
+    if receipt.batch > local.batch or is_of_another_batch(
+        link, receipt, max(checkpoint.batch, local.forgotten)
+    ):
+        # The references that the others have are about rows that LOCAL has lost, and whose keys it gives away again.
+        raise local_is_older(link, receipt.batch)
+    if receipt.batch > checkpoint.batch:
         adopt(link, there, checkpoint, receipt.batch)
 
 

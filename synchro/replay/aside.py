@@ -8,24 +8,21 @@ arrived. That an object is not set aside any more is written down in the same wa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
 from synchro.keys import from_text, to_text
 from synchro.models import Batch, SetAside
 from synchro.replay.coalesce import M2M, Change, Changes
 from synchro.replay.dependants import Place, Reason, by_model
+from synchro.replay.held import change_of, times_of
 from synchro.replay.link import Link
 from synchro.replay.order import parents_first
 
@@ -72,7 +69,7 @@ class Aside:
             if row.is_over:
                 outdated.append(row.pk)
                 continue
-            self._changes[place], self._ids[place] = _change(place, row), row.pk
+            self._changes[place], self._ids[place] = change_of(*place, row), row.pk
             if row.waits:
                 self._waiting.add(place)
         self._drop(outdated)
@@ -217,27 +214,7 @@ def _row(link: Link, batch: Batch, change: Change, reason: Reason | None) -> Set
         is_over=reason is None,
         changed=change.date,
         whole=change.whole,
-        times=json.dumps({name: _to_text(date) for name, date in change.fields.items()}),
+        times=times_of(change),
         natural_key=change.natural_key,
         is_born=change.is_born,
     )
-
-
-def _change(place: Place, row: SetAside) -> Change:
-    return Change(
-        *place,
-        date=row.changed,
-        whole=row.whole,
-        fields={name: _from_text(text) for name, text in json.loads(row.times).items()},
-        natural_key=row.natural_key,
-        is_born=row.is_born,
-    )
-
-
-def _to_text(moment: datetime) -> str:
-    return aware(moment).astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _from_text(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if settings.USE_TZ else timezone.make_naive(moment)

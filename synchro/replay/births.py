@@ -36,7 +36,7 @@ def _strangers(link: Link, changes: Changes, identities: Identities) -> dict[typ
     """Deleted objects that nothing but their natural key connects with a row of REMOTE, by the text of their keys."""
     found: dict[type[Model], dict[str, Key]] = {}
     for (model, key), change in changes.rows.items():
-        if change.deleted and not change.is_born and keeps_references(model):
+        if (change.deleted or change.says_nothing) and not change.is_born and keeps_references(model):
             is_copied = key <= link.baselines.get(model, 0)
             if not is_copied and _is_by_natural_key(identities.of(model, key)):
                 found.setdefault(model, {})[to_text(model, key)] = key

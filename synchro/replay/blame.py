@@ -17,10 +17,12 @@ from django.db.models import JSONField, Model, ProtectedError, RestrictedError
 from django.utils.translation import gettext as _
 
 from synchro.engines import Unfit
-from synchro.exceptions import Culprit, Refused, SynchroError
+from synchro.exceptions import Culprit, Refused, SynchroError, WrongDatabase
 from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec
+from synchro.replay.entangled import Entangled
+from synchro.replay.guard import Guest, guest_of
 from synchro.replay.link import Link, Side
 from synchro.replay.narrow import narrow_columns
 from synchro.replay.read import select
@@ -35,7 +37,8 @@ NAMED_COLUMN = re.compile(r"column (?:(?:[`'\"]?[^`'\".]+[`'\"]?\.)*[`'\"]([^`'\
 
 def is_about_a_row(link: Link, error: Exception) -> bool:
     """Whether statements, receivers or methods failed for what they were to write, which may raise anything."""
-    return not isinstance(error, SynchroError) and not is_about_the_server(link.remote.engine, error)
+    is_ours = isinstance(error, Entangled | SynchroError) and not isinstance(error, WrongDatabase)
+    return not is_ours and not is_about_the_server(link.remote.engine, error)
 
 
 def refused_together(model: type[Model], keys: Collection[Key], error: Exception) -> Refused:
@@ -66,6 +69,8 @@ def blame_one(
     table: RemoteTable, model: type[Model], key: Key, row: Sequence[Any], error: Exception
 ) -> Refused:
     """`blame` for a row that is known to be refused, by this `error`."""
+    if isinstance(error, WrongDatabase) and not error.culprits:
+        return Refused(str(error), [Culprit(model, key, error.cause)])
     if isinstance(error, Refused):
         return error
     if isinstance(error, DatabaseError | ValueError | TypeError | ArithmeticError | RecursionError):
@@ -106,7 +111,7 @@ def blame_removal(model: type[Model], error: Exception, key: Key | None = None) 
             _("REMOTE refuses to delete rows of %(model)s (%(cause)s). The batch was rolled back.")
             % {"model": model._meta.label, "cause": type(error).__name__}
         )
-    return error
+    return of_guest(error) if is_of_guest(error) else error
 
 
 def refused_for(model: type[Model], key: Key, fields: Sequence[str], cause: str) -> Refused:
@@ -127,12 +132,57 @@ def refused_for(model: type[Model], key: Key, fields: Sequence[str], cause: str)
     )
 
 
-def _unexplained(model: type[Model], key: Key, error: Exception, cause: str) -> Refused:
+def row_is_missing(model: type[Model], keys: Sequence[Key]) -> Refused:
+    """The error that names rows which were to be changed, and which REMOTE does not have (any more)."""
+    if not keys:
+        return Refused(
+            _("REMOTE did not change all rows of %(model)s that it was to change. The batch was rolled back.")
+            % {"model": model._meta.label}
+        )
+    cause = _("REMOTE does not have the row that was to be changed")
     return Refused(
-        _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
-        % {"model": model._meta.label, "key": to_text(model, key), "cause": _in_words(error)},
-        [Culprit(model, key, cause)],
+        _(
+            "%(model)s %(keys)s: %(cause)s. It went while the batch was being written, as by a receiver or a trigger "
+            "of REMOTE. The batch was rolled back; synchronize again, and see what deletes it if this comes again."
+        )
+        % {
+            "model": model._meta.label,
+            "keys": ", ".join(to_text(model, key) for key in keys[:10]),
+            "cause": cause,
+        },
+        [Culprit(model, key, cause) for key in keys],
     )
+
+
+def _unexplained(model: type[Model], key: Key, error: Exception, cause: str) -> Refused:
+    text = _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
+    names = {"model": model._meta.label, "key": to_text(model, key), "cause": _in_words(error)}
+    guest = guest_of(error)
+    about = "" if guest is None else f" {_about(guest)}"
+    return Refused(f"{text % names}{about}", [Culprit(model, key, cause)])
+
+
+def is_of_guest(error: Exception) -> bool:
+    """Whether code of others raised it, of which it is known for which object it ran."""
+    guest = guest_of(error)
+    return guest is not None and guest.key is not None and not isinstance(error, SynchroError | MemoryError)
+
+
+def of_guest(error: Exception) -> Refused:
+    """The error to raise in place of one that came of code of others, where several objects were worked on."""
+    guest = guest_of(error)
+    assert guest is not None
+    text = _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
+    return Refused(f"{text % {**guest.names(), 'cause': _in_words(error)}} {_about(guest)}")
+
+
+def _about(guest: Guest) -> str:
+    """Which code an error came of, and what to do about it."""
+    text = _("It came of %(code)s. %(advice)s") % guest.names()
+    for table, alias in guest.reads[:1]:
+        read = _("That had read %(table)s from the database “%(alias)s”, not from REMOTE.")
+        text += " " + read % {"table": table, "alias": alias}
+    return text
 
 
 def _in_words(error: Exception) -> str:

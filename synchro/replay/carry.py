@@ -22,7 +22,7 @@ from synchro.replay.births import note_births
 from synchro.replay.coalesce import Changes, coalesce, entries_of
 from synchro.replay.dependants import Place, leave_out
 from synchro.replay.disputes import describe_disputes
-from synchro.replay.entangled import Entangled
+from synchro.replay.entangled import Entangled, pending_entries
 from synchro.replay.form import check_entries
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
@@ -30,19 +30,21 @@ from synchro.replay.log import Log
 from synchro.replay.lost import forget_lost
 from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.order import parents_first
+from synchro.replay.orphans import complete
 from synchro.replay.outcome import Outcome
 from synchro.replay.parcel import NotPlain, Parcel, pack
-from synchro.replay.parents import Vanished, add_parents
+from synchro.replay.parents import Vanished
 from synchro.replay.passing import read
 from synchro.replay.postpone import postpone
 from synchro.replay.ranges import Range
 from synchro.replay.read import Rows
-from synchro.replay.record import Records, describe, put_on_record
+from synchro.replay.record import Records, describe, describe_losses, put_on_record
 from synchro.replay.resolve import resolve
 from synchro.replay.sets import expand
 from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
 from synchro.replay.spelling import follow_respelled
+from synchro.replay.successors import replace_deleted
 from synchro.replay.trial import Trial
 from synchro.replay.unread import Unread
 from synchro.replay.unreadable import refuse_unreadable
@@ -97,7 +99,8 @@ def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Tria
     changes = coalesce(entries_of(link.local, ids, unread))
     check_entries(batch)
     resting = trial.join(changes)
-    changes.take_along(trial.also)
+    if trial.also:
+        changes.take_along(trial.also, coalesce(pending_entries(link, trial.also)), link.begun)
     log.note_received()
     rows = Rows(link.local)
     for model, keys in changes.by_model().items():
@@ -110,7 +113,8 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
     changes, rows = material.changes, material.rows
     follow_respelled(link, changes, rows)
-    identities = Identities(link, rows, trial.aside.natural_keys() | _natural_keys(changes))
+    naturals = trial.aside.natural_keys() | _natural_keys(changes)
+    identities = Identities(link, rows, naturals, trial.unidentified)
     by_model = changes.by_model()
     for model in parents_first(by_model):  # a natural key may lead through a parent
         identities.find(model, by_model[model], lock=True)
@@ -119,19 +123,20 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     announce("identified", batch)
     there = Rows(link.remote)
     records = Records(link, batch)
-    plan = resolve(link, log, changes, rows, there, identities, records)
+    replaced = replace_deleted(link, changes, rows, identities)
+    plan = resolve(link, log, changes, rows, there, identities, records, replaced)
     left = trial.refused(plan).keys() | set(material.resting)
     for model, faults in rows.unreadable.items():
         refuse_unreadable(
             model, faults, [key for key in plan.puts.get(model, {}) if (model, key) not in left]
         )
     hold_for_merging(link, batch, plan.merges, rows, there)
-    spare(link, log, changes, plan, records)
+    spare(link, log, changes, plan, rows, identities, records)
     expand(link, log, changes, identities, plan)
-    add_parents(link, plan, rows, identities)
+    complete(link, log, changes, plan, rows, identities, records)
     left_out = leave_out(link, plan, rows, identities, trial.refused(plan), material.resting)
     conflicts = describe(link, batch, plan.conflicts, rows, there)
-    conflicts += describe_disputes(link, batch, plan)
+    conflicts += [*describe_disputes(link, batch, plan), *describe_losses(link, batch, plan.losses, there)]
     announce("resolved", batch)
     if trial.is_thorough:
         link.remote.engine.check_uniques_at_once(
@@ -142,7 +147,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     if trial.is_thorough:
         refuse_lost(link, plan, identities)
     pairs = new_pairs(plan, identities)
-    sign_receipt(link, batch, pairs, plan, identities)
+    sign_receipt(link, batch, pairs, plan)
     announce("written", batch)
     return Outcome(
         batch=batch,
@@ -168,7 +173,7 @@ def carry_parcel(link: Link, log: Log, batch: Batch, parcel: Parcel) -> Outcome:
     delivered = deliver(link, log, parcel)
     announce("identified", batch)
     announce("resolved", batch)
-    sign_receipt(link, batch, delivered.pairs, delivered.plan, delivered.identities)
+    sign_receipt(link, batch, delivered.pairs, delivered.plan)
     announce("written", batch)
     return Outcome(
         batch=batch,
@@ -219,8 +224,10 @@ def insisting(trial: Trial, attempt: Callable[[Trial], Outcome]) -> Outcome:
             vanished += 1
             if vanished >= ATTEMPTS:
                 trial.learn(Refused(str(error), error.culprits))
-        except Entangled as error:  # with each round more objects are in the batch, so there is an end
-            trial.also.update((error.model, key) for key in error.keys)
+        except Entangled as error:
+            if error.places <= trial.also:
+                trial.learn(Refused(str(error)))
+            trial.also |= error.places  # with each round more objects are in the batch, so there is an end
         except (Refused, IntegrityError) as error:
             trial.learn(error)
 

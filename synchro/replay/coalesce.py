@@ -7,20 +7,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
-from django.utils.translation import gettext as _
 
-from synchro.exceptions import Refused
 from synchro.fields import moment_reader
 from synchro.keys import Key, TextReader, key_fields, key_reader, value_from_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
+from synchro.registry import is_watched
 from synchro.replay.link import Side
+from synchro.replay.named import has_fields, has_sets, names_watched_set, sets_named, unreadable_key
 from synchro.replay.ranges import Range
 from synchro.replay.unread import Standing, Unread, standing_of
+
+#: A row of LOCAL.
+Place: TypeAlias = tuple[type[Model], Key]
+ByModel: TypeAlias = dict[type[Model], set[Key]]
 
 COLUMNS = ("id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members")
 
@@ -63,14 +66,16 @@ class Change:
     entry: int = 0
     #: Whether an entry names this very table, rather than that of a child whose row includes this one.
     is_own: bool = False
+    #: Whether there is no entry of it (any more), and REMOTE may have changed the row all the same.
+    is_presumed: bool = False
 
     def add(self, entry: Entry, fields: tuple[str, ...] | None, own: bool) -> None:
         date = entry.date
         self.date = max(self.date, date)
         self.is_own |= own
         self.entry = max(self.entry, entry.id)
+        self.natural_key = entry.natural_key or self.natural_key
         if entry.action == DELETION:
-            self.natural_key = entry.natural_key or self.natural_key
             self.deleted = date
         elif entry.action == ADDITION:
             self.deleted = None
@@ -94,6 +99,11 @@ class Change:
             self.whole = earlier.whole if self.whole is None else max(self.whole, earlier.whole)
         for name, date in earlier.fields.items():
             self.fields[name] = max(self.fields.get(name, date), date)
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nothing is known but that the row may be gone: REPLACE on SQLite takes rows away without a word."""
+        return not (self.whole or self.fields or self.deleted)
 
     def changed_at(self, name: str) -> datetime | None:
         """When the field `name` was last changed, or may have been; None where it was not."""
@@ -144,18 +154,30 @@ class Changes:
     #: The date of the newest entry.
     last: datetime | None = None
 
-    def take_along(self, objects: Iterable[tuple[type[Model], Key]]) -> None:
-        """Make these rows part of the batch too, as they are."""
-        date = self.last or max((change.date for change in self.rows.values()), default=None)
-        for model, key in objects:
-            if (model, key) not in self.rows and date is not None:
-                self.rows[model, key] = Change(model, key, date, whole=date)
+    def take_along(self, objects: Iterable[tuple[type[Model], Key]], later: Changes, begun: datetime) -> None:
+        """
+        Make these rows part of the batch too, with what `later` says of them, which are the entries that REMOTE lacks.
+        """
+        date = self.last or max((change.date for change in self.rows.values()), default=begun)
+        for place in objects:
+            change, own = later.rows.get(place), self.rows.get(place)
+            if change is not None and own is not None:
+                change.follow(own)
+            if change is not None or own is None:
+                self.rows[place] = change or Change(*place, date, whole=date)
 
     def by_model(self) -> dict[type[Model], list[Key]]:
         found: dict[type[Model], list[Key]] = {}
         for model, key in self.rows:
             found.setdefault(model, []).append(key)
         return found
+
+
+def by_model(places: Iterable[Place]) -> ByModel:
+    found: ByModel = {}
+    for model, key in places:
+        found.setdefault(model, set()).add(key)
+    return found
 
 
 def coalesce(entries: Iterable[Entry]) -> Changes:
@@ -171,7 +193,7 @@ def coalesce(entries: Iterable[Entry]) -> Changes:
                 try:
                     members = members_of(m2m, entry)
                 except NO_KEY as error:
-                    raise _no_key(entry.id, entry.model) from error
+                    raise unreadable_key(entry.id, entry.model, entry.members or "") from error
                 changes.sets.setdefault(m2m, SetChange()).add(entry.date, members)
             continue
         for model, fields in tables_of(entry.model, entry.fields, entry.action == DELETION):
@@ -193,7 +215,7 @@ def _first(model: type[Model], entry: Entry, fields: tuple[str, ...] | None) -> 
         date,
         date if fields is None else None,
         {} if fields is None else dict.fromkeys(fields, date),
-        entry.natural_key if is_deletion else None,
+        entry.natural_key,
         date if is_deletion else None,
         entry.action == ADDITION,
         entry.id,
@@ -205,7 +227,13 @@ def _first(model: type[Model], entry: Entry, fields: tuple[str, ...] | None) -> 
 def tables_of(
     model: type[Model], names: tuple[str, ...] | None, is_deletion: bool
 ) -> list[tuple[type[Model], tuple[str, ...] | None]]:
-    """The tables whose rows such an entry is about, each with the names of its fields that changed."""
+    """
+    The tables whose rows such an entry is about, each with the names of its fields that changed.
+
+    A name that no field has any more may stand for any of them.
+    """
+    if not has_fields(model, names or ()):
+        names = None
     found = [(model, _own_fields(model, names))]
     if is_deletion:
         return found  # the parents' rows have entries of their own, or were kept
@@ -232,30 +260,22 @@ def same_key_parents(model: type[Model]) -> Iterator[type[Model]]:
 
 
 def sets_of(entry: Entry) -> Iterator[M2M]:
-    for name in entry.fields or ():
-        reverse = "." in name
-        own = name.rpartition(".")[2]
-        for model in _declaring(name) if reverse else (entry.model, *entry.model._meta.all_parents):
-            for m2m in model._meta.local_many_to_many:
-                through: Any = m2m.remote_field.through
-                if m2m.name == own and through._meta.auto_created:
-                    yield M2M(through, reverse, entry.key)
+    """
+    The sets that an entry is about.
+
+    Raises `Refused` for a set whose rows are those of a model now.
+    """
+    for through, reverse in sets_named(entry.id, entry.model, entry.key, entry.fields or ()):
+        if is_watched(through):
+            yield M2M(through, reverse, entry.key)
 
 
 def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
     """The keys of the objects that came or went; None where any may have."""
-    if entry.members is None:
+    if entry.members is None or not has_sets(entry.model, entry.fields or ()):
         return None
     far = key_fields(m2m.through)[0 if m2m.reverse else 1]
     return [value_from_text(far, text) for text in json.loads(entry.members)]
-
-
-def _declaring(label: str) -> Iterator[type[Model]]:
-    app, name, _own = label.split(".")
-    try:
-        yield apps.get_model(app, name)
-    except LookupError:
-        return
 
 
 def entries_of(side: Side, ranges: Iterable[Range], unread: Unread | None = None) -> Iterator[Entry]:
@@ -275,33 +295,27 @@ def log_of(side: Side, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
 
 def read_entries(side: Side, log: QuerySet[ChangeLog], unread: Unread | None = None) -> Iterator[Entry]:
     """
-    Entries of the log on `side`; `unread` takes up those of models that this process does not watch.
+    Entries of the log on `side`; `unread` takes up those of models that this process does not watch. Changes
+    of sets are read all the same: an object at one end of a watched many-to-many table need not be watched itself.
 
     Raises `Refused` for an entry whose key cannot be read.
     """
-    readers: dict[int, tuple[type[Model], TextReader] | None] = {}
+    readers: dict[int, tuple[type[Model], TextReader, bool] | None] = {}
     moment = moment_reader(side.connection)
     for number, type_id, text, action, date, fields, natural_key, members in _stored(side, log):
         if type_id not in readers:
             readers[type_id] = _reader(side, type_id)
         reader = readers[type_id]
-        if reader is None:
+        if reader is None or not (reader[2] or _is_about_a_watched_set(reader[0], action, fields)):
             if unread is not None:
                 unread.add(type_id, number)
             continue
-        model, key_from = reader
+        model, key_from, _is_watched = reader
         try:
             key = key_from(text)
         except NO_KEY as error:
-            raise _no_key(number, model) from error
+            raise unreadable_key(number, model, text) from error
         yield Entry(number, model, key, action, moment(date), _names(fields), natural_key, members)
-
-
-def _no_key(number: int, model: type[Model]) -> Refused:
-    return Refused(
-        _("Entry %(id)d of the log names an object of %(model)s by a key that cannot be read.")
-        % {"id": number, "model": model._meta.label}
-    )
 
 
 def _stored(side: Side, log: QuerySet[ChangeLog]) -> Iterator[tuple[Any, ...]]:
@@ -313,10 +327,14 @@ def _stored(side: Side, log: QuerySet[ChangeLog]) -> Iterator[tuple[Any, ...]]:
             yield from rows
 
 
-def _reader(side: Side, type_id: int) -> tuple[type[Model], TextReader] | None:
-    """The watched model of a content type, and what reads its keys."""
+def _reader(side: Side, type_id: int) -> tuple[type[Model], TextReader, bool] | None:
+    """The model of a content type, what reads its keys, and whether it is watched."""
     standing, model = standing_of(side, type_id)
-    return (model, key_reader(model)) if model is not None and standing is Standing.WATCHED else None
+    return (model, key_reader(model), standing is Standing.WATCHED) if model is not None else None
+
+
+def _is_about_a_watched_set(model: type[Model], action: int, fields: str | None) -> bool:
+    return action == M2M_CHANGE and names_watched_set(model, _names(fields) or ())
 
 
 @lru_cache(maxsize=10_000)

@@ -24,7 +24,16 @@ from django.utils.translation import gettext as _
 
 from synchro.engines import Convert, Unfit, engine_for
 from synchro.engines.exact import Reading, refuse_more_places
-from synchro.keys import INTEGERS, TEXTS, AnyField, column_field
+from synchro.keys import (
+    INTEGERS,
+    TEXTS,
+    AnyField,
+    column_field,
+    is_integer,
+    key_fields,
+    normalize,
+    value_to_text,
+)
 
 NULL = frozenset({type(None)})
 KNOWN = (
@@ -230,3 +239,13 @@ def default_of(model: type[Model], field: AnyField, connection: BaseDatabaseWrap
 
 
 __all__ = ["Codec", "default_of", "json_value", "to_attribute"]
+
+
+def spelt_alike(
+    field: AnyField, target: type[Model], key: Any, other: Any, connection: BaseDatabaseWrapper
+) -> Any:
+    """Return a key of `target` as the column of a generic foreign key holds it, spelt as `other` is."""
+    own = key_fields(target)[0]
+    if isinstance(other, str) and is_integer(own) and not other.lstrip("-").isdecimal():
+        return str(to_attribute(own, key, connection))  # such as a spicy id
+    return normalize(field, key if isinstance(key, int) else value_to_text(key))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from django.db import models
 from django.db.models import CASCADE, DO_NOTHING, Model, QuerySet
@@ -12,14 +12,20 @@ from django.utils.translation import gettext as _
 
 from synchro.exceptions import Culprit, Refused
 from synchro.keys import TEXTS, AnyField, Key, column_field, key_fields, key_of, to_text
+from synchro.receivers import method
+from synchro.relations import target_of
 from synchro.replay.columns import to_attribute
-from synchro.replay.identify import existing, target_of
+from synchro.replay.identify import existing
 from synchro.replay.link import Link
-from synchro.replay.listeners import hears_deletes
+from synchro.replay.listeners import hears_deletes, on_remote
 from synchro.replay.read import as_key, encode_keys, key_columns, select
 
 #: The second one is new in Django 6.1.
 CASCADES = (CASCADE, getattr(models, "DB_CASCADE", CASCADE))
+
+
+#: Is called with rows of REMOTE that others depend on. It raises an error where these have to be looked at first.
+Look: TypeAlias = Callable[[type[Model], Collection[Key]], None]
 
 
 def delete_rows(link: Link, model: type[Model], keys: Collection[Key]) -> int:
@@ -36,7 +42,7 @@ def park(link: Link, model: type[Model], keys: Sequence[Key]) -> dict[Key, Model
     found: dict[Key, Model] = {}
     for part in _parts(keys):
         rows: QuerySet[Model] = QuerySet(model, using=link.remote.alias)
-        found.update({key_of(row, model): row for row in rows.filter(pk__in=_attributes(link, model, part))})
+        found.update({key_of(row, model): row for row in rows.filter(pk__in=attributes(link, model, part))})
     return found
 
 
@@ -46,12 +52,14 @@ def delete_objects(
     keys: Sequence[Key],
     with_parents: Collection[Key],
     parked: Mapping[Key, Model],
+    names: Mapping[Key, Key | None],
+    look: Look,
 ) -> int:
     """
     Delete these objects as Django would, with what depends on them, and return how many there were.
 
     Of a child in multi-table inheritance the parents' rows go along only for the keys in `with_parents`. The rows
-    of `parked` objects are gone already, what depends on them is not.
+    of `parked` objects are gone already, what depends on them is not. `names` has LOCAL's keys, as far as known.
     """
     parked = {key: parked[key] for key in keys if key in parked and not _has_successor(link, parked[key])}
     if any(column_field(field).get_internal_type() in TEXTS for field in key_fields(model)):
@@ -59,15 +67,16 @@ def delete_objects(
         there = existing(link, model, keys, lock=False)
         keys = [key for key in keys if key in there or key in parked]
     if hears_deletes(model):
+        look(model, keys)
         for several in _leaves_first(link, model, keys):
             for key in several:
-                _delete_one(link, model, key, key in with_parents, parked.get(key))
+                _delete_one(link, model, key, key in with_parents, parked.get(key), names.get(key))
         # A method of the model's own may have done something else instead.
         left = existing(link, model, keys, lock=False) if keys else set()
-        _delete_all(link, model, [key for key in keys if key in left], {})
+        _delete_all(link, model, [key for key in keys if key in left], {}, look)
         return len(keys)
     for several in _leaves_first(link, model, keys):
-        _delete_all(link, model, several, parked)
+        _delete_all(link, model, several, parked, look)
     return len(keys)
 
 
@@ -87,20 +96,31 @@ def _has_successor(link: Link, instance: Model) -> bool:
     return rows.filter(pk=instance.pk).exists()
 
 
-def _delete_all(link: Link, model: type[Model], keys: Sequence[Key], parked: Mapping[Key, Model]) -> None:
+def _delete_all(
+    link: Link,
+    model: type[Model],
+    keys: Sequence[Key],
+    parked: Mapping[Key, Model],
+    look: Look,
+) -> None:
     """By statements, where nothing depends on the row, and by Django's collector."""
     free, depended = _split_by_dependents(link, model, keys)
+    if depended:
+        look(model, depended)
     for part in _parts(depended):
-        rows: QuerySet[Model] = QuerySet(model, using=link.remote.alias)
-        found = [
-            *rows.filter(pk__in=_attributes(link, model, part)),
-            *(parked[k] for k in part if k in parked),
-        ]
-        if found:
+        _collect(link, model, part, parked)
+    delete_rows(link, model, free)
+
+
+def _collect(link: Link, model: type[Model], keys: Sequence[Key], parked: Mapping[Key, Model]) -> None:
+    """Delete these objects by Django's collector."""
+    rows: QuerySet[Model] = QuerySet(model, using=link.remote.alias)
+    found = [*rows.filter(pk__in=attributes(link, model, keys)), *(parked[k] for k in keys if k in parked)]
+    if found:
+        with on_remote(link, model, None, "delete"):
             collector = Collector(using=link.remote.alias, origin=found[0])
             collector.collect(found, keep_parents=True)
             collector.delete()
-    delete_rows(link, model, free)
 
 
 def _leaves_first(link: Link, model: type[Model], keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
@@ -120,17 +140,21 @@ def _leaves_first(link: Link, model: type[Model], keys: Sequence[Key]) -> Iterat
             del waiting[key]
 
 
-def _delete_one(link: Link, model: type[Model], key: Key, with_parents: bool, parked: Model | None) -> None:
+def _delete_one(
+    link: Link, model: type[Model], key: Key, with_parents: bool, parked: Model | None, local: Key | None
+) -> None:
     alias = link.remote.alias
-    (attribute,) = _attributes(link, model, [key])
+    (attribute,) = attributes(link, model, [key])
     rows: QuerySet[Model] = QuerySet(model, using=alias)
     instance = rows.filter(pk=attribute).first() or parked
     if instance is None:
         return
-    if model._meta.parents and not with_parents:
-        instance.delete(using=alias, keep_parents=True)
-    else:
-        instance.delete(using=alias)
+    options = {"keep_parents": True} if model._meta.parents and not with_parents else {}
+    with on_remote(link, model, key if local is None else local, "delete"):
+        if method(model, "delete") is not None:
+            instance.delete(using=alias, **options)
+        else:
+            Model.delete(instance, using=alias, **options)
 
 
 def _split_by_dependents(link: Link, model: type[Model], keys: Sequence[Key]) -> tuple[list[Key], list[Key]]:
@@ -158,15 +182,8 @@ def dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]
             yield child, column, rule
 
 
-def cascades(model: type[Model]) -> Iterator[tuple[type[Model], AnyField]]:
-    """Foreign keys to `model` whose rows go along with what they point at, whoever takes care of that."""
-    for child, column, rule in relations(model):
-        if rule in CASCADES:
-            yield child, column
-
-
 def relations(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
-    """The models with foreign keys to `model`, with these and what becomes of their rows."""
+    """All foreign keys to `model`, and what becomes of their rows when one of its rows goes."""
     for relation in model._meta.get_fields(include_hidden=True):
         if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):
             yield relation.related_model, relation.field, relation.on_delete  # type: ignore[union-attr,misc]
@@ -190,7 +207,7 @@ def is_done_by_the_database(rule: Any) -> bool:
     return type(rule).__name__ == "DatabaseOnDelete"
 
 
-def _attributes(link: Link, model: type[Model], keys: Sequence[Key]) -> list[Any]:
+def attributes(link: Link, model: type[Model], keys: Sequence[Key]) -> list[Any]:
     fields = key_fields(model)
     if len(fields) == 1:
         return [to_attribute(fields[0], key, link.remote.connection) for key in keys]
@@ -218,10 +235,12 @@ def refuse_dangling(
     link: Link,
     model: type[Model],
     values: Mapping[AnyField, Mapping[Any, Key | None]],
+    look: Look,
     still_there: bool = False,
 ) -> None:
     """
-    Raise `Refused` where a row of REMOTE points at one of `model` that is gone, or cannot go for that.
+    Raise `Refused` where a row of REMOTE points at one of `model` that is gone, or cannot go for that. Before, `look`
+    is called with such rows.
 
     `values` are those of columns that are pointed at, from before, with LOCAL's keys of the rows that had them; a
     server that checked nothing meanwhile does not look again.
@@ -244,6 +263,7 @@ def refuse_dangling(
             if still_there or not select(link.remote, model, [target], [target], [(value,)])
         ]
         if found:
+            look(column.model, [key for key, _value in found])
             names = {
                 "child": column.model._meta.label,
                 "key": to_text(column.model, found[0][0]),

@@ -7,7 +7,7 @@ REMOTE will not get, and deletions of rows that a row of REMOTE which stays as i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 from django.db.models import Model
@@ -15,16 +15,16 @@ from django.utils.translation import gettext as _
 
 from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.registry import Table, generic_keys
-from synchro.replay.coalesce import same_key_parents
-from synchro.replay.identify import Identities, target_of
+from synchro.relations import pointed_model, target_of
+from synchro.replay.coalesce import ByModel, same_key_parents
+from synchro.replay.coalesce import Place as Place
+from synchro.replay.coalesce import by_model as by_model
+from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.parents import generic_places, generic_targets
 from synchro.replay.read import Rows, as_key, as_values, select
 from synchro.replay.resolve import Plan
 from synchro.replay.sets import name_removed
-
-#: A row of LOCAL.
-Place: TypeAlias = tuple[type[Model], Key]
 
 
 class Reason(NamedTuple):
@@ -36,14 +36,6 @@ class Reason(NamedTuple):
 
 
 Reasons: TypeAlias = dict[Place, Reason]
-ByModel: TypeAlias = dict[type[Model], set[Key]]
-
-
-def by_model(places: Iterable[Place]) -> ByModel:
-    found: ByModel = {}
-    for model, key in places:
-        found.setdefault(model, set()).add(key)
-    return found
 
 
 def leave_out(
@@ -138,43 +130,8 @@ class _Dependants:
             return
         text = _("it needs %(model)s %(key)s, which is set aside")
         for model in list(self._plan.puts):
-            for key, target, wanted in self._pointing(model, missing):
+            for key, _column, target, wanted in pointing(self._link, self._plan, self._rows, model, missing):
                 yield (model, key), _because(text, target, wanted)
-
-    def _pointing(self, model: type[Model], missing: ByModel) -> Iterator[tuple[Key, type[Model], Key]]:
-        """Keys of rows of `model` that are to point at a missing one, with that."""
-        planned = self._plan.puts[model]
-        for place, field in enumerate(Table(model).fields):
-            if field.remote_field is None or field.related_model is None:
-                continue
-            target = field.related_model._meta.concrete_model
-            if target in missing:
-                values = self._values(target, field, missing[target])
-                for key, row in self._rows.load(model, planned).items():
-                    names = planned[key]
-                    if row[place] in values and (names is None or field.name in names):
-                        yield key, target, values[row[place]]
-        for generic in generic_keys(model):
-            places = generic_places(model, generic)
-            if places is None:
-                continue
-            loaded = self._rows.load(model, planned)
-            targets = generic_targets(self._link, model, generic, loaded.values())
-            for key, row in loaded.items():
-                kind = self._link.local.model_of(row[places[0]]) if row[places[0]] is not None else None
-                if kind is not None and kind in missing:
-                    wanted = targets.get(kind, {}).get(row[places[1]])
-                    if wanted in missing[kind]:
-                        yield key, kind, wanted
-
-    def _values(self, target: type[Model], field: AnyField, keys: Collection[Key]) -> dict[Key, Key]:
-        """What a foreign key to these rows holds, by LOCAL, with their keys."""
-        if target_of(field) is not None:
-            return {key: key for key in keys}
-        if field.target_field not in Table(target).fields:
-            return {}
-        place = Table(target).fields.index(field.target_field)
-        return {row[place]: key for key, row in self._rows.load(target, keys).items()}
 
     def _held(self, several: ByModel) -> Iterator[tuple[Place, Reason]]:
         """Rows that are to be deleted and that rows of REMOTE which stay as they are point at."""
@@ -199,6 +156,46 @@ class _Dependants:
                     local = self._plan.removals[target].get(value)
                     if local is not None and as_key(pk) in there:
                         yield (target, local), _because(text, model, there[as_key(pk)])
+
+
+def pointing(
+    link: Link, plan: Plan, rows: Rows, model: type[Model], missing: Mapping[type[Model], Collection[Key]]
+) -> Iterator[tuple[Key, AnyField | None, type[Model], Key]]:
+    """
+    Keys of rows of `model` that are to point at one of `missing`, with the foreign key (None for a generic one) and
+    what it points at.
+    """
+    planned = plan.puts[model]
+    for place, field in enumerate(Table(model).fields):
+        target = pointed_model(field)
+        if target is not None and target in missing:
+            values = _values(rows, target, field, missing[target])
+            for key, row in rows.load(model, planned).items():
+                names = planned[key]
+                if row[place] in values and (names is None or field.name in names):
+                    yield key, field, target, values[row[place]]
+    for generic in generic_keys(model):
+        places = generic_places(model, generic)
+        if places is None:
+            continue
+        loaded = rows.load(model, planned)
+        targets = generic_targets(link, model, generic, loaded.values())
+        for key, row in loaded.items():
+            kind = link.local.model_of(row[places[0]]) if row[places[0]] is not None else None
+            if kind is not None and kind in missing:
+                wanted = targets.get(kind, {}).get(row[places[1]])
+                if wanted in missing[kind]:
+                    yield key, None, kind, wanted
+
+
+def _values(rows: Rows, target: type[Model], field: AnyField, keys: Collection[Key]) -> dict[Key, Key]:
+    """What a foreign key to these rows holds, by LOCAL, with their keys."""
+    if target_of(field) is not None:
+        return {key: key for key in keys}
+    if field.target_field not in Table(target).fields:
+        return {}
+    place = Table(target).fields.index(field.target_field)
+    return {row[place]: key for key, row in rows.load(target, keys).items()}
 
 
 def _because(text: str, model: type[Model], key: Key) -> Reason:

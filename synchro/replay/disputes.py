@@ -17,8 +17,8 @@ from django.db.models import Model
 from synchro.keys import key_fields, to_text
 from synchro.models import Batch, Conflict
 from synchro.registry import set_field
+from synchro.relations import target_of
 from synchro.replay.columns import json_value
-from synchro.replay.identify import target_of
 from synchro.replay.link import Link
 from synchro.replay.membership import Pair, is_symmetrical
 from synchro.replay.record import is_settled_by

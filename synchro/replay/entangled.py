@@ -1,96 +1,126 @@
 """
-Entangled: a unique value that a row is to get stands, on REMOTE, in a row that LOCAL has changed since.
+Entangled: what a batch cannot do without a change that stands in a later one, which is taken along.
 
-The other row's change is in a later batch. It is taken along, so that both can be written together.
+A unique value that a row is to get stands, on REMOTE, in a row that LOCAL has changed since; a row that is to go is
+pointed at by one that LOCAL has moved or deleted since. The present decides: so both can be written together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from django.db.models import Model, UniqueConstraint
+from django.db.models import Model
+from django.utils.translation import gettext as _
 
-from synchro.keys import AnyField, Key, from_text, key_fields, to_text
-from synchro.models import DELETION, Batch, ChangeLog, Reference
-from synchro.registry import Table
-from synchro.replay.identify import keeps_references
+from synchro.keys import AnyField, Key, key_fields, to_text
+from synchro.models import ADDITION, DELETION, M2M_CHANGE, Batch, ChangeLog
+from synchro.registry import watched_models
+from synchro.relations import target_of
+from synchro.replay.coalesce import Entry, Place, by_model, read_entries, same_key_parents
+from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.ranges import from_text as ranges_from_text
 from synchro.replay.read import as_key, as_values, select
+
+#: Of how many objects the log is asked by one statement.
+PART = 10_000
 
 
 class Entangled(Exception):
     """These objects of LOCAL have to be part of the batch as well."""
 
-    def __init__(self, model: type[Model], keys: Iterable[Key]) -> None:
-        super().__init__(f"{model._meta.label}: unique values move between rows of different batches.")
-        self.model, self.keys = model, frozenset(keys)
+    def __init__(self, places: Iterable[Place]) -> None:
+        self.places = frozenset(places)
+        labels = sorted({model._meta.label for model, _key in self.places})
+        super().__init__(
+            _(
+                "%(models)s: rows hold on to each other, and changed again and again. The batch was rolled back."
+            )
+            % {"models": ", ".join(labels)}
+            + " "
+            + _("Run synchronize again.")
+        )
 
 
-def holders(
-    link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], ours: Iterable[Key]
-) -> frozenset[Key]:
+def known_here(
+    link: Link, identities: Identities, model: type[Model], keys: Collection[Key]
+) -> dict[Key, Key]:
     """
-    LOCAL's keys of the objects whose REMOTE rows hold unique values of `rows` (as they are to be written), without
-    those of REMOTE's keys `ours`, which are being written.
+    LOCAL's keys of those of these rows of REMOTE that are objects of LOCAL's, be they gone by now.
+
+    The others may be REMOTE's own, and would be taken for objects that LOCAL has deleted.
     """
-    own, known = key_fields(model), set(ours)
-    found: set[Key] = set()
-    for fields in _unique_sets(model):
-        places = [Table(model).fields.index(field) for field in fields]
-        values = [[row[place] for place in places] for row in rows.values()]
-        wanted = [value for value in values if None not in value]
-        found |= {as_key(row) for row in select(link.remote, model, own, fields, wanted)}
-    return _here(link, model, found - known)
+    if not keys:
+        return {}
+    if keeps_references(model):
+        return identities.owners(model, keys)
+    fields = key_fields(model)
+    parts = [
+        _parts_here(link, identities, field, {as_values(key)[place] for key in keys})
+        for place, field in enumerate(fields)
+    ]
+    found: dict[Key, Key] = {}
+    for key in keys:
+        values = [part.get(value) for part, value in zip(parts, as_values(key), strict=True)]
+        if None not in values:
+            found[key] = as_key(values)
+    known = _known_by_the_same_key(link, model, set(found.values()))
+    return {there: here for there, here in found.items() if here in known}
 
 
-def _unique_sets(model: type[Model]) -> Iterator[tuple[AnyField, ...]]:
-    """The synchronized fields, in groups, that the model declares unique, be it under a condition."""
-    synchronized = Table(model).fields
-    for field in synchronized:
-        if field.unique and not field.primary_key:
-            yield (field,)
-    constraints = [c.fields for c in model._meta.constraints if isinstance(c, UniqueConstraint)]
-    names = [*model._meta.unique_together, *constraints]
-    for several in names:
-        fields = tuple(model._meta.get_field(name) for name in several)
-        if fields and set(fields) <= set(synchronized):
-            yield fields
+def _parts_here(
+    link: Link, identities: Identities, field: AnyField, values: Collection[Any]
+) -> Mapping[Any, Any]:
+    """What these values of a part of a key are on LOCAL."""
+    target = target_of(field)
+    return {v: v for v in values} if target is None else known_here(link, identities, target, values)
 
 
-def _here(link: Link, model: type[Model], keys: set[Key]) -> frozenset[Key]:
-    """REMOTE's keys as LOCAL's, as far as LOCAL knows the objects."""
-    if not keeps_references(model):
-        return _known_by_the_same_key(link, model, frozenset(keys))
-    texts = Reference.objects.using(link.local.alias).filter(
-        peer_id=link.peer.pk,
-        content_type_id=link.local.content_type_id(model),
-        remote_object_id__in=[to_text(model, key) for key in keys],
-    )
-    copied = {key for key in keys if key <= link.baselines.get(model, 0)}
-    return frozenset(
-        copied | {from_text(model, text) for text in texts.values_list("local_object_id", flat=True)}
-    )
-
-
-def _known_by_the_same_key(link: Link, model: type[Model], keys: frozenset[Key]) -> frozenset[Key]:
-    """
-    Those that LOCAL has, has deleted since, or set aside. No reference tells of the others: they may be REMOTE's own,
-    and would be taken for objects that are gone.
-    """
+def _known_by_the_same_key(link: Link, model: type[Model], keys: set[Key]) -> set[Key]:
+    """Those that LOCAL has, has deleted since, or set aside."""
     own = key_fields(model)
-    present = {as_key(row) for row in select(link.local, model, own, own, [as_values(key) for key in keys])}
+    known = {as_key(row) for row in select(link.local, model, own, own, [as_values(key) for key in keys])}
     aside = link.aside.all()
-    texts = {to_text(model, key): key for key in keys - present if (model, key) not in aside}
-    if not texts:
-        return keys
+    known |= {key for key in keys if (model, key) in aside}
+    missing = {to_text(model, key): key for key in keys - known}
+    return known | {missing[text] for text in _deleted_since(link, model, list(missing))}
+
+
+def _deleted_since(link: Link, model: type[Model], texts: list[str]) -> Iterator[str]:
+    """Those of these objects that LOCAL had when the first batch began that REMOTE lacks, and has deleted since."""
+    first = first_pending(link) if texts else 0
+    entries = ChangeLog.objects.using(link.local.alias).filter(
+        id__gte=first, content_type=link.local.content_type_id(model), action__in=(ADDITION, DELETION)
+    )
+    for start in range(0, len(texts), PART):
+        seen: dict[str, int] = {}
+        found = entries.filter(object_id__in=texts[start : start + PART]).order_by("id")
+        for text, action in found.values_list("object_id", "action"):
+            seen.setdefault(text, action)
+        yield from (text for text, action in seen.items() if action == DELETION)
+
+
+def pending_entries(link: Link, places: Collection[Place]) -> Iterator[Entry]:
+    """What the log says of these objects from the first batch on that REMOTE lacks."""
+    side, first = link.local, first_pending(link)
+    for model, keys in by_model(places).items():
+        types = [side.content_type_id(each) for each in (model, *same_key_children(model))]
+        texts = [to_text(model, key) for key in keys]
+        for start in range(0, len(texts), PART):
+            entries = ChangeLog.objects.using(side.alias).filter(
+                id__gte=first, content_type_id__in=types, object_id__in=texts[start : start + PART]
+            )
+            yield from read_entries(side, entries.exclude(action=M2M_CHANGE).order_by("id"))
+
+
+def same_key_children(model: type[Model]) -> list[type[Model]]:
+    """The watched models that inherit from `model` and share its key: their entries stand for its rows too."""
+    return [child for child in watched_models() if model in same_key_parents(child)]
+
+
+def first_pending(link: Link) -> int:
+    """The first id of the log that is in a batch which REMOTE lacks."""
     pending = Batch.objects.using(link.local.alias).filter(number__gt=link.arrived).order_by("number")
-    first = min(
-        (ids.first for text in pending.values_list("ranges", flat=True) for ids in ranges_from_text(text)),
-        default=0,
-    )
-    deletions = ChangeLog.objects.using(link.local.alias).filter(
-        id__gte=first, content_type=link.local.content_type_id(model), action=DELETION, object_id__in=texts
-    )
-    return keys - {texts[text] for text in texts.keys() - set(deletions.values_list("object_id", flat=True))}
+    ranges = pending.values_list("ranges", flat=True)
+    return min((ids.first for text in ranges.iterator() for ids in ranges_from_text(text)), default=0)

@@ -15,14 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from uuid import uuid4
 
 from django.db import connections, transaction
 from django.db.models import Count, Max, Min, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
 from synchro.engines import Engine, engine_for
+from synchro.exceptions import NotReady
 from synchro.models import Batch, ChangeLog, Node, SetAside
 from synchro.replay.link import Side
 from synchro.replay.ranges import Range, between, from_text, gaps, ranges_of, to_text, united
@@ -128,7 +131,9 @@ def _form(after: int) -> Batch | None:
         if meanwhile is not None:
             return meanwhile  # by a run to another REMOTE
         if not _is_whole(node):
-            # Somebody emptied the log, and may have made its ids start again: look at all that is there.
+            # Somebody emptied the log, or made its ids start again: look at all that is there.
+            if _gives_ids_again(node):
+                _pass_sequence(node)
             node.highest, node.newest, node.holes, node.unread = 0, None, "[]", "{}"
         read_now = _take_up(node)
         if read_now:
@@ -216,11 +221,39 @@ def _is_whole(node: Node) -> bool:
     if node.highest == 0:
         return True
     place = _place(node.highest)
+    if place is not None and _gives_ids_again(node):
+        return False
     if place is None or node.newest is None:
         return place is not None
     *what, date = place
     *known, moment = json.loads(node.newest)
     return what == known and date <= datetime.fromisoformat(moment)
+
+
+def _gives_ids_again(node: Node) -> bool:
+    connection = connections[LOCAL]
+    return engine_for(connection).gives_ids_again(connection, ChangeLog._meta.db_table, "id", node.highest)
+
+
+def _pass_sequence(node: Node) -> None:
+    connection = connections[LOCAL]
+    engine_for(connection).pass_sequence(connection, ChangeLog._meta.db_table, "id", node.highest)
+
+
+def check_ids() -> None:
+    """Raise `NotReady` where a transaction may write entries with ids that were taken before it began."""
+    connection = connections[LOCAL]
+    table = ChangeLog._meta.db_table
+    if engine_for(connection).reserves_ids(connection, table, "id"):
+        raise NotReady(
+            _(
+                "The sequence of %(table)s hands out ids in advance (CACHE above 1, or descending), so nobody can tell "
+                "which ones may still come, and changes could be missed. Nothing was written. ALTER SEQUENCE ... "
+                "INCREMENT 1 CACHE 1, and restart all that writes, which holds ids. What was written before that may "
+                "have been missed: compare both databases."
+            )
+            % {"table": table}
+        )
 
 
 def _place(number: int) -> tuple[int, str, int, datetime] | None:
@@ -276,7 +309,12 @@ def _visible(ranges: Sequence[Range]) -> list[int]:
 
 def _write_batch(node: Node, ids: Sequence[Range]) -> Batch:
     node.batch += 1
-    return Batch.objects.using(LOCAL).create(number=node.batch, ranges=to_text(ids), size=sum(map(len, ids)))
+    return Batch.objects.using(LOCAL).create(
+        number=node.batch,
+        ranges=to_text(ids),
+        size=sum(map(len, ids)),
+        token=f"{node.batch}-{uuid4().hex}",
+    )
 
 
 def holes_of(node: Node) -> list[Range]:
@@ -307,10 +345,6 @@ def rewind(moment: datetime) -> None:
         while part := list(islice(ids, conf.batch_size)):
             _write_batch(node, ranges_of(part))
         node.save(using=LOCAL)
-
-
-def on_checkpoint_set(moment: datetime, **kwargs: object) -> None:  # noqa: ARG001  a receiver takes them
-    rewind(moment)
 
 
 def _log() -> QuerySet[ChangeLog]:

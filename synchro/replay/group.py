@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Model
@@ -22,8 +22,10 @@ class Group:
     #: Keys of the rows that REMOTE lacks, and for the others the names of the fields to write; None for all.
     new: list[Key]
     old: dict[Key, frozenset[str] | None]
-    #: Rows in which a foreign key waits for a row that REMOTE has not got a key for yet.
+    #: Rows in which a foreign key waits for a row that REMOTE has not got yet, or not got a key for.
     unsettled: set[Key]
+    #: Those of them in which it cannot be empty meanwhile, so that it points at nothing.
+    dangling: set[Key] = field(default_factory=set)
 
     def only(self, keys: Collection[Key]) -> Group:
         """The part of the group with these keys; rows are shared."""
@@ -34,6 +36,7 @@ class Group:
             [key for key in self.new if key in keys],
             {key: names for key, names in self.old.items() if key in keys},
             {key for key in self.unsettled if key in keys},
+            {key for key in self.dangling if key in keys},
         )
 
     def part(self, keys: Iterable[Key]) -> Group:
@@ -46,6 +49,19 @@ class Group:
             [key for key in rows if key not in self.old],
             {key: self.old[key] for key in rows if key in self.old},
             self.unsettled & rows.keys(),
+            self.dangling & rows.keys(),
+        )
+
+    def joined(self, other: Group) -> Group:
+        """This group and another part of the same model's rows."""
+        return Group(
+            self.model,
+            self.fields,
+            self.rows | other.rows,
+            [*self.new, *other.new],
+            self.old | other.old,
+            self.unsettled | other.unsettled,
+            self.dangling | other.dangling,
         )
 
     def is_written(self, key: Key, field: AnyField) -> bool:

@@ -7,29 +7,26 @@ still exists; the natural key; otherwise it is new.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
-from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.conf import conf
-from synchro.exceptions import Ambiguous
-from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, key_of, to_text
+from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, to_text
+from synchro.model_options import model_option
 from synchro.models import Reference
-from synchro.natural import natural_fields
-from synchro.registry import Table
-from synchro.replay.columns import to_attribute
-from synchro.replay.link import Link
-from synchro.replay.natural import allows_many, finder, values_from_entry
-from synchro.replay.read import Rows, as_key, real_spellings, select
+from synchro.natural import KNOWN_BY_NATURE, natural_fields
+from synchro.registry import is_watched
+from synchro.relations import target_of
+from synchro.replay.link import Link, Side
+from synchro.replay.natural import ByColumns, Naturals, allows_many, ambiguous, finder
+from synchro.replay.natural_method import ByMethod
+from synchro.replay.read import Rows, as_key, as_values, real_spellings, select
 from synchro.replay.references import remote_keys
-
-Naturals = Mapping[tuple[type[Model], Key], str]
 
 
 @dataclass(slots=True)
@@ -45,28 +42,46 @@ class Identity:
     gone: Key | None = None
 
 
+def is_known_by_nature(model: type[Model]) -> bool:
+    """Whether rows of `model` are what their natural key says, whatever the settings say of keys."""
+    return model._meta.label in KNOWN_BY_NATURE
+
+
 def uses_same_key(model: type[Model]) -> bool:
-    if model is ContentType:
-        return False  # each database numbers them as its migrations happen to run
-    identity = getattr(model, "SYNCHRO_IDENTITY", conf.identity)
-    return identity == "pk"
+    if is_known_by_nature(model):
+        return False
+    return bool(model_option(model, "IDENTITY", conf.identity) == "pk")
 
 
 def keeps_references(model: type[Model]) -> bool:
-    """Whether rows of `model` may have another key on REMOTE, so that it has to be remembered."""
+    """
+    Whether rows of `model` may have another key on REMOTE, so that it has to be remembered.
+
+    A permission whose codename changes is still the same one, but only where that change is replayed.
+    """
     fields = key_fields(model)
-    return (
-        len(fields) == 1 and is_automatic(fields[0]) and not uses_same_key(model) and model is not ContentType
-    )
+    if is_known_by_nature(model) and (model is ContentType or not is_watched(model)):
+        return False
+    return len(fields) == 1 and is_automatic(fields[0]) and not uses_same_key(model)
 
 
 class Identities:
     """The identities found so far in a batch."""
 
-    def __init__(self, link: Link, rows: Rows, naturals: Naturals) -> None:
+    def __init__(
+        self,
+        link: Link,
+        rows: Rows,
+        naturals: Naturals,
+        unsought: Collection[tuple[type[Model], Key]] = (),
+    ) -> None:
         self._link = link
         self._rows = rows
         self._naturals = naturals
+        #: Objects that are left out of the batch, perhaps for their natural keys.
+        self._unsought = unsought
+        self._by_columns = ByColumns(link, rows, naturals, self)
+        self._by_method = ByMethod(link, rows, naturals, self)
         self._known: dict[type[Model], dict[Key, Identity]] = {}
         #: REMOTE's rows that were found by a natural key, and LOCAL's keys of the objects that found them.
         self._taken: dict[type[Model], dict[Key, Key]] = {}
@@ -76,18 +91,6 @@ class Identities:
 
     def models(self) -> list[type[Model]]:
         return list(self._known)
-
-    def replaced(self) -> dict[type[Model], list[Key]]:
-        """REMOTE's keys of rows that references remember and that are gone, where the object has another row now."""
-        found: dict[type[Model], list[Key]] = {}
-        for model, known in self._known.items():
-            if keeps_references(model):
-                gone = [
-                    i.gone for i in known.values() if i.gone is not None and i.exists and i.gone != i.remote
-                ]
-                if gone:
-                    found[model] = gone
-        return found
 
     def known(self, model: type[Model]) -> dict[Key, Identity]:
         return self._known.setdefault(model, {})
@@ -151,15 +154,23 @@ class Identities:
         found = self.find(target, [value for value in values if value is not None], lock)
         return {value: None if value is None else found[value].remote for value in values}
 
+    def remote_keys(self, model: type[Model], keys: Collection[Key], lock: bool = False) -> dict[Key, Key]:
+        """REMOTE's keys of those of these objects of LOCAL that REMOTE has."""
+        found = self.find(model, keys, lock)
+        return {key: identity.remote for key, identity in found.items() if identity.exists}
+
     def _look_by_natural_key(self, model: type[Model], found: dict[Key, Identity], lock: bool) -> None:
-        missing = [key for key, identity in found.items() if not identity.exists]
+        missing = [
+            key
+            for key, identity in found.items()
+            if not identity.exists and (model, key) not in self._unsought
+        ]
         if not missing:
             return
         if natural_fields(model) is not None:
-            there = self._by_natural_columns(model, missing, lock)
-            there = self._without_successors(model, there)
+            there = self._by_columns.find(model, missing, lock)
         elif finder(model) is not None:
-            there = self._by_natural_method(model, missing)
+            there = self._by_method.find(model, missing, lock)
         else:
             there = {}
         if not there:
@@ -167,6 +178,10 @@ class Identities:
         # A row that is gone and was known by its key comes back with it, so that all that names it is right again.
         here = self._rows.load(model, missing)
         owners = self._owners(model, {match for matches in there.values() for match in matches})
+        # What LOCAL deleted and made again has the row of the old one.
+        present = self._rows.load(model, list(owners.values()))
+        owners = {match: key for match, key in owners.items() if key in present}
+        matched: list[Key] = []
         # Objects that are gone on LOCAL may take what is left.
         for key in sorted(missing, key=lambda key: key not in here):
             identity = found[key]
@@ -174,9 +189,42 @@ class Identities:
             for match in matches[1:]:
                 del owners[match]
             if matches:
-                match = self._only_one(model, key, matches)
+                if len(matches) > 1 and not allows_many(model):
+                    raise ambiguous(model, [key], here, _("finds more than one row on REMOTE"))
+                match = matches[0]
                 self._taken.setdefault(model, {})[match] = key
                 identity.gone, identity.remote, identity.exists = identity.remote, match, True
+                if key in here:
+                    matched.append(key)
+        self._refuse_doubles(model, matched)
+
+    def _refuse_doubles(self, model: type[Model], matched: list[Key]) -> None:
+        """Where LOCAL has several rows with one natural key, nobody can say which of them REMOTE's row is."""
+        if not matched or allows_many(model):
+            return
+        problem = _("is that of several rows of LOCAL and of one of REMOTE")
+        if natural_fields(model) is None:
+            for key in matched:
+                if self._by_method.is_double(model, key):
+                    raise ambiguous(model, [key], matched, problem)
+            return
+        doubles = self._by_columns.doubles(model, matched)
+        others = {other for several in doubles.values() for other in several}
+        elsewhere = self._known_elsewhere(model, others - set(matched))
+        for key, several in doubles.items():
+            open_ones = [other for other in several if other not in elsewhere]
+            if open_ones:
+                raise ambiguous(model, [key, *open_ones], matched, problem)
+
+    def _known_elsewhere(self, model: type[Model], keys: Collection[Key]) -> set[Key]:
+        """Those of these objects that are known to be another row of REMOTE."""
+        if not keys or not keeps_references(model):
+            return set()
+        copied = self._link.baselines.get(model, 0)
+        known = remote_keys(self._link, model, keys)
+        there = {key: known.get(key, key if key <= copied else None) for key in keys}
+        present = existing(self._link, model, [k for k in there.values() if k is not None], lock=False)
+        return {key for key, remote in there.items() if remote in present}
 
     def _owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
         """
@@ -194,6 +242,9 @@ class Identities:
 
     def owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
         """LOCAL's keys of the objects that these rows of REMOTE are, as far as LOCAL knows."""
+        if is_known_by_nature(model):
+            found = self._natural_owners(model, there)
+            return found | self._remembered_owners(model, there) if keeps_references(model) else found
         if not keeps_references(model):
             return {key: key for key in there}
         highest = self._link.baselines.get(model, 0)
@@ -202,6 +253,26 @@ class Identities:
         return found | {
             i.remote: key for key, i in self.known(model).items() if i.exists and i.remote in there
         }
+
+    def _natural_owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
+        """By the natural key, which each of these rows has on both sides."""
+        fields, pk = natural_fields(model) or (), key_fields(model)
+        remote = {
+            row[0]: tuple(row[1:])
+            for row in select(self._link.remote, model, [*pk, *fields], pk, [(key,) for key in there])
+        }
+        for place, field in enumerate(fields):
+            target = target_of(field)
+            if target is not None:
+                here = self.owners(target, {values[place] for values in remote.values()})
+                remote = {
+                    key: (*values[:place], here[values[place]], *values[place + 1 :])
+                    for key, values in remote.items()
+                    if values[place] in here
+                }
+        rows = select(self._link.local, model, [*pk, *fields], fields, list(dict.fromkeys(remote.values())))
+        local = {tuple(row[1:]): row[0] for row in rows}
+        return {key: local[values] for key, values in remote.items() if values in local}
 
     def _remembered_owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
         """By LOCAL's references, to which those of REMOTE lead without a search through all of them."""
@@ -226,143 +297,25 @@ class Identities:
                 owners[from_text(model, other)] = from_text(model, here)
         return owners | link.made.local_keys(model, there)
 
-    def _by_natural_columns(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, list[Key]]:
-        """LOCAL's keys to REMOTE's, by one question for all."""
-        fields = natural_fields(model) or ()
-        wanted = self._natural_values(model, fields, keys, lock)
-        whole = [values for values in wanted.values() if None not in values]
-        pk = key_fields(model)
-        there: dict[tuple[Any, ...], list[Key]] = {}
-        rows = select(self._link.remote, model, [*pk, *fields], fields, list(dict.fromkeys(whole)), lock)
-        for row in rows:
-            there.setdefault(tuple(row[len(pk) :]), []).append(as_key(row[: len(pk)]))
-        # REMOTE's collation may take two spellings for the same; NULL is equal to nothing in a list of values.
-        strays = there.keys() - set(wanted.values())
-        found = {}
-        for key, values in wanted.items():
-            matches = there.get(values, [])
-            if not matches and (strays or None in values):
-                matches = self._one_by_one(model, fields, values)
-            if matches:
-                found[key] = sorted(matches)
-        return found
-
-    def _without_successors(self, model: type[Model], found: dict[Key, list[Key]]) -> dict[Key, list[Key]]:
-        """A deleted object's natural key may be that of one that LOCAL has now; REMOTE's row is that one's."""
-        fields = natural_fields(model) or ()
-        gone = {
-            key: values
-            for key in found
-            if (text := self._naturals.get((model, key))) and not self._rows.load(model, [key])
-            if (values := values_from_entry(model, text)) is not None and None not in values
-        }
-        if not gone:
-            return found
-        rows = select(self._link.local, model, fields, fields, list(dict.fromkeys(gone.values())))
-        present = {tuple(row) for row in rows}
-        return {key: matches for key, matches in found.items() if gone.get(key) not in present}
-
-    def _natural_values(
-        self, model: type[Model], fields: tuple[AnyField, ...], keys: list[Key], lock: bool
-    ) -> dict[Key, tuple[Any, ...]]:
-        """The natural keys of these objects as REMOTE would have them, from their rows or their deletions' entries."""
-        places = [
-            Table(model).fields.index(field) if field in Table(model).fields else None for field in fields
-        ]
-        here: dict[Key, tuple[Any, ...]] = {}
-        rows = self._rows.load(model, keys)
-        for key in keys:
-            if key in rows and None not in places:
-                here[key] = tuple(rows[key][place] for place in places if place is not None)
-            elif key not in rows and (text := self._naturals.get((model, key))):
-                values = values_from_entry(model, text)
-                if values is not None:
-                    here[key] = values
-        for place, field in enumerate(fields):
-            if target_of(field) is not None:
-                parts = self.translate(field, {values[place] for values in here.values()}, lock)
-                here = {
-                    key: (*values[:place], parts[values[place]], *values[place + 1 :])
-                    for key, values in here.items()
-                    if values[place] is None or parts[values[place]] is not None
-                }
-        return here
-
-    def _one_by_one(
-        self, model: type[Model], fields: tuple[AnyField, ...], values: tuple[Any, ...]
-    ) -> list[Key]:
-        """By REMOTE's own comparison."""
-        if not self._link.remote.engine.findable([values]):
-            return []
-        connection = self._link.remote.connection
-        lookup = {
-            field.attname: to_attribute(field, value, connection)
-            for field, value in zip(fields, values, strict=True)
-        }
-        found: QuerySet[Model] = QuerySet(model, using=self._link.remote.alias).filter(**lookup)
-        return [key_of(instance, model) for instance in found]
-
-    def _only_one(self, model: type[Model], key: Key, matches: list[Key]) -> Key:
-        if len(matches) > 1 and not allows_many(model):
-            raise Ambiguous(
-                _(
-                    "%(model)s %(key)s: its natural key finds more than one row on REMOTE. Make the key unique there, "
-                    "or say allow_many where the first one will do."
-                )
-                % {"model": model._meta.label, "key": to_text(model, key)}
-            )
-        return matches[0]
-
-    def _by_natural_method(self, model: type[Model], keys: list[Key]) -> dict[Key, list[Key]]:
-        """Where the model's own methods know the natural key, they are asked for each object."""
-        manager = finder(model).db_manager(self._link.remote.alias)
-        found = {}
-        for key, natural in self._natural_keys(model, keys):
-            if not self._link.remote.engine.findable([natural]):
-                continue
-            try:
-                found[key] = [key_of(manager.get_by_natural_key(*natural), model)]
-            except ObjectDoesNotExist:
-                continue
-            except MultipleObjectsReturned:
-                self._only_one(model, key, [key, key])
-        return found
-
-    def _natural_keys(self, model: type[Model], keys: list[Key]) -> Iterable[tuple[Key, Any]]:
-        here = set(self._rows.load(model, keys))
-        local = self._link.local
-        pk = key_fields(model)[0]
-        for part in _parts([key for key in keys if key in here]):
-            attributes = [to_attribute(pk, key, local.connection) for key in part]
-            instances: Any = QuerySet(model, using=local.alias).filter(pk__in=attributes)
-            for instance in instances:
-                yield key_of(instance, model), instance.natural_key()
-        for key in keys:
-            if key not in here and (text := self._naturals.get((model, key))):
-                yield key, json.loads(text, strict=False)
-
-
-def target_of(field: AnyField) -> type[Model] | None:
-    """
-    The model whose key the column holds; None for a plain column, and for a foreign key to something else than the
-    key, whose value is the same on both sides.
-    """
-    if field.remote_field is None or field.related_model is None:
-        return None
-    model: type[Model] = field.related_model._meta.concrete_model
-    keys = key_fields(model)
-    if len(keys) == 1 and field.target_field in (keys[0], model._meta.pk):
-        return model
-    return None
+    def made_again(self, model: type[Model], gone: Collection[Key]) -> dict[Key, Key]:
+        """Of rows that LOCAL deleted, those that it has made again, by their natural keys, with the new rows' keys."""
+        return self._by_columns.made_again(model, gone)
 
 
 def existing(link: Link, model: type[Model], keys: Collection[Key], lock: bool) -> set[Key]:
     """Which of these keys REMOTE has."""
+    return _existing(link.remote, model, keys, lock)
+
+
+def existing_here(link: Link, model: type[Model], keys: Collection[Key]) -> set[Key]:
+    """Which of these keys LOCAL has."""
+    return _existing(link.local, model, keys)
+
+
+def _existing(side: Side, model: type[Model], keys: Collection[Key], lock: bool = False) -> set[Key]:
     fields = key_fields(model)
-    if len(fields) == 1:
-        values = [(key,) for key in dict.fromkeys(keys)]
-        return {key for (key,) in select(link.remote, model, fields, fields, values, lock)}
-    return {tuple(row) for row in select(link.remote, model, fields, fields, list(dict.fromkeys(keys)), lock)}
+    values = [as_values(key) for key in dict.fromkeys(keys)]
+    return {as_key(row) for row in map(tuple, select(side, model, fields, fields, values, lock))}
 
 
 def _parts(values: list[Any], size: int = 5000) -> Iterable[list[Any]]:

@@ -15,6 +15,7 @@ from django.db.models import Model
 from synchro.conf import LOCAL
 from synchro.engines import Engine, engine_for
 from synchro.models import Peer
+from synchro.moved import successor_of
 from synchro.replay.made import Made
 
 if TYPE_CHECKING:
@@ -41,13 +42,14 @@ class Side:
 
     def model_of(self, content_type_id: int) -> type[Model] | None:
         """
-        The model that a content type of this database stands for (of a proxy, the one whose rows it shows); None
-        where it or its app is gone.
+        The model that a content type of this database stands for (of a proxy, the one whose rows it shows; of a
+        model that has moved, the one that has its table); None where it or its app is gone.
         """
         try:
             model = ContentType.objects.db_manager(self.alias).get_for_id(content_type_id).model_class()
         except ContentType.DoesNotExist:
-            return None
+            model = None
+        model = model or successor_of(self.alias, content_type_id)
         return model._meta.concrete_model if model else None
 
 

@@ -13,13 +13,14 @@ from functools import cached_property
 from django.db.models import Max, Model, QuerySet
 
 from synchro.checkpoint import aware
-from synchro.keys import Key, from_text, to_text
+from synchro.keys import Key, to_text
 from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
 from synchro.registry import watched_models
-from synchro.replay.coalesce import Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
+from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
 from synchro.replay.form import holes_of
+from synchro.replay.held import held_by
 from synchro.replay.link import Link
-from synchro.replay.policy import policy_of, weighs_old_changes
+from synchro.replay.policy import policy_for
 from synchro.replay.ranges import Range
 from synchro.replay.ranges import from_text as ranges_from_text
 from synchro.replay.unread import Span, Unread
@@ -47,7 +48,7 @@ class Log:
 
     def has_news(self, since: datetime) -> bool:
         """Whether it has entries that can be newer than a moment of LOCAL's clock, or that it has not sent."""
-        return self._find_floor(since + self._link.offset - DISORDER) is not None
+        return bool(self._held_back) or self._find_floor(since + self._link.offset - DISORDER) is not None
 
     def note_received(self) -> None:
         """
@@ -66,13 +67,38 @@ class Log:
         self.__dict__.pop("_received", None)
         self.__dict__.pop("_held_back", None)
         self.__dict__.pop("_unread", None)
+        self.__dict__.pop("_pruned_until", None)
+
+    def may_have_lost(self, date: datetime) -> bool:
+        """
+        Whether REMOTE may have changed something after this moment of LOCAL's clock, and has dropped the entry before
+        LOCAL received it.
+        """
+        until = self._pruned_until
+        return until is not None and aware(date) + self._link.offset <= until
+
+    @cached_property
+    def _pruned_until(self) -> datetime | None:
+        if self._link.peer_there is None:
+            return None
+        node = Node.objects.using(self._link.remote.alias).filter(pk=1).first()
+        if node is None or (node.pruned_until is None and node.pruned == 0):
+            return None
+        oldest = self._entries_of_all().order_by("id").values_list("id", "date").first()
+        if oldest is not None and oldest[0] <= self._link.copied_log + 1:
+            return None
+        if node.pruned and node.pruned <= self._taken:
+            return None
+        if node.pruned_until is not None:
+            return aware(node.pruned_until)
+        return aware(oldest[1]) if oldest is not None else None  # pruned by an earlier version
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
         floor = self._find_floor(since + self._link.offset - DISORDER)
-        if floor is None:
-            return Changes()
-        return coalesce(entry for entry in self._entries(floor, wanted) if not self._is_known(entry, floor))
+        entries = () if floor is None else self._entries(floor, wanted)
+        found = _telling(entry for entry in entries if not self._is_known(entry, floor or 0))
+        return self._with_held_back(found, wanted)
 
     def unsent_changes(self, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows that LOCAL has yet to receive, or would, however old it is."""
@@ -84,10 +110,23 @@ class Log:
             for entry in entries
             if self._is_unread(entry) or any(ids.first <= entry.id <= ids.last for ids in unsent)
         ]
-        held_back = {
-            model: [key for key in keys if (model, key) in self._held_back] for model, keys in wanted.items()
-        }
-        return coalesce([*self._entries(0, held_back), *found])
+        return self._with_held_back(_telling(found), wanted)
+
+    def _with_held_back(self, found: Changes, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
+        """
+        With what LOCAL refused, however old it is. REMOTE keeps those changes apart from its log, which may be
+        pruned meanwhile.
+        """
+        for model, keys in wanted.items():
+            held = self._held_back.get(model, {})
+            for key in held.keys() & set(keys) if held else ():
+                change = held[key].copy()
+                later = found.rows.setdefault((model, key), change)
+                if later is change:
+                    change.deleted = change.date  # which counts where the row is not there
+                else:
+                    later.follow(change)
+        return found
 
     def _unsent(self) -> list[Range]:
         """The ids of what LOCAL has yet to receive."""
@@ -111,7 +150,13 @@ class Log:
         """Whether it says nothing of rows of these models that can be newer than `since`, or that it has not sent."""
         if self._link.peer_there is None:
             return True
-        if self._has_unsent([model for model in models if weighs_old_changes(policy_of(model))]):
+        models = list(models)
+        if self.may_have_lost(since):
+            return False
+        family = {each for model in models for each in _same_key_children(model)}
+        if not family.isdisjoint(self._held_back):
+            return False
+        if self._has_unsent([model for model in models if policy_for(model).weighs_old_changes]):
             return False
         floor = self._find_floor(aware(since) + self._link.offset - DISORDER)
         if floor is None:
@@ -191,11 +236,9 @@ class Log:
         if not self._held_back:
             return True
         if entry.action == M2M_CHANGE:  # pairs are held back one by one
-            return {m2m.through for m2m in sets_of(entry)}.isdisjoint(
-                model for model, _key in self._held_back
-            )
+            return self._held_back.keys().isdisjoint(m2m.through for m2m in sets_of(entry))
         tables = (entry.model, *same_key_parents(entry.model))
-        return all((table, entry.key) not in self._held_back for table in tables)
+        return all(entry.key not in self._held_back.get(table, ()) for table in tables)
 
     @cached_property
     def _unread(self) -> dict[type[Model], Span]:
@@ -212,23 +255,13 @@ class Log:
         return span is not None and span.first <= entry.id <= span.last
 
     @cached_property
-    def _held_back(self) -> frozenset[tuple[type[Model], Key]]:
-        """Rows whose changes LOCAL refused when it received them: REMOTE has set them aside."""
+    def _held_back(self) -> dict[type[Model], dict[Key, Change]]:
+        """What LOCAL refused when it received it, which REMOTE keeps in quarantine."""
         there, side = self._link.peer_there, self._link.remote
         if there is None or not self._taken:
-            return frozenset()
+            return {}
         rows = SetAside.objects.using(side.alias).filter(peer_id=there.pk, batch__lte=self._taken)
-        newest = {
-            (type_id, text): is_over
-            for type_id, text, is_over in rows.order_by("batch", "id").values_list(
-                "content_type_id", "object_id", "is_over"
-            )
-        }
-        return frozenset(
-            (model, from_text(model, text))
-            for (type_id, text), is_over in newest.items()
-            if not is_over and (model := side.model_of(type_id)) is not None
-        )
+        return held_by(side, rows.order_by("batch", "id"))
 
     @cached_property
     def _received(self) -> list[Range]:
@@ -246,6 +279,18 @@ class Log:
                 break
             found += ranges
         return found
+
+
+def _telling(entries: Iterable[Entry]) -> Changes:
+    """What these entries say, without what is no change of REMOTE's."""
+    changes = coalesce(entries)
+    changes.rows = {place: change for place, change in changes.rows.items() if not change.says_nothing}
+    return changes
+
+
+def family_of(model: type[Model]) -> list[type[Model]]:
+    """The models whose rows are one object with a row of `model`."""
+    return [*_same_key_children(model), *same_key_parents(model)]
 
 
 def _same_key_children(model: type[Model]) -> list[type[Model]]:

@@ -1,38 +1,78 @@
-"""Members: pairs of an automatic many-to-many table that somebody listens to go through Django's own managers."""
+"""
+Members: somebody who listens to the set of an automatic many-to-many field hears what is added and removed.
+
+The rows are written as all others are. Django's managers would ask the project's routers where to write.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
-from django.db.models import Model
+import django
+from django.db.models import Model, QuerySet
+from django.db.models.signals import m2m_changed
 
 from synchro.keys import Key, key_fields
+from synchro.receivers import choice_for
 from synchro.registry import set_field
 from synchro.replay.columns import to_attribute
 from synchro.replay.link import Link
+from synchro.replay.listeners import on_remote
+from synchro.replay.membership import Pair
 
 Verb = Literal["add", "remove"]
 
 
-def change_members(link: Link, through: type[Model], pairs: Collection[tuple[Key, Key]], verb: Verb) -> None:
-    """Add or remove these pairs (of REMOTE's keys), one object's set at a time."""
+@contextmanager
+def announced(link: Link, through: type[Model], pairs: Collection[Pair], verb: Verb) -> Iterator[None]:
+    """Inside, these pairs (of REMOTE's keys) are added or removed; who listens hears of it before and after."""
     source, target = key_fields(through)
-    field = set_field(through)
-    sets: dict[Key, set[Key]] = {}
-    for first, second in pairs:
-        if not (field.remote_field.symmetrical and first in sets.get(second, ())):  # the manager sees to both
-            sets.setdefault(first, set()).add(second)
     connection = link.remote.connection
-    for first, members in sets.items():
-        lookup = {source.target_field.attname: to_attribute(source, first, connection)}
-        instance = field.model._base_manager.using(link.remote.alias).get(**lookup)
-        manager: Any = getattr(instance, field.name)
-        getattr(manager, verb)(*_objects(link, target, members))
+    sets: dict[Any, set[Any]] = {}
+    for first, second in _heard(through, pairs):
+        owner = to_attribute(source, first, connection)
+        sets.setdefault(owner, set()).add(to_attribute(target, second, connection))
+    owners = _owners(link, through, sets)
+    _send(link, through, owners, sets, f"pre_{verb}")
+    yield
+    _send(link, through, owners, sets, f"post_{verb}")
 
 
-def _objects(link: Link, target: Any, keys: Collection[Key]) -> list[Model]:
-    name = target.target_field.attname
-    values = [to_attribute(target, key, link.remote.connection) for key in keys]
-    manager = target.related_model._base_manager.using(link.remote.alias)
-    return list(manager.filter(**{f"{name}__in": values}))
+def _heard(through: type[Model], pairs: Collection[Pair]) -> Iterator[Pair]:
+    """Of the two rows of a symmetrical pair Django announces the first."""
+    is_symmetrical = set_field(through).remote_field.symmetrical
+    heard: set[Pair] = set()
+    for first, second in pairs:
+        if not (is_symmetrical and (second, first) in heard):
+            heard.add((first, second))
+            yield first, second
+
+
+def _owners(link: Link, through: type[Model], keys: Collection[Key]) -> list[Model]:
+    source, _target = key_fields(through)
+    name = source.target_field.attname
+    with on_remote(link, through, None, "save"):
+        rows: QuerySet[Model] = QuerySet(set_field(through).model, using=link.remote.alias)
+        return list(rows.filter(**{f"{name}__in": keys}))
+
+
+def _send(
+    link: Link, through: type[Model], owners: Collection[Model], sets: Mapping[Any, set[Any]], action: str
+) -> None:
+    field, (source, _target) = set_field(through), key_fields(through)
+    is_raw = choice_for(through).raw
+    more = {"raw": is_raw} if is_raw or django.VERSION >= (6, 1) else {}
+    with on_remote(link, through, None, "save"):
+        for owner in owners:
+            m2m_changed.send(
+                sender=through,
+                action=action,
+                instance=owner,
+                reverse=False,
+                model=field.related_model,
+                pk_set=set(sets[getattr(owner, source.target_field.attname)]),
+                using=link.remote.alias,
+                **more,
+            )

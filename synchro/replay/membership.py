@@ -11,8 +11,9 @@ from django.db.models import Model
 
 from synchro.keys import Key, key_fields
 from synchro.registry import set_field
+from synchro.relations import target_of
 from synchro.replay.coalesce import M2M, Changes
-from synchro.replay.identify import Identities, target_of
+from synchro.replay.identify import Identities
 
 #: The keys of the objects at both ends, that which declares the field first; None for one that a side does not have.
 Pair = tuple[Key, Key]

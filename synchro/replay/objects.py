@@ -9,11 +9,13 @@ from django.db.models import Model, QuerySet
 
 from synchro.exceptions import Refused
 from synchro.keys import Key, key_fields
-from synchro.replay.blame import came_of
+from synchro.receivers import choice_for, method
+from synchro.replay.blame import came_of, row_is_missing
 from synchro.replay.columns import to_attribute
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
+from synchro.replay.listeners import on_remote
 from synchro.replay.read import as_values
 from synchro.replay.sift import FailedRow, Judge
 from synchro.replay.statements import Statements
@@ -55,12 +57,16 @@ class Objects:
 
     def _save(self, group: Group, key: Key) -> None:
         identity = self._identities.of(group.model, key)
-        instance = self._instance(group, key)
         is_new = key in group.new
-        for f, value in zip(group.fields, group.rows[key], strict=True):
-            if is_new or group.is_written(key, f):
-                setattr(instance, f.attname, to_attribute(f, value, self._connection))
-        instance.save(using=self._alias)
+        with on_remote(self._link, group.model, key, "save"):
+            instance = self._instance(group, key)
+            for f, value in zip(group.fields, group.rows[key], strict=True):
+                if is_new or group.is_written(key, f):
+                    setattr(instance, f.attname, to_attribute(f, value, self._connection))
+            if method(group.model, "save") is not None:
+                instance.save(using=self._alias)
+            else:
+                Model.save_base(instance, using=self._alias, raw=choice_for(group.model).raw)
         if is_new and instance._state.adding:  # a method of the model's own did not save it
             self._statements.insert(group.only([key]))
         elif is_new and identity.remote is None:
@@ -80,7 +86,10 @@ class Objects:
         values = zip(own, as_values(identity.remote), strict=True)
         lookup = {f.attname: to_attribute(f, v, self._connection) for f, v in values}
         rows: QuerySet[Model] = QuerySet(model, using=self._alias)  # no manager, not even the base, hides any
-        return rows.get(**lookup)
+        found = rows.filter(**lookup).first()
+        if found is None:
+            raise row_is_missing(model, [key])
+        return found
 
     def _child_of_existing(self, group: Group, key: Key) -> Model | None:
         """A new row of a child in multi-table inheritance: the parents' rows are there and are left alone."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from django.db.models import Model
 
 from synchro.keys import AnyField, key_fields
+from synchro.relations import pointed_model
 
 
 def parents_first(models: Iterable[type[Model]]) -> list[type[Model]]:
@@ -24,6 +25,19 @@ def parents_first(models: Iterable[type[Model]]) -> list[type[Model]]:
     return done
 
 
+def children_first(models: Collection[type[Model]]) -> list[type[Model]]:
+    """
+    The models, each before those that its foreign keys lead to, be it by way of others: rows of these may go along
+    with what they point at.
+    """
+    between = set(models)
+    frontier = between
+    while frontier:
+        frontier = {parent for model in frontier for parent in _parents(model, nullable=True)} - between
+        between |= frontier
+    return [model for model in reversed(parents_first(between)) if model in models]
+
+
 def _ready(waiting: Collection[type[Model]], nullable: bool) -> list[type[Model]]:
     return [model for model in waiting if not (_parents(model, nullable) & set(waiting)) - {model}]
 
@@ -33,7 +47,7 @@ def _parents(model: type[Model], nullable: bool) -> set[type[Model]]:
     keys = key_fields(model)
     fields: tuple[AnyField, ...] = model._meta.local_concrete_fields
     return {
-        field.related_model._meta.concrete_model
+        target
         for field in fields
-        if field.remote_field is not None and (nullable or not field.null or field in keys)
+        if (target := pointed_model(field)) is not None and (nullable or not field.null or field in keys)
     }

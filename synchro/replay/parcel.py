@@ -15,9 +15,10 @@ from django.db.models.functions import Length
 from synchro.keys import Key, is_automatic, is_integer, key_fields
 from synchro.models import ADDITION, M2M_CHANGE
 from synchro.registry import Table, generic_keys, is_watched
+from synchro.relations import points_at_rows, target_of
 from synchro.replay.coalesce import log_of
 from synchro.replay.delete import pointing_at
-from synchro.replay.identify import keeps_references, target_of, uses_same_key
+from synchro.replay.identify import keeps_references, uses_same_key
 from synchro.replay.link import Link, Side
 from synchro.replay.listeners import hears_saves
 from synchro.replay.log import Log
@@ -170,7 +171,7 @@ def is_plain_model(model: type[Model]) -> bool:
         and (uses_same_key(model) or not is_automatic(own) or keeps_references(model))
         and not hears_saves(model)
         and not generic_keys(model)
-        and all(f.remote_field is None or target_of(f) is not None for f in Table(model).fields)
+        and all(not points_at_rows(f) or target_of(f) is not None for f in Table(model).fields)
         and all(f.has_db_default() for f in Table(model).skipped)
         and all(column.target_field.primary_key for column, _rule in pointing_at(model))
     )

@@ -11,12 +11,14 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Culprit
-from synchro.keys import AnyField, Key, is_integer, key_fields, normalize, value_to_text
-from synchro.registry import Table, generic_keys
-from synchro.replay.columns import to_attribute
-from synchro.replay.identify import Identities, target_of
+from synchro.keys import AnyField, Key, key_fields, normalize
+from synchro.registry import Table, generic_keys, is_watched
+from synchro.relations import must_exist, pointed_model, points_at_rows, target_of
+from synchro.replay.columns import spelt_alike
+from synchro.replay.entangled import Entangled
+from synchro.replay.identify import Identities
 from synchro.replay.link import Link
-from synchro.replay.read import Rows, as_key, select
+from synchro.replay.read import Rows, as_key, as_values, select
 from synchro.replay.resolve import Plan
 
 
@@ -28,7 +30,8 @@ class Vanished(Exception):
             f"A row of {model._meta.label} points by {field.name} at a row that LOCAL does not have."
         )
         cause = _("column %(fields)s: it points at a row of %(target)s that LOCAL does not have")
-        names = {"fields": field.name, "target": field.related_model._meta.label}
+        target: Any = pointed_model(field)
+        names = {"fields": field.name, "target": target._meta.label}
         self.culprits = [Culprit(model, key, cause % names) for key in keys]
 
 
@@ -48,8 +51,10 @@ def add_parents(link: Link, plan: Plan, rows: Rows, identities: Identities) -> N
                 known = identities.find(target, wanted)
                 planned = plan.puts.get(target, {})
                 lacking = {key for key in wanted if not known[key].exists and key not in planned}
+                if field is not None and target_of(field) is None:
+                    _take_along_values(link, plan, field, wanted, identities)
                 here = rows.load(target, lacking)
-                if len(here) < len(lacking) and field is not None and field.db_constraint:
+                if len(here) < len(lacking) and field is not None and must_exist(field):
                     raise Vanished(
                         model, field, _pointing_at(rows, plan, model, field, lacking - here.keys())
                     )
@@ -71,12 +76,12 @@ def _targets(
 ) -> Iterator[tuple[type[Model], set[Key], AnyField | None]]:
     """What the columns that will be written of these rows point at: by which foreign key, or None for a generic one."""
     table = Table(model)
-    if not generic_keys(model) and not any(field.remote_field is not None for field in table.fields):
+    if not generic_keys(model) and not any(map(points_at_rows, table.fields)):
         return
     loaded = rows.load(model, keys)
     planned = plan.puts[model]
     for place, field in enumerate(table.fields):
-        if field.remote_field is None:
+        if not points_at_rows(field):
             continue
         values = {row[place] for key, row in loaded.items() if _includes(planned[key], field)}
         values.discard(None)
@@ -85,6 +90,31 @@ def _targets(
     for generic in generic_keys(model):
         for target, pairs in generic_targets(link, model, generic, loaded.values()).items():
             yield target, set(pairs.values()), None
+
+
+def _take_along_values(
+    link: Link, plan: Plan, field: AnyField, keys: Collection[Key], identities: Identities
+) -> None:
+    """
+    Raise `Entangled` where rows are to point, by another column than the key, at a value that REMOTE's row gets only
+    later. `keys` are those of the objects that they point at.
+    """
+    target = field.related_model._meta.concrete_model
+    column, own, known = field.target_field, key_fields(target), identities.known(target)
+    planned, kept = plan.puts.get(target, {}), set(plan.kept.get(target, ()))
+    late = [
+        key
+        for key in keys
+        if known[key].exists and key not in kept and not (key in planned and _includes(planned[key], column))
+    ]
+    if not late or not is_watched(target):
+        return
+    here = select(link.local, target, [*own, column], own, [as_values(key) for key in late])
+    there = select(link.remote, target, [column], [column], [(value,) for *_pk, value in here])
+    present = {value for (value,) in there}
+    found = {(target, as_key(pk)) for *pk, value in here if value not in present}
+    if found:
+        raise Entangled(found)
 
 
 def _includes(names: frozenset[str] | None, field: AnyField) -> bool:
@@ -119,7 +149,7 @@ def generic_targets(
         if len(model_key) == 1:
             try:
                 found.setdefault(target, {})[value] = normalize(model_key[0], value)
-            except (ValidationError, ValueError, TypeError):
+            except (ValidationError, ValueError, TypeError, ArithmeticError):
                 link.warn(
                     f"{model._meta.label}.{generic.name} names a key that {target._meta.label} cannot have."
                 )
@@ -137,7 +167,4 @@ def generic_places(model: type[Model], generic: GenericForeignKey) -> tuple[int,
 
 def generic_value(field: AnyField, target: type[Model], key: Key, here: Any, link: Link) -> Any:
     """REMOTE's `key` as the column of a generic foreign key holds it, spelt as LOCAL spells its own (`here`)."""
-    own = key_fields(target)[0]
-    if isinstance(here, str) and is_integer(own) and not here.lstrip("-").isdecimal():
-        return str(to_attribute(own, key, link.remote.connection))  # such as a spicy id
-    return normalize(field, key if isinstance(key, int) else value_to_text(key))
+    return spelt_alike(field, target, key, here, link.remote.connection)

@@ -15,6 +15,7 @@ from django.db.models import Model
 from synchro.engines import Engine
 from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.registry import Table, generic_keys
+from synchro.relations import points_at_rows
 from synchro.replay.columns import is_plain
 from synchro.replay.identify import Identity
 from synchro.replay.link import Link, Side
@@ -36,7 +37,7 @@ def can_pass(local: Side, remote: Side, model: type[Model]) -> bool:
         and not has_natural_key(model)
         and not hears_saves(model)
         and not generic_keys(model)
-        and all(field.remote_field is None and is_plain(field) for field in Table(model).fields)
+        and all(not points_at_rows(field) and is_plain(field) for field in Table(model).fields)
         and all(field.has_db_default() for field in Table(model).skipped)
         and not narrow_columns(remote, model)
     )
@@ -98,13 +99,26 @@ def write_lines(
                 values = columns_named(model, names)
                 if values:
                     several = _with_their_keys(side.engine, lines, identities, keys)
-                    side.engine.update_dumped(side.connection, table, columns, values, several)
+                    _require(
+                        side.engine.update_dumped(side.connection, table, columns, values, several), several
+                    )
+    except _Missing:
+        return False  # the usual way finds out which
     except DatabaseError as error:
         # The transaction may be gone as a whole (SQLite's full disk), or the server is.
         if is_about_the_server(side.engine, error):
             raise
         return False
     return True
+
+
+class _Missing(Exception):
+    """REMOTE lacks a row that was to be changed."""
+
+
+def _require(found: int, lines: Sequence[Line]) -> None:
+    if found < len(lines):
+        raise _Missing
 
 
 def _with_their_keys(

@@ -1,4 +1,4 @@
-"""Policy: who wins where both sides changed an object, by a word or by a callable of the project's own."""
+"""Policy: who wins where both sides changed something, by a word or by a callable of the project's own."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from synchro.checkpoint import aware
 from synchro.conf import conf
 from synchro.exceptions import Undecided, WrongSetting
 from synchro.keys import AnyField, Key, column_field, key_fields, to_text
+from synchro.model_options import model_option
 from synchro.models import Conflict
 from synchro.registry import Table, generic_keys
+from synchro.relations import named_model
 from synchro.replay.columns import to_attribute
 from synchro.replay.link import Link, Side
 
@@ -32,25 +34,57 @@ Decider: TypeAlias = Callable[[type[Model], Any, Any, datetime, datetime, tuple[
 Answer: TypeAlias = "str | dict[AnyField, Any]"
 
 
-def policy_of(model: type[Model]) -> str | Decider:
+@dataclass(frozen=True)
+class Policy:
+    """Who wins where both sides changed a row of a model, a member of its sets, or what depends on its rows."""
+
+    #: One of `POLICIES`. With a callable it answers for what has no values to compare: sets, and cascades.
+    word: str
+    #: The project's own callable, which is asked about rows.
+    decider: Decider | None = None
+
+    @property
+    def weighs_old_changes(self) -> bool:
+        """Whether a change that REMOTE made long before LOCAL's can win, as long as LOCAL has not received it."""
+        return self.decider is not None or self.word == REMOTE
+
+    def local_wins(self, link: Link, ours: datetime, theirs: datetime) -> bool:
+        """Whether LOCAL's change stands, by the word alone."""
+        return is_newer(link, ours, theirs) if self.word == NEWER else self.word == LOCAL
+
+
+def is_newer(link: Link, ours: datetime, theirs: datetime) -> bool:
+    """Whether LOCAL's change was later than REMOTE's. Both directions decide alike about the very same moment."""
+    peer = (link.peer.uuid or link.node).int
+    return (aware(ours) + link.offset, link.node.int) > (aware(theirs), peer)
+
+
+def policy_for(model: type[Model]) -> Policy:
     """
-    Who wins where both sides changed an object of `model`.
+    The policy of `model`; of an automatic many-to-many table, that of the model which declares the field.
 
     Raises `WrongSetting` for anything else than "newer", "local", "remote", a callable, or the path of one.
     """
-    policy = getattr(model, "SYNCHRO_CONFLICT", conf.conflict)
+    policy = _option(model)
     if callable(policy):
-        # Rows of automatic many-to-many tables are there or not: nothing in them can be weighed.
-        return NEWER if model._meta.auto_created else policy
-    if policy in POLICIES:
-        return str(policy)
-    try:
-        found = import_string(policy)
-    except (ImportError, TypeError, AttributeError) as error:
-        raise _unusable(policy) from error
-    if not callable(found):
-        raise _unusable(policy)
-    return NEWER if model._meta.auto_created else found
+        found = policy
+    elif policy in POLICIES:
+        return Policy(str(policy))
+    else:
+        try:
+            found = import_string(policy)
+        except (ImportError, TypeError, AttributeError) as error:
+            raise _unusable(policy) from error
+        if not callable(found):
+            raise _unusable(policy)
+    # Rows of automatic many-to-many tables are there or not: they have no values to compare.
+    return Policy(NEWER) if model._meta.auto_created else Policy(NEWER, found)
+
+
+def _option(model: type[Model]) -> Any:
+    """What the model, or else the project, says."""
+    owner: Any = model._meta.auto_created or model
+    return model_option(owner, "CONFLICT", conf.conflict)
 
 
 def _unusable(policy: object) -> WrongSetting:
@@ -58,17 +92,6 @@ def _unusable(policy: object) -> WrongSetting:
         f"SYNCHRO_CONFLICT is {policy!r}; it can be {', '.join(map(repr, POLICIES))}, a callable, or the dotted path "
         "of one."
     )
-
-
-def word_of(model: type[Model]) -> str:
-    """The policy for what is no row with values on both sides: members of sets, and what depends on a deleted row."""
-    policy = policy_of(model)
-    return policy if isinstance(policy, str) else NEWER
-
-
-def weighs_old_changes(policy: str | Decider) -> bool:
-    """Whether a change that REMOTE made long before LOCAL's can decide, as long as LOCAL has not received it."""
-    return policy not in (NEWER, LOCAL)
 
 
 @dataclass(frozen=True)
@@ -150,10 +173,12 @@ def _merged(
 
 
 def mergeable(model: type[Model]) -> list[AnyField]:
-    """The fields that may be merged: all of the table's but its key and generic foreign keys."""
+    """The fields that may be merged: all of the table's but its key, generic foreign keys and other keys."""
     generic = {name for each in generic_keys(model) for name in (each.ct_field, each.fk_field)}
     keys = key_fields(model)
-    return [f for f in Table(model).fields if f not in keys and f.name not in generic]
+    return [
+        f for f in Table(model).fields if f not in keys and f.name not in generic and named_model(f) is None
+    ]
 
 
 def _checked(link: Link, field: AnyField, value: Any) -> Any:

@@ -47,7 +47,9 @@ def prune(link: Link) -> None:
             for ids in from_text(batch.ranges):
                 arrived = ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(unread)
                 arrived.exclude(id=node.highest)._raw_delete(LOCAL)
-            Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(pruned=batch.number)
+            Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(
+                pruned=batch.number, pruned_until=batch.formed
+            )
             batch.delete(using=LOCAL)
 
 

@@ -191,3 +191,9 @@ class Rows:
         for key in keys:
             for found in (self._found, self.lines):
                 found.get(model, {}).pop(key, None)
+
+    def empty(self, model: type[Model], key: Key, field: AnyField) -> None:
+        """Have a row, which is known as values, point nowhere by this foreign key."""
+        row = list(self._found[model][key])
+        row[Table(model).fields.index(field)] = None
+        self._found[model][key] = row

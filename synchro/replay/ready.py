@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from functools import partial
 
+from django.apps import apps
+from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import NotReady
 from synchro.registry import Table, is_optional, watched_models, watched_tables
+from synchro.replay.foreign import check_foreign_triggers
 from synchro.replay.link import Link, Side
 
 #: How many tables one statement asks for.
@@ -31,7 +35,25 @@ def check_tables(link: Link) -> None:
                     _complaint(side, next((m for m in part if not _can_select(side, [m])), part[0]))
                 )
 
+    check_foreign_triggers(link)
     _check_rights(link.remote, left_out)
+
+
+def check_visibility(link: Link) -> None:
+    """Raise `NotReady` where a database hides rows from this account: they would count as deleted."""
+    own = [model._meta.db_table for model in apps.get_app_config("synchro").get_models()]
+    tables = [*(table.name for table in watched_tables()), *own, ContentType._meta.db_table]
+    for side in (link.local, link.remote):
+        hidden = side.engine.filtered(side.connection, tables)
+        if hidden:
+            raise NotReady(
+                _(
+                    "Row-level security hides rows of %(tables)s in the database “%(alias)s” from this account, and a "
+                    "row that is hidden cannot be told from one that was deleted. Nothing was written. Let the account "
+                    "see all rows: ALTER ROLE ... BYPASSRLS, or use the tables' owner."
+                )
+                % {"tables": ", ".join(hidden), "alias": side.alias}
+            )
 
 
 def _without_a_table(link: Link) -> set[type[Model]]:
@@ -74,6 +96,22 @@ def _check_rights(side: Side, left_out: Container[type[Model]]) -> None:
         )
 
 
+def lacks_columns(side: Side, models: Sequence[type[Model]]) -> bool:
+    """Whether a column of one of these models, whose tables are there, is missing."""
+    return not _can_select(side, models) and any(map(partial(_lacking, side), models))
+
+
+def _lacking(side: Side, model: type[Model]) -> list[str]:
+    """The columns that are missing; none where this account is not told."""
+    try:
+        with transaction.atomic(using=side.alias), side.connection.cursor() as cursor:
+            described = side.connection.introspection.get_table_description(cursor, model._meta.db_table)
+    except DatabaseError:
+        return []
+    present = {column.name for column in described}
+    return [field.column for field in Table(model).fields if field.column not in present]
+
+
 def _can_select(side: Side, models: Sequence[type[Model]]) -> bool:
     """Whether all tables and columns can be named in a statement, which reads no row."""
     quote = side.connection.ops.quote_name
@@ -107,12 +145,7 @@ def _complaint(side: Side, model: type[Model]) -> str:
                 )
                 % names
             )
-        try:
-            described = side.connection.introspection.get_table_description(cursor, model._meta.db_table)
-        except DatabaseError:
-            return unreadable  # some servers describe only what may be read
-    present = {column.name for column in described}
-    lacking = [field.column for field in Table(model).fields if field.column not in present]
+    lacking = _lacking(side, model)
     if lacking:
         return _(
             "The table %(table)s, of %(model)s, in the database “%(alias)s” lacks %(columns)s: "

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Model, QuerySet, Subquery
 
 from synchro.checkpoint import aware
-from synchro.keys import Key, from_text, to_text
+from synchro.keys import AnyField, Key, from_text, to_text
 from synchro.models import Batch, Conflict
 from synchro.registry import Table
 from synchro.replay.columns import json_value
@@ -27,6 +27,20 @@ from synchro.replay.read import Rows
 
 #: How many conflicts are put on record by one statement, with how much of values.
 MOST_CONFLICTS, MOST_LETTERS = 500, 2**20
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A row that only REMOTE had, and that goes with the object which it belonged to."""
+
+    #: The object that LOCAL deleted, by LOCAL's key.
+    model: type[Model]
+    key: Key
+    child: type[Model]
+    remote_key: Key
+    column: AnyField
+    local_date: datetime
+    remote_date: datetime
 
 
 @dataclass(frozen=True)
@@ -53,7 +67,8 @@ def describe(
     found = []
     for model, several in by_model.items():
         ours = here.load(model, [decision.key for decision in several])
-        theirs = there.load(model, [decision.remote_key for decision in several])
+        keys = [decision.remote_key for decision in several]
+        theirs = there.load(model, [key for key in keys if key is not None])
         for decision in several:
             found.append(
                 Conflict(
@@ -67,6 +82,38 @@ def describe(
                     local_date=decision.local_date,
                     remote_date=decision.remote_date,
                     decision=decision.winner,
+                )
+            )
+    return found
+
+
+def describe_losses(link: Link, batch: Batch, losses: Sequence[Loss], there: Rows) -> list[Conflict]:
+    """
+    Conflicts about rows that LOCAL has no key for, and that go from REMOTE: each under the object that it belonged to,
+    with the label of its foreign key in the place of a field.
+    """
+    by_model: dict[type[Model], list[Loss]] = {}
+    for loss in losses:
+        by_model.setdefault(loss.child, []).append(loss)
+    found = []
+    for child, several in by_model.items():
+        rows, fields = there.load(child, [loss.remote_key for loss in several]), Table(child).fields
+        for loss in several:
+            label = f"{child._meta.label}.{loss.column.name}"
+            pairs = zip(fields, rows.get(loss.remote_key, ()), strict=False)
+            values = {field.name: json_value(value) for field, value in pairs}
+            found.append(
+                Conflict(
+                    peer_id=link.peer.pk,
+                    batch=batch.number,
+                    content_type_id=link.local.content_type_id(loss.model),
+                    object_id=to_text(loss.model, loss.key),
+                    fields=(label,),  # type: ignore[misc]
+                    local_values=None,
+                    remote_values=json.dumps({label: values}),
+                    local_date=loss.local_date,
+                    remote_date=loss.remote_date,
+                    decision=Conflict.LOCAL,
                 )
             )
     return found
@@ -157,10 +204,14 @@ class Records:
     def __init__(self, link: Link, batch: Batch) -> None:
         self._link, self._batch = link, batch
         self._found: dict[type[Model], dict[Key, list[Conflict]]] = {}
+        self._asked: dict[type[Model], set[Key]] = {}
 
     def load(self, model: type[Model], keys: Iterable[Key]) -> None:
         link, found = self._link, self._found.setdefault(model, {})
-        texts = [to_text(model, key) for key in keys]
+        asked = self._asked.setdefault(model, set())
+        new = [key for key in dict.fromkeys(keys) if key not in asked]
+        asked.update(new)
+        texts = [to_text(model, key) for key in new]
         conflicts = Conflict.objects.using(link.local.alias).filter(
             peer_id=link.peer.pk, content_type_id=link.local.content_type_id(model)
         )

@@ -29,6 +29,16 @@ def remote_keys(link: Link, model: type[Model], keys: Collection[Key]) -> dict[K
     return {int(here): int(there) for here, there in pairs} | link.made.remote_keys(model, keys)
 
 
+def local_keys_there(link: Link, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
+    """LOCAL's keys, by REMOTE's, of those of REMOTE's rows that REMOTE itself remembers."""
+    if link.peer_there is None:
+        return {}
+    side, wanted = link.remote, [(str(key),) for key in keys]
+    where = _of(side, link.peer_there.pk, model)
+    pairs = side.engine.select(side.connection, TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
+    return {int(there): int(here) for there, here in pairs}
+
+
 def remember(side: Side, peer: int, model: type[Model], pairs: Mapping[Key, Key], batch: int) -> None:
     """Store the pairs as `side` sees them: its own key first."""
     place = PairsTable(TABLE, COLUMNS, where=_of(side, peer, model), also={"batch": batch})

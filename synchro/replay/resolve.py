@@ -16,29 +16,29 @@ from typing import TypeAlias
 
 from django.db.models import Model
 
-from synchro.checkpoint import aware
 from synchro.keys import Key, key_fields
 from synchro.models import Conflict
 from synchro.registry import Table, generic_keys
-from synchro.replay.coalesce import Change, Changes, same_key_parents
+from synchro.replay.coalesce import Change, Changes
 from synchro.replay.identify import Identities, Identity
 from synchro.replay.link import Link
-from synchro.replay.log import Log
-from synchro.replay.membership import Pair, changed_at, ends_of
+from synchro.replay.log import Log, family_of
+from synchro.replay.membership import Pair
 from synchro.replay.merge import Merge
+from synchro.replay.named import has_fields
 from synchro.replay.policy import (
-    NEWER,
     Answer,
     Decider,
     Question,
     ask,
+    is_newer,
     mergeable,
-    policy_of,
-    weighs_old_changes,
+    policy_for,
 )
 from synchro.replay.read import Rows
-from synchro.replay.record import Decision, Records
+from synchro.replay.record import Decision, Loss, Records
 from synchro.replay.rivals import Rivals, rival_key
+from synchro.replay.theirs import their_changes
 
 #: When LOCAL and REMOTE changed a field.
 Dates: TypeAlias = tuple[datetime, datetime]
@@ -72,6 +72,12 @@ class Plan:
     conflicts: list[Decision] = field(default_factory=list)
     #: Of members of sets, by the automatic table.
     disputes: dict[type[Model], list[Dispute]] = field(default_factory=dict)
+    #: Rows that only REMOTE had, and that go with an object.
+    losses: list[Loss] = field(default_factory=list)
+    #: REMOTE's keys of objects that LOCAL deleted and that stay there, with the time of the change that they stay for.
+    stays: dict[type[Model], dict[Key, datetime]] = field(default_factory=dict)
+    #: LOCAL's keys of objects that REMOTE deleted, and that come back there.
+    revived: dict[type[Model], set[Key]] = field(default_factory=dict)
     #: Values that LOCAL is to get first. Then nothing of this plan is carried out.
     merges: list[Merge] = field(default_factory=list)
     #: How many conflicts were put on record when values were merged, before the batch was begun again.
@@ -94,6 +100,9 @@ class Plan:
     def keep(self, model: type[Model], key: Key | None) -> None:
         self.kept.setdefault(model, []).append(key)
 
+    def revive(self, model: type[Model], key: Key) -> None:
+        self.revived.setdefault(model, set()).add(key)
+
     def is_lost(self, through: type[Model], dispute: Dispute | None) -> bool:
         """Whether REMOTE's change of a pair stands; what was decided is noted."""
         if dispute is None:
@@ -103,18 +112,32 @@ class Plan:
 
 
 def resolve(
-    link: Link, log: Log, changes: Changes, rows: Rows, there: Rows, identities: Identities, records: Records
+    link: Link,
+    log: Log,
+    changes: Changes,
+    rows: Rows,
+    there: Rows,
+    identities: Identities,
+    records: Records,
+    replaced: Collection[tuple[type[Model], Key]] = (),
 ) -> Plan:
-    """Decide for each row of the batch. `identities` and `rows` know them all; `there` reads REMOTE's."""
+    """
+    Decide for each row of the batch. `identities` and `rows` know them all; `there` reads REMOTE's. The rows of those
+    that are `replaced` are other objects' by now.
+    """
     plan = Plan()
-    theirs = _their_changes(link, log, changes, identities)
+    for model, key in replaced:
+        plan.forgotten.setdefault(model, []).append(key)
+    theirs = their_changes(link, log, changes, identities)
     present = {model: rows.present(model, keys) for model, keys in changes.by_model().items()}
     if not theirs.rows:
-        _all_stand(changes, present, identities, plan)
+        _all_stand(changes, present, identities, plan, replaced)
         _spare_successors(plan, present, identities)
         return plan
     rivals = Rivals(changes, theirs, identities, rows, there, records)
     for (model, key), change in changes.rows.items():
+        if (model, key) in replaced:
+            continue
         identity = identities.of(model, key)
         judge = _Judge(link, plan, change, identity, theirs, rivals)
         if key not in present[model]:
@@ -151,6 +174,7 @@ def _all_stand(
     present: Mapping[type[Model], Collection[Key]],
     identities: Identities,
     plan: Plan,
+    replaced: Collection[tuple[type[Model], Key]],
 ) -> None:
     """What `_Judge` decides where REMOTE has changed none of the rows."""
     for model, keys in changes.by_model().items():
@@ -162,7 +186,7 @@ def _all_stand(
                 change = changes.rows[model, key]
                 is_part = identity.exists and change.whole is None
                 puts[key] = synchronized_names(model, tuple(change.fields)) if is_part else None
-            else:
+            elif (model, key) not in replaced:
                 plan.forgotten.setdefault(model, []).append(key)
                 if is_deletion(identity, changes.rows[model, key]):
                     plan.remove(model, identity.remote, key)
@@ -172,7 +196,9 @@ def _all_stand(
 
 @lru_cache(maxsize=10_000)
 def synchronized_names(model: type[Model], names: tuple[str, ...]) -> frozenset[str] | None:
-    """Those of the named fields that are synchronized; None where these are all."""
+    """Those of the named fields that are synchronized; None where these are all, or may be any."""
+    if not has_fields(model, names):
+        return None  # one that has another name now
     fields = Table(model).fields
     wanted = {*names}
     for generic in generic_keys(model):  # a key means nothing without its content type
@@ -180,44 +206,6 @@ def synchronized_names(model: type[Model], names: tuple[str, ...]) -> frozenset[
             wanted |= {generic.ct_field, generic.fk_field}
     found = frozenset(field.name for field in fields if field.name in wanted)
     return None if len(found) == len(fields) else found
-
-
-def _their_changes(link: Link, log: Log, changes: Changes, identities: Identities) -> Changes:
-    if link.peer_there is None or not changes.rows:
-        return Changes()
-    wanted: dict[type[Model], list[Key]] = {}
-    for model, key in changes.rows:
-        remote = rival_key(identities.of(model, key))
-        if remote is not None:
-            wanted.setdefault(model, []).append(remote)
-    patient = {model: keys for model, keys in wanted.items() if weighs_old_changes(policy_of(model))}
-    found = log.unsent_changes(patient) if patient else Changes()
-    since = min(aware(change.date) for change in changes.rows.values())
-    if len(patient) < len(wanted) and log.has_news(since):
-        recent = log.changes(since, {m: keys for m, keys in wanted.items() if m not in patient})
-        # What the log says of a child stands for its parents' rows too, each of which has a policy of its own.
-        found.rows = {place: c for place, c in found.rows.items() if place[0] in patient}
-        found.rows |= {place: c for place, c in recent.rows.items() if place[0] not in patient}
-    for model, keys in wanted.items():
-        if model._meta.auto_created:
-            found.rows |= _changed_members(log, model, keys, since, found)
-    return found
-
-
-def _changed_members(
-    log: Log, through: type[Model], pairs: Collection[Pair], since: datetime, known: Changes
-) -> dict[tuple[type[Model], Key], Change]:
-    """What REMOTE did to these pairs by what its log says of sets, where `known` has nothing newer."""
-    ends = ends_of(through, pairs)
-    is_patient = weighs_old_changes(policy_of(through))
-    said = log.unsent_changes(ends) if is_patient else log.changes(since, ends)
-    found: dict[tuple[type[Model], Key], Change] = {}
-    for pair in pairs:
-        date, row = changed_at(said, through, pair), known.rows.get((through, pair))
-        if date is not None and (row is None or row.date < date):
-            # Such an entry does not tell whether it was removed. Where that counts, it is not there.
-            found[through, pair] = Change(through, pair, date, whole=date, deleted=date)
-    return found
 
 
 class _Judge:
@@ -236,15 +224,16 @@ class _Judge:
         self._change, self._identity, self._theirs, self._rivals = change, identity, theirs, rivals
         self._model, self._key = change.model, change.key
         self._remote = rival_key(identity)
-        self._policy = policy_of(change.model)
+        self._policy = policy_for(change.model)
 
     def deletion(self) -> bool:
         """LOCAL has deleted it, REMOTE has it. Returns whether it is deleted there too."""
-        lines = (self._model, *same_key_parents(self._model))
+        lines = family_of(self._model)
         theirs = [t for m in lines if (t := self._theirs.rows.get((m, self._remote)))]
         latest = max(theirs, key=lambda change: change.date, default=None)
         if latest and not self._wins(None, latest.date, self._change.date):
             self._plan.keep(self._model, self._key)
+            self._plan.stays.setdefault(self._model, {})[self._identity.remote] = latest.date
             return False
         self._plan.remove(self._model, self._identity.remote, self._key)
         return True
@@ -260,6 +249,8 @@ class _Judge:
             self._plan.keep(self._model, self._key)
         else:
             self._plan.put(self._model, self._key)
+            if deleted:
+                self._plan.revive(self._model, self._key)
 
     def change(self) -> None:
         """Both have it: each column goes by itself, as far as the columns that changed are known."""
@@ -270,17 +261,20 @@ class _Judge:
             return
         ours = {f.name: date for f in fields if (date := self._change.changed_at(f.name))}
         self._complete_generic_keys(ours)
-        if theirs is None:
+        if theirs is None or not ours:
             self._plan.put(self._model, self._key, None if len(ours) == len(fields) else frozenset(ours))
             return
         both = {name: (date, there) for name, date in ours.items() if (there := theirs.changed_at(name))}
+        if theirs.is_presumed:
+            equal = self._rivals.equal_fields(self._model, self._key)
+            both = {name: dates for name, dates in both.items() if name not in equal}
         won = frozenset(ours) - frozenset(both)
-        if isinstance(self._policy, str):
+        if self._policy.decider is None:
             for names, (here, there) in _by_dates(both):
                 if self._wins(names, there, here):
                     won |= frozenset(names)
         else:
-            won |= self._won_by_answer(self._policy, both, theirs)
+            won |= self._won_by_answer(self._policy.decider, both, theirs)
         if won:
             self._plan.put(self._model, self._key, won)
         else:
@@ -295,9 +289,9 @@ class _Judge:
 
     def _wins(self, fields: tuple[str, ...] | None, theirs: datetime, ours: datetime) -> bool:
         """Whether LOCAL's change wins; the conflict is put on record, where it is not yet."""
-        if not isinstance(self._policy, str):
-            return self._whole_wins_by_answer(self._policy, theirs, ours)
-        won = self._is_newer(ours, theirs) if self._policy == NEWER else self._policy == Conflict.LOCAL
+        if self._policy.decider is not None:
+            return self._whole_wins_by_answer(self._policy.decider, theirs, ours)
+        won = self._policy.local_wins(self._link, ours, theirs)
         if self._model._meta.auto_created:
             remote, is_in_here = self._identity.remote, not self._identity.exists
             dispute = Dispute(self._key, remote, is_in_here, ours, theirs, _winner(won))  # type: ignore[arg-type]
@@ -306,13 +300,6 @@ class _Judge:
         if not records.has(self._model, self._key, fields, ours, theirs, _winner(won)):
             self._plan.conflicts.append(self._decision(fields, ours, theirs, _winner(won)))
         return won
-
-    def _is_newer(self, ours: datetime, theirs: datetime) -> bool:
-        link = self._link
-        return (aware(ours) + link.offset, link.node.int) > (
-            aware(theirs),
-            (link.peer.uuid or link.node).int,
-        )
 
     def _decision(
         self, fields: tuple[str, ...] | None, ours: datetime, theirs: datetime, winner: str
@@ -359,7 +346,7 @@ class _Judge:
         decisions = []
         # What the answer does not name goes to the newer.
         for several, (here, there) in _by_dates({n: d for n, d in both.items() if n not in merged}):
-            is_ours = self._is_newer(here, there)
+            is_ours = is_newer(self._link, here, there)
             won |= set(several) if is_ours else set()
             decisions.append(self._decision(several, here, there, _winner(is_ours)))
         if not merged:

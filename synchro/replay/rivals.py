@@ -10,6 +10,7 @@ from django.db.models import JSONField, Model
 
 from synchro.keys import AnyField, Key, column_field
 from synchro.registry import Table, generic_keys
+from synchro.relations import points_at_rows
 from synchro.replay.coalesce import Changes, same_key_parents
 from synchro.replay.identify import Identities, Identity
 from synchro.replay.read import Rows
@@ -79,7 +80,7 @@ class Rivals:
         self._translated[model] = {
             field: self._identities.translate(field, {row[place] for row in here.values()})
             for place, field in enumerate(Table(model).fields)
-            if field.remote_field is not None
+            if points_at_rows(field)
         }
 
     def _pairs(self, model: type[Model]) -> dict[Key, Key]:

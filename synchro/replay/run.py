@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -22,20 +22,24 @@ from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, Synchr
 from synchro.models import Batch, options
 from synchro.replay import signals
 from synchro.replay.acknowledge import acknowledge, hold_receipt
-from synchro.replay.agree import agree, lost_to_pruning
+from synchro.replay.agree import agree
 from synchro.replay.aside import Aside
 from synchro.replay.carry import Finish, announce, attempt, insisting, keep_record, merging, writing
 from synchro.replay.dependants import Place
-from synchro.replay.form import Pruned, form_empty, is_blind, next_batch, own_node, pending
+from synchro.replay.foreign import warn_without_capture
+from synchro.replay.form import Pruned, check_ids, form_empty, is_blind, next_batch, own_node, pending
 from synchro.replay.garbage import uncollected
+from synchro.replay.identity_setting import remember_identities
 from synchro.replay.link import Link, Side
+from synchro.replay.listeners import in_run
 from synchro.replay.log import Log
 from synchro.replay.narrow import forget_columns
 from synchro.replay.outcome import Outcome
 from synchro.replay.postpone import warn_of_unread
 from synchro.replay.prune import prune
 from synchro.replay.ranges import from_text
-from synchro.replay.ready import check_tables
+from synchro.replay.ready import check_tables, check_visibility
+from synchro.replay.receipts import lost_to_pruning
 from synchro.replay.record import forget_what_was_in_vain
 from synchro.replay.report import ModelReport, Report
 from synchro.replay.retry import persistently
@@ -131,10 +135,14 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     # Either database may have been replaced by a copy since this process remembered its content types.
     ContentType.objects.clear_cache()
     forget_columns(link.remote)
-    with reachable(link):
+    with reachable(link), own_sessions(link), in_run():
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
+            check_visibility(link)
+            check_ids()
             done = agree(link)
+            remember_identities(link)
+            warn_without_capture(link)
             link.aside = Aside(link)
             replay_pending = _replay_as_one if atomic else _replay_one_by_one
             try:
@@ -249,6 +257,15 @@ def reachable(link: Link) -> Iterator[None]:
                 % {"alias": side.alias}
             )
     yield
+
+
+@contextmanager
+def own_sessions(link: Link) -> Iterator[None]:
+    """Inside, whatever the project's connections are set to, they understand what a run says."""
+    with ExitStack() as stack:
+        for side in (link.local, link.remote):
+            stack.enter_context(side.engine.own_session(side.connection))
+        yield
 
 
 def _is_bound(connection: BaseDatabaseWrapper) -> bool:

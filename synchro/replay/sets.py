@@ -15,12 +15,13 @@ from django.db.models import Model
 from synchro.checkpoint import aware
 from synchro.keys import AnyField, Key, key_fields
 from synchro.models import Conflict
+from synchro.relations import target_of
 from synchro.replay.coalesce import Changes, SetChange
-from synchro.replay.identify import Identities, target_of
+from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
 from synchro.replay.membership import Pair, changed_at, ends_of, is_symmetrical, names_here
-from synchro.replay.policy import word_of
+from synchro.replay.policy import policy_for
 from synchro.replay.read import select
 from synchro.replay.resolve import Dispute, Plan
 
@@ -144,7 +145,10 @@ class _Contest:
         through = self._view.through
         wanted = {through: {pair for pair in pairs if None not in pair}, **ends_of(through, pairs)}
         self._dates = [aware(date) for change in self._ours.sets.values() for date in change.dates()]
-        found = self._log.changes(min(self._dates), wanted)
+        is_patient = policy_for(through).weighs_old_changes
+        found = (
+            self._log.unsent_changes(wanted) if is_patient else self._log.changes(min(self._dates), wanted)
+        )
         dates = {pair: changed_at(found, through, pair) for pair in pairs}
         self._theirs = {pair: date for pair, date in dates.items() if date is not None}
 
@@ -157,13 +161,5 @@ class _Contest:
         # Of two objects that had the row one after the other, entries may name either.
         ours = changed_at(self._ours, self._view.through, pair) or max(self._dates)
         theirs = self._theirs[remote]
-        winner = Conflict.REMOTE if self._is_theirs(ours, theirs) else Conflict.LOCAL
-        return Dispute(pair, remote, is_in_here, ours, theirs, winner)
-
-    def _is_theirs(self, ours: datetime, theirs: datetime) -> bool:
-        policy = word_of(self._view.owner)
-        if policy != "newer":
-            return policy == "remote"
-        link = self._link
-        peer = (link.peer.uuid or link.node).int
-        return (aware(theirs), peer) > (aware(ours) + link.offset, link.node.int)
+        is_ours = policy_for(self._view.through).local_wins(self._link, ours, theirs)
+        return Dispute(pair, remote, is_in_here, ours, theirs, Conflict.LOCAL if is_ours else Conflict.REMOTE)

@@ -8,7 +8,7 @@ looks like a culprit is tried by itself first; what is left is halved until the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from django.db.models import Model, ProtectedError, RestrictedError
 from django.utils.translation import gettext as _
 
 from synchro.conf import conf
-from synchro.exceptions import Culprit, Refused
+from synchro.exceptions import Culprit, Refused, SynchroError, WrongDatabase
 from synchro.keys import Key, key_fields
 from synchro.registry import Table
 from synchro.replay.blame import (
@@ -25,10 +25,13 @@ from synchro.replay.blame import (
     blame_one,
     blame_removal,
     is_about_a_row,
+    is_of_guest,
+    of_guest,
     refused_for,
     refused_together,
 )
 from synchro.replay.columns import Codec
+from synchro.replay.entangled import Entangled
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
@@ -103,13 +106,15 @@ class FirstFault:
 
     def of_group(self, failed: FailedRows) -> Exception:
         link, model, rows, error = failed.link, failed.model, failed.rows, failed.error
-        if not is_about_a_row(link, error):
+        if isinstance(error, SynchroError) or not is_about_a_row(link, error):
             return error
         table = RemoteTable(link.remote, model)
         suspects = table.suspects(rows)
         for key in (key for key in rows if key in suspects):
             for fields, cause in table.faults(rows[key]):
                 return refused_for(model, key, fields, cause)
+        if is_of_guest(error) and len(rows) > 1:
+            return of_guest(error)
         failed.begin()
         for key, cause_of_it in _refused(link, [list(rows)], failed.attempt):
             return blame_one(table, model, key, rows[key], cause_of_it)
@@ -117,7 +122,7 @@ class FirstFault:
 
     def of_row(self, failed: FailedRow) -> Exception | None:
         link, model, error = failed.link, failed.model, failed.error
-        if not is_about_a_row(link, error):
+        if isinstance(error, SynchroError) or not is_about_a_row(link, error):
             return error
         return blame_one(RemoteTable(link.remote, model), model, failed.key, failed.row, error)
 
@@ -236,6 +241,8 @@ def _error_of(link: Link, part: Sequence[Key], attempt: Attempt) -> Exception | 
     try:
         with transaction.atomic(using=link.remote.alias):
             attempt(part)
+    except Entangled:
+        raise
     except Exception as error:
         if not isinstance(error, Refused) and not is_about_a_row(link, error):
             raise
@@ -244,14 +251,22 @@ def _error_of(link: Link, part: Sequence[Key], attempt: Attempt) -> Exception | 
 
 
 def _cause_of_removal(error: Exception) -> str:
+    if isinstance(error, WrongDatabase):
+        return error.cause
     if isinstance(error, ProtectedError | RestrictedError):
         return _("REMOTE has rows that protect it from being deleted")
     return _("REMOTE refuses to delete it (%(cause)s)") % {"cause": type(error).__name__}
 
 
-def refuse_lost(link: Link, plan: Plan, identities: Identities) -> None:
-    """Raise `Refused` where rows of the plan, as they are on REMOTE now, point at rows that it has not."""
-    found = [refused for model in plan.puts for refused in _lost(link, plan, identities, model)]
+def refuse_lost(
+    link: Link, plan: Plan, identities: Identities, models: Collection[type[Model]] | None = None
+) -> None:
+    """
+    Raise `Refused` where rows of the plan (of `models`, if given), as they are on REMOTE now, point at rows that it
+    has not.
+    """
+    looked_at = [model for model in plan.puts if models is None or model in models]
+    found = [refused for model in looked_at for refused in _lost(link, plan, identities, model)]
     if found:
         raise Refused(str(found[0]), [culprit for refused in found for culprit in refused.culprits])
 

@@ -11,17 +11,19 @@ from django.db.models import Model
 
 from synchro.keys import AnyField, Key, is_automatic, key_fields
 from synchro.registry import Table
+from synchro.replay.blame import row_is_missing
 from synchro.replay.columns import Codec, default_of
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities
 from synchro.replay.link import Side
 from synchro.replay.narrow import narrow_columns
+from synchro.replay.read import as_key, as_values, select
 
 
 class Statements:
     def __init__(self, side: Side, identities: Identities) -> None:
-        self._identities, self._side = identities, side
-        self._connection, self._engine = side.connection, side.engine
+        self._identities = identities
+        self._side, self._connection, self._engine = side, side.connection, side.engine
         #: Highest explicit key written, by model: the database must not hand it out again.
         self._highest: dict[type[Model], int] = {}
 
@@ -117,14 +119,28 @@ class Statements:
                 continue
             rows = self._encoded(group, fields, several)
             columns = [f.column for f in fields]
-            self._engine.update(
+            found = self._engine.update(
                 self._connection, group.model._meta.db_table, columns, [f.column for f in own], rows
             )
+            if found < len(rows):
+                self._refuse_missing(group, several)
+
+    def _refuse_missing(self, group: Group, keys: Iterable[Key]) -> None:
+        """
+        Raise the error that names those of these rows that REMOTE was to have and has not.
+
+        Raises `Refused`.
+        """
+        own, known = key_fields(group.model), self._identities.known(group.model)
+        remote = {key: known[key].remote for key in keys}
+        values = [as_values(there) for there in dict.fromkeys(remote.values())]
+        present = {as_key(row) for row in select(self._side, group.model, own, own, values)}
+        raise row_is_missing(group.model, [key for key, there in remote.items() if there not in present])
 
     @contextmanager
     def unchecked(self, group: Group) -> Iterator[None]:
         """Inside, foreign keys of the group may wait for rows that are written later."""
-        if not group.unsettled:
+        if not group.dangling:
             yield
             return
         with self._engine.without_foreign_key_checks(self._connection):

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from django.db.models import Model
 
 from synchro.keys import AnyField, Key, is_automatic, is_integer
+from synchro.relations import points_at_rows
 from synchro.replay.columns import Codec, is_plain
 from synchro.replay.link import Link
 from synchro.replay.narrow import narrow_columns
@@ -65,7 +66,7 @@ class Stock:
         columns, values = [f.column for f in fields], [(key,) for key in keys]
         if self._passes:
             lines = self._local.dump(self._here, self._table, columns, values)
-            return self._translated_lines([f for f in fields if f.remote_field is not None], lines)
+            return self._translated_lines([f for f in fields if points_at_rows(f)], lines)
         codec = Codec(fields, self._here)
         stored = self._local.select(
             self._here, self._table, columns, columns[:1], values, spelled=codec.spelled
@@ -77,7 +78,7 @@ class Stock:
         self, fields: Sequence[AnyField], rows: Sequence[Sequence[Any]]
     ) -> Sequence[Sequence[Any]]:
         """The rows with REMOTE's keys in their foreign keys."""
-        columns = [(place, f) for place, f in enumerate(fields) if f.remote_field is not None]
+        columns = [(place, f) for place, f in enumerate(fields) if points_at_rows(f)]
         if not columns or not rows:
             return rows
         found = [list(row) for row in rows]
@@ -136,12 +137,12 @@ class Stock:
 
 
 def _rank(field: AnyField) -> int:
-    return 0 if field.primary_key else 1 if field.remote_field is not None else 2
+    return 0 if field.primary_key else 1 if points_at_rows(field) else 2
 
 
 def _can_pass(field: AnyField) -> bool:
     """Whether the column can go as it is, or with a number in the place of another."""
-    return is_plain(field) and (field.remote_field is None or is_integer(field))
+    return is_plain(field) and (not points_at_rows(field) or is_integer(field))
 
 
 def _width(rows: Sequence[Any]) -> int:

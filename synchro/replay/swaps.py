@@ -13,10 +13,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import Model
 
 from synchro.keys import AnyField, Key, key_fields
-from synchro.replay.blame import came_of
+from synchro.replay.blame import came_of, row_is_missing
+from synchro.replay.blocking import Blocking
+from synchro.replay.chains import holders
 from synchro.replay.columns import Codec
 from synchro.replay.delete import delete_rows, is_done_by_the_database, park, pointing_at, refuse_dangling
-from synchro.replay.entangled import Entangled, holders
+from synchro.replay.entangled import Entangled
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
@@ -32,7 +34,10 @@ class Swaps:
     ) -> None:
         self._link, self._plan, self._identities, self._statements = link, plan, identities, statements
         self._judge = judge
+        self._blocking = Blocking(link, plan, identities)
         self._connection, self._engine = link.remote.connection, link.remote.engine
+        #: Models whose rows were written while foreign keys were not checked, and are not checked later.
+        self.unverified: set[type[Model]] = set()
         #: Objects whose rows had to give way before their deletion was due.
         self._parked: dict[type[Model], dict[Key, Model]] = {}
         #: What rows of other models may point at, of rows that were written anew or deleted, with LOCAL's keys.
@@ -60,9 +65,14 @@ class Swaps:
         def come(keys: Sequence[Key]) -> None:
             part = group.part(keys)
             self._statements.insert(part)
-            rows = [kept[key] for key in part.old if key in kept]
+            missing = [key for key in part.old if key not in kept]
+            if missing:
+                raise row_is_missing(group.model, missing)
+            rows = [kept[key] for key in part.old]
             self._engine.insert(self._connection, group.model._meta.db_table, columns, rows)
 
+        if not self._engine.defers_foreign_keys:
+            self.unverified.add(group.model)
         with self._engine.without_foreign_key_checks(self._connection):
             try:
                 with transaction.atomic(using=self._link.remote.alias):
@@ -98,17 +108,19 @@ class Swaps:
     def refuse_dangling(self) -> None:
         """Where another row of REMOTE points at a value that is gone for good, the batch is refused."""
         for model, values in self._uprooted.items():
-            refuse_dangling(self._link, model, values)
+            refuse_dangling(self._link, model, values, self._blocking.take_along)
 
     def refuse_dangling_to(self, model: type[Model]) -> None:
         """The same before the rows of `model` are gone."""
-        refuse_dangling(self._link, model, self._uprooted.get(model, {}), still_there=True)
+        values = self._uprooted.get(model, {})
+        refuse_dangling(self._link, model, values, self._blocking.take_along, still_there=True)
 
     def _take_along(self, group: Group, going: Iterable[Key]) -> None:
         """Have the batch begin again with the objects that hold the values these rows are to get."""
-        others = holders(self._link, group.model, group.rows, going) - self._plan.asked(group.model)
+        asked = self._plan.asked(group.model)
+        others = holders(self._link, self._identities, group.model, group.rows, set(going), asked)
         if others:
-            raise Entangled(group.model, others)
+            raise Entangled((group.model, key) for key in others)
 
     def _is_cascaded(self, model: type[Model]) -> bool:
         """Whether other rows would not survive that a row of `model` goes and comes again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Model
@@ -11,8 +12,10 @@ from django.utils.translation import gettext as _
 from synchro.exceptions import Culprit, Refused
 from synchro.keys import AnyField, Key, key_fields, normalize, to_text
 from synchro.registry import Table, generic_keys
+from synchro.relations import points_at_rows, target_of
+from synchro.replay.early import Early
 from synchro.replay.group import Group
-from synchro.replay.identify import Identities, existing, target_of
+from synchro.replay.identify import Identities, existing
 from synchro.replay.link import Link
 from synchro.replay.parents import generic_places, generic_targets, generic_value
 from synchro.replay.read import Rows, as_key
@@ -23,16 +26,36 @@ from synchro.replay.unreadable import refuse_unreadable
 NOWHERE = 0
 
 
+@dataclass
+class _Waiting:
+    """Rows that wait for what they point at."""
+
+    unsettled: set[Key] = field(default_factory=set)
+    dangling: set[Key] = field(default_factory=set)
+
+    def wait(self, key: Key, row: list[Any], place: int, column: AnyField) -> None:
+        """Have a foreign key of a row empty for the time being; where it cannot be, it is not checked meanwhile."""
+        self.unsettled.add(key)
+        if column.null and not column.primary_key:
+            row[place] = None
+        else:
+            self.dangling.add(key)
+
+
 class Translator:
     def __init__(self, link: Link, plan: Plan, rows: Rows, identities: Identities) -> None:
         self._link, self._plan, self._rows, self._identities = link, plan, rows, identities
         #: What new rows got for references to nowhere.
         self._verbatim: dict[tuple[type[Model], Key, tuple[AnyField, ...]], Any] = {}
 
-    def group(self, model: type[Model]) -> Group:
-        """All rows of `model` that the plan puts."""
+    def group(self, model: type[Model], with_early: bool = False) -> Group:
+        """
+        All rows of `model` that the plan puts; `with_early`, those that have to be written before what they point at
+        wait for that.
+        """
         planned = self._plan.puts[model]
-        rows, unsettled = self._translated(model, list(planned))
+        early = self._early(model) if with_early else None
+        rows, waiting = self._translated(model, early.order if early else list(planned), early)
         known = self._identities.known(model)
         return Group(
             model,
@@ -40,29 +63,40 @@ class Translator:
             rows,
             new=[key for key in rows if not known[key].exists],
             old={key: planned[key] for key in rows if known[key].exists},
-            unsettled=unsettled,
+            unsettled=waiting.unsettled,
+            dangling=waiting.dangling,
         )
+
+    def _early(self, model: type[Model]) -> Early:
+        here = self._rows.load(model, list(self._plan.puts[model]))
+        return Early(self._link, self._plan, self._identities, model, here)
 
     def again(self, group: Group) -> Group:
         """The same rows once more, now that every key is known."""
-        rows, unsettled = self._translated(group.model, list(group.rows))
-        assert not unsettled, f"{group.model._meta.label}: a foreign key was never resolved"
-        return Group(group.model, group.fields, rows, group.new, group.old, unsettled)
+        rows, waiting = self._translated(group.model, list(group.rows))
+        assert not waiting.unsettled, f"{group.model._meta.label}: a foreign key was never resolved"
+        return Group(group.model, group.fields, rows, group.new, group.old, set())
 
-    def _translated(self, model: type[Model], keys: Sequence[Key]) -> tuple[dict[Key, list[Any]], set[Key]]:
-        """The rows, and those of them where a key is not known yet."""
+    def _translated(
+        self, model: type[Model], keys: Sequence[Key], early: Early | None = None
+    ) -> tuple[dict[Key, list[Any]], _Waiting]:
+        """The rows, and those of them where a key is not known yet, or is not there yet."""
         fields = Table(model).fields
         here = self._rows.load(model, keys)
         refuse_unreadable(model, self._rows.unreadable.get(model, {}), keys)
         rows = {key: list(row) for key, row in here.items()}
-        unsettled: set[Key] = set()
+        waiting = _Waiting()
         for place, column in enumerate(fields):
-            if column.remote_field is not None:
-                self._translate(model, column, place, rows, unsettled)
+            if points_at_rows(column):
+                self._translate(model, column, place, rows, waiting)
+            if column.remote_field is not None and early is not None:
+                values = {key: row[place] for key, row in here.items() if row[place] is not None}
+                for key in early.keys(column, values):
+                    waiting.wait(key, rows[key], place, column)
         for generic in generic_keys(model):
-            self._translate_generic(model, generic, here, rows, unsettled)
+            self._translate_generic(model, generic, here, rows, waiting.unsettled)
         self._set_own_keys(model, fields, rows)
-        return rows, unsettled
+        return rows, waiting
 
     def _translate(
         self,
@@ -70,7 +104,7 @@ class Translator:
         column: AnyField,
         place: int,
         rows: Mapping[Key, list[Any]],
-        unsettled: set[Key],
+        waiting: _Waiting,
     ) -> None:
         there = self._identities.translate(column, {row[place] for row in rows.values()})
         target = target_of(column)
@@ -82,9 +116,8 @@ class Translator:
             if target is not None and self._points_nowhere(target, value):
                 row[place] = self._dangling(model, key, (column,), target, value)
             else:
-                unsettled.add(key)
-                # Where NULL is not allowed, foreign keys are not checked while this value stands.
-                row[place] = None if column.null else 0
+                row[place] = 0
+                waiting.wait(key, row, place, column)
 
     def _translate_generic(
         self,
@@ -148,7 +181,7 @@ class Translator:
                 "%(model)s %(key)s, column %(fields)s: it points at a row of %(target)s that LOCAL does not have, "
                 "and REMOTE has another one under that key."
             )
-            if len(fields) == 1:
+            if fields[0].remote_field is not None and len(fields) == 1:
                 cause = _("column %(fields)s: it points at a row of %(target)s that LOCAL does not have")
                 raise Refused(
                     text % names_of + " " + _("The batch was rolled back; mend the row on LOCAL."),

@@ -15,7 +15,7 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.conf import conf
-from synchro.exceptions import Refused
+from synchro.exceptions import Refused, Unidentified
 from synchro.replay.aside import Aside
 from synchro.replay.coalesce import Changes
 from synchro.replay.dependants import Place, Reason, Reasons
@@ -43,6 +43,10 @@ class Trial(Protocol):
     @property
     def is_thorough(self) -> bool:
         """Whether what REMOTE may refuse at the commit only is looked at before."""
+
+    @property
+    def unidentified(self) -> Collection[Place]:
+        """The rows that are left out since nobody can say by their natural keys which rows of REMOTE they are."""
 
     def join(self, changes: Changes) -> Collection[Place]:
         """Make what was set aside earlier part of the batch; return what rests."""
@@ -73,6 +77,10 @@ class Stop:
     def is_thorough(self) -> bool:
         return self._refusals > 0
 
+    @property
+    def unidentified(self) -> Collection[Place]:
+        return ()
+
     def join(self, changes: Changes) -> Collection[Place]:
         """All of it: here nothing is left aside while other changes go on."""
         return self.aside.join(changes, self.aside.all())
@@ -93,6 +101,7 @@ class Quarantine:
         self.aside, self._taken_up = aside, taken_up
         self.also: set[Place] = set()
         self._reasons: Reasons = {}
+        self._unidentified: set[Place] = set()
         self._rounds = 0
         #: Models of which all is left out.
         self._given_up: dict[type[Model], Reason] = {}
@@ -107,8 +116,12 @@ class Quarantine:
     def is_thorough(self) -> bool:
         return self._is_thorough
 
+    @property
+    def unidentified(self) -> Collection[Place]:
+        return self._unidentified
+
     def join(self, changes: Changes) -> Collection[Place]:
-        return self.aside.join(changes, self._taken_up)
+        return self.aside.join(changes, {*self._taken_up, *self.also})
 
     def refused(self, plan: Plan) -> Mapping[Place, Reason]:
         found: Reasons = {}
@@ -126,6 +139,8 @@ class Quarantine:
         found = {(each.model, each.key): Reason(each.cause) for each in culprits}
         if found.keys() - self._reasons.keys():
             self._reasons |= found
+            if isinstance(error, Unidentified):
+                self._unidentified |= found.keys()
             self._rounds += 1
             if self._rounds > ROUNDS:
                 self._give_up({model for model, _key in found})

@@ -20,9 +20,10 @@ from django.db.models import Model
 
 from synchro.exceptions import SynchroError
 from synchro.keys import AnyField, Key
+from synchro.relations import target_of
 from synchro.replay.acknowledge import new_pairs
 from synchro.replay.delete import is_depended_on
-from synchro.replay.identify import Identities, keeps_references, target_of
+from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.listeners import hears_deletes
 from synchro.replay.log import Log
@@ -33,6 +34,7 @@ from synchro.replay.read import Rows
 from synchro.replay.references import remote_keys
 from synchro.replay.resolve import Plan
 from synchro.replay.stock import Stock
+from synchro.replay.successors import successors_of
 from synchro.replay.write import Tally
 
 
@@ -185,6 +187,8 @@ class _References(_Way):
         there |= copies
         if len(there) < len(gone) and has_natural_key(self._model):
             raise NotPlain  # REMOTE may have it all the same
+        if there and has_natural_key(self._model) and successors_of(self._link, self._model, there):
+            raise NotPlain  # made again, so that the row on REMOTE is another's by now
         self._delete(list(there.values()))
         if self._removed < len(there):
             raise NotPlain  # REMOTE may know a row that it has lost by another key

@@ -12,28 +12,33 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from django.db import IntegrityError, transaction
-from django.db.models import DO_NOTHING, Model, ProtectedError, RestrictedError
+from django.db.models import DO_NOTHING, Model
 
-from synchro.keys import Key
+from synchro.exceptions import Refused
+from synchro.keys import Key, key_fields
 from synchro.registry import Table
 from synchro.replay.blame import came_of
+from synchro.replay.blocking import Blocking
 from synchro.replay.coalesce import same_key_parents
-from synchro.replay.delete import delete_objects, pointing_at
+from synchro.replay.delete import delete_objects, delete_rows, pointing_at
+from synchro.replay.entangled import Entangled
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
-from synchro.replay.listeners import hears_saves, hears_sets
-from synchro.replay.members import change_members
+from synchro.replay.listeners import hears_deletes, hears_saves, hears_sets
+from synchro.replay.members import announced
 from synchro.replay.objects import Objects
-from synchro.replay.order import parents_first
+from synchro.replay.order import children_first, parents_first
 from synchro.replay.passing import write_lines
-from synchro.replay.read import Rows, as_key
+from synchro.replay.read import Rows, as_key, select
+from synchro.replay.release import Release, is_by_the_server
 from synchro.replay.resolve import Plan
 from synchro.replay.sets import name_removed
-from synchro.replay.sift import Attempt, FailedRemovals, FailedRows, Judge
+from synchro.replay.sift import Attempt, FailedRemovals, FailedRows, Judge, refuse_lost
 from synchro.replay.statements import Statements
 from synchro.replay.swaps import Swaps
 from synchro.replay.translate import Translator
+from synchro.replay.untouched import Untouched
 
 
 @dataclass
@@ -54,6 +59,8 @@ class Writer:
         self._translator = Translator(link, plan, rows, identities)
         self._statements = Statements(link.remote, identities)
         self._swaps = Swaps(link, plan, identities, self._statements, judge)
+        self._blocking = Blocking(link, plan, identities)
+        self._release = Release(link, plan, self._blocking, self._swaps)
         self._objects = Objects(link, identities, self._statements, self._swaps, judge)
         #: Whether anybody listens to what is written.
         self._is_heard = True
@@ -61,14 +68,22 @@ class Writer:
     def write(self) -> None:
         models = parents_first(self._plan.puts)
         self._is_heard = any(hears_saves(model) or hears_sets(model) for model in models)
+        self._is_heard |= any(hears_deletes(model) for model in self._plan.removals)
+        untouched = Untouched(self._link, self._plan, self._identities) if self._is_heard else None
         self._statements.reserve_keys({model: self._plan.puts[model] for model in models})
         groups = [self._put(model) for model in models]
-        self._settle([group for group in groups if group.unsettled])
+        self._settle([group.only(group.unsettled) for group in groups if group.unsettled])
         self._remove()
-        if any(hears_saves(group.model) for group in groups):
+        if untouched is not None:
             self._settle(groups)  # listeners may have touched rows of any group
+            self._put_back(groups, untouched)
         self._swaps.refuse_dangling()
+        refuse_lost(self._link, self._plan, self._identities, self._unverified(groups))
         self._statements.pass_sequences()
+
+    def _unverified(self, groups: Iterable[Group]) -> set[type[Model]]:
+        """The models whose foreign keys the server has not looked at."""
+        return {group.model for group in groups if group.dangling} | self._swaps.unverified
 
     def _put(self, model: type[Model]) -> Group:
         passed = self._pass(model)
@@ -81,11 +96,9 @@ class Writer:
             self._try(group, group.new, partial(self._add_members, group))
         elif hears_saves(model):
             parts, own = self._split(group)
-            self._write_group(parts)
-            self._objects.save(own)
-            self._try(own, list(own.rows), partial(self._statements.update, own))
+            group = self._write_group(parts).joined(self._save(own))
         else:
-            self._write_group(group)
+            group = self._write_group(group)
         self._written(group)
         return group
 
@@ -123,17 +136,48 @@ class Writer:
         parts = {key for child in children for key in self._plan.puts[child]}
         return group.only(parts & group.rows.keys()), group.only(group.rows.keys() - parts)
 
-    def _write_group(self, group: Group) -> None:
+    def _save(self, group: Group) -> Group:
+        """Save each object by itself; return the group as it was written."""
+        try:
+            with transaction.atomic(using=self._alias):
+                self._objects.save(group)
+        except Refused as error:
+            waiting = self._waiting(group) if isinstance(error.__cause__, IntegrityError) else None
+            if waiting is None:
+                raise
+            group = waiting
+            self._objects.save(group)
+        self._try(group, list(group.rows), partial(self._write_again, group))
+        return group
+
+    def _write_again(self, group: Group, keys: Sequence[Key]) -> None:
+        with self._statements.unchecked(group):
+            self._statements.update(group, keys)
+
+    def _waiting(self, group: Group) -> Group | None:
+        """
+        The group in an order in which rows come after those that they point at, or wait for them; None where it is
+        like that already.
+        """
+        found = self._translator.group(group.model, with_early=True).only(group.rows.keys())
+        return None if found.unsettled <= group.unsettled and found.new == group.new else found
+
+    def _write_group(self, group: Group) -> Group:
+        """Write the rows all at once; return the group as it was written."""
         try:
             with transaction.atomic(using=self._alias), self._statements.unchecked(group):
                 self._statements.insert(group)
                 self._statements.update(group, group.old)
         except IntegrityError as error:
+            waiting = self._waiting(group)
+            if waiting is not None:
+                return self._write_group(waiting)
             self._swaps.write(group, error, partial(self._write_part, group))
         except Exception as error:  # noqa: BLE001  it is raised again
             write = partial(self._write_part, group)
             found = self._judge.of_group(FailedRows(self._link, group.model, group.rows, error, write))
             raise found from came_of(found, error)
+        return group
 
     def _write_part(self, group: Group, keys: Sequence[Key]) -> None:
         part = group.part(keys)
@@ -142,7 +186,15 @@ class Writer:
             self._statements.update(part, part.old)
 
     def _add_members(self, group: Group, keys: Sequence[Key]) -> None:
-        change_members(self._link, group.model, [as_key(group.rows[key]) for key in keys], "add")
+        """Those that receivers have not added by now."""
+        own = key_fields(group.model)
+        pairs = {key: as_key(group.rows[key]) for key in keys}
+        there = {
+            as_key(row) for row in select(self._link.remote, group.model, own, own, list(pairs.values()))
+        }
+        missing = {key: pair for key, pair in pairs.items() if pair not in there}
+        with announced(self._link, group.model, list(missing.values()), "add"):
+            self._write_part(group, list(missing))
 
     def _settle(self, groups: Iterable[Group]) -> None:
         """Write the rows once more, now that every key is known and every listener has had its turn."""
@@ -150,28 +202,35 @@ class Writer:
             again = self._translator.again(group)
             self._try(again, list(again.rows), partial(self._statements.update, again))
 
+    def _put_back(self, groups: Iterable[Group], untouched: Untouched) -> None:
+        """Undo what listeners did to other columns of the rows."""
+        for group in groups:
+            changed = untouched.changed(group, self._translator)
+            if changed is not None:
+                self._try(changed, list(changed.rows), partial(self._statements.update, changed))
+
     def _try(self, group: Group, keys: Sequence[Key], write: Attempt) -> None:
         try:
             with transaction.atomic(using=self._alias):
                 write(keys)
         except Exception as error:  # noqa: BLE001  it is raised again
             rows = {key: group.rows[key] for key in keys}
-            found = self._judge.of_group(FailedRows(self._link, group.model, rows, error, write))
+            failed = FailedRows(self._link, group.model, rows, error, write)
+            found = self._judge.of_group(failed)
             raise found from came_of(found, error)
 
     def _remove(self) -> None:
-        for model in reversed(parents_first(self._plan.removals)):
+        for model in children_first(self._plan.removals):
             removals = self._plan.removals[model]
             if any(rule is DO_NOTHING for _column, rule in pointing_at(model)):
                 self._swaps.uproot(model, removals)
-            delete = partial(self._delete, model)
+            delete = partial(self._release.delete, model, partial(self._delete, model))
             try:
-                with transaction.atomic(using=self._alias):
-                    count = delete(list(removals))
+                count = delete(list(removals))
+            except Entangled:
+                raise
             except Exception as error:  # noqa: BLE001  it is raised again
-                if isinstance(error, IntegrityError) and not isinstance(
-                    error, ProtectedError | RestrictedError
-                ):
+                if is_by_the_server(error):
                     self._swaps.refuse_dangling_to(model)
                 if model._meta.auto_created:
                     name_removed(self._identities, self._plan, model)
@@ -181,10 +240,12 @@ class Writer:
 
     def _delete(self, model: type[Model], keys: Sequence[Key]) -> int:
         if hears_sets(model):
-            change_members(self._link, model, keys, "remove")
+            with announced(self._link, model, keys, "remove"):
+                delete_rows(self._link, model, keys)
             return len(keys)
-        parked = self._swaps.parked(model)
-        return delete_objects(self._link, model, keys, self._with_parents(model), parked)
+        parked, look = self._swaps.parked(model), self._blocking.take_along_below
+        names = self._plan.removals[model]
+        return delete_objects(self._link, model, keys, self._with_parents(model), parked, names, look)
 
     def _with_parents(self, model: type[Model]) -> set[Key]:
         """Keys of the rows whose rows in the parents' tables go as well."""

@@ -43,6 +43,8 @@ PREFIX = "synchro_"
 LOG = "synchro_changelog"
 #: SQLite's alone to use; it is in every database, and without it synchro's migrations are not complete.
 SWITCH = "synchro_captureswitch"
+#: How names of triggers end that log the rows which are in the way of a new one, on SQLite. They name columns.
+UNIQUE = "_unique"
 HINT = "To remove it: manage.py synchro_install_triggers --uninstall"
 
 _STEM = re.compile(r"synchro_[a-z0-9_]*_[0-9a-f]{8}(?=[_:]|$)")
@@ -78,6 +80,22 @@ class Shape:
     schema: str = ""
     #: MariaDB: those that can be compared by a collation that takes every byte for what it is.
     exact: frozenset[str] = frozenset()
+    #: PostgreSQL: the columns with their numbers, of which a new column gets the next.
+    numbers: frozenset[tuple[str, int]] = frozenset()
+    #: SQLite: what the table declares unique, but for its key.
+    uniques: tuple[Unique, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unique:
+    """Columns, or expressions, of which no two rows of a table have the same values."""
+
+    #: Each in SQL of the engine, with the collation that compares its values.
+    terms: tuple[tuple[str, str], ...]
+    #: The columns in lower case; empty where an expression hides them.
+    columns: tuple[str, ...]
+    #: Which rows are meant, in SQL; empty for all.
+    condition: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,6 +157,21 @@ class Installed:
     enabled: bool = True
     #: Whether it is of a version that does not see the changes of every session.
     misses_changes: bool = False
+    #: Of what logs updates: the columns whose changes it sees, in lower case; None where it sees those of all.
+    knows: frozenset[str] | None = None
+    #: PostgreSQL: it also sees the changes of columns with a higher number.
+    sees_above: int | None = None
+
+    def unknown(self, target: Target) -> list[str]:
+        """Return the synchronized columns whose changes it does not see."""
+        if self.knows is None:
+            return []
+        numbers = dict(target.shape.numbers)
+        columns = [
+            str(field.column) for field in target.columns if str(field.column).lower() not in self.knows
+        ]
+        above = self.sees_above
+        return [name for name in columns if above is None or numbers.get(name.lower(), 0) <= above]
 
 
 #: What `Backend.compile` has written in this process.

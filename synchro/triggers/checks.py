@@ -13,15 +13,18 @@ from django.db import connections
 
 from synchro.checks import when_settings_are_right
 from synchro.conf import LOCAL, conf
+from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.triggers import backend_for
-from synchro.triggers.install import MISSES_CHANGES, Problem, survey
+from synchro.triggers.install import INCOMPLETE, MISSES_CHANGES, Problem, survey
+from synchro.triggers.remote import foreign_triggers, without_capture
 
-HINT = "Run: manage.py synchro_install_triggers"
+HINT = "Run: manage.py synchro_install_triggers (with --check it lists them all)"
 
 
 def register() -> None:
     checks.register(check_triggers, checks.Tags.database)
+    checks.register(check_remotes, checks.Tags.database)
 
 
 @when_settings_are_right
@@ -45,14 +48,47 @@ def _messages() -> Iterator[checks.CheckMessage]:
     found = survey(connection)
     for label, why in found.impossible.items():
         yield checks.Error(why, obj=label, id="synchro.E102")
-    for model in found.unnamed:
-        yield _message(Problem("missing", model._meta.label, "its triggers"))
-    for problem in found.problems:
-        yield _message(problem)
+    unnamed = [Problem("missing", model._meta.label, "its triggers") for model in found.unnamed]
+    yield from _warnings([*unnamed, *found.problems])
     if backend.blind_spot:
         yield checks.Warning(
             backend.blind_spot, hint="See docs/triggers.md; silence it once you know.", id="synchro.W105"
         )
+
+
+@when_settings_are_right
+def check_remotes(
+    app_configs: Any = None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[checks.CheckMessage]:
+    """Of REMOTE: triggers that are not ours, and whether its own changes are captured."""
+    return [
+        message for alias in conf.remotes if alias in (databases or ()) for message in remote_messages(alias)
+    ]
+
+
+def remote_messages(alias: str) -> Iterator[checks.CheckMessage]:
+    connection = connections[alias]
+    try:
+        engine = engine_for(connection)
+    except NotReady:
+        return  # the run says so
+    for trigger in foreign_triggers(connection):
+        yield checks.Warning(
+            f"The database {alias!r} has a trigger of its own, {trigger}, on a watched table: it would do once more "
+            "what it did on LOCAL, so no run writes there.",
+            hint="Let it ask our switch (docs/triggers.md), or name it in SYNCHRO_REMOTE_TRIGGERS.",
+            id="synchro.W122",
+        )
+    if not engine.sees_triggers(connection):
+        yield checks.Warning(
+            f"The account of the database {alias!r} may lack the privilege TRIGGER, so triggers on watched tables "
+            "there may not be seen.",
+            hint="GRANT TRIGGER on that database to it; or silence this if no table there has a trigger.",
+            id="synchro.W123",
+        )
+    found = without_capture(connection)
+    if found:
+        yield found
 
 
 IDS = {
@@ -61,8 +97,29 @@ IDS = {
     "disabled": "synchro.W103",
     "left over": "synchro.W104",
     MISSES_CHANGES: "synchro.W106",
+    INCOMPLETE: "synchro.W107",
 }
 
 
-def _message(problem: Problem) -> checks.CheckMessage:
-    return checks.Warning(f"{problem}.", hint=HINT, id=IDS[problem.what])
+#: How many tables a warning names.
+NAMED = 3
+
+
+def _warnings(problems: Sequence[Problem]) -> Iterator[checks.CheckMessage]:
+    """One warning for each kind of problem, however many triggers have it."""
+    for what, identifier in IDS.items():
+        alike = [problem for problem in problems if problem.what == what]
+        if alike:
+            yield checks.Warning(f"{_told(alike)}.", hint=HINT, id=identifier)
+
+
+def _told(alike: Sequence[Problem]) -> str:
+    """The first problem in full, and of the others how many there are and on which tables."""
+    first, *others = alike
+    if not others:
+        return str(first)
+    tables = list(dict.fromkeys(problem.table for problem in others))
+    names = ", ".join(tables[:NAMED])
+    more = f" and {len(tables) - NAMED} more tables" if len(tables) > NAMED else ""
+    triggers = "one more trigger" if len(others) == 1 else f"{len(others)} more triggers"
+    return f"{first}, as {'is' if len(others) == 1 else 'are'} {triggers} of {names}{more}"

@@ -97,7 +97,7 @@ class Declaration:
         if not _has(shape.columns, table.fields):
             return replace(target, detail=Detail.KEY)
         others = tuple(field for field in table.fields if field not in table.key_fields)
-        return replace(target, columns=others, natural=self._natural(table.model))
+        return replace(target, columns=others, natural=self._natural(table.model, shape))
 
     def bare(self, model: type[Model]) -> Target:
         table = model._meta.db_table
@@ -123,10 +123,10 @@ class Declaration:
         manager = ContentType.objects.db_manager(self.connection.alias)
         return {(app, model): pk for app, model, pk in manager.values_list("app_label", "model", "pk")}
 
-    def _natural(self, model: type[Model]) -> tuple[Field[Any, Any], ...]:
+    def _natural(self, model: type[Model], shape: Shape) -> tuple[Field[Any, Any], ...]:
         """The fields of the natural key, where all are columns of the table itself that JSON can hold."""
         found = natural_fields(model) or ()
-        return found if all(map(self._is_readable, found)) else ()
+        return found if _has(shape.columns, found) and all(map(self._is_readable, found)) else ()
 
     def _is_readable(self, field: Field[Any, Any]) -> bool:
         try:

@@ -10,13 +10,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
 from synchro.triggers import backend_for
-from synchro.triggers.base import Backend, Installed, Target, Trigger, Uncapturable, stem_of
+from synchro.triggers.base import UNIQUE, Backend, Installed, Target, Trigger, Uncapturable, stem_of
 from synchro.triggers.declare import Declaration
 
 #: How many seconds to wait for a lock.
 PATIENCE = 10
 #: What is wrong with a trigger that `Installed.misses_changes`.
 MISSES_CHANGES = "of a version that misses changes of other sessions"
+#: What is wrong with a trigger that does not know a column whose changes are to be captured.
+INCOMPLETE = "incomplete"
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,12 @@ class Problem:
     what: str
     table: str
     trigger: str
+    #: Of an incomplete one: the columns whose changes it does not see.
+    columns: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.table}: {self.trigger} is {self.what}"
+        lacking = f": it does not see changes of {', '.join(self.columns)}" if self.columns else ""
+        return f"{self.table}: {self.trigger} is {self.what}{lacking}"
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,11 @@ class Finding:
     @property
     def is_right(self) -> bool:
         return not self.problems
+
+    @property
+    def unseen_columns(self) -> list[str]:
+        """The columns whose changes its triggers do not see."""
+        return list(dict.fromkeys(column for problem in self.problems for column in problem.columns))
 
 
 @dataclass(frozen=True)
@@ -129,14 +139,22 @@ def _belongs(one: Installed, stem: str) -> bool:
 
 def _problems(target: Target, wanted: dict[str, Trigger], found: list[Installed]) -> Iterator[Problem]:
     by_stem = {one.stem: one for one in found}
+    updates = by_stem.get(f"{target.stem}_update")
+    is_key_only = updates is not None and updates.knows is None
     for stem, trigger in wanted.items():
         one = by_stem.get(stem)
-        if one is None:
+        if one is None and is_key_only and stem.endswith(UNIQUE):
+            yield Problem(
+                "outdated", target.label, trigger.name
+            )  # a migration failed: see `synchro.triggers.migrate`
+        elif one is None:
             yield Problem("missing", target.label, trigger.name)
         elif not one.enabled:
             yield Problem("disabled", target.label, one.name)
         elif one.misses_changes:
             yield Problem(MISSES_CHANGES, target.label, one.name)
+        elif columns := one.unknown(target):
+            yield Problem(INCOMPLETE, target.label, one.name, tuple(columns))
         elif one.version != trigger.version:
             yield Problem("outdated", target.label, one.name)
     for one in found:

@@ -6,8 +6,9 @@ migration; and SQLite loses the triggers of a table that is rebuilt. So while `m
 editor keeps the triggers of each table that it alters out of its own way: before, it rewrites them so that
 they name nothing but the key, and captures go on with the fields unknown; where the key itself is altered it
 removes them; after, it makes those it removed or lost again, in the same transaction where the engine has
-transactions for this. What data migrations write in between is captured, and a migration that fails half way
-leaves working triggers behind.
+transactions for this. A column that is added is therefore seen from the moment it exists, and a new table
+that is watched gets triggers at once. What data migrations write in between is captured, and a migration that
+fails half way leaves working triggers behind.
 
 When all migrations are done, the triggers get their columns back, from the columns that the tables really
 have then.
@@ -15,10 +16,12 @@ have then.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -29,14 +32,20 @@ from django.db.migrations.operations.base import Operation
 from django.db.models import Field, Model
 
 from synchro.conf import LOCAL, conf
+from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.keys import key_fields
-from synchro.registry import watched_tables
+from synchro.moved import table_made, table_renamed
+from synchro.registry import may_become_watched, watched_tables
 from synchro.triggers import backend_for
-from synchro.triggers.base import LOG, SWITCH, Backend, Detail, Installed, Shape, Target
-from synchro.triggers.install import install, survey
+from synchro.triggers.base import LOG, SWITCH, Backend, Detail, Installed, Shape, Target, Uncapturable
+from synchro.triggers.install import Finding, install, survey
 
 Key: TypeAlias = "Sequence[Field[Any, Any]]"
+
+#: The databases in which what `migrate` is about to write into new tables is captured: those that could be
+#: synchronized before. (The first `migrate` of a project fills both databases alike, each by itself.)
+_captures_new: set[str] = set()
 
 
 def before_migrate(
@@ -49,12 +58,15 @@ def before_migrate(
     except NotReady:
         return  # an engine without triggers
     _keep_out_of_the_way(connection)
-    apps = {migration.app_label for migration, _ in plan if any(map(_is_raw, migration.operations))}
-    if not apps or not backend.is_ready(connection):
+    _captures_new.discard(using)
+    if using == LOCAL and conf.capture == "triggers" and backend.is_ready(connection):
+        _captures_new.add(using)
+    labels = {migration.app_label for migration, _ in plan if any(map(_is_raw, migration.operations))}
+    if not labels or not backend.is_ready(connection):
         return
     keeper = Keeper(connection)
     for table in watched_tables():
-        if table.model._meta.app_label in apps:
+        if table.model._meta.app_label in labels:
             keeper.name_key_only(table.model, table.key_fields)
 
 
@@ -71,19 +83,31 @@ def after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
         backend_for(connection)
     except NotReady:
         return
+    own = apps.get_app_config("synchro").get_models()
+    engine_for(connection).keep_texts_exact(connection, [model._meta.db_table for model in own])
     everything = using == LOCAL and conf.capture == "triggers"
     for finding in survey(connection, create_content_types=everything).findings:
         if finding.is_right or not (everything or finding.had_some):
             continue
         if not finding.is_left_over or finding.is_superseded:
             install(connection, finding.stem)
+            if columns := finding.unseen_columns:
+                warnings.warn(unseen(finding, columns), RuntimeWarning, stacklevel=2)
+
+
+def unseen(finding: Finding, columns: Iterable[str]) -> str:
+    """Return a sentence about changes that may not have been captured until now."""
+    return (
+        f"The triggers of {finding.label} did not know the columns {', '.join(columns)} until now: what was changed in "
+        "them before is not in the log. Compare these columns in both databases."
+    )
 
 
 def _is_raw(operation: Operation) -> bool:
     """Whether nobody can tell what it does to which table."""
     if isinstance(operation, SeparateDatabaseAndState):
         return any(map(_is_raw, operation.database_operations))
-    return isinstance(operation, RunSQL)
+    return isinstance(operation, RunSQL) or not type(operation).__module__.startswith("django.")
 
 
 def _keep_out_of_the_way(connection: BaseDatabaseWrapper) -> None:
@@ -111,6 +135,15 @@ class Keeper:
 
     def remove(self, table: str) -> None:
         self.exchange((), self.on(table))
+
+    def capture_new(self, model: type[Model]) -> None:
+        """Give a table that has just been made its first triggers."""
+        meta, types = model._meta, ContentType.objects.db_manager(self.connection.alias)
+        content_type, _ = types.get_or_create(app_label=meta.app_label, model=str(meta.model_name))
+        self.content_types[meta.db_table] = content_type.pk
+        table_made(self.connection.alias, content_type.pk, model)
+        with suppress(Uncapturable):  # the system checks say so
+            self.name_key_only(model, _key(model))
 
     def remove_all(self) -> None:
         self.exchange((), self.backend.installed(self.connection))
@@ -158,6 +191,8 @@ class KeepsTriggers(Editor):
 
     connection: BaseDatabaseWrapper
     collect_sql: bool
+    #: SQLite alone: whether the table that is made is to take the place of another.
+    _is_remaking = False
 
     @property
     def keeper(self) -> Keeper:
@@ -174,6 +209,18 @@ class KeepsTriggers(Editor):
             super().alter_field(model, old_field, new_field, strict)
         if old_field.primary_key and not self.collect_sql:
             self._refresh_related(new_field.model)
+
+    def create_model(self, model: Any) -> None:
+        super().create_model(model)
+        is_captured = self.connection.alias in _captures_new and not self._is_remaking
+        if is_captured and not self.collect_sql and may_become_watched(model):
+            self.keeper.capture_new(model)
+
+    def add_field(self, model: Any, field: Any) -> None:
+        if not self.collect_sql and field.column:
+            # Before, so that there is no moment at which the column exists and nobody sees it change.
+            self.keeper.name_key_only(model, _key(model))
+        super().add_field(model, field)
 
     def remove_field(self, model: Any, field: Any) -> None:
         if self.collect_sql or not field.column:
@@ -198,11 +245,16 @@ class KeepsTriggers(Editor):
                 self.keeper.content_types[new_db_table] = self.keeper.content_types[old_db_table]
             self.keeper.remove_mentions(old_db_table)
         super().alter_db_table(model, old_db_table, new_db_table)
+        if not self.collect_sql and not self._is_remaking:
+            table_renamed(self.connection.alias, old_db_table, new_db_table)
 
     def _alter_many_to_many(self, model: Any, old_field: Any, new_field: Any, strict: bool) -> None:
         old, new = old_field.remote_field.through, new_field.remote_field.through
         had_some = not self.collect_sql and bool(self.keeper.on(old._meta.db_table))
-        super()._alter_many_to_many(model, old_field, new_field, strict)  # type: ignore[misc]
+        with self._remaking():  # SQLite makes a new table, and copies the rows
+            super()._alter_many_to_many(model, old_field, new_field, strict)  # type: ignore[misc]
+        if not self.collect_sql:
+            table_renamed(self.connection.alias, old._meta.db_table, new._meta.db_table)
         if had_some:
             content_type = self.keeper.content_types[old._meta.db_table]
             self.keeper.content_types[new._meta.db_table] = content_type
@@ -227,10 +279,20 @@ class KeepsTriggers(Editor):
                 super()._remake_table(model, *args, **kwargs)  # type: ignore[misc]
             return
         had_some = bool(self.keeper.on(table))
-        super()._remake_table(model, *args, **kwargs)  # type: ignore[misc]
+        with self._remaking():
+            super()._remake_table(model, *args, **kwargs)  # type: ignore[misc]
         if had_some:
             altered = {old.column: new for old, new in kwargs.get("alter_fields") or ()}
             self.keeper.name_key_only(model, [altered.get(field.column, field) for field in _key(model)])
+
+    @contextmanager
+    def _remaking(self) -> Iterator[None]:
+        """Inside, a table that is made, or renamed, takes the place of another."""
+        before, self._is_remaking = self._is_remaking, True
+        try:
+            yield
+        finally:
+            self._is_remaking = before
 
     @contextmanager
     def _keeping(

@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
 from synchro.exceptions import NotReady
+from synchro.models import CHANGE
 from synchro.triggers.base import (
     PREFIX,
     Backend,
@@ -66,6 +67,7 @@ PLAIN = (
 FLOATING = ("double", "float", "real")
 
 _NAME = re.compile(r"(.+)_([0-9a-f]{10})")
+_COLUMN = re.compile(r"\b(?:OLD|NEW)\.`([^`]*)`")
 _CONTENT_TYPE = re.compile(r"(?:VALUES \(|SELECT )([0-9]+), ")
 
 
@@ -117,8 +119,12 @@ class MySQL(Backend):
                 # What logs the rows of other tables tells nothing of its own.
                 is_own = content_type is not None and not ours[1].endswith(CASCADE)
                 number = int(content_type[1]) if content_type is not None and is_own else None
-                misses = KEEPS_SWITCH in body
-                found.append(Installed(ours[1], name, ours[2], number, escaped(table), misses_changes=misses))
+                misses, known = KEEPS_SWITCH in body, _columns_known(ours[1], body)
+                found.append(
+                    Installed(
+                        ours[1], name, ours[2], number, escaped(table), misses_changes=misses, knows=known
+                    )
+                )
         return found
 
     def missing_changes(self, connection: BaseDatabaseWrapper) -> list[str]:
@@ -248,6 +254,13 @@ class MySQL(Backend):
             finally:
                 if connection.is_usable():
                     cursor.execute("SELECT RELEASE_LOCK(CONCAT(%s, LEFT(SHA2(DATABASE(), 256), 16)))", [LOCK])
+
+
+def _columns_known(stem: str, body: str) -> frozenset[str] | None:
+    """Return the columns whose changes a trigger sees that logs updates; None for all, and for other triggers."""
+    if not stem.endswith("_update") or f"{Writer.now}, {CHANGE})" in body:
+        return None
+    return frozenset(name.lower() for name in _COLUMN.findall(body))
 
 
 class MariaDB(MySQL):
@@ -383,10 +396,10 @@ class Writer(RowWriter):
     def update(self) -> str:
         moved = f"IF {self.any_differs(self.target.key)} THEN\n        {self.deleted()}        {self.added()}"
         if self.target.detail is Detail.KEY:
-            return f"    {moved}    ELSE\n        {self.insert(self.key('NEW'), 2)}    END IF;\n"
+            return f"    {moved}    ELSE\n        {self.insert(self.key('NEW'), CHANGE)}    END IF;\n"
         if not self.target.columns:
             return f"    {moved}    END IF;\n"
-        change = self.insert(self.key("NEW"), 2, fields=CHANGED)
+        change = self.insert(self.key("NEW"), CHANGE, fields=CHANGED)
         return (
             f"    {moved}    ELSE\n        SET {CHANGED} = {self.fields()};\n"
             f"        IF {CHANGED} <> '' THEN\n        {change}        END IF;\n    END IF;\n"

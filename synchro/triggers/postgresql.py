@@ -10,6 +10,7 @@ function takes no lock on the table at all. The version stands in the function's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -47,6 +48,16 @@ LOCK = 0x73796E6368726F
 PLAIN = ("smallint", "integer", "bigint", "boolean", "uuid", "date", "time", "timestamp", "bytea", "numeric(")
 TEXTUAL = ("varchar", "char", "text", "citext")
 
+#: What an UPDATE changed, in the function. Whoever has a column of such a name finds it by its table all the same.
+OLD_ROW, NEW_ROW = "synchro_old_row", "synchro_new_row"
+#: In place of the names of fields: a column has changed that came to be after the function.
+UNKNOWN = "*"
+
+_COLUMN = re.compile(rf'\b(?:OLD|NEW|{OLD_ROW}|{NEW_ROW}|[on])\."([^"]*)"')
+_SEES_ABOVE = re.compile(r"attnum > ([0-9]+)")
+#: How the entry of a change begins, or ends, where its fields are not known.
+_KEY_ONLY = ("NULL::text AS synchro_fields", "clock_timestamp(), 2, NULL;")
+
 STATEMENT = {
     "insert": "AFTER INSERT ON {table} REFERENCING NEW TABLE AS synchro_new FOR EACH STATEMENT",
     "update": "AFTER UPDATE ON {table} REFERENCING OLD TABLE AS synchro_old NEW TABLE AS synchro_new "
@@ -72,7 +83,7 @@ class PostgreSQL(Backend):
         names, quote = list(tables), connection.ops.quote_name
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT t.name, array_agg(lower(a.attname)), c.oid::regclass::text, c.relkind, "
+                "SELECT t.name, array_agg(lower(a.attname)), array_agg(a.attnum), c.oid::regclass::text, c.relkind, "
                 "COALESCE((SELECT relnamespace::regnamespace::name FROM pg_class WHERE oid = to_regclass(%s)), '') "
                 "FROM unnest(%s::text[], %s::text[]) AS t (name, quoted) "
                 "JOIN pg_class c ON c.oid = to_regclass(t.quoted) "
@@ -87,8 +98,9 @@ class PostgreSQL(Backend):
                     is_table=kind in ("r", "p"),
                     is_partitioned=kind == "p",
                     schema=schema,
+                    numbers=frozenset(zip(columns, numbers, strict=True)),
                 )
-                for name, columns, shown, kind, schema in cursor.fetchall()
+                for name, columns, numbers, shown, kind, schema in cursor.fetchall()
             }
 
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
@@ -112,7 +124,8 @@ class PostgreSQL(Backend):
                 continue
             version, content_type = read_header(source)
             # A function is listed once for itself, and once for each trigger that calls it.
-            found.append(Installed(stem, function, version, content_type, ""))
+            known, above = _columns_known(source)
+            found.append(Installed(stem, function, version, content_type, "", knows=known, sees_above=above))
             if trigger is not None:
                 found.append(
                     Installed(f"{stem}:{trigger}", trigger, "", content_type, table, enabled in ("O", "A"))
@@ -191,6 +204,17 @@ class PostgreSQL(Backend):
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds}s"])
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
             yield
+
+
+def _columns_known(source: str) -> tuple[frozenset[str] | None, int | None]:
+    """
+    Return the columns whose changes a function sees (None: of all), and the number above which it sees any other.
+    """
+    if any(form in source for form in _KEY_ONLY):
+        return None, None
+    above = _SEES_ABOVE.search(source)
+    known = frozenset(name.lower() for name in _COLUMN.findall(source))
+    return known, int(above[1]) if above is not None else None
 
 
 def _function(name: str, body: str, target: Target, version: str) -> str:
@@ -299,9 +323,17 @@ class Writer(values.Writer):
     def truncated(self) -> str:
         # The trigger itself names the table, since that may be renamed.
         # Rows of tables that inherit from it go too. E'' means the same in every session, whatever is in names.
-        command = self.deleted("FROM \0", "t").replace("\\", "\\\\").replace("'", "''").replace("%", "%%")
-        command = command.replace("\0", "%s AS t")
-        return f"EXECUTE format(E'{command}', TG_RELID::regclass);"
+        command = self.deleted("FROM \0", OLD_ROW).replace("\\", "\\\\").replace("'", "''").replace("%", "%%")
+        command = command.replace("\0", f"%s AS {OLD_ROW}")
+        return f"""IF pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+            -- Rows that others have committed since would go too, and this transaction cannot see them.
+            RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+                MESSAGE = pg_catalog.concat('TRUNCATE of ', TG_RELID::regclass,
+                    ' cannot be captured in a transaction of the isolation level ',
+                    pg_catalog.current_setting('transaction_isolation')),
+                HINT = 'Use DELETE, or TRUNCATE in a READ COMMITTED transaction. (django-synchro)';
+        END IF;
+        EXECUTE format(E'{command}', TG_RELID::regclass);"""
 
     def body(self, insert: str, update: str, delete: str) -> str:
         return f"""BEGIN
@@ -320,9 +352,22 @@ END
 
     def statements(self) -> str:
         return self.body(
-            self.added("FROM synchro_new AS n", "n"),
+            self.added(f"FROM synchro_new AS {NEW_ROW}", NEW_ROW),
             self.statement_update(),
-            self.deleted("FROM synchro_old AS o", "o"),
+            self.deleted(f"FROM synchro_old AS {OLD_ROW}", OLD_ROW),
+        )
+
+    def unknown(self) -> str:
+        """
+        A condition: the table has columns that it did not have when the function was made.
+
+        Numbers of columns only grow. Of a statement it is computed once, and not for each row.
+        """
+        highest = max((number for _, number in self.target.shape.numbers), default=0)
+        table = "pg_partition_root(TG_RELID)" if self.target.shape.is_partitioned else "TG_RELID"
+        return (
+            f"EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = {table} "
+            f"AND attnum > {highest} AND NOT attisdropped)"
         )
 
     def statement_update(self) -> str:
@@ -334,32 +379,39 @@ END
         """
         first = quoted(self.connection, self.target.key[0])
         natural = bool(self.target.natural)
+        # With the star a row is a row, also where the table has a column of its alias' name.
+        same = f"NOT {OLD_ROW}.* *<> {NEW_ROW}.*"
         if self.target.detail is Detail.KEY:
-            changed, unchanged = (
-                "NULL::text",
-                f"n.{first} IS NOT NULL AND o.{first} IS NOT NULL AND NOT o *<> n",
-            )
+            changed = "NULL::text"
+            condition = f"WHERE {NEW_ROW}.{first} IS NULL OR {OLD_ROW}.{first} IS NULL OR NOT ({same})"
+            names, outside = "NULL", ""
         else:
-            changed, unchanged = self.fields("o", "n") or "''", "c.synchro_fields = ''"
-        action = f"CASE WHEN n.{first} IS NULL THEN 3 WHEN o.{first} IS NULL THEN 1 ELSE 2 END"
-        condition = f"WHERE NOT ({unchanged})" if self.target.detail is Detail.KEY else ""
-        outside = (
-            ""
-            if self.target.detail is Detail.KEY
-            else f"\n        WHERE c.synchro_action <> 2 OR NOT {unchanged}"
-        )
+            changed = "\n                    || ".join(
+                [
+                    *([self.fields(OLD_ROW, NEW_ROW)] if self.target.columns else []),
+                    f"CASE WHEN {self.unknown()} THEN CASE WHEN {same} THEN '' ELSE ',{UNKNOWN}' END ELSE '' END",
+                ]
+            )
+            condition, outside = "", "\n        WHERE c.synchro_action <> 2 OR c.synchro_fields <> ''"
+            names = (
+                f"CASE WHEN c.synchro_action = 2 AND right(c.synchro_fields, 1) <> '{UNKNOWN}' "
+                "THEN substr(c.synchro_fields, 2) END"
+            )
+        is_gone, is_new = f"{NEW_ROW}.{first} IS NULL", f"{OLD_ROW}.{first} IS NULL"
         more = (
-            f",\n                CASE WHEN n.{first} IS NULL THEN {self.natural('o')} END AS synchro_natural"
+            f",\n                CASE WHEN {is_gone} THEN {self.natural(OLD_ROW)} END AS synchro_natural"
+            if natural
+            else ""
         )
-        names = "CASE WHEN c.synchro_action = 2 THEN substr(c.synchro_fields, 2) END"
         return f"""{self.insert(natural, with_fields=True)}
         SELECT {self.target.content_type}, c.synchro_key, clock_timestamp(), c.synchro_action,
             {names}{", c.synchro_natural" if natural else ""}
         FROM (
-            SELECT {action} AS synchro_action,
-                CASE WHEN n.{first} IS NULL THEN {self.key("o")} ELSE {self.key("n")} END AS synchro_key,
-                {changed} AS synchro_fields{more if natural else ""}
-            FROM synchro_old AS o FULL JOIN synchro_new AS n ON {self.same_key("o", "n")}
+            SELECT CASE WHEN {is_gone} THEN 3 WHEN {is_new} THEN 1 ELSE 2 END AS synchro_action,
+                CASE WHEN {is_gone} THEN {self.key(OLD_ROW)} ELSE {self.key(NEW_ROW)} END AS synchro_key,
+                {changed} AS synchro_fields{more}
+            FROM synchro_old AS {OLD_ROW} FULL JOIN synchro_new AS {NEW_ROW}
+                ON {self.same_key(OLD_ROW, NEW_ROW)}
             {condition}
             OFFSET 0
         ) AS c{outside};"""
@@ -368,17 +420,16 @@ END
         return self.body(self.added("", "NEW"), self.row_update(), self.deleted("", "OLD"))
 
     def row_update(self) -> str:
-        if self.target.detail is Detail.KEY:
-            unchanged, changed = "NOT OLD *<> NEW", "NULL"
-        else:
-            changed = f"substr({self.fields('OLD', 'NEW')}, 2)" if self.target.columns else "''"
-            unchanged = " AND ".join(
-                f"NOT ({self.differs('OLD', 'NEW', field)})" for field in self.target.columns
-            )
+        differs, changed = "OLD *<> NEW", "NULL"
+        if self.target.detail is Detail.COLUMNS:
+            names = f"substr({self.fields('OLD', 'NEW')}, 2)" if self.target.columns else "''"
+            changed = f"CASE WHEN NOT {self.unknown()} THEN {names} END"
+            known = "".join(f"{self.differs('OLD', 'NEW', field)} OR " for field in self.target.columns)
+            differs = f"{known}(OLD *<> NEW AND {self.unknown()})"
         return f"""IF NOT ({self.same_key("OLD", "NEW")}) THEN
             {self.deleted("", "OLD")};
             {self.added("", "NEW")};
-        ELSIF NOT ({unchanged or "true"}) THEN
+        ELSIF {differs} THEN
             {self.insert(with_fields=True)}
             SELECT {self.target.content_type}, {self.key("NEW")}, clock_timestamp(), 2, {changed};
         END IF;"""

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from synchro.conf import conf
 from synchro.exceptions import NotReady
 from synchro.triggers import backend_for
-from synchro.triggers.install import MISSES_CHANGES, Finding, survey
+from synchro.triggers.install import INCOMPLETE, MISSES_CHANGES, Finding, survey
 
 _allowed: ContextVar[bool] = ContextVar("synchro_missing_triggers_allowed", default=False)
 #: What loses no change is no reason to stop.
@@ -37,9 +37,14 @@ def _gap(finding: Finding) -> str:
     """How many triggers of the table are missing, and so on; empty where none is."""
     # PostgreSQL's function goes by the stem itself, and is missing only where its triggers are.
     wrong = Counter(
-        one.what for one in finding.problems if one.what not in HARMLESS and one.trigger != finding.stem
+        one.what
+        for one in finding.problems
+        if one.what not in (*HARMLESS, INCOMPLETE) and one.trigger != finding.stem
     )
-    return ", ".join(f"{count} trigger{'s' if count > 1 else ''} {what}" for what, count in wrong.items())
+    gaps = [f"{count} trigger{'s' if count > 1 else ''} {what}" for what, count in wrong.items()]
+    if columns := finding.unseen_columns:
+        gaps.append(f"changes of {', '.join(columns)} are not seen")
+    return ", ".join(gaps)
 
 
 def refuse_triggers_that_miss_changes(sender: Any, remote: BaseDatabaseWrapper, **kwargs: Any) -> None:

@@ -1,5 +1,5 @@
 """
-SQLite: AFTER triggers for each row.
+SQLite: triggers for each row, after the event; before it only for what is unique.
 
 They do nothing while the table `SWITCH` holds a row, which only `synchro.engines.sqlite` puts there, for the
 time of one statement.
@@ -7,6 +7,7 @@ time of one statement.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,15 +16,19 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
+from synchro.models import CHANGE
 from synchro.triggers.base import (
+    LOG,
     PREFIX,
     SWITCH,
+    UNIQUE,
     Backend,
     Detail,
     Installed,
     Shape,
     Target,
     Trigger,
+    Unique,
     header,
     quoted,
     read_header,
@@ -31,20 +36,16 @@ from synchro.triggers.base import (
     version_of,
 )
 from synchro.triggers.kinds import Kind, kind_of, scale
+from synchro.triggers.uniques import uniques_of
 from synchro.triggers.writer import UUID_PARTS, RowWriter
 
 ROWID = ("rowid", "oid", "_rowid_")
 ENABLED = f'NOT EXISTS (SELECT 1 FROM "{SWITCH}")'
+_COLUMN = re.compile(r'\b(?:OLD|NEW)\."([^"]*)"')
 NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
 
 class SQLite(Backend):
-    blind_spot = (
-        "SQLite fires no delete trigger for a row that REPLACE removes because of another row's unique "
-        "value, "
-        "unless PRAGMA recursive_triggers is on in that connection: such a removal is not captured."
-    )
-
     def shapes(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, Shape]:
         found: dict[str, tuple[str, str, set[str]]] = {}
         with connection.cursor() as cursor:
@@ -54,8 +55,11 @@ class SQLite(Backend):
             )
             for table, kind, column in cursor.fetchall():
                 found.setdefault(table.lower(), (table, kind, set()))[2].add(column.lower())
+            uniques = uniques_of(cursor)
         return {
-            table: Shape(frozenset(columns), escaped(name), kind == "table")
+            table: Shape(
+                frozenset(columns), escaped(name), kind == "table", uniques=uniques.get(name.lower(), ())
+            )
             for table in tables
             for name, kind, columns in (found.get(real_name(table).lower(), ("", "", set())),)
             if columns
@@ -74,7 +78,8 @@ class SQLite(Backend):
             version, content_type = read_header(sql)
             if stem is not None and version:
                 short = name.removesuffix(f"_{version}")
-                found.append(Installed(short, name, version, content_type, escaped(table)))
+                known = _columns_known(short, sql)
+                found.append(Installed(short, name, version, content_type, escaped(table), knows=known))
         return found
 
     def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
@@ -102,13 +107,14 @@ class SQLite(Backend):
         body = "".join(f"    {statement};\n" for statement in statements)
         table = escaped(real_name(target.table))
         version = version_of([table, event, when, body, str(target.content_type)])
-        stem = f"{target.stem}_{event.split()[0].lower()}{'_key' if ' OF ' in event else ''}"
+        timing, verb, *of = event.split()
+        stem = f"{target.stem}_{verb.lower()}{UNIQUE if timing == 'BEFORE' else '_key' if of else ''}"
         first, second = header(target, version)
         return Trigger(
             stem=stem,
             name=f"{stem}_{version}",
             version=version,
-            sql=f'CREATE TRIGGER "{stem}_{version}" AFTER {event} ON {table} FOR EACH ROW\n'
+            sql=f'CREATE TRIGGER "{stem}_{version}" {event} ON {table} FOR EACH ROW\n'
             f"    -- {first}\n    -- {second}\n    WHEN {when}\nBEGIN\n{body}END",
         )
 
@@ -134,6 +140,13 @@ class SQLite(Backend):
             # The write lock, before anything is read: what has been read cannot change any more.
             cursor.execute(f'DELETE FROM "{SWITCH}" WHERE 0 = 1')
             yield
+
+
+def _columns_known(stem: str, sql: str) -> frozenset[str] | None:
+    """Return the columns whose changes a trigger sees that logs updates; None for all, and for other triggers."""
+    if not stem.endswith("_update") or f"{NOW}, {CHANGE})" in sql:
+        return None
+    return frozenset(name.lower() for name in _COLUMN.findall(sql))
 
 
 def real_name(table: str) -> str:
@@ -187,15 +200,70 @@ class Writer(RowWriter):
     def triggers(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         """Event, condition and statements of each."""
         moved = self.any_differs(self.target.key)
-        yield "INSERT", ENABLED, (self.added(),)
-        yield "DELETE", ENABLED, (self.deleted(),)
-        yield f"UPDATE OF {self.key_columns()}", f"{moved} AND {ENABLED}", (self.deleted(), self.added())
+        yield "AFTER INSERT", ENABLED, (self.added(),)
+        yield "AFTER DELETE", ENABLED, (self.deleted(),)
+        yield (
+            f"AFTER UPDATE OF {self.key_columns()}",
+            f"{moved} AND {ENABLED}",
+            (self.deleted(), self.added()),
+        )
         if self.target.detail is Detail.KEY:
-            yield "UPDATE", f"NOT {moved} AND {ENABLED}", (self.insert(self.key("NEW"), 2),)
+            yield "AFTER UPDATE", f"NOT {moved} AND {ENABLED}", (self.insert(self.key("NEW"), CHANGE),)
         elif self.target.columns:
             changed = self.any_differs(self.target.columns)
-            change = self.insert(self.key("NEW"), 2, fields=self.fields())
-            yield "UPDATE", f"{changed} AND NOT {moved} AND {ENABLED}", (change,)
+            change = self.insert(self.key("NEW"), CHANGE, fields=self.fields())
+            yield "AFTER UPDATE", f"{changed} AND NOT {moved} AND {ENABLED}", (change,)
+
+        if self.target.detail is Detail.COLUMNS:
+            yield from self.before_replacing()
+
+    def before_replacing(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """
+        REPLACE takes the rows away that hold a unique value of the new one, and fires no trigger for them.
+
+        Whether it is at work a trigger cannot know, so such rows are always logged, as changes of no field: that says
+        nothing of a row that is still there.
+        """
+        key = {str(field.column).lower() for field in self.target.key}
+        uniques = [one for one in self.target.shape.uniques if set(one.columns) != key]
+        if not uniques:
+            return
+        same_key = " AND ".join(self.same("NEW", field) for field in self.target.key)
+        if len(self.target.key) == 1 and kind_of(self.target.key[0], self.connection) is Kind.INTEGER:
+            same_key += (
+                f" AND {self.name('NEW', self.target.key[0])} <> -1"  # which stands for one yet to be given
+            )
+        yield "BEFORE INSERT", ENABLED, tuple(self.in_the_way(one, same_key) for one in uniques)
+        columns = ", ".join(dict.fromkeys(f'"{name}"' for one in uniques for name in one.columns))
+        of = f" OF {columns}" if all(one.columns for one in uniques) else ""
+        same_key = " AND ".join(self.same("OLD", field) for field in self.target.key)
+        yield f"BEFORE UPDATE{of}", ENABLED, tuple(self.in_the_way(one, same_key) for one in uniques)
+
+    def in_the_way(self, unique: Unique, same_key: str) -> str:
+        quote, row = self.connection.ops.quote_name, escaped(real_name(self.target.table))
+        natural = self.natural(row)
+        names = ", ".join(
+            map(quote, ("content_type_id", "object_id", "date", "action", "fields", "natural_key"))
+        )
+        # Names without a table, as expressions have them, are those of the table itself.
+        new = ", ".join(f'NEW."{name}" AS "{name}"' for name in sorted(self.target.shape.columns))
+        conditions = [
+            f"{row}.{term} = NEW.{term} COLLATE {collation}"
+            if term[1:-1].replace('""', '"').lower() in self.target.shape.columns and term[0] == '"'
+            else f"({term}) = (SELECT {term} FROM (SELECT {new})) COLLATE {collation}"
+            for term, collation in unique.terms
+        ]
+        if unique.condition:
+            conditions += [f"({unique.condition})", f"(SELECT {unique.condition} FROM (SELECT {new}))"]
+        return (
+            f"INSERT INTO {quote(LOG)} ({names})\n        SELECT {self.target.content_type}, {self.key(row)}, "
+            f"{self.now}, {CHANGE}, '', {natural}\n        FROM {row} WHERE {' AND '.join(conditions)}"
+            f"\n            AND NOT ({same_key})"
+        )
+
+    def same(self, row: str, field: Field[Any, Any]) -> str:
+        table = escaped(real_name(self.target.table))
+        return f"{self.name(table, field)} IS {self.name(row, field)} COLLATE BINARY"
 
     def key_columns(self) -> str:
         names = [quoted(self.connection, field) for field in self.target.key]

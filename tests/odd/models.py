@@ -231,3 +231,26 @@ class Member(models.Model):
 class Card(models.Model):
     member = models.OneToOneField(Member, models.CASCADE)
     color = models.CharField(max_length=40, default="white")
+
+
+# -- what depends on rows with natural keys ------------------------------------------------------------------
+
+
+class Topic(NaturalKeyModel):
+    word = models.CharField(max_length=40)
+    note = models.CharField(max_length=40, blank=True)
+
+    _natural_key = ("word",)
+
+
+class Clip(models.Model):
+    name = models.CharField(max_length=40)
+    topics = models.ManyToManyField(Topic)
+
+
+class Mention(models.Model):
+    """A part of its key points at a row with a natural key."""
+
+    pk = models.CompositePrimaryKey("topic_id", "page")
+    topic = models.ForeignKey(Topic, models.CASCADE)
+    page = models.CharField(max_length=20)

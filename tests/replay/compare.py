@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, models
@@ -117,7 +118,7 @@ class Comparison:
         if not isinstance(fields[0], AutoField) or fields[0].has_default():
             translated = {key: self._translated_key(model, row) for key, row in local.items()}
             return {key: other for key, other in translated.items() if other in remote}
-        if getattr(model, "SYNCHRO_IDENTITY", None) == "pk":
+        if getattr(model, "SYNCHRO_IDENTITY", getattr(settings, "SYNCHRO_IDENTITY", None)) == "pk":
             return {key: key for key in local if key in remote}
         pairs = {
             key: other for key, other in self._references(model).items() if key in local and other in remote

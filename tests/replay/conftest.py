@@ -27,6 +27,12 @@ def _triggers(django_db_setup: None, django_db_blocker: Any) -> None:
 
 
 @pytest.fixture
+def all_receivers(settings: Any) -> None:
+    """All code of the project runs for REMOTE's objects, however changes are captured."""
+    settings.SYNCHRO_RECEIVERS = "all"
+
+
+@pytest.fixture
 def quarantine(settings: Any) -> None:
     """What REMOTE refuses is set aside."""
     settings.SYNCHRO_ON_ERROR = "quarantine"

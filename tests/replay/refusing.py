@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Model
 from django.db.models.signals import pre_save
 from django.dispatch import Signal
+from django.test.utils import override_settings
 
 from synchro.core import DisableSynchroLog
 from synchro.models import SetAside
@@ -29,7 +30,8 @@ def refusing(sender: type[Model], name: str = "cursed", signal: Signal = pre_sav
 
     signal.connect(receive, sender=sender)
     try:
-        yield
+        with override_settings(SYNCHRO_RECEIVERS="all"):
+            yield
     finally:
         signal.disconnect(receive, sender=sender)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -77,6 +78,30 @@ def test_what_was_logged_before_a_checkpoint_that_was_set_forward_is_forgotten()
     call_synchronize()
 
     assert remote(Customer).name == "Carrot"
+
+
+def test_what_a_checkpoint_that_was_set_forward_forgets_is_said_with_numbers(caplog: Any) -> None:
+    Customer.objects.create(name="Vimes")
+    call_synchronize()
+    for name in ("Carrot", "Nobby"):
+        Customer.objects.create(name=name)
+    let_time_pass()
+
+    options.last_check = timezone.now()
+
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "the database remote" in record.message
+    assert "2 entries that were pending, 0 changes in quarantine" in record.message
+
+
+def test_nothing_is_said_where_nothing_is_forgotten(caplog: Any) -> None:
+    Customer.objects.create(name="Vimes")
+    call_synchronize()
+
+    options.last_check = timezone.now() - timedelta(hours=1)
+
+    assert not caplog.records
 
 
 def test_checkpoint_that_is_set_to_where_it_was_changes_nothing() -> None:

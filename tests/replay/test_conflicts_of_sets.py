@@ -61,15 +61,20 @@ def blue(db: None) -> Album:
     return album
 
 
-def put(state: str, name: str = "Joni") -> None:
-    """Have this side change whether Joni is in the set of “Blue”, so that in the end she is `state`."""
+def put(state: str, name: str = "Joni", far_end: bool = False) -> None:
+    """
+    Have this side change whether Joni is in the set of “Blue”, so that in the end she is `state`; from her end, if
+    asked for.
+    """
     album, artist = Album.objects.get(name="Blue"), Artist.objects.get(name=name)
+    members: Any = artist.album_set if far_end else album.artists
+    member = album if far_end else artist
     if state == "in":
-        album.artists.remove(artist)
-        album.artists.add(artist)
+        members.remove(member)
+        members.add(member)
     else:
-        album.artists.add(artist)
-        album.artists.remove(artist)
+        members.add(member)
+        members.remove(member)
     let_time_pass()
 
 
@@ -529,3 +534,25 @@ def test_set_of_a_new_object_that_was_cleared_and_filled_unseen_arrives(blue: Al
     call_synchronize()
 
     assert_same_rows()
+
+
+@pytest.mark.parametrize("policy", ["local", "remote"])
+@pytest.mark.parametrize("far_end", [False, True])
+@pytest.mark.parametrize("first_here", [True, False])
+@pytest.mark.parametrize("here", ["in", "out"])
+def test_policy_of_the_model_that_declares_the_set_decides_from_either_end(
+    blue: Album, monkeypatch: pytest.MonkeyPatch, policy: str, far_end: bool, first_here: bool, here: str
+) -> None:
+    monkeypatch.setattr(Album, "SYNCHRO_CONFLICT", policy, raising=False)
+    monkeypatch.setattr(Artist, "SYNCHRO_CONFLICT", "newer", raising=False)
+    there = "out" if here == "in" else "in"
+    if not first_here:
+        put_there(there)
+    put(here, far_end=far_end)
+    if first_here:
+        put_there(there)
+
+    call_synchronize()
+
+    assert state(remote(Album)) == (here if policy == "local" else there)
+    assert Conflict.objects.get().decision == policy

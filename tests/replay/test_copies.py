@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
+from django.db import connections
 from django.test import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize, reset_synchro
 from synchro.exceptions import UnknownState
 from synchro.models import ChangeLog, Node, Reference
+from tests.replay import processes
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     BY_TRIGGERS,
@@ -248,3 +252,21 @@ def test_migrations_name_the_node() -> None:
     assert Node.objects.count() == 1
     if BY_TRIGGERS:
         set_capture(LOCAL, "triggers")
+
+
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+def test_one_database_under_two_spellings_is_said_to_be_one(tmp_path: Path) -> None:
+    """That is no copy, and nothing is to be reset."""
+    url = processes.database_url(LOCAL)
+    if connections[LOCAL].vendor == "sqlite":
+        (tmp_path / "link").symlink_to(Path(connections[LOCAL].settings_dict["NAME"]).parent)
+        other = f"sqlite:///{tmp_path / 'link' / Path(connections[LOCAL].settings_dict['NAME']).name}"
+    else:
+        other = url.replace("@127.0.0.1:", "@127.1:")
+    assert other != url
+
+    found = processes.run("django", "synchronize", env=processes.environment(remote=other))
+
+    assert found.returncode == 1
+    assert "one and the same database" in found.stderr
+    assert "reset" not in found.stderr

@@ -82,6 +82,7 @@ def test_killed_at_any_step_nothing_is_lost_or_doubled(backlog: None, step: str,
     assert call_synchronize().entries == 0
 
 
+@pytest.mark.usefixtures("all_receivers")
 @pytest.mark.parametrize("model", [Measurement, Ticket])
 def test_row_under_the_key_of_one_whose_deletion_was_cut_off_is_another(model: type[Model]) -> None:
     """Its reference would lead to what REMOTE has under the former row's key by now."""

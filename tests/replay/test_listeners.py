@@ -16,7 +16,7 @@ from synchro.core import call_synchronize, disable_synchro_log
 from synchro.exceptions import SynchroError
 from synchro.models import ChangeLog
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, let_time_pass, other_side, remote, remote_count
+from tests.replay.sides import BY_TRIGGERS, REMOTE, let_time_pass, other_side, remote, remote_count
 from tests.shop.models import (
     Article,
     Country,
@@ -32,7 +32,10 @@ from tests.shop.models import (
     Ticket,
 )
 
-pytestmark = pytest.mark.django_db(databases=["default", "remote"])
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "remote"]),
+    pytest.mark.usefixtures("all_receivers"),
+]
 
 
 @contextmanager
@@ -262,6 +265,60 @@ def test_row_saved_by_a_method_of_the_models_own_has_locals_values() -> None:
     call_synchronize()
 
     assert_same_rows()
+
+
+def test_columns_that_a_save_changes_and_no_entry_names_end_as_local_has_them() -> None:
+    ticket = Ticket.objects.create(title="to the opera")
+    invoice = Invoice.objects.create(text="one")
+    call_synchronize()
+
+    ticket.title = "to the palace"
+    ticket.save(update_fields=["title"])
+    invoice.text = "other"
+    invoice.save(update_fields=["text"])
+    with listening(ignore, post_save, Invoice):
+        call_synchronize()
+
+    assert Ticket.objects.get().title_upper == "TO THE OPERA"
+    assert_same_rows()
+
+
+@pytest.mark.parametrize("signal", [post_save, post_delete])
+def test_columns_of_other_rows_that_a_receiver_shifts_end_as_local_has_them(signal: Signal) -> None:
+    """As long as the batch is about these rows."""
+    customer, delivery = Customer.objects.create(name="Vimes", cash=5), Delivery.objects.create(place="Ankh")
+    call_synchronize()
+
+    customer.name = "Sir Samuel"
+    customer.save(update_fields=["name"])
+    if signal is post_delete:
+        delivery.delete()
+    else:
+        delivery.save()
+    with listening(charge_by_update, signal, Delivery):
+        call_synchronize()
+
+    assert (remote(Customer).cash, remote(Customer).name) == (5, "Sir Samuel")
+    assert_same_rows()
+
+
+def test_what_remote_changed_itself_in_a_column_that_a_receiver_shifts_stays() -> None:
+    customer, delivery = Customer.objects.create(name="Vimes"), Delivery.objects.create(place="Ankh")
+    call_synchronize()
+    with other_side():
+        there = Customer.objects.get()
+        there.cash = 100
+        there.save(update_fields=["cash"])
+    let_time_pass()
+
+    customer.name = "Sir Samuel"
+    customer.save(update_fields=["name"])
+    delivery.save()
+    with listening(charge_by_update, post_save, Delivery):
+        call_synchronize()
+
+    # Where triggers capture, all that anybody changed arrives by itself.
+    assert (remote(Customer).cash, remote(Customer).name) == (100 if BY_TRIGGERS else 101, "Sir Samuel")
 
 
 def test_rows_that_the_default_manager_hides_are_synchronized() -> None:

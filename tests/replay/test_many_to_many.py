@@ -265,6 +265,7 @@ def test_big_set_arrives_and_shrinks() -> None:
     assert_same_rows()
 
 
+@pytest.mark.usefixtures("all_receivers")
 def test_who_listens_to_changes_of_a_set_hears_of_remotes() -> None:
     heard: list[tuple[str, str]] = []
 

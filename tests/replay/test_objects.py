@@ -142,6 +142,7 @@ def test_running_again_and_again_doubles_nothing() -> None:
     assert_same_rows()
 
 
+@pytest.mark.usefixtures("all_receivers")
 def test_row_added_and_deleted_within_one_run_touches_nothing_on_remote() -> None:
     customer = Customer.objects.create(name="Vimes")
     customer.delete()
@@ -153,6 +154,7 @@ def test_row_added_and_deleted_within_one_run_touches_nothing_on_remote() -> Non
     assert remote_count(Customer) == 0
 
 
+@pytest.mark.usefixtures("all_receivers")
 def test_row_changed_and_deleted_within_one_run_is_only_deleted() -> None:
     customer = Customer.objects.create(name="Vimes")
     call_synchronize()

@@ -10,6 +10,7 @@ import pytest
 from django.db import connections
 from django.db.models import Model
 from django.db.models.signals import post_delete, post_save
+from django.test.utils import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.exceptions import Refused
@@ -264,7 +265,8 @@ def listening(model: type[Model]) -> Iterator[None]:
     for signal in (post_save, post_delete):
         signal.connect(hear, sender=model)
     try:
-        yield
+        with override_settings(SYNCHRO_RECEIVERS="all"):
+            yield
     finally:
         for signal in (post_save, post_delete):
             signal.disconnect(hear, sender=model)
@@ -284,6 +286,7 @@ def test_rows_that_even_the_base_manager_hides_are_added_and_deleted(somebody_li
     assert Drawer.everything.using(REMOTE).get().name == "of REMOTE's own"
 
 
+@pytest.mark.usefixtures("all_receivers")
 def test_row_that_its_own_method_would_not_save_arrives() -> None:
     draft = Draft(text="empty")
     Model.save(draft)
@@ -296,6 +299,7 @@ def test_row_that_its_own_method_would_not_save_arrives() -> None:
     assert_same_rows(Draft)
 
 
+@pytest.mark.usefixtures("all_receivers")
 def test_row_that_its_own_method_would_not_delete_goes() -> None:
     draft = Draft.objects.create(text="full")
     call_synchronize()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,10 +13,14 @@ from django.utils import timezone
 
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
-from synchro.models import Batch, ChangeLog, Checkpoint, Peer, options
+from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Peer, options
+from synchro.replay import form
+from synchro.replay.link import Link, Side
+from synchro.replay.prune import prune
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, remote_count
-from tests.shop.models import Customer, Seat
+from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count
+from tests.replay.test_histories import somebody_listens
+from tests.shop.models import Country, Customer, Order, Seat
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -127,3 +133,135 @@ def test_checkpoint_set_back_beyond_what_was_pruned_replays_what_is_left() -> No
 
     assert Customer.objects.using(REMOTE).count() == 6
     assert_same_rows()
+
+
+# -- what REMOTE dropped before LOCAL received it ---------------------------------------------------------------
+
+
+@pytest.fixture(params=["in bulk", "object by object"])
+def _way(request: Any) -> Iterator[None]:
+    """How rows get to REMOTE where nobody listens, and where somebody does."""
+    with nullcontext() if request.param == "in bulk" else somebody_listens():
+        yield
+
+
+@pytest.fixture
+def vimes(db: None) -> Customer:
+    """A customer that the office (LOCAL) and the main server (REMOTE) have."""
+    customer = Customer.objects.create(name="Vimes", cash=1)
+    call_synchronize()
+    let_time_pass(60)
+    return customer
+
+
+def prune_there() -> None:
+    """The main server sends what it has logged to an archive only, and drops it a month later."""
+    with other_side():
+        for key in ("XX", "YY"):  # the newest entry always stays
+            Country.objects.create(code=key)
+        batch = form.next_batch(0)
+        while batch is not None:
+            last, batch = batch, form.next_batch(batch.number)
+        Country.objects.create(code="ZZ")
+        archive = Peer.objects.create(uuid=uuid4(), alias="archive")
+        Checkpoint.objects.create(peer=archive, batch=last.number)
+        let_days_pass(31)
+        link = Link(Side(REMOTE))
+        link.peer = archive
+        before = ChangeLog.objects.count()
+        prune(link)
+        assert ChangeLog.objects.count() < before
+
+
+def change_there(**values: Any) -> None:
+    with other_side():
+        there = Customer.objects.get()
+        for name, value in values.items():
+            setattr(there, name, value)
+        there.save()
+    let_time_pass()
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize(("policy", "cash"), [("newer", 2), ("local", 2), ("remote", 3)])
+def test_older_change_does_not_overwrite_in_silence_what_remote_changed_and_has_dropped_from_its_log(
+    vimes: Customer, settings: Any, policy: str, cash: int
+) -> None:
+    settings.SYNCHRO_CONFLICT = policy
+    vimes.cash = 2
+    vimes.save()
+    let_time_pass()
+    change_there(cash=3)
+    prune_there()
+
+    call_synchronize()
+
+    assert remote(Customer).cash == cash
+    conflict = Conflict.objects.get()
+    assert '"cash": 3' in (conflict.remote_values or "")
+    assert conflict.decision == ("remote" if policy == "remote" else "local")
+
+
+@pytest.mark.usefixtures("_way")
+def test_older_deletion_does_not_take_along_in_silence_what_remote_has_dropped_from_its_log(
+    vimes: Customer,
+) -> None:
+    vimes.delete()
+    let_time_pass()
+    change_there(cash=3)
+    with other_side():
+        Order.objects.create(customer=Customer.objects.get(), note="newer")
+    prune_there()
+
+    call_synchronize()
+
+    assert remote_count(Customer) == 0
+    values = [conflict.remote_values or "" for conflict in Conflict.objects.all()]
+    assert any('"cash": 3' in text for text in values)
+    assert any('"note": "newer"' in text for text in values)
+
+
+@pytest.mark.usefixtures("_way")
+def test_older_change_of_a_row_that_remote_deleted_long_ago_is_on_record(vimes: Customer) -> None:
+    vimes.cash = 2
+    vimes.save()
+    let_time_pass()
+    with other_side():
+        Customer.objects.get().delete()
+    prune_there()
+
+    call_synchronize()
+
+    assert remote(Customer).cash == 2
+    assert Conflict.objects.get().remote_values is None
+
+
+@pytest.mark.parametrize("what", ["new", "equal", "later", "received"])
+def test_what_cannot_be_a_conflict_is_not_on_record_though_remote_has_dropped_entries(
+    vimes: Customer, what: str
+) -> None:
+    if what == "new":
+        Customer.objects.create(name="Carrot")
+    elif what != "later":
+        vimes.cash = 2
+        vimes.save()
+    let_time_pass()
+    if what == "equal":
+        change_there(cash=2)
+    if what == "received":
+        change_there(cash=3)
+        with other_side():
+            call_synchronize()
+        vimes.refresh_from_db()
+        vimes.cash = 4
+        vimes.save()
+        let_time_pass()
+    prune_there()
+    if what == "later":
+        vimes.cash = 5
+        vimes.save()
+
+    call_synchronize()
+
+    assert not Conflict.objects.exists()
+    assert_same_rows(Customer)

@@ -33,7 +33,7 @@ from tests.shop.models import (
 
 pytestmark = [
     pytest.mark.django_db(databases=["default", "remote"]),
-    pytest.mark.usefixtures("quarantine"),
+    pytest.mark.usefixtures("quarantine", "all_receivers"),
 ]
 
 

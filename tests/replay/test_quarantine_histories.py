@@ -73,7 +73,8 @@ def moody(chance: random.Random) -> Iterator[None]:
         pre_save.connect(receive, sender=model)
         pre_delete.connect(receive, sender=model)
     try:
-        yield
+        with override_settings(SYNCHRO_RECEIVERS="all"):
+            yield
     finally:
         starting.disconnect(change_mood)
         for model in models:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from django.db.models.signals import pre_delete
 
 from synchro.core import call_synchronize
 from synchro.exceptions import Refused
-from synchro.models import Batch, ChangeLog, SetAside, options
+from synchro.models import Batch, ChangeLog, Conflict, SetAside, options
 from tests.replay.compare import assert_same_rows
 from tests.replay.refusing import aside, place, refusing
 from tests.replay.sides import create_on_remote, let_time_pass, other_side, remote, remote_count
+from tests.replay.test_histories import somebody_listens
 from tests.replay.test_pruning import let_days_pass
 from tests.shop.models import (
     Customer,
@@ -76,6 +80,64 @@ def test_change_that_the_other_side_refused_is_not_overwritten_there_by_an_older
     with other_side():
         assert call_synchronize(retry=True).aside == 0
     assert Customer.objects.get().name == "cursed"
+
+
+@pytest.fixture(params=["in bulk", "object by object"])
+def _way(request: Any) -> Iterator[None]:
+    """How rows get to REMOTE where nobody listens, and where somebody does."""
+    with nullcontext() if request.param == "in bulk" else somebody_listens():
+        yield
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize("is_pruned", [False, True])
+@pytest.mark.parametrize(("policy", "name"), [("newer", "later"), ("local", "later"), ("remote", "cursed")])
+def test_change_that_the_other_side_refused_long_ago_is_a_conflict_on_record(
+    settings: Any, policy: str, name: str, is_pruned: bool
+) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    with refusing(Customer), other_side():
+        there = Customer.objects.get()
+        there.name = "cursed"
+        there.save()
+        let_time_pass(86_400)
+        Seat.objects.create(number=1)
+        assert call_synchronize().aside == 1
+        if is_pruned:
+            ChangeLog.objects.exclude(pk=ChangeLog.objects.latest("pk").pk).delete()
+    customer.name = "later"
+    customer.save()
+
+    settings.SYNCHRO_CONFLICT = policy
+    call_synchronize()
+
+    assert remote(Customer).name == name
+    conflict = Conflict.objects.get()
+    assert conflict.decision == ("remote" if policy == "remote" else "local")
+    assert '"name": "cursed"' in (conflict.remote_values or "")
+
+
+@pytest.mark.usefixtures("_way")
+@pytest.mark.parametrize(("policy", "count"), [("newer", 1), ("remote", 0)])
+def test_deletion_that_the_other_side_refused_long_ago_is_a_conflict_on_record(
+    settings: Any, policy: str, count: int
+) -> None:
+    customer = Customer.objects.create(name="cursed")
+    call_synchronize()
+    with refusing(Customer, signal=pre_delete), other_side():
+        Customer.objects.filter(name="cursed").get().delete()
+        let_time_pass(86_400)
+        Seat.objects.create(number=1)
+        assert call_synchronize().aside == 1
+    customer.cash = 5
+    customer.save()
+
+    settings.SYNCHRO_CONFLICT = policy
+    call_synchronize()
+
+    assert remote_count(Customer) == count
+    assert Conflict.objects.get().remote_values is None
 
 
 def test_older_change_on_remote_is_overwritten_at_the_retry() -> None:

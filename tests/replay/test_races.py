@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.db import connections, transaction
 
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import Busy, NotReady, UnknownState
-from synchro.models import Batch, ChangeLog, Checkpoint, Node, Receipt
+from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Receipt
 from synchro.replay import form
 from synchro.replay.signals import step as step_signal
 from tests.replay.compare import assert_same_rows
@@ -193,6 +193,7 @@ def test_run_the_other_way_between_reading_and_writing_does_not_undo_the_newer_c
     assert (customer.cash, remote(Customer).cash) == (3, 3)
 
 
+@pytest.mark.usefixtures("all_receivers")
 def test_run_the_other_way_that_deletes_a_row_between_reading_and_writing_leaves_none_behind() -> None:
     """It takes the reference along; without that, the row that was read looks like a new one."""
     ticket = Ticket.objects.create(title="to the opera")
@@ -211,6 +212,50 @@ def test_run_the_other_way_that_deletes_a_row_between_reading_and_writing_leaves
         call_synchronize()
 
     assert (Ticket.objects.count(), remote_count(Ticket)) == (0, 0)
+
+
+@pytest.mark.parametrize("later", [True, False])
+@pytest.mark.parametrize("first_here", [True, False])
+@pytest.mark.parametrize("moment", ["formed", "read", "committed"])
+def test_object_that_one_run_deletes_and_the_other_takes_along_for_a_row_ends_alike(
+    moment: str, first_here: bool, later: bool
+) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    let_time_pass(60)
+
+    def order_there() -> None:
+        with other_side():
+            Order.objects.create(customer=Customer.objects.get())
+        let_time_pass()
+
+    def delete_here() -> None:
+        customer.delete()
+        let_time_pass()
+
+    for do in (delete_here, order_there) if later else (order_there, delete_here):
+        do()
+    inner, outer = (
+        other_side() if first_here else nullcontext(),
+        nullcontext() if first_here else other_side(),
+    )
+
+    def run_the_other_way() -> None:
+        with other_side():
+            call_synchronize()
+
+    with outer, at_step(moment, run_the_other_way):
+        call_synchronize()
+    with inner:
+        call_synchronize()
+    for side in (nullcontext, other_side, nullcontext):
+        with side():
+            call_synchronize()
+
+    assert (Customer.objects.count(), remote_count(Customer)) == (later, later)
+    assert (Order.objects.count(), remote_count(Order)) == (later, later)
+    assert_same_rows()
+    assert Conflict.objects.exists() or Conflict.objects.using(REMOTE).exists()
 
 
 # -- REMOTE's own writers ---------------------------------------------------------------------------------------

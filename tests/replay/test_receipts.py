@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from typing import NoReturn
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connections
 from django.test import override_settings
 
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import NotReady, UnknownState
 from synchro.models import Batch, ChangeLog, Checkpoint, Node, Receipt, Reference
+from synchro.replay.receipts import resending
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, remote_count
+from tests.replay.sides import REMOTE, pass_sequences, remote, remote_count, unlogged
 from tests.shop.models import Customer, Order
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -91,16 +94,144 @@ def test_local_restored_from_an_older_backup_stops_the_run() -> None:
     assert remote_count(Customer) == 3
 
 
-def test_reset_is_the_way_out_that_the_message_names() -> None:
+def restore_remote(batch: int) -> None:
+    """REMOTE becomes what it was when it had received so many batches, one customer each."""
+    node = Node.objects.using(REMOTE).get()
+    peer = Receipt.objects.using(REMOTE).get().peer_id
+    token = Batch.objects.get(number=batch).token
+    assert node.pk
+    Receipt.objects.using(REMOTE).update(batch=batch, token=token)
+    lost = Reference.objects.using(REMOTE).filter(peer_id=peer, batch__gt=batch)
+    with unlogged(REMOTE):
+        Customer.objects.using(REMOTE).filter(
+            pk__in=[int(key) for key in lost.values_list("local_object_id", flat=True)]
+        ).delete()
+    lost.delete()
+
+
+def test_what_remote_lost_by_a_restore_is_sent_again_when_asked_for() -> None:
+    """No advice leads to a loss: nothing is overwritten, not even what REMOTE put in the place of what it lost."""
+    exchange("Vimes", "Carrot", "Nobby")
+    lost = remote(Customer, name="Nobby").pk
+    restore_remote(2)
+    with unlogged(REMOTE):
+        Customer.objects.using(REMOTE).create(pk=lost, name="REMOTE's own")
+    pass_sequences(Customer)
+    with pytest.raises(UnknownState, match="--resend") as raised:
+        call_synchronize()
+    assert "reset" not in str(raised.value)
+    Customer.objects.create(name="Angua")
+
+    with resending():
+        report = call_synchronize()
+
+    assert report.entries == 2
+    assert {one.name for one in Customer.objects.using(REMOTE)} == {
+        "Vimes",
+        "Carrot",
+        "Nobby",
+        "Angua",
+        "REMOTE's own",
+    }
+    nobby = Customer.objects.get(name="Nobby")
+    nobby.cash = 5
+    nobby.save()
+    call_synchronize()
+    assert remote(Customer, name="Nobby").cash == 5
+    assert remote(Customer, pk=lost).name == "REMOTE's own"
+
+
+def test_deletion_that_remote_lost_by_a_restore_is_sent_again() -> None:
     exchange("Vimes", "Carrot")
-    Receipt.objects.using(REMOTE).update(batch=1)
-    with pytest.raises(UnknownState, match="reset"):
+    views = list(Reference.objects.using(REMOTE).all())
+    row = remote(Customer, name="Vimes")
+    Customer.objects.get(name="Vimes").delete()
+    call_synchronize()
+    with unlogged(REMOTE):
+        row.save(using=REMOTE, force_insert=True)
+    Reference.objects.using(REMOTE).all().delete()
+    Reference.objects.using(REMOTE).bulk_create(views)
+    Receipt.objects.using(REMOTE).update(batch=2, token=Batch.objects.get(number=2).token)
+
+    with resending():
         call_synchronize()
 
-    reset_synchro()
-    exchange("Angua")
+    assert [one.name for one in Customer.objects.using(REMOTE)] == ["Carrot"]
 
+
+def test_command_sends_again() -> None:
+    exchange("Vimes", "Carrot")
+    restore_remote(1)
+    with pytest.raises(CommandError, match="--resend"):
+        call_command("synchronize")
+
+    call_command("synchronize", "--resend", stderr=StringIO(), stdout=StringIO())
+
+    assert remote_count(Customer) == 2
     assert_same_rows()
+
+
+def test_what_cannot_be_sent_again_after_a_restore_is_refused() -> None:
+    exchange("Vimes", "Carrot", "Nobby")
+    restore_remote(1)
+    Batch.objects.filter(number=2).delete()
+
+    with resending(), pytest.raises(UnknownState, match="not all"):
+        call_synchronize()
+
+    assert remote_count(Customer) == 1
+
+
+def test_batch_of_another_copy_of_local_is_not_taken_for_ones_own() -> None:
+    """LOCAL was put back within seconds, and then served another REMOTE first."""
+    exchange("Vimes", "Carrot")
+    Customer.objects.get(name="Carrot").delete()
+    Batch.objects.filter(number=2).update(token=f"2-{'f' * 32}")
+    Checkpoint.objects.update(batch=1)
+
+    with pytest.raises(UnknownState) as raised:
+        call_synchronize()
+
+    assert "reset" not in str(raised.value)
+    assert remote_count(Customer) == 2
+
+
+def test_clone_that_has_sent_its_own_batch_of_the_same_number_is_noticed_by_the_other() -> None:
+    exchange("Vimes", "Carrot")
+    Receipt.objects.using(REMOTE).update(token=f"2-{'f' * 32}")
+    Customer.objects.create(name="Nobby")
+
+    with pytest.raises(UnknownState, match="another copy"):
+        call_synchronize()
+
+    assert remote_count(Customer) == 2
+
+
+@pytest.mark.parametrize("token", ["", "1-0123456789abcdef"])
+def test_receipt_of_the_release_before_is_accepted(token: str) -> None:
+    """It signs without a token, and leaves what stands there."""
+    exchange("Vimes", "Carrot")
+    Receipt.objects.using(REMOTE).update(token=token)
+    Checkpoint.objects.update(batch=1)
+
+    call_synchronize()
+
+    assert Checkpoint.objects.get().batch == 2
+    assert_same_rows()
+
+
+def test_reset_is_refused_where_remote_has_what_local_has_lost() -> None:
+    """A new row of LOCAL's would be taken for one that it lost, and overwrite it on REMOTE."""
+    exchange("Vimes", "Carrot", "Nobby")
+    Node.objects.filter(pk=1).update(batch=1)
+    Checkpoint.objects.update(batch=1)
+    Batch.objects.filter(number__gt=1).delete()
+    node = Node.objects.get().uuid
+
+    with pytest.raises(UnknownState, match="load LOCAL"):
+        reset_synchro()
+
+    assert Node.objects.get().uuid == node
 
 
 def test_reset_waits_for_a_remote_that_may_have_received_more_than_is_known() -> None:

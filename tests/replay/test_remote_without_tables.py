@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
+from django.db import connections
+from django.test import override_settings
 
 from synchro.core import Report, call_synchronize
-from synchro.models import Reference
+from synchro.exceptions import NotReady, UnknownState
+from synchro.models import Checkpoint, Peer, Reference
 from tests.few import only
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import BY_TRIGGERS, REMOTE, remote, remote_count, set_capture, use_up_key_on_remote
@@ -118,4 +122,105 @@ def test_tables_that_are_installed_later_are_used_from_then_on() -> None:
 
     assert report.warnings == ()
     assert remote(Customer).cash == 5
+    assert_same_rows()
+
+
+@contextmanager
+def renamed(alias: str) -> Iterator[None]:
+    """Inside, REMOTE has another alias."""
+    connection = connections[REMOTE]
+    connection.alias = alias
+    connections[alias] = connection
+    connections.databases[alias] = connections.databases[REMOTE]
+    try:
+        with override_settings(SYNCHRO_REMOTE=alias):
+            yield
+    finally:
+        connection.alias = REMOTE
+        del connections[alias]
+        del connections.databases[alias]
+
+
+def counts(customers: int = 1) -> None:
+    assert remote_count(Customer) == customers
+
+
+def test_renamed_alias_is_the_same_database() -> None:
+    use_up_key_on_remote(Customer, name="gone")
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    customer.cash = 5
+    customer.save()
+
+    with renamed("other"):
+        report: Report = call_synchronize()
+
+    assert report.entries == 1
+    assert (remote(Customer).name, remote(Customer).cash) == ("Vimes", 5)
+    assert Peer.objects.get().alias == "other"
+
+
+def test_new_alias_of_a_database_that_is_not_known_for_sure_is_asked_for() -> None:
+    """Of a REMOTE of an earlier release nothing says which server's it was."""
+    use_up_key_on_remote(Customer, name="gone")
+    customer = Customer.objects.create(name="Vimes")
+    call_synchronize()
+    Peer.objects.update(place="")
+    customer.cash = 5
+    customer.save()
+
+    with renamed("other"):
+        with pytest.raises(UnknownState, match=r"remote.*other"):
+            call_synchronize()
+        counts(1)
+        Peer.objects.filter(uuid=None, alias=REMOTE).update(alias="other", place="")
+        call_synchronize()
+
+    counts(1)
+    assert remote(Customer).cash == 5
+
+
+def test_another_database_under_the_same_alias_is_not_written_into() -> None:
+    Customer.objects.create(name="Vimes")
+    call_synchronize()
+    Peer.objects.update(place="another server")
+    before = Checkpoint.objects.get().batch
+    Customer.objects.create(name="Carrot")
+
+    with pytest.raises(UnknownState, match="moved"):
+        call_synchronize()
+
+    counts(1)
+    assert Checkpoint.objects.get().batch == before
+    Peer.objects.filter(uuid=None, alias=REMOTE).update(place="")
+    call_synchronize()
+    assert_same_rows()
+
+
+def test_remote_whose_tables_are_gone_is_refused_and_nothing_is_written() -> None:
+    migrate()
+    Customer.objects.create(name="Vimes")
+    call_synchronize()
+    before = (Checkpoint.objects.get().batch, Reference.objects.count(), Peer.objects.count())
+    Customer.objects.create(name="Carrot")
+    migrate("zero")
+
+    with pytest.raises(UnknownState) as raised:
+        call_synchronize()
+
+    assert "reset" not in str(raised.value)
+    counts(1)
+    assert (Checkpoint.objects.get().batch, Reference.objects.count(), Peer.objects.count()) == before
+
+
+def test_tables_of_an_older_release_are_refused_in_words() -> None:
+    migrate("0006")
+    Customer.objects.create(name="Vimes")
+
+    with pytest.raises(NotReady, match=r"older release.*migrate synchro"):
+        call_synchronize()
+
+    counts(0)
+    migrate()
+    call_synchronize()
     assert_same_rows()

@@ -189,7 +189,8 @@ def object_by_object() -> Iterator[None]:
     post_save.connect(listen)
     post_delete.connect(listen)
     try:
-        yield
+        with override_settings(SYNCHRO_RECEIVERS="all"):
+            yield
     finally:
         post_save.disconnect(listen)
         post_delete.disconnect(listen)

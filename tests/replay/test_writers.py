@@ -16,7 +16,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import OperationalError, connection, connections, transaction
 
 from synchro.core import Report, call_synchronize
-from synchro.models import Node
+from synchro.engines import engine_for
+from synchro.exceptions import NotReady
+from synchro.models import ChangeLog, Node
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import remote, remote_count
 from tests.replay.writers import in_thread, write_a_lot
@@ -286,3 +288,97 @@ def test_transaction_that_is_prepared_between_two_runs_arrives_when_it_commits()
     call_synchronize()
 
     assert {one.name for one in Customer.objects.using("remote")} == {"late", "second"}
+
+
+def only(vendor: str) -> None:
+    if connection.vendor != vendor:
+        pytest.skip(f"it is about {vendor}")
+
+
+def sequence() -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_get_serial_sequence('synchro_changelog', 'id')")
+        return str(cursor.fetchone()[0])
+
+
+def test_log_whose_ids_are_reserved_in_advance_is_refused() -> None:
+    """A session would use an id below the ones seen in a transaction that begins later."""
+    only("postgresql")
+    Customer.objects.create(name="Vimes")
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER SEQUENCE {sequence()} CACHE 32")
+    try:
+        with pytest.raises(NotReady, match="CACHE 1"):
+            call_synchronize()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER SEQUENCE {sequence()} CACHE 1")
+
+    assert remote_count(Customer) == 0
+    call_synchronize()
+    assert_same_rows()
+
+
+def test_entries_whose_ids_begin_again_below_the_newest_are_replayed() -> None:
+    """Old entries are pruned, the newest stays, and somebody sets the sequence back."""
+    only("postgresql")
+    for number in range(5):
+        Customer.objects.create(name=f"Customer {number}")
+    call_synchronize()
+    newest = ChangeLog.objects.order_by("-id").first()
+    assert newest is not None
+    ChangeLog.objects.exclude(pk=newest.pk)._raw_delete("default")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setval(%s, 1, false)", [sequence()])
+    Customer.objects.create(name="late")
+    assert ChangeLog.objects.order_by("id").first().pk < newest.pk  # type: ignore[union-attr]
+
+    call_synchronize()
+    assert remote(Customer, name="late")
+    Customer.objects.create(name="later")
+    assert call_synchronize().entries == 1
+
+    assert_same_rows()
+
+
+@contextmanager
+def instrument(table: str, name: str) -> Iterator[Callable[[str], None]]:
+    """What switches an instrument of the server on and off; every other session goes on with what it has."""
+    with connection.cursor() as cursor:
+
+        def switch(state: str) -> None:
+            cursor.execute(
+                f"UPDATE performance_schema.{table} SET enabled = %s WHERE name = %s", [state, name]
+            )
+
+        try:
+            yield switch
+        finally:
+            switch("YES")
+
+
+@pytest.mark.exclusive
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [("setup_consumers", "global_instrumentation"), ("setup_instruments", "wait/lock/metadata/sql/mdl")],
+)
+def test_server_that_does_not_look_is_not_believed(table: str, name: str) -> None:
+    only("mysql")
+    if connection.mysql_is_mariadb:  # type: ignore[attr-defined]
+        pytest.skip("MariaDB lists its transactions without that")
+    engine = engine_for(connection)
+    with instrument(table, name) as switch:
+        switch("NO")
+        with transaction.atomic():
+            assert engine.writers(connection, "synchro_changelog") is None
+        with closing(connection.copy()) as other, other.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute(
+                "INSERT INTO synchro_changelog (content_type_id, object_id, date, action) VALUES (1, '1', now(), 1)"
+            )
+            switch("YES")
+            with transaction.atomic():
+                assert engine.writers(connection, "synchro_changelog")
+            cursor.execute("ROLLBACK")
+        with transaction.atomic():
+            assert engine.writers(connection, "synchro_changelog") == frozenset()

@@ -20,7 +20,7 @@ from tests.backends.errors import BackendError
 from tests.backends.pairs import Pair
 from tests.backends.server import KINDS
 from tests.backends.state import PROJECT, State
-from tests.suite import lint, pytest_runs, venv
+from tests.suite import applications, lint, pytest_runs, venv
 from tests.suite.outcomes import Outcome, closing_lines
 from tests.suite.programs import Programs
 
@@ -31,8 +31,11 @@ EXCLUSIVE = "exclusive"
 class Suite:
     """One run of the suite."""
 
-    def __init__(self, chosen: Sequence[Pair], arguments: Sequence[str], lints: bool) -> None:
+    def __init__(
+        self, chosen: Sequence[Pair], arguments: Sequence[str], lints: bool, has_applications: bool
+    ) -> None:
         self.chosen = list(chosen)
+        self.has_applications = has_applications
         self.arguments = list(arguments)
         self.lints = lints
         self.environments = {name: venv.ensure(name) for name in self._environment_names()}
@@ -46,6 +49,8 @@ class Suite:
         """Do it all; the exit code."""
         unusable = self._without_driver()
         wanted = {name for pair in self.chosen for name in pair.servers}
+        if self.has_applications:
+            wanted |= applications.SERVERS
         names = [name for name in KINDS if name in wanted and name not in unusable]
         with lifecycle.running(names, tell) as servers, self.programs:
             servers.skipped |= {name: unusable[name] for name in wanted & set(unusable)}
@@ -69,12 +74,14 @@ class Suite:
         # Two more than there are cores: now and then a test waits for something.
         with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) + 2) as pool:
             try:
+                others = [pool.submit(self._test_applications, servers)] if self.has_applications else []
                 lanes = [pool.submit(self._test_lane, lane, servers) for lane in lanes_of(ready)]
                 checks = [pool.submit(self._lint, label) for label in self._checks()]
                 tests = {
                     pair: outcome for lane in as_completed(lanes) for pair, outcome in lane.result().items()
                 }
                 yield from (check.result() for check in checks)
+                more = [other.result() for other in others]
             except BaseException:
                 # the pool waits for its threads, so what they wait for must end first
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -83,7 +90,8 @@ class Suite:
         tests |= self._exclusives([pair for pair in ready if pair.owns_servers], servers, tests)
         tested = [tests[pair] for pair in ready]
         yield from (self._judged(outcome) for outcome in tested)
-        if not any(outcome.passed or outcome.failed for outcome in tested):
+        yield from more
+        if not any(outcome.passed or outcome.failed for outcome in [*tested, *more]):
             yield Outcome("all pairs", failed=1, remark="no test was run")
 
     def _checks(self) -> Sequence[str]:
@@ -91,6 +99,11 @@ class Suite:
 
     def _lint(self, label: str) -> Outcome:
         outcome = lint.check(label, self.programs, self.environments["main"])
+        tell(str(outcome))
+        return outcome
+
+    def _test_applications(self, servers: State) -> Outcome:
+        outcome = applications.test(self.arguments, self.programs, servers)
         tell(str(outcome))
         return outcome
 
@@ -190,13 +203,18 @@ def tell_failures(outcomes: Sequence[Outcome]) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Do what `arguments` say; the exit code."""
     parser = argparse.ArgumentParser(prog="python3 -m tests.suite", description=__doc__)
-    parser.add_argument("--pairs", default="", help="labels of pairs, separated by spaces (default: all)")
+    parser.add_argument(
+        "--pairs", default="", help="labels of pairs, or applications, separated by spaces (default: all)"
+    )
     parser.add_argument("--arguments", default="", help="arguments for pytest, as one string")
     options = parser.parse_args(arguments)
     lifecycle.end_on_signals()
     try:
-        chosen = [pairs.find(label) for label in options.pairs.split()] or list(pairs.PAIRS)
-        return Suite(chosen, shlex.split(options.arguments), lints=not options.pairs).run()
+        labels = options.pairs.split()
+        chosen = [pairs.find(label) for label in labels if label != applications.LABEL]
+        has_applications = not labels or applications.LABEL in labels
+        everything = chosen if labels else list(pairs.PAIRS)
+        return Suite(everything, shlex.split(options.arguments), not labels, has_applications).run()
     except BackendError as error:
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:

@@ -1,8 +1,9 @@
-"""Running pytest on one pair of backends."""
+"""Running pytest, mostly on one pair of backends."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from tests.backends.lifecycle import exports
 from tests.backends.pairs import DATABASES, Pair, environment
@@ -28,18 +29,29 @@ def run(
 
     Whether it was right that no test was selected is for the caller to judge.
     """
-    kind = marker.replace(" ", "-")
-    log = LOGS / f"{pair.label}-{kind}.log"
-    report = LOGS / f"{pair.label}-{kind}.xml"
-    for old in (log, report, *DATABASES.glob(f"{pair.label}_*.sqlite3*")):
+    label = f"{pair.label}-{marker.replace(' ', '-')}"
+    for old in DATABASES.glob(f"{pair.label}_*.sqlite3*"):
         old.unlink(missing_ok=True)
-    command = [
-        *(venv.python, "-m", "pytest", "-m", marker, f"--junitxml={report}"),
-        *("-o", f"cache_dir={PROJECT / '.cache' / 'pytest' / pair.label}"),
-        *arguments,
-    ]
-    code, seconds = programs.run(command, log, {**exports(servers), **environment(pair, servers)})
+    more = {**exports(servers), **environment(pair, servers)}
+    outcome = run_pytest(label, ["-m", marker, *arguments], more, programs, venv)
+    return dataclasses.replace(outcome, label=pair.label)
+
+
+def run_pytest(
+    label: str,
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    programs: Programs,
+    venv: Environment,
+) -> Outcome:
+    """Run pytest with these `arguments` and environment `variables`; its log and report have the name `label`."""
+    log, report = LOGS / f"{label}.log", LOGS / f"{label}.xml"
+    for old in (log, report):
+        old.unlink(missing_ok=True)
+    cache = PROJECT / ".cache" / "pytest" / label
+    command = [venv.python, "-m", "pytest", f"--junitxml={report}", "-o", f"cache_dir={cache}", *arguments]
+    code, seconds = programs.run(command, log, variables)
     counts = read_junit(report) or Counts()
     if code not in {0, NO_TESTS_RAN} and not counts.failed:
         counts += Counts(failed=1)
-    return Outcome(pair.label, counts.passed, counts.failed, counts.skipped, seconds, log)
+    return Outcome(label, counts.passed, counts.failed, counts.skipped, seconds, log)

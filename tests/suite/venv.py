@@ -25,11 +25,14 @@ STAMP = "made-from"
 
 @dataclass(frozen=True)
 class Environment:
-    """One virtual environment: its folder, the project's extras in it, and a requirement on Django."""
+    """
+    One virtual environment: its folder, the project's extras in it, a requirement on Django, a file of more of them.
+    """
 
     folder: Path
     extras: tuple[str, ...]
     django: str = "Django"
+    requirements: Path | None = None
 
     @property
     def python(self) -> str:
@@ -40,6 +43,11 @@ class Environment:
 ENVIRONMENTS = {
     "main": Environment(PROJECT / ".venv", ("test", "lint", "postgresql", "mysql", "example")),
     "django52": Environment(PROJECT / ".venv-django52", ("test", "postgresql"), "Django~=5.2.0"),
+    "applications": Environment(
+        PROJECT / ".venv-applications",
+        ("test", "postgresql", "mysql"),
+        requirements=PROJECT / "tests" / "applications" / "requirements.txt",
+    ),
     "demo": Environment(PROJECT / ".venv-demo", ("example",)),
 }
 
@@ -49,22 +57,24 @@ def ensure(name: str) -> Environment:
     environment = ENVIRONMENTS[name]
     interpreter = interpreters.newest()
     extras = [extra for extra in environment.extras if extra != "mysql" or _can_compile(interpreter)]
-    stamp = _stamp(interpreter, extras, environment.django)
+    stamp = _stamp(interpreter, extras, environment)
     mark = environment.folder / STAMP
     if mark.exists() and mark.read_text() == stamp:
         return environment
     print(f"making {environment.folder.name} with {interpreter}", file=sys.stderr, flush=True)
     _create(interpreter, environment.folder)
     pip = [environment.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, environment.django, "--editable", f"{PROJECT}[{','.join(extras)}]"], timeout=900)
+    more = ["--requirement", str(environment.requirements)] if environment.requirements else []
+    run([*pip, environment.django, *more, "--editable", f"{PROJECT}[{','.join(extras)}]"], timeout=900)
     mark.write_text(stamp)
     return environment
 
 
-def _stamp(interpreter: str, extras: list[str], django: str) -> str:
+def _stamp(interpreter: str, extras: list[str], environment: Environment) -> str:
     """Everything that what is installed depends on."""
-    metadata = hashlib.sha256((PROJECT / "pyproject.toml").read_bytes()).hexdigest()
-    return "\n".join([interpreter, django, *extras, metadata, ""])
+    files = [PROJECT / "pyproject.toml", *([environment.requirements] if environment.requirements else [])]
+    hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return "\n".join([interpreter, environment.django, *extras, *hashes, ""])
 
 
 def _create(interpreter: str, folder: Path) -> None:

@@ -58,6 +58,10 @@ def sql(*statements: str) -> None:
             cursor.execute(statement)
 
 
+#: SQLite logs that a row with the unique values of a new one may be gone, and does not know more.
+PERHAPS = [("1", CHANGE, "")] if connection.vendor == "sqlite" else []
+
+
 def unique(pk: int, code: str) -> Unique:
     made = Unique.objects.create(pk=pk, code=code)
     entries()
@@ -99,14 +103,14 @@ def _() -> Entries:
         update_fields=["name"],
         **targets,
     )
-    return [("1", CHANGE, "name"), ("6", ADDITION, "")]
+    return [*PERHAPS, ("1", CHANGE, "name"), ("6", ADDITION, "")]
 
 
 @operation("`bulk_create(ignore_conflicts=True)`")
 def _() -> Entries:
     unique(1, "a")
     Unique.objects.bulk_create([Unique(pk=5, code="a"), Unique(pk=6, code="b")], ignore_conflicts=True)
-    return [("6", ADDITION, "")]
+    return [*PERHAPS, ("6", ADDITION, "")]
 
 
 @operation("`bulk_update`")
@@ -280,7 +284,7 @@ def _() -> Entries:
         "INSERT INTO capture_unique (id, code, name) VALUES (5, 'a', 'x'), (6, 'b', 'x') "
         "ON CONFLICT (code) DO UPDATE SET name = excluded.name"
     )
-    return [("1", CHANGE, "name"), ("6", ADDITION, "")]
+    return [*PERHAPS, ("1", CHANGE, "name"), ("6", ADDITION, "")]
 
 
 @operation("`INSERT ... ON DUPLICATE KEY UPDATE`", MYSQL)
@@ -301,19 +305,19 @@ def _() -> Entries:
     return [("1", ADDITION, ""), *([] if connection.vendor == "sqlite" else [("1", DELETION, "")])]
 
 
-@operation("`REPLACE` of another row's unique value", (*MYSQL, "sqlite"), missed=("sqlite",))
+@operation("`REPLACE` of another row's unique value", (*MYSQL, "sqlite"))
 def _() -> Entries:
     unique(1, "a")
     sql("REPLACE INTO capture_unique (id, code, name) VALUES (2, 'a', 'x')")
-    return [*([] if connection.vendor == "sqlite" else [("1", DELETION, "")]), ("2", ADDITION, "")]
+    return [*(PERHAPS or [("1", DELETION, "")]), ("2", ADDITION, "")]
 
 
-@operation("`UPDATE OR REPLACE` of another row's unique value", ("sqlite",), missed=("sqlite",))
+@operation("`UPDATE OR REPLACE` of another row's unique value", ("sqlite",))
 def _() -> Entries:
     unique(1, "a")
     unique(2, "b")
     sql("UPDATE OR REPLACE capture_unique SET code = 'a' WHERE id = 2")
-    return [("2", CHANGE, "code")]
+    return [*(PERHAPS or [("1", DELETION, "")]), ("2", CHANGE, "code")]
 
 
 @operation("the same two, with `PRAGMA recursive_triggers`", ("sqlite",))
@@ -324,8 +328,10 @@ def _() -> Entries:
     sql("INSERT INTO capture_unique (id, code, name) VALUES (3, 'c', 'x')")
     sql("UPDATE OR REPLACE capture_unique SET code = 'a' WHERE id = 3", "PRAGMA recursive_triggers = 0")
     return [
+        *PERHAPS,
         ("1", DELETION, ""),
         ("2", ADDITION, ""),
+        ("2", CHANGE, ""),
         ("3", ADDITION, ""),
         ("3", CHANGE, "code"),
         ("2", DELETION, ""),

@@ -8,11 +8,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.conf import LOCAL
+from synchro.conf import LOCAL, did_you_mean
 from synchro.exceptions import SynchroError
 from synchro.registry import is_watched, m2m_fields, watched_models
 from synchro.triggers import backend_for
 from synchro.triggers.install import PATIENCE, Finding, Survey, install, survey, uninstall
+from synchro.triggers.migrate import unseen
 
 
 class Command(BaseCommand):
@@ -81,6 +82,8 @@ class Command(BaseCommand):
         for finding in findings:
             done = finding if finding.is_right else install(connection, finding.stem, seconds)
             self.stdout.write(f"{finding.label}: {_done(done)}")
+            if columns := finding.unseen_columns:
+                self.stderr.write(unseen(finding, columns))
         if found.impossible:
             raise CommandError("\n".join(found.impossible.values()))
 
@@ -134,13 +137,21 @@ def _done(finding: Finding | None) -> str:
     return "brought up to date" if finding.had_some else "installed"
 
 
+def _of_name(name: str, labels: Iterable[str]) -> str:
+    found = [label for label in labels if label.lower().endswith(f".{name.lower()}")]
+    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""
+
+
 def _labels(names: Iterable[str]) -> Iterator[str]:
     """The labels of the models of these names, with those of their automatic many-to-many tables."""
     for name in names:
         try:
             model = apps.get_model(name)
-        except (LookupError, ValueError) as error:
-            raise CommandError(f"{name!r} is no model: {error}") from error
+        except (LookupError, ValueError):
+            labels = [model._meta.label for model in watched_models()]
+            raise CommandError(
+                f"{name!r} is no model; write it as app.Model.{did_you_mean(name, labels) or _of_name(name, labels)}"
+            ) from None
         if not is_watched(model):
             raise CommandError(f"{name} is not watched; add it to SYNCHRO_MODELS.")
         yield model._meta.label

@@ -14,6 +14,7 @@ from synchro.conf import LOCAL
 from synchro.exceptions import Incomplete, SynchroError
 from synchro.replay import Report, call_synchronize
 from synchro.replay.postpone import forget
+from synchro.replay.receipts import resending
 from synchro.triggers.ready import missing_triggers_allowed
 
 
@@ -39,6 +40,11 @@ class Command(BaseCommand):
             help="afterwards, also take up again what was set aside (SYNCHRO_ON_ERROR = 'quarantine')",
         )
         parser.add_argument(
+            "--resend",
+            action="store_true",
+            help="to a REMOTE that was restored from an older copy, send again what came after that copy",
+        )
+        parser.add_argument(
             "--without-triggers",
             action="store_true",
             help="even if a watched table lacks a trigger, so that some of its changes may not have been captured",
@@ -59,7 +65,10 @@ class Command(BaseCommand):
         if not options.get("skip_checks"):
             self._check_local()
         try:
-            with missing_triggers_allowed() if options["without_triggers"] else nullcontext():
+            with (
+                missing_triggers_allowed() if options["without_triggers"] else nullcontext(),
+                resending() if options["resend"] else nullcontext(),
+            ):
                 report = call_synchronize(
                     remote=options["remote"], atomic=options["atomic"], retry=options["retry"]
                 )

@@ -1,0 +1,152 @@
+"""System checks about keys and natural keys of watched models. All are listed in docs/messages.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, Warning
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import Model
+
+from synchro.conf import conf
+from synchro.exceptions import WrongSetting
+from synchro.keys import AnyField, is_integer
+from synchro.model_options import model_option, names_option
+from synchro.natural import lacks_content_type, natural_fields, natural_names
+from synchro.natural_parts import is_left_unused
+from synchro.registry import Table, generic_keys, watched_models
+from synchro.relations import named_models
+from synchro.replay.identify import is_known_by_nature, keeps_references
+from synchro.replay.natural import allows_many, finder, is_unique
+from synchro.replay.natural_method import is_forgetful, name_of
+
+INSTEAD = "name fields in SYNCHRO_MODEL_OPTIONS['{label}']['NATURAL_KEY'] (() for none)"
+
+
+def check_named_keys(model: type[Model]) -> Iterator[CheckMessage]:
+    try:
+        named_models(model)
+    except WrongSetting as error:
+        yield Error(
+            str(error),
+            hint="Name plain columns of the model, each with the model whose keys it holds, or None for no model's.",
+            obj=model,
+            id="synchro.E030",
+        )
+
+
+def check_given_natural_key(model: type[Model]) -> Iterator[CheckMessage]:
+    names = model_option(model, "NATURAL_KEY")
+    if names is None:
+        return
+    where = names_option(model, "NATURAL_KEY")
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        yield Error(
+            f"{where} is {names!r}.",
+            hint=f"Use a tuple of names of fields, such as ({names!r},).",
+            obj=model,
+            id="synchro.E031",
+        )
+        return
+    for name in names:
+        if not leads_to_a_field(model, name):
+            yield Error(
+                f"{where} names {name!r}, which is no field.",
+                hint="Name fields of the model, or fields behind a foreign key such as 'city__name'.",
+                obj=model,
+                id="synchro.E031",
+            )
+
+
+def leads_to_a_field(model: Any, path: str) -> bool:
+    for name in path.split("__"):
+        if model is None:
+            return False
+        try:
+            field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+        except FieldDoesNotExist:
+            return False
+        model = field.related_model
+    return True
+
+
+def check_natural_key(model: type[Model]) -> Iterator[CheckMessage]:
+    """What is wrong with the natural key of a model whose rows may have to be found by it."""
+    if not keeps_references(model) or is_known_by_nature(model) or any(check_given_natural_key(model)):
+        return
+    own = [field for field in model._meta.local_concrete_fields if field.name in natural_names(model)]
+    if lacks_content_type(model, own) or (not natural_names(model) and is_left_unused(model)):
+        yield Warning(
+            "Its natural key has the key of a generic foreign key without its content type, so it is not used.",
+            hint=_hint("Add the content type to the natural key, or {instead}.", model),
+            obj=model,
+            id="synchro.W031",
+        )
+        return
+    fields = natural_fields(model)
+    if fields is not None:
+        yield from _not_unique(model, fields)
+    elif finder(model) is not None:
+        yield from _forgetful(model)
+
+
+def _not_unique(model: type[Model], fields: tuple[AnyField, ...]) -> Iterator[CheckMessage]:
+    if not is_unique(model, fields) and not allows_many(model):
+        names = ", ".join(field.name for field in fields)
+        yield Warning(
+            f"Its natural key ({names}) is not unique: no constraint of the model says so. A run stops where several "
+            "rows fit.",
+            hint=_hint("Add a UniqueConstraint, or {instead}.", model),
+            obj=model,
+            id="synchro.W032",
+        )
+
+
+def _forgetful(model: type[Model]) -> Iterator[CheckMessage]:
+    for alias in conf.remotes:
+        manager = finder(model).db_manager(alias)
+        if is_forgetful(manager, alias):
+            yield Warning(
+                f"Its manager {name_of(manager)} looks for natural keys in another database than it is asked to.",
+                hint=_hint("Have its get_queryset() pass on using=self._db, or {instead}.", model),
+                obj=model,
+                id="synchro.W030",
+            )
+            return
+
+
+def _hint(text: str, model: type[Model]) -> str:
+    return text.format(instead=INSTEAD.format(label=model._meta.label))
+
+
+def check_guessed_keys() -> Iterator[CheckMessage]:
+    """One warning for all columns that look as if they held keys."""
+    models = [model for model in watched_models() if not model._meta.auto_created]
+    if not any(keeps_references(model) and not is_known_by_nature(model) for model in models):
+        return
+    found = [f"{model._meta.label}.{name}" for model in models for name in _looks_like_keys(model)]
+    if found:
+        yield Warning(
+            "Columns look as if they held keys of rows, which are others on REMOTE: "
+            f"{', '.join(found[:10])}{' ...' if len(found) > 10 else ''}.",
+            hint="Say what they name, such as SYNCHRO_KEYS = {'offer_id': 'offer.Offer'} in the class or 'KEYS' in "
+            "SYNCHRO_MODEL_OPTIONS (None for no model's keys); or have equal keys, by SYNCHRO_IDENTITY = 'pk'.",
+            id="synchro.W033",
+        )
+
+
+def _looks_like_keys(model: type[Model]) -> Iterator[str]:
+    said = model_option(model, "KEYS", {})
+    generic = {each.fk_field for each in generic_keys(model)}
+    tracked = getattr(model, "instance_type", None)  # of django-simple-history
+    tracked_key = (
+        tracked._meta.pk.attname if isinstance(tracked, type) and issubclass(tracked, Model) else None
+    )
+    for field in Table(model).fields:
+        if field.remote_field is not None or field.primary_key or not is_integer(field):
+            continue
+        if field.name in generic or field.name in said:
+            continue
+        if field.name.endswith("_id") or field.attname == tracked_key:
+            yield field.name

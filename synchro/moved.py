@@ -1,0 +1,246 @@
+"""
+Moved models: an entry, a reference and whatever else names a content type outlive the model's name.
+
+A model that is renamed keeps its content type, since Django renames that too. One that moves to another app gets a new
+content type and leaves the old one behind. Its table stays, perhaps under another name. So `migrate` remembers which
+table each content type stands for, and where another model has the table afterwards, all that synchro keeps goes over
+to that model. Where the table does not tell, the setting ``SYNCHRO_MOVED`` does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from django.apps import apps as installed
+from django.apps.registry import Apps
+from django.contrib.contenttypes.models import ContentType
+from django.db import DatabaseError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Exists, Model, OuterRef
+
+from synchro.conf import conf
+from synchro.engines import engine_for
+from synchro.exceptions import WrongSetting
+from synchro.models import Baseline, ChangeLog, Conflict, ModelIdentity, NamedTable, Node, Reference, SetAside
+from synchro.registry import watched_models
+
+#: An app and a model, as content types have them.
+Name = tuple[str, str]
+
+#: By database and content type: the models that the `migrate` which is at work there has found or made, with their
+#: tables, under the names that those have by now.
+_before: dict[str, dict[int, tuple[Name, str]]] = {}
+
+
+# -- while migrate is at work --------------------------------------------------------------------------------------
+
+
+def before_migrate(sender: Any, using: str, apps: Apps | None = None, **kwargs: Any) -> None:
+    """Receive ``pre_migrate``, of synchro's own app, so once."""
+    _before[using] = {}
+    if _has_tables(using, ContentType):
+        types = _type_ids(using)
+        for name, model in _tables(apps or installed):
+            if name in types:
+                _before[using][types[name]] = (name, model._meta.db_table)
+
+
+def table_made(alias: str, type_id: int, model: type[Model]) -> None:
+    """To be called when `migrate` has made a table whose changes are logged under this content type."""
+    name = (model._meta.app_label, str(model._meta.model_name))
+    _before.setdefault(alias, {})[type_id] = (name, model._meta.db_table)
+
+
+def table_renamed(alias: str, old: str, new: str) -> None:
+    """To be called when `migrate` gives a table another name."""
+    for type_id, (name, table) in _before.get(alias, {}).items():
+        if table == old:
+            _before[alias][type_id] = (name, new)
+    if _has_tables(alias, NamedTable):
+        NamedTable.objects.using(alias).filter(db_table=old).update(db_table=new)
+
+
+def after_migrate(sender: Any, using: str, apps: Apps | None = None, **kwargs: Any) -> None:
+    """Receive ``post_migrate``, of synchro's own app, so once."""
+    known = _before.pop(using, {})
+    if not _is_ready(using):
+        return
+    for row in NamedTable.objects.using(using).all():
+        known.setdefault(row.content_type, ((row.app_label, row.model), row.db_table))
+    present = dict(_tables(apps or installed))
+    is_now = {pk: name for name, pk in _type_ids(using).items()}
+    for type_id, (name, table) in known.items():
+        if is_now.get(type_id, name) in present:
+            continue  # it is there, perhaps under another name, with its content type
+        _note(using, type_id, name, table)
+        found = [other for other, model in present.items() if model._meta.db_table == table]
+        if len(found) == 1:
+            carry_over(using, type_id, _type_of(using, found[0]))
+    _note_watched(using, present)
+
+
+def _tables(apps: Apps) -> Iterator[tuple[Name, type[Model]]]:
+    for model in apps.get_models(include_auto_created=True):
+        if model._meta.managed and not model._meta.proxy:
+            yield (model._meta.app_label, str(model._meta.model_name)), model
+
+
+def _note_watched(alias: str, present: dict[Name, type[Model]]) -> None:
+    """Note for a later `migrate` which tables the content types of the watched models stand for."""
+    names = _type_ids(alias)
+    for watched in watched_models():
+        name = (watched._meta.app_label, str(watched._meta.model_name))
+        model, type_id = present.get(name), names.get(name)
+        if model is not None and type_id is not None:
+            _note(alias, type_id, name, model._meta.db_table)
+
+
+def _note(alias: str, type_id: int, name: Name, table: str) -> None:
+    what = {"app_label": name[0], "model": name[1], "db_table": table, "successor": None}
+    rows = NamedTable.objects.using(alias)
+    if not rows.filter(content_type=type_id, **what).exists():
+        rows.update_or_create(content_type=type_id, defaults=what)
+
+
+# -- by the setting ------------------------------------------------------------------------------------------------
+
+
+def follow_setting(
+    sender: Any, local: BaseDatabaseWrapper, remote: BaseDatabaseWrapper, **kwargs: Any
+) -> None:
+    """Receive `synchro.replay.signals.starting`: carry over what ``SYNCHRO_MOVED`` says has moved."""
+    moved = conf.moved
+    if not moved:
+        return
+    for alias in (local.alias, remote.alias):
+        if _is_ready(alias):
+            for old, new in moved.items():
+                _follow(alias, old, new)
+
+
+def _follow(alias: str, old: str, new: str) -> None:
+    try:
+        model = installed.get_model(new)
+    except (LookupError, ValueError) as error:
+        raise WrongSetting(f"SYNCHRO_MOVED names the model {new!r}, which does not exist.") from error
+    app, _, name = old.lower().partition(".")
+    wanted = {"app_label__iexact": app, "model": name}
+    successor = _type_of(alias, (model._meta.app_label, str(model._meta.model_name)))
+    noted = NamedTable.objects.using(alias).filter(**wanted)
+    types = {
+        *_types(alias).filter(**wanted).values_list("pk", flat=True),
+        *noted.values_list("content_type", flat=True),
+    }
+    done = noted.filter(successor=successor).values_list("content_type", flat=True)
+    for type_id in types - {*done, successor}:
+        _note(alias, type_id, (app, name), "")
+        carry_over(alias, type_id, successor)
+
+
+# -- carrying over -------------------------------------------------------------------------------------------------
+
+
+def carry_over(alias: str, old: int, new: int) -> None:
+    """Make all that this database keeps about one content type be about another."""
+    with transaction.atomic(using=alias):
+        engine_for(connections[alias]).begin_writing(connections[alias])
+        # A run that forms a batch waits, and so sees the log and what the node knows of it change together.
+        node = Node.objects.using(alias).select_for_update().filter(pk=1).first()
+        _drop_known(Reference, alias, old, new, ("peer_id", "local_object_id"))
+        _drop_known(Baseline, alias, old, new, ("node",))
+        _drop_known(ModelIdentity, alias, old, new, ("peer_id",))
+        for model in (Reference, Baseline, ModelIdentity, Conflict, SetAside, ChangeLog):
+            model._base_manager.using(alias).filter(content_type_id=old).update(content_type_id=new)
+        if node is not None:
+            _rename_in_node(node, old, new)
+            node.save(using=alias, update_fields=["newest", "unread"])
+        rows = NamedTable.objects.using(alias)
+        rows.filter(successor=old).update(successor=new)
+        rows.filter(content_type=old).update(successor=new)
+        rows.filter(content_type=new).update(successor=None)
+
+
+def _rename_in_node(node: Node, old: int, new: int) -> None:
+    if node.newest is not None:
+        type_id, *more = json.loads(node.newest)
+        node.newest = json.dumps([new if type_id == old else type_id, *more])
+    spans = json.loads(node.unread)  # see `synchro.replay.unread`
+    if str(old) in spans:
+        first, last, count = spans.pop(str(old))
+        other = spans.get(str(new), (first, last, 0))
+        spans[str(new)] = [min(first, other[0]), max(last, other[1]), count + other[2]]
+        node.unread = json.dumps(spans)
+
+
+def _drop_known(model: type[Model], alias: str, old: int, new: int, key: Iterable[str]) -> None:
+    """Of what is known under both content types, the newer one's stays."""
+    rows = model._base_manager.using(alias)
+    same = rows.filter(content_type_id=new, **{name: OuterRef(name) for name in key})
+    rows.filter(Exists(same), content_type_id=old).delete()
+
+
+def successor_of(alias: str, type_id: int) -> type[Model] | None:
+    """
+    Return the model that an entry of a model that is gone is about, as entries that were written after all had been
+    carried over: by processes that still had the model.
+    """
+    try:
+        with transaction.atomic(using=alias):
+            rows = NamedTable.objects.using(alias).filter(content_type=type_id)
+            successor = rows.values_list("successor", flat=True).first()
+            name = _types(alias).filter(pk=successor).values_list("app_label", "model").first()
+    except DatabaseError:
+        return None  # a REMOTE whose tables of synchro are older
+    try:
+        return installed.get_model(*name) if name is not None else None
+    except LookupError:
+        return None
+
+
+def _types(alias: str) -> Any:
+    return ContentType.objects.db_manager(alias).order_by()
+
+
+def _type_of(alias: str, name: Name) -> int:
+    manager = ContentType.objects.db_manager(alias)
+    return int(manager.get_or_create(app_label=name[0], model=name[1])[0].pk)
+
+
+def _type_ids(alias: str) -> dict[Name, int]:
+    return {(app, model): pk for app, model, pk in _types(alias).values_list("app_label", "model", "pk")}
+
+
+def _is_ready(alias: str) -> bool:
+    """Whether the database has the table for this, and those that things are carried over in."""
+    return _has_tables(
+        alias,
+        NamedTable,
+        ModelIdentity,
+        ChangeLog,
+        Node,
+        Reference,
+        Baseline,
+        Conflict,
+        SetAside,
+        ContentType,
+    )
+
+
+def _has_tables(alias: str, *models: type[Model]) -> bool:
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        present = connection.introspection.table_names(cursor)
+    return {model._meta.db_table for model in models} <= {*present}
+
+
+__all__ = [
+    "after_migrate",
+    "before_migrate",
+    "carry_over",
+    "follow_setting",
+    "successor_of",
+    "table_made",
+    "table_renamed",
+]

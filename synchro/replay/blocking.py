@@ -1,0 +1,116 @@
+"""
+Blocking: rows of REMOTE that would stop a deletion, or would go along with it, though LOCAL has changed them since.
+
+LOCAL has deleted them too, or has moved them elsewhere, and the entry that says so is in a later batch. What would go
+along and is on LOCAL would be lost with all that is below it, since no entry names that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from django.contrib.contenttypes.fields import GenericRelation
+from django.db.models import DO_NOTHING, PROTECT, RESTRICT, Model, QuerySet
+
+from synchro.keys import AnyField, Key, key_fields, key_of
+from synchro.registry import is_watched
+from synchro.replay.delete import CASCADES, attributes, relations
+from synchro.replay.dependants import Place
+from synchro.replay.entangled import Entangled, known_here
+from synchro.replay.identify import Identities
+from synchro.replay.link import Link
+from synchro.replay.read import as_key, as_values, select
+from synchro.replay.resolve import Plan
+from synchro.replay.spare import owners_of_values
+
+#: Of how many rows Django is asked at once what is generically related to them.
+PART = 1000
+
+
+class Blocking:
+    def __init__(self, link: Link, plan: Plan, identities: Identities) -> None:
+        self._link, self._plan, self._identities = link, plan, identities
+
+    def take_along_below(self, model: type[Model], keys: Collection[Key]) -> None:
+        """Raise `Entangled` where what is below these rows of REMOTE has to be part of the batch before they can go."""
+        self._raise(self._below({model: set(keys)}))
+
+    def take_along(self, model: type[Model], keys: Collection[Key]) -> None:
+        """The same for rows that would point at nothing: they themselves, and what is below those that LOCAL lacks."""
+        found: set[Place] = set()
+        gone = self._note(model, set(keys), True, found)
+        self._raise(found | self._below({model: gone}))
+
+    @staticmethod
+    def _raise(found: Collection[Place]) -> None:
+        if found:
+            raise Entangled(found)
+
+    def _below(self, frontier: dict[type[Model], set[Key]]) -> set[Place]:
+        """Objects of LOCAL, level by level."""
+        found: set[Place] = set()
+        seen: dict[type[Model], set[Key]] = {model: set(keys) for model, keys in frontier.items()}
+        while frontier:
+            below: dict[type[Model], set[Key]] = {}
+            for parent, keys in frontier.items():
+                for child, rows, blocks in self._rows_below(parent, keys):
+                    new = rows - seen.setdefault(child, set())
+                    gone = self._note(child, new, blocks, found)
+                    seen[child] |= gone
+                    if gone:
+                        below.setdefault(child, set()).update(gone)
+            frontier = below
+        return found
+
+    def _note(self, model: type[Model], keys: set[Key], blocks: bool, found: set[Place]) -> set[Key]:
+        """
+        Add those of these rows of REMOTE to `found` that have to be part of the batch; return those that LOCAL has
+        deleted, and that are not part of it.
+        """
+        keys = keys - self._plan.removals.get(model, {}).keys()
+        if not keys or not is_watched(model):
+            return set() if blocks else keys
+        known = known_here(self._link, self._identities, model, keys)
+        asked = self._plan.asked(model)
+        known = {there: here for there, here in known.items() if here not in asked}
+        own = key_fields(model)
+        values = [as_values(here) for here in known.values()]
+        present = {as_key(row) for row in select(self._link.local, model, own, own, values)}
+        found |= {(model, here) for here in known.values() if blocks or here in present}
+        return {there for there, here in known.items() if here not in present}
+
+    def _rows_below(
+        self, parent: type[Model], keys: Collection[Key]
+    ) -> Iterator[tuple[type[Model], set[Key], bool]]:
+        """Rows of REMOTE that point at these, by model, and whether they keep them from going."""
+        for child, column, rule in relations(parent):
+            blocks = _blocks(column, rule)
+            if child._meta.auto_created or not (blocks or rule in CASCADES):
+                continue
+            owners = owners_of_values(self._link.remote, parent, column, keys)
+            rows = select(
+                self._link.remote, child, key_fields(child), [column], [(value,) for value in owners]
+            )
+            if rows:
+                yield child, {as_key(row) for row in rows}, blocks
+        for field in parent._meta.private_fields:
+            if isinstance(field, GenericRelation):
+                yield from self._generically_below(parent, field, list(keys))
+
+    def _generically_below(
+        self, parent: type[Model], field: GenericRelation, keys: list[Key]
+    ) -> Iterator[tuple[type[Model], set[Key], bool]]:
+        alias = self._link.remote.alias
+        rows: QuerySet[Model] = QuerySet(parent, using=alias)
+        for start in range(0, len(keys), PART):
+            objects = rows.filter(pk__in=attributes(self._link, parent, keys[start : start + PART]))
+            related = field.bulk_related_objects(list(objects), using=alias)
+            found = {key_of(row, related.model) for row in related}
+            if found:
+                yield related.model, found, False
+
+
+def _blocks(column: AnyField, rule: Any) -> bool:
+    """Whether a row that points at another keeps it from being deleted, by Django's rules or the server's."""
+    return rule in (PROTECT, RESTRICT) or (rule is DO_NOTHING and column.db_constraint)

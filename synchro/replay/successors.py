@@ -1,0 +1,114 @@
+"""
+Successors: a row that LOCAL deleted and made again, which is one object to REMOTE by its natural key.
+
+REMOTE's row is then that of the new row. The deletion of the old one says nothing about it, but about what belonged
+to the old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TypeAlias
+
+from django.db.models import Model
+
+from synchro.keys import Key, key_fields
+from synchro.registry import is_watched
+from synchro.relations import target_of
+from synchro.replay.coalesce import M2M, Changes, SetChange, coalesce
+from synchro.replay.delete import relations
+from synchro.replay.entangled import pending_entries
+from synchro.replay.identify import Identities, existing_here, keeps_references
+from synchro.replay.link import Link
+from synchro.replay.natural import has_natural_key
+from synchro.replay.read import Rows
+from synchro.replay.references import local_keys_there
+
+Place: TypeAlias = tuple[type[Model], Key]
+
+
+def replace_deleted(link: Link, changes: Changes, rows: Rows, identities: Identities) -> set[Place]:
+    """
+    The rows of the batch that LOCAL has lost and whose rows on REMOTE belong to others by now.
+
+    Members of the old row's sets that the new row has not are to go: `changes` say so from here on.
+    """
+    successors = {}
+    for model in identities.models():
+        if keeps_references(model) and has_natural_key(model):
+            known = identities.known(model)
+            here = rows.load(model, list(known))
+            gone = {key: i.remote for key, i in known.items() if i.exists and key not in here}
+            if gone:
+                made = identities.made_again(model, gone)
+                places = [(model, key) for key in made.values()]
+                if places:
+                    changes.take_along(places, coalesce(pending_entries(link, places)), link.begun)
+                here = rows.load(model, [*here, *made.values()])
+                known = identities.find(model, [*here, *gone])
+                made_here = {known[key].remote: key for key in here if known[key].exists}
+                found = successors_of(link, model, gone, made_here)
+                if found:
+                    successors[model] = found
+    if not successors:
+        return set()
+    for model, pairs in successors.items():
+        for old, new in pairs.items():
+            if (model, old) in changes.rows:
+                for through, is_reverse in _sets_of(model):
+                    change = changes.sets.setdefault(M2M(through, is_reverse, new), SetChange())
+                    change.add(changes.rows[model, old].date, None)
+    return set(_replaced(link, changes, rows, successors))
+
+
+def successors_of(
+    link: Link, model: type[Model], gone: Mapping[Key, Key], made_here: Mapping[Key, Key] | None = None
+) -> dict[Key, Key]:
+    """
+    Of rows that LOCAL has lost, with REMOTE's keys, those whose rows on REMOTE are another row's of LOCAL by now.
+
+    That is what REMOTE remembers, or what was found out for this batch (`made_here`, by REMOTE's keys).
+    """
+    owners = local_keys_there(link, model, gone.values()) | dict(made_here or {})
+    others = {key: owners[there] for key, there in gone.items() if owners.get(there, key) != key}
+    here = existing_here(link, model, others.values()) if others else set()
+    return {key: other for key, other in others.items() if other in here}
+
+
+def _sets_of(model: type[Model]) -> Iterator[tuple[type[Model], bool]]:
+    """The automatic many-to-many tables that point at `model`, and whether by the end that does not declare them."""
+    for through, column, _rule in relations(model):
+        if through._meta.auto_created and is_watched(through):
+            yield through, column is key_fields(through)[1]
+
+
+def _replaced(
+    link: Link, changes: Changes, rows: Rows, successors: Mapping[type[Model], Mapping[Key, Key]]
+) -> Iterator[Place]:
+    for model, keys in changes.by_model().items():
+        yield from ((model, key) for key in keys if key in successors.get(model, ()))
+        columns = [
+            (place, successors[target])
+            for place, field in enumerate(key_fields(model))
+            if (target := target_of(field)) is not None and target in successors
+        ]
+        if not columns:
+            continue
+        present = rows.present(model, keys)
+        others = {
+            key: other for key in keys if key not in present if (other := _renamed(key, columns)) != key
+        }
+        # Whole sets are compared, so that pairs need not be looked for.
+        is_set = model._meta.auto_created
+        here: Collection[Key] = others.values() if is_set else existing_here(link, model, others.values())
+        yield from ((model, key) for key, other in others.items() if other in here)
+
+
+def _renamed(key: Key, columns: list[tuple[int, Mapping[Key, Key]]]) -> Key:
+    """The key of the row that the new row has instead."""
+    if not isinstance(key, tuple):
+        return columns[0][1].get(key, key)
+    parts = list(key)
+    for place, names in columns:
+        parts[place] = names.get(parts[place], parts[place])
+    return tuple(parts)

@@ -1,0 +1,69 @@
+"""What stands on REMOTE: triggers of others on watched tables, and whether REMOTE captures its own changes."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from django.core import checks
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from synchro.conf import conf
+from synchro.engines import engine_for
+from synchro.engines.foreign import ForeignTrigger
+from synchro.models import ChangeLog
+from synchro.registry import watched_tables
+from synchro.triggers import backend_for
+from synchro.triggers.base import stem_for, stem_of
+
+
+def foreign_triggers(connection: BaseDatabaseWrapper) -> list[ForeignTrigger]:
+    """Those that fire for what a run writes, and may do more than refuse it."""
+    engine = engine_for(connection)
+    found = engine.triggers_on(connection, [table.name for table in watched_tables()])
+    return [
+        trigger
+        for trigger in found
+        if not (
+            stem_of(trigger.name)
+            or _is_allowed(trigger)
+            or trigger.asks(engine.switch)
+            or trigger.only_refuses
+        )
+    ]
+
+
+def _is_allowed(trigger: ForeignTrigger) -> bool:
+    return any(
+        fnmatchcase(trigger.name, pattern) or fnmatchcase(str(trigger), pattern)
+        for pattern in conf.remote_triggers
+    )
+
+
+def without_capture(connection: BaseDatabaseWrapper) -> checks.CheckMessage | None:
+    """What to say where capture is by triggers, and REMOTE, which has synchro's tables, captures too little."""
+    if conf.capture != "triggers":
+        return None
+    backend = backend_for(connection)
+    if not backend.is_ready(connection):
+        return None
+    stems = {stem_for(table.name) for table in watched_tables()}
+    there = {stem_of(one.stem) or one.stem for one in backend.installed(connection)}
+    missing = stems - there
+    if not missing or (missing == stems and _captures_by_signals(connection)):
+        return None
+    return checks.Warning(
+        f"The database {connection.alias!r} has synchro's tables, but {len(missing)} of {len(stems)} watched tables "
+        "there have no triggers: changes made there are not captured, and are overwritten without a conflict.",
+        hint=f"Run: manage.py synchro_install_triggers --database {connection.alias}. Where nobody else writes there, "
+        "put synchro.W121 into SILENCED_SYSTEM_CHECKS.",
+        id="synchro.W121",
+    )
+
+
+def _captures_by_signals(connection: BaseDatabaseWrapper) -> bool:
+    """Without any trigger, entries in its log come of signals."""
+    try:
+        return ChangeLog.objects.using(connection.alias).exists()
+    except DatabaseError:
+        return False
