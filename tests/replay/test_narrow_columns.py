@@ -36,7 +36,7 @@ NARROW: list[tuple[str, str, str, Any, Any]] = [
     ),
     ("hour", "time(3)", "time(3)", time(1, 2, 3, 4000), time(1, 2, 3, 4)),
     ("short", "varchar(5)", "varchar(5)", "abcde", "abcde  "),
-    ("link", "char(3)", "char(3)", "abc", "ab "),
+    ("link", "char(3)", "char(3)", "abc", "ab  "),
 ]
 
 

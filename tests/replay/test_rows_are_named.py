@@ -47,6 +47,11 @@ def on_remote(*statements: str) -> None:
             cursor.execute(statement)
 
 
+@pytest.fixture(autouse=True)
+def _accepted(settings: Any) -> None:
+    settings.SYNCHRO_REMOTE_TRIGGERS = ("shop_measurement.odd",)
+
+
 @pytest.fixture
 def odd_trigger() -> Iterator[None]:
     on_remote(*TRIGGERS[VENDOR])
