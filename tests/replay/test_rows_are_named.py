@@ -87,8 +87,10 @@ def test_row_of_an_error_that_nobody_foresaw_goes_into_quarantine(settings: Any)
 
 
 def test_row_that_is_refused_for_another_one_of_the_batch_is_named() -> None:
-    text = "CAST(short AS CHAR(50))" if VENDOR == "mysql" else "short"
-    on_remote(f"CREATE UNIQUE INDEX odd ON shop_measurement ((LOWER({text})))")
+    column = (
+        "short" if VENDOR == "mysql" else "LOWER(short)"
+    )  # MySQL's collation compares without case anyway
+    on_remote(f"CREATE UNIQUE INDEX odd ON shop_measurement ({column})")
     try:
         _one, _other, second = (Measurement.objects.create(short=text) for text in ("b", "a", "A"))
         with pytest.raises(Refused, match=rf"shop\.Measurement {second.pk}\b"):
