@@ -131,7 +131,8 @@ class FirstFault:
 
     def of_removals(self, failed: FailedRemovals) -> Exception:
         link, model, error = failed.link, failed.model, failed.error
-        if not is_about_a_row(link, error) or isinstance(error, IntegrityError):
+        is_known = isinstance(error, IntegrityError | SynchroError) or is_of_guest(error)
+        if is_known or not is_about_a_row(link, error):
             return blame_removal(model, error)
         for remote, cause in _refused(link, [list(failed.removals)], failed.attempt):
             return blame_removal(model, cause, failed.removals[remote])
