@@ -33,6 +33,9 @@ INTEGERS = frozenset(
 )
 
 
+TEXTS = frozenset(("CharField", "TextField", "SlugField", "FileField", "FilePathField"))
+
+
 @cache
 def key_fields(model: type[Model]) -> tuple[AnyField, ...]:
     """The fields that identify a row: the primary key's, or both foreign keys of an automatic m2m table."""
@@ -51,6 +54,10 @@ def column_field(field: AnyField) -> AnyField:
 
 def is_integer(field: AnyField) -> bool:
     return column_field(field).get_internal_type() in INTEGERS
+
+
+def is_text(field: AnyField) -> bool:
+    return column_field(field).get_internal_type() in TEXTS
 
 
 def is_automatic(field: AnyField) -> bool:
@@ -154,6 +161,13 @@ def value_to_text(value: Any) -> str:
 
 
 def value_from_text(field: AnyField, text: str) -> Any:
+    try:
+        return _value_from_text(field, text)
+    except ArithmeticError as error:  # no decimal, or more days than there are
+        raise ValueError("This text is no key.") from error
+
+
+def _value_from_text(field: AnyField, text: str) -> Any:
     target = column_field(field)
     match target.get_internal_type():
         case kind if kind in INTEGERS:

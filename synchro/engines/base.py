@@ -15,13 +15,17 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.engines.foreign import ForeignTrigger
 from synchro.keys import AnyField
+
+if TYPE_CHECKING:
+    from synchro.engines.exact import Reading
+    from synchro.engines.narrow import Described
 
 Row: TypeAlias = Sequence[Any]
 Convert: TypeAlias = Callable[[Any], Any]
@@ -91,6 +95,18 @@ class Engine(ABC):
         """
         return None
 
+    def reading(self, field: AnyField) -> Reading | None:
+        """How to read this field of Django's own where the driver would change a value, or give none for it."""
+        return None
+
+    def equates_texts(self, field: AnyField) -> bool:
+        """Whether the column may take texts for equal that are spelled otherwise."""
+        return getattr(field, "db_collation", None) is not None
+
+    def describe(self, connection: BaseDatabaseWrapper, table: str) -> Mapping[str, Described]:
+        """The columns of a table as the server describes them, where it changes what does not fit into one."""
+        return {}
+
     def longest_statement(self, connection: BaseDatabaseWrapper) -> int:
         """How many bytes a statement may have, with its values."""
         return sys.maxsize
@@ -106,12 +122,14 @@ class Engine(ABC):
         keys: Sequence[Row],
         lock: bool = False,
         where: Mapping[str, int] | None = None,
+        spelled: Mapping[str, str] | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         """
         The `columns` of the rows whose `key` columns are among `keys`, and in which the columns of `where` have these
-        values; with `lock`, kept from changing.
+        values; with `lock`, kept from changing. Columns are read by the SQL of `spelled`, where that has one.
         """
-        names = ", ".join(quoted(connection, column) for column in columns)
+        spelled = spelled or {}
+        names = ", ".join(spelled.get(column, "{}").format(quoted(connection, column)) for column in columns)
         start = f"SELECT {names} FROM {quoted(connection, table)} WHERE {self._fixed(connection, where)}"
         for part in chunks(keys, self.key_chunk(len(key))):
             condition, values = self.key_condition(connection, key, part)
@@ -392,8 +410,24 @@ class Engine(ABC):
         """
 
     def refuses_row(self, error: BaseException) -> bool:
-        """Whether `error`, of Django, is about a row that the database does not take, and not about the database."""
-        return isinstance(error, IntegrityError | DataError)
+        """
+        Whether `error`, of Django, may be about a row that the database does not take, or does not give.
+
+        That is any error but those of the connection, the transaction, the account and the server.
+        """
+        if isinstance(error, IntegrityError | DataError):
+            return True
+        return (
+            isinstance(error, DatabaseError)
+            and not isinstance(error, InterfaceError | transaction.TransactionManagementError)
+            and not self.is_passing(error)
+            and not self.is_full(error)
+            and not self.is_about_the_server(error)
+        )
+
+    @abstractmethod
+    def is_about_the_server(self, error: BaseException) -> bool:
+        """Whether `error`, of Django, would come whatever row was written: the server, or the account, is not fit."""
 
     @abstractmethod
     def is_full(self, error: BaseException) -> bool:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
 from hashlib import blake2b
 from math import isinf, isnan
 from typing import Any, NamedTuple
@@ -21,14 +23,17 @@ from django.utils.translation import gettext as _
 
 from synchro.engines.base import PREPARED, Convert, Engine, PairsTable, Row, Unfit, quoted, whole_range
 from synchro.engines.capture import SessionSwitch
+from synchro.engines.exact import Reading, exact_date, exact_moment, exact_time, finite_decimal
 from synchro.engines.foreign import ForeignTrigger
+from synchro.engines.narrow import COLUMNS, Described
 from synchro.engines.packets import fitting
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
 
 INCOMING = "synchro_incoming"
 
-LONG_NUMBER = re.compile(r"\d{19}")
+#: What in a text may be a number of JSON that a float does not hold.
+LONG_NUMBER = re.compile(r"[\d.]{17}|\d[eE][+-]?\d\d")
 
 #: Modes that say what a column may hold. Others change what SQL means, or what a value is when it is read.
 MODES = {
@@ -49,9 +54,16 @@ MODES = {
 #: what the driver says of a connection that is closed.)
 PASSING = {1205, 1213, 1020, 1040, 1053, 1927, 4031, 2002, 2003, 2006, 2013, 2055, 0}
 
-#: What the driver has no better class for: a value that is out of range, cut off, missing, no value of its type, too
-#: long, against a check constraint (two numbers), or that a trigger refuses.
-OF_A_ROW = {1264, 1265, 1364, 1366, 1406, 3819, 4025, 1644}
+#: What no row is the reason of: an account that lacks a right; a server without memory, room, files or threads, that
+#: is read-only, shut down, or at its limits; a network that fails; a table that is damaged; a statement that was ended;
+#: a transaction that prepared ones, a lost lock or a changed table are in the way of. (2000 and more are the client's.)
+OF_THE_SERVER = (
+    {1044, 1045, 1142, 1143, 1227, 1290, 1370, 1792, 1836}
+    | {1016, 1017, 1021, 1023, 1024, 1026, 1028, 1030, 1034, 1035, 1036, 1037, 1038, 1041, 1053, 1114, 1135}
+    | {1040, 1158, 1159, 1160, 1161, 1194, 1195, 1203, 1206, 1226, 1317, 1969, 3024}
+    | {1180, 1399, 1400, 1401, 1402, 1412, 1568, 1613, 1614}
+)
+CLIENT = range(2000, 3000)
 
 #: Collations that take every byte for what it is: MySQL's, MariaDB's, and one that pads with blanks.
 EXACT = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
@@ -77,6 +89,15 @@ RENEWED_AFTER, OUT_OF_STEP = 0.11, 0.15
 LATER = "later"
 
 
+#: The driver gives NULL for dates that do not exist, and the server six digits of a FLOAT.
+READINGS = {
+    "DateField": Reading("CAST({} AS CHAR)", exact_date),
+    "DateTimeField": Reading("CAST({} AS CHAR)", exact_moment),
+    "TimeField": Reading("CAST({} AS CHAR)", exact_time),
+    "FloatField": Reading("{} * 1e0"),
+}
+
+
 class MySQL(Engine):
     #: Whether long whole numbers in JSON become floats.
     rounds_json = True
@@ -88,13 +109,26 @@ class MySQL(Engine):
         #: How many bytes the server takes in one statement.
         self._packets: WeakKeyDictionary[BaseDatabaseWrapper, int] = WeakKeyDictionary()
 
+    def reading(self, field: AnyField) -> Reading | None:
+        return READINGS.get(field.get_internal_type())
+
+    def equates_texts(self, field: AnyField) -> bool:
+        return True
+
     def encoder(self, field: AnyField) -> Convert | None:
         match field.get_internal_type():
             case "FloatField":
                 return _finite
+            case "DecimalField":
+                return partial(finite_decimal, digits=field.max_digits, places=field.decimal_places)
             case "JSONField" if self.rounds_json:
                 return _json
         return None
+
+    def describe(self, connection: BaseDatabaseWrapper, table: str) -> Mapping[str, Described]:
+        with connection.cursor() as cursor:
+            cursor.execute(COLUMNS.format("DATABASE()"), [table])
+            return {name: Described(*more) for name, *more in cursor.fetchall()}
 
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
@@ -333,9 +367,11 @@ class MySQL(Engine):
             name in ("OperationalError", "InterfaceError") and bool(error.args) and error.args[0] in PASSING
         )
 
-    def refuses_row(self, error: BaseException) -> bool:
-        is_told = isinstance(error, OperationalError) and bool(error.args) and error.args[0] in OF_A_ROW
-        return is_told or super().refuses_row(error)
+    def is_about_the_server(self, error: BaseException) -> bool:
+        number = error.args[0] if error.args else None
+        if not isinstance(number, int):  # not said by the server
+            return isinstance(error, OperationalError)
+        return number in OF_THE_SERVER or number in CLIENT
 
     def is_full(self, error: BaseException) -> bool:
         number, *text = error.args or (None,)
@@ -624,7 +660,7 @@ def _finite(value: float) -> float:
 
 def _json(value: Any) -> Any:
     if isinstance(value, str) and LONG_NUMBER.search(value):
-        json.loads(value, parse_int=_int_in_json)
+        json.loads(value, parse_int=_int_in_json, parse_float=_float_in_json)
     return value
 
 
@@ -632,3 +668,9 @@ def _int_in_json(text: str) -> None:
     number = int(text)
     if not -(2**63) <= number < 2**64 and (len(text) > 309 or int(float(number)) != number):
         raise Unfit(_("MySQL holds no whole number of so many digits in JSON"))
+
+
+def _float_in_json(text: str) -> None:
+    number = float(text)
+    if isinf(number) or Decimal(repr(number)) != Decimal(text):
+        raise Unfit(_("MySQL holds no number of so many digits in JSON"))

@@ -11,14 +11,17 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
-from django.db import Error, transaction
+from django.db import Error, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
 from synchro.engines.base import PREPARED, Engine, PairsTable, Row, quoted, whole_range
 from synchro.engines.capture import TransactionSwitch
+from synchro.engines.exact import Reading, exact_duration
 from synchro.engines.foreign import ForeignTrigger
+from synchro.engines.narrow import COLUMNS, Described
 from synchro.exceptions import NotReady
+from synchro.keys import AnyField
 
 INCOMING = "synchro_incoming"
 
@@ -34,8 +37,11 @@ PASSING = {"40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"}
 #: No room on the disk.
 DISK_FULL = "53100"
 
-#: What a trigger raises, and a row that a view's condition rules out: Django has no class for them.
-OF_A_ROW = {"P0001", "44000"}
+#: What no row is the reason of, by class: a connection, a transaction that is in no state for it or was rolled back, an
+#: account, a database, a server without room or memory, that was interrupted or has failed.
+OF_THE_SERVER = {"08", "25", "26", "28", "34", "3B", "3D", "40", "53", "55", "57", "58", "72", "F0"}
+#: The same, by number: a right that is lacking, data and indexes that are damaged.
+NOT_OF_A_ROW = {"42501", "XX001", "XX002"}
 
 #: Of tables, and of the sequences that hand out their keys.
 RIGHTS_LACKING = """
@@ -63,6 +69,16 @@ SEQUENCE = """
 """
 
 
+#: Of single precision the server writes only the digits that tell a number from its neighbours. The driver takes a
+#: month for 30 days, a year for 365, and an infinite interval for none.
+READINGS = {
+    "FloatField": Reading("{}::float8"),
+    "DurationField": Reading(
+        "CASE WHEN isfinite({0}) AND EXTRACT(YEAR FROM {0}) = 0 AND EXTRACT(MONTH FROM {0}) = 0 "
+        "THEN TRUNC(EXTRACT(EPOCH FROM {0}) * 1000000)::text WHEN {0} IS NOT NULL THEN 'none' END",
+        exact_duration,
+    ),
+}
 #: On these tables and on their partitions, where they fire in this session. (A foreign key's own triggers are internal;
 #: 28 is the sum of the bits for INSERT, DELETE and UPDATE.)
 TRIGGERS_ON = """
@@ -116,6 +132,9 @@ class PostgreSQL(Engine):
     # Leaves those alone who only insert rows that point at ours.
     lock_clause = " FOR NO KEY UPDATE"
 
+    def reading(self, field: AnyField) -> Reading | None:
+        return READINGS.get(field.get_internal_type())
+
     def select(
         self,
         connection: BaseDatabaseWrapper,
@@ -125,9 +144,10 @@ class PostgreSQL(Engine):
         keys: Sequence[Row],
         lock: bool = False,
         where: Mapping[str, int] | None = None,
+        spelled: Mapping[str, str] | None = None,
     ) -> Iterator[tuple[Any, ...]]:
         with self._own_settings(connection):
-            return iter(list(super().select(connection, table, columns, key, keys, lock, where)))
+            return iter(list(super().select(connection, table, columns, key, keys, lock, where, spelled)))
 
     @contextmanager
     def _own_settings(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
@@ -145,6 +165,11 @@ class PostgreSQL(Engine):
         if not any("\0" in value for row in rows for value in row if isinstance(value, str)):
             return rows
         return [row for row in rows if not any(isinstance(value, str) and "\0" in value for value in row)]
+
+    def describe(self, connection: BaseDatabaseWrapper, table: str) -> Mapping[str, Described]:
+        with connection.cursor() as cursor:
+            cursor.execute(COLUMNS.format("CURRENT_SCHEMA()"), [table])
+            return {name: Described(*more) for name, *more in cursor.fetchall()}
 
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
@@ -452,8 +477,11 @@ class PostgreSQL(Engine):
             return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
         return cause.sqlstate[:2] == "08" or cause.sqlstate in PASSING
 
-    def refuses_row(self, error: BaseException) -> bool:
-        return getattr(error.__cause__, "sqlstate", None) in OF_A_ROW or super().refuses_row(error)
+    def is_about_the_server(self, error: BaseException) -> bool:
+        state = getattr(error.__cause__, "sqlstate", None)
+        if state is None:  # not said by the server
+            return isinstance(error, OperationalError)
+        return state[:2] in OF_THE_SERVER or state in NOT_OF_A_ROW
 
     def is_full(self, error: BaseException) -> bool:
         return getattr(error.__cause__, "sqlstate", None) == DISK_FULL

@@ -21,13 +21,21 @@ from typing import Any
 from django.contrib.contenttypes.models import ContentType
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import format_number
 from django.utils.translation import gettext as _
 
 from synchro.engines.base import Convert, Engine, PairsTable, Row, Unfit, chunks, quoted, whole_range
 from synchro.engines.capture import StatementSwitch
+from synchro.engines.exact import (
+    Reading,
+    exact_date,
+    exact_decimal,
+    exact_moment,
+    exact_time,
+    exact_truth,
+    finite_decimal,
+)
 from synchro.engines.foreign import ForeignTrigger
-from synchro.keys import AnyField
+from synchro.keys import INTEGERS, TEXTS, AnyField
 
 _memory_locks: dict[str, threading.Lock] = {}
 
@@ -38,6 +46,16 @@ IGNORED = re.compile(r"\bRAISE\s*\(\s*IGNORE\s*\)", re.IGNORECASE)
 
 #: What SQLite keeps of a decimal, which it stores as a float.
 DIGITS = 15
+
+#: What a row may be the reason of: any error of a statement, a value that is too long, a constraint, a type that the
+#: column does not take, a range.
+OF_A_ROW = {
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_TOOBIG,
+    sqlite3.SQLITE_CONSTRAINT,
+    sqlite3.SQLITE_MISMATCH,
+    sqlite3.SQLITE_RANGE,
+}
 
 #: How many values a statement that inserts has; any SQLite takes 999.
 VALUES_OF_AN_INSERT = 600
@@ -50,17 +68,43 @@ def _code(error: BaseException) -> int | None:
     return None if code is None else code & 0xFF
 
 
+#: SQLite holds values of any type in a column of any type. The sign makes an expression of the column, which has no
+#: declared type that the driver would convert.
+WHOLE, TEXT = Reading(types=frozenset({int})), Reading(types=frozenset({str}))
+READINGS = {
+    "DateField": Reading("+{}", exact_date),
+    "DateTimeField": Reading("+{}", exact_moment),
+    "TimeField": Reading("+{}", exact_time),
+    "BooleanField": Reading("+{}", exact_truth),
+    "BinaryField": Reading(types=frozenset({bytes})),
+    "DurationField": WHOLE,
+    "FloatField": Reading(types=frozenset({float, int})),
+    "GenericIPAddressField": TEXT,
+    "JSONField": TEXT,
+    "UUIDField": TEXT,
+    **dict.fromkeys(TEXTS, TEXT),
+}
+
+
 class SQLite(Engine):
     defers_foreign_keys = True
     reserves_keys = True
     bytes_of = "LENGTH(CAST({} AS BLOB))"
     highest_integer = 2**63 - 1
 
+    def reading(self, field: AnyField) -> Reading | None:
+        kind = field.get_internal_type()
+        if kind == "DecimalField":
+            return Reading(convert=partial(exact_decimal, places=field.decimal_places))
+        return WHOLE if kind in INTEGERS else READINGS.get(kind)
+
     def encoder(self, field: AnyField) -> Convert | None:
         match field.get_internal_type():
+            case "BooleanField":
+                return _truth
             case "FloatField":
                 return _number
-            case "DecimalField" if field.max_digits is None or field.max_digits > DIGITS:
+            case "DecimalField":
                 return partial(_decimal, digits=field.max_digits, places=field.decimal_places)
         return None
 
@@ -263,6 +307,14 @@ class SQLite(Engine):
     def is_passing(self, error: BaseException) -> bool:
         return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
+    def is_about_the_server(self, error: BaseException) -> bool:
+        code = _code(error)
+        if (
+            code is None
+        ):  # the driver's own: a value that it cannot bind, a text that is none, a closed connection
+            return not isinstance(error.__cause__, sqlite3.Error) or "closed" in str(error)
+        return code not in OF_A_ROW
+
     def is_full(self, error: BaseException) -> bool:
         return _code(error) == sqlite3.SQLITE_FULL
 
@@ -328,10 +380,16 @@ def _number(value: float) -> float:
     return value
 
 
+def _truth(value: Any) -> Any:
+    if value not in (0, 1):
+        raise Unfit(_("it is neither true nor false"))
+    return value
+
+
 def _decimal(value: Decimal, digits: int | None, places: int | None) -> Any:
-    if not value.is_finite() or len(value.normalize().as_tuple().digits) > DIGITS:
+    if value.is_finite() and len(value.normalize().as_tuple().digits) > DIGITS:
         raise Unfit(_("SQLite holds no more than 15 digits of a decimal"))
-    return format_number(value, digits, places)
+    return finite_decimal(value, digits, places)
 
 
 def _exclusive(guard: sqlite3.Connection) -> bool:

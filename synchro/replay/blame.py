@@ -8,48 +8,52 @@ and names no value.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, IntegrityError, connections
 from django.db.models import JSONField, Model, ProtectedError, RestrictedError
 from django.utils.translation import gettext as _
 
-from synchro.engines import Engine, Unfit
+from synchro.engines import Unfit
 from synchro.exceptions import Culprit, Refused, SynchroError, WrongDatabase
 from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec
+from synchro.replay.entangled import Entangled
 from synchro.replay.guard import Guest, guest_of
 from synchro.replay.link import Link, Side
+from synchro.replay.narrow import narrow_columns
 from synchro.replay.read import select
+from synchro.replay.unreadable import is_about_the_server
+
+#: How many keys one message names.
+MOST_NAMED = 10
+
+#: How servers name a column: column 'at', column `db`.`table`.`at`, column "at", column at.
+NAMED_COLUMN = re.compile(r"column (?:(?:[`'\"]?[^`'\".]+[`'\"]?\.)*[`'\"]([^`'\"]+)[`'\"]|(\w+))")
 
 
-def blame(link: Link, model: type[Model], rows: Mapping[Key, Sequence[Any]], error: Exception) -> Exception:
-    """
-    The error to raise in place of `error`, which REMOTE gave when `rows` of `model` (by LOCAL's keys, in the order
-    of the table's fields) were written.
+def is_about_a_row(link: Link, error: Exception) -> bool:
+    """Whether statements, receivers or methods failed for what they were to write, which may raise anything."""
+    is_ours = isinstance(error, Entangled | SynchroError) and not isinstance(error, WrongDatabase)
+    return not is_ours and not is_about_the_server(link.remote.engine, error)
 
-    Lost connections, and what nobody but the developers of synchro can mend, are given back as they are.
-    """
-    if isinstance(error, SynchroError) or is_about_the_server(link.remote.engine, error):
-        return error
-    if isinstance(error, DatabaseError | ValueError | OverflowError):
-        table = RemoteTable(link.remote, model)
-        for key, row in rows.items():
-            for fields, cause in table.faults(row):
-                return refused_for(model, key, fields, cause)
-    if len(rows) == 1:
-        (key,) = rows
-        return _unexplained(model, key, error, type(error).__name__)
-    if is_of_guest(error):
-        return _of_guest(error)
-    if isinstance(error, DatabaseError | ValueError | OverflowError):
-        return Refused(
-            _("REMOTE refuses a row of %(model)s (%(cause)s). The batch was rolled back.")
-            % {"model": model._meta.label, "cause": _in_words(error)}
-        )
-    return error
+
+def refused_together(model: type[Model], keys: Collection[Key], error: Exception) -> Refused:
+    """The error for rows, by LOCAL's keys, of which REMOTE takes each one and not all of them."""
+    names = [to_text(model, key) for key in keys]
+    more = _(" and %(count)d more") % {"count": len(names) - MOST_NAMED} if len(names) > MOST_NAMED else ""
+    return Refused(
+        _("REMOTE refuses these rows of %(model)s together: %(keys)s (%(cause)s). The batch was rolled back.")
+        % {
+            "model": model._meta.label,
+            "keys": ", ".join(names[:MOST_NAMED]) + more,
+            "cause": type(error).__name__,
+        },
+        [Culprit(model, key, type(error).__name__) for key in keys],
+    )
 
 
 def came_of(found: Exception, error: Exception) -> BaseException | None:
@@ -69,14 +73,34 @@ def blame_one(
         return Refused(str(error), [Culprit(model, key, error.cause)])
     if isinstance(error, Refused):
         return error
-    if isinstance(error, DatabaseError | ValueError | OverflowError):
+    if isinstance(error, DatabaseError | ValueError | TypeError | ArithmeticError | RecursionError):
         for fields, cause in table.faults(row):
             return refused_for(model, key, fields, cause)
+    if isinstance(error, DatabaseError) and (name := table.column_named_by(error)):
+        return refused_for(
+            model,
+            key,
+            [name],
+            _("REMOTE cannot hold the value (%(error)s)") % {"error": type(error).__name__},
+        )
     return _unexplained(model, key, error, table.constraint_named_by(error) or type(error).__name__)
 
 
-def blame_removal(model: type[Model], error: Exception) -> Exception:
-    """The error to raise in place of `error`, which REMOTE gave when rows of `model` were deleted."""
+def blame_removal(model: type[Model], error: Exception, key: Key | None = None) -> Exception:
+    """
+    The error to raise in place of `error`, which REMOTE gave when rows of `model` were deleted; with LOCAL's `key`
+    of the row, where it is known and the error is about one.
+    """
+    if key is not None and not isinstance(error, IntegrityError | SynchroError):
+        return Refused(
+            _("REMOTE refuses to delete %(model)s %(key)s (%(cause)s). The batch was rolled back.")
+            % {"model": model._meta.label, "key": to_text(model, key), "cause": type(error).__name__},
+            [
+                Culprit(
+                    model, key, _("REMOTE refuses to delete it (%(cause)s)") % {"cause": type(error).__name__}
+                )
+            ],
+        )
     if isinstance(error, ProtectedError | RestrictedError):
         return Refused(
             _("%(model)s: REMOTE has rows that protect one from being deleted. The batch was rolled back.")
@@ -87,12 +111,7 @@ def blame_removal(model: type[Model], error: Exception) -> Exception:
             _("REMOTE refuses to delete rows of %(model)s (%(cause)s). The batch was rolled back.")
             % {"model": model._meta.label, "cause": type(error).__name__}
         )
-    return _of_guest(error) if is_of_guest(error) else error
-
-
-def is_about_the_server(engine: Engine, error: Exception) -> bool:
-    """Whether an error of REMOTE has nothing to do with the rows that were written."""
-    return isinstance(error, OperationalError | InterfaceError) and not engine.refuses_row(error)
+    return of_guest(error) if is_of_guest(error) else error
 
 
 def refused_for(model: type[Model], key: Key, fields: Sequence[str], cause: str) -> Refused:
@@ -150,7 +169,7 @@ def is_of_guest(error: Exception) -> bool:
     return guest is not None and guest.key is not None and not isinstance(error, SynchroError | MemoryError)
 
 
-def _of_guest(error: Exception) -> Refused:
+def of_guest(error: Exception) -> Refused:
     """The error to raise in place of one that came of code of others, where several objects were worked on."""
     guest = guest_of(error)
     assert guest is not None
@@ -194,6 +213,12 @@ class RemoteTable:
         """The name of the constraint that the server names, without its other words."""
         text = str(error)
         return next((name for name in sorted(self._constraints, key=len, reverse=True) if name in text), None)
+
+    def column_named_by(self, error: Exception) -> str | None:
+        """The name of the field whose column the server names, without its other words."""
+        by_column = {field.column: field.name for field in self._fields}
+        found = (name for several in NAMED_COLUMN.findall(str(error)) for name in several if name)
+        return next((by_column[name] for name in found if name in by_column), None)
 
     def suspects(self, rows: Mapping[Key, Sequence[Any]]) -> set[Key]:
         """Rows that look like ones that REMOTE cannot take, by one look for all of them."""
@@ -243,10 +268,10 @@ class RemoteTable:
     def _is_unfit(self, field: AnyField, value: Any) -> str | None:
         connection = self._side.connection
         try:
-            (encoded,) = Codec([field], connection).encode([value])
+            (encoded,) = Codec([field], connection, narrow_columns(self._side, self._model)).encode([value])
         except Unfit as error:
             return str(error)
-        except (ValueError, OverflowError, ArithmeticError):
+        except Exception:  # noqa: BLE001  a field of the project's own may raise anything
             return _("REMOTE cannot hold the value")
         if (
             isinstance(column_field(field), JSONField)
@@ -311,6 +336,8 @@ def _is_plain_json(value: str) -> bool:
     try:
         text = json.dumps(json.loads(value), ensure_ascii=False)
         text.encode()
+    except RecursionError:
+        return True  # what it is, the server may know
     except ValueError:
         return False
     return "\\u0000" not in text

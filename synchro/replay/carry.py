@@ -43,9 +43,11 @@ from synchro.replay.resolve import resolve
 from synchro.replay.sets import expand
 from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
+from synchro.replay.spelling import follow_respelled
 from synchro.replay.successors import replace_deleted
 from synchro.replay.trial import Trial
 from synchro.replay.unread import Unread
+from synchro.replay.unreadable import refuse_unreadable
 from synchro.replay.wholesale import deliver
 from synchro.replay.write import Writer
 
@@ -110,6 +112,7 @@ def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Tria
 def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) -> Outcome:
     """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
     changes, rows = material.changes, material.rows
+    follow_respelled(link, changes, rows)
     naturals = trial.aside.natural_keys() | _natural_keys(changes)
     identities = Identities(link, rows, naturals, trial.unidentified)
     by_model = changes.by_model()
@@ -122,6 +125,11 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     records = Records(link, batch)
     replaced = replace_deleted(link, changes, rows, identities)
     plan = resolve(link, log, changes, rows, there, identities, records, replaced)
+    left = trial.refused(plan).keys() | set(material.resting)
+    for model, faults in rows.unreadable.items():
+        refuse_unreadable(
+            model, faults, [key for key in plan.puts.get(model, {}) if (model, key) not in left]
+        )
     hold_for_merging(link, batch, plan.merges, rows, there)
     spare(link, log, changes, plan, rows, identities, records)
     expand(link, log, changes, identities, plan)

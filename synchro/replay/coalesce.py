@@ -27,6 +27,9 @@ ByModel: TypeAlias = dict[type[Model], set[Key]]
 
 COLUMNS = ("id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members")
 
+#: What is raised for a text that is no key.
+NO_KEY = (ValueError, TypeError, ValidationError)
+
 
 class Entry(NamedTuple):
     """A row of the log, with its names resolved."""
@@ -187,7 +190,11 @@ def coalesce(entries: Iterable[Entry]) -> Changes:
             changes.last = entry.date
         if entry.action == M2M_CHANGE:
             for m2m in sets_of(entry):
-                changes.sets.setdefault(m2m, SetChange()).add(entry.date, members_of(m2m, entry))
+                try:
+                    members = members_of(m2m, entry)
+                except NO_KEY as error:
+                    raise unreadable_key(entry.id, entry.model, entry.members or "") from error
+                changes.sets.setdefault(m2m, SetChange()).add(entry.date, members)
             continue
         for model, fields in tables_of(entry.model, entry.fields, entry.action == DELETION):
             place = (model, entry.key)
@@ -306,7 +313,7 @@ def read_entries(side: Side, log: QuerySet[ChangeLog], unread: Unread | None = N
         model, key_from, _is_watched = reader
         try:
             key = key_from(text)
-        except (ValueError, TypeError, ValidationError) as error:
+        except NO_KEY as error:
             raise unreadable_key(number, model, text) from error
         yield Entry(number, model, key, action, moment(date), _names(fields), natural_key, members)
 

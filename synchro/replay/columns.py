@@ -9,8 +9,9 @@ type of their own are asked to convert.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache, partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,9 +23,19 @@ from django.db.models.expressions import Col
 from django.utils.translation import gettext as _
 
 from synchro.engines import Convert, Unfit, engine_for
-from synchro.keys import INTEGERS, AnyField, column_field, is_integer, key_fields, normalize, value_to_text
+from synchro.engines.exact import Reading, refuse_more_places
+from synchro.keys import (
+    INTEGERS,
+    TEXTS,
+    AnyField,
+    column_field,
+    is_integer,
+    key_fields,
+    normalize,
+    value_to_text,
+)
 
-TEXTS = frozenset(("CharField", "TextField", "SlugField", "FileField", "FilePathField"))
+NULL = frozenset({type(None)})
 KNOWN = (
     INTEGERS
     | TEXTS
@@ -47,9 +58,21 @@ KNOWN = (
 class Codec:
     """Converts rows of some fields, in their order, from one database's driver or to another's."""
 
-    def __init__(self, fields: Sequence[AnyField], side: BaseDatabaseWrapper) -> None:
+    def __init__(
+        self,
+        fields: Sequence[AnyField],
+        side: BaseDatabaseWrapper,
+        checks: Mapping[str, Convert] | None = None,
+    ) -> None:
         self.decoders = [(place, convert) for place, f in enumerate(fields) if (convert := decoder(f, side))]
         self.encoders = [(place, convert) for place, f in enumerate(fields) if (convert := encoder(f, side))]
+        if checks:
+            narrow = [(place, checks[f.column]) for place, f in enumerate(fields) if f.column in checks]
+            self.encoders = narrow + self.encoders
+        readings = [(place, f, reading) for place, f in enumerate(fields) if (reading := reading_of(f, side))]
+        #: The SQL by which columns are read that the driver would change.
+        self.spelled = {f.column: reading.sql for _place, f, reading in readings if reading.sql != "{}"}
+        self._types = [(place, reading.types | NULL) for place, _f, reading in readings if reading.types]
 
     def decode(self, row: Sequence[Any]) -> list[Any]:
         values = list(row)
@@ -59,6 +82,16 @@ class Codec:
         return values
 
     def decode_all(self, rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
+        """
+        The rows of a `select` in which the columns were read as they are `spelled`.
+
+        Raises `Unfit` for a value that the column's type does not have.
+        """
+        if self._types:
+            rows = list(rows)
+            for place, types in self._types:
+                if not types.issuperset({type(row[place]) for row in rows}):
+                    raise Unfit(_("the column holds a value of another type"))
         return [self.decode(row) for row in rows] if self.decoders else list(rows)
 
     def encode_all(self, rows: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
@@ -88,16 +121,27 @@ def decoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
         return bytes
     expression = Col("", target)
     converters = list(connection.ops.get_db_converters(expression))
+    reading = reading_of(field, connection)
+    exact = reading.convert if reading else None
     if target.get_internal_type() == "DurationField" and not connection.features.has_native_duration_field:
         converters.append(connection.ops.convert_durationfield_value)  # which Django leaves to the field
     if not is_plain(field):
         converters += target.get_db_converters(connection)
     if not converters:
-        return None
-    return partial(_convert, converters, expression, connection)
+        return exact
+    return partial(_convert, exact, converters, expression, connection)
 
 
-def _convert(converters: Sequence[Any], expression: Any, connection: Any, value: Any) -> Any:
+def reading_of(field: AnyField, connection: BaseDatabaseWrapper) -> Reading | None:
+    """How the column is to be read, where it is one of Django's own types."""
+    return engine_for(connection).reading(column_field(field)) if is_plain(field) else None
+
+
+def _convert(
+    exact: Convert | None, converters: Sequence[Any], expression: Any, connection: Any, value: Any
+) -> Any:
+    if exact is not None:
+        value = exact(value)
     for converter in converters:
         value = converter(value, expression, connection)
     return value
@@ -120,7 +164,7 @@ def encoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
             return ops.adapt_timefield_value
         case "DecimalField":
             digits, places = target.max_digits, target.decimal_places
-            return lambda value: ops.adapt_decimalfield_value(value, digits, places)
+            return partial(_decimal, ops.adapt_decimalfield_value, digits, places)
         case "DurationField":
             return None if features.has_native_duration_field else _microseconds
         case "UUIDField":
@@ -130,6 +174,11 @@ def encoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
         case "GenericIPAddressField":
             return ops.adapt_ipaddressfield_value
     return None
+
+
+def _decimal(adapt: Any, digits: int | None, places: int | None, value: Decimal) -> Any:
+    refuse_more_places(value, places)
+    return adapt(value, digits, places)
 
 
 def _moment(connection: BaseDatabaseWrapper) -> Convert:

@@ -11,10 +11,10 @@ from django.db.models.deletion import Collector
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Culprit, Refused
-from synchro.keys import AnyField, Key, column_field, key_fields, key_of, to_text
+from synchro.keys import TEXTS, AnyField, Key, column_field, key_fields, key_of, to_text
 from synchro.receivers import method
 from synchro.relations import target_of
-from synchro.replay.columns import TEXTS, to_attribute
+from synchro.replay.columns import to_attribute
 from synchro.replay.identify import existing
 from synchro.replay.link import Link
 from synchro.replay.listeners import hears_deletes, on_remote

@@ -25,7 +25,7 @@ from synchro.relations import target_of
 from synchro.replay.link import Link, Side
 from synchro.replay.natural import ByColumns, Naturals, allows_many, ambiguous, finder
 from synchro.replay.natural_method import ByMethod
-from synchro.replay.read import Rows, as_key, as_values, select
+from synchro.replay.read import Rows, as_key, as_values, real_spellings, select
 from synchro.replay.references import remote_keys
 
 
@@ -118,7 +118,9 @@ class Identities:
         elif is_automatic(key_fields(model)[0]) and not uses_same_key(model):
             candidates = dict.fromkeys(keys)
         else:
-            candidates = {key: key for key in keys}
+            own, *more = key_fields(model)
+            real = {} if more else real_spellings(self._link.local, model, own, keys)
+            candidates = {key: real.get(key, key) for key in keys}
         there = existing(self._link, model, [c for c in candidates.values() if c is not None], lock)
         found = {
             key: Identity(candidate, candidate in there, key in remembered and candidate in there)

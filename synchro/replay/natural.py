@@ -183,7 +183,7 @@ class ByColumns:
                 continue
             try:
                 targets[key] = target, normalize(key_fields(target)[0], values[place])
-            except (ValidationError, ValueError, TypeError):
+            except (ValidationError, ValueError, TypeError, ArithmeticError):
                 continue
             wanted.setdefault(target, set()).add(targets[key][1])
         there = {target: self._identities.remote_keys(target, keys, lock) for target, keys in wanted.items()}

@@ -102,7 +102,7 @@ class ByMethod:
                 continue
             try:
                 found[key] = from_json(model, text)
-            except (ValidationError, ValueError, TypeError):
+            except (ValidationError, ValueError, TypeError, ArithmeticError):
                 continue  # the model has changed since
         return found
 

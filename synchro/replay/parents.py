@@ -149,7 +149,7 @@ def generic_targets(
         if len(model_key) == 1:
             try:
                 found.setdefault(target, {})[value] = normalize(model_key[0], value)
-            except (ValidationError, ValueError, TypeError):
+            except (ValidationError, ValueError, TypeError, ArithmeticError):
                 link.warn(
                     f"{model._meta.label}.{generic.name} names a key that {target._meta.label} cannot have."
                 )

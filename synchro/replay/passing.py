@@ -16,13 +16,14 @@ from synchro.engines import Engine
 from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.registry import Table, generic_keys
 from synchro.relations import points_at_rows
-from synchro.replay.blame import is_about_the_server
 from synchro.replay.columns import is_plain
 from synchro.replay.identify import Identity
 from synchro.replay.link import Link, Side
 from synchro.replay.listeners import hears_saves
+from synchro.replay.narrow import narrow_columns
 from synchro.replay.natural import has_natural_key
 from synchro.replay.read import Rows, encode_keys
+from synchro.replay.unreadable import is_about_the_server
 
 #: A row as LOCAL's engine dumps it, its key first.
 Line = Any
@@ -38,6 +39,7 @@ def can_pass(local: Side, remote: Side, model: type[Model]) -> bool:
         and not generic_keys(model)
         and all(not points_at_rows(field) and is_plain(field) for field in Table(model).fields)
         and all(field.has_db_default() for field in Table(model).skipped)
+        and not narrow_columns(remote, model)
     )
 
 
@@ -62,11 +64,16 @@ def columns_of(model: type[Model]) -> list[str]:
 
 
 def _read_lines(side: Side, model: type[Model], keys: Iterable[Key]) -> dict[Key, Line] | None:
-    """LOCAL's rows by key; None where the server spells a key in a way of its own."""
+    """LOCAL's rows by key; None where the server spells a key in a way of its own, or one cannot be read."""
     wanted = {to_text(model, key): key for key in keys}
     encoded = encode_keys(model, wanted.values(), side)
-    lines = side.engine.dump(side.connection, model._meta.db_table, columns_of(model), encoded)
-    keys = side.engine.dumped_keys(lines)
+    try:
+        lines = side.engine.dump(side.connection, model._meta.db_table, columns_of(model), encoded)
+        keys = side.engine.dumped_keys(lines)
+    except Exception as error:
+        if is_about_the_server(side.engine, error):
+            raise
+        return None
     try:
         return {wanted[key]: line for key, line in zip(keys, lines, strict=True)}
     except KeyError:

@@ -7,10 +7,20 @@ from typing import Any
 
 from django.db.models import Model
 
-from synchro.keys import AnyField, Key, key_fields
+from synchro.conf import LOCAL
+from synchro.keys import AnyField, Key, column_field, is_text, key_fields
 from synchro.registry import Table
 from synchro.replay.columns import Codec
 from synchro.replay.link import Side
+from synchro.replay.spelled import spellings
+from synchro.replay.unreadable import (
+    CannotRead,
+    Faults,
+    is_about_the_server,
+    refuse_unreadable,
+    refuse_unreadable_there,
+    unreadable_columns,
+)
 
 
 def encode_keys(model: type[Model], keys: Iterable[Key], side: Side) -> Sequence[Sequence[Any]]:
@@ -39,18 +49,29 @@ def select(
     values: Sequence[Sequence[Any]],
     lock: bool = False,
 ) -> list[Sequence[Any]]:
-    """The `fields` of the rows of `model` on `side` in which the columns of `by` have one of these `values`."""
+    """
+    The `fields` of the rows of `model` on `side` in which the columns of `by` have one of these `values`.
+
+    Raises `CannotRead` where a value is none that can be read as it is.
+    """
     if not values:
         return []
-    rows = side.engine.select(
-        side.connection,
-        model._meta.db_table,
-        [field.column for field in fields],
-        [field.column for field in by],
-        _that_can_be(side, by, values),
-        lock,
-    )
-    return Codec(fields, side.connection).decode_all(rows)
+    codec = Codec(fields, side.connection)
+    try:
+        rows = side.engine.select(
+            side.connection,
+            model._meta.db_table,
+            [field.column for field in fields],
+            [field.column for field in by],
+            _that_can_be(side, by, values),
+            lock,
+            spelled=codec.spelled,
+        )
+        return codec.decode_all(rows)
+    except Exception as error:
+        if is_about_the_server(side.engine, error):
+            raise
+        raise CannotRead(model, side.alias, error) from error
 
 
 def _that_can_be(
@@ -60,7 +81,7 @@ def _that_can_be(
     codec = Codec(fields, side.connection)
     try:
         rows = codec.encode_all(values)
-    except (ValueError, OverflowError, ArithmeticError):
+    except (ValueError, TypeError, ArithmeticError):
         rows = [row for value in values for row in _encoded(codec, value)]
     return side.engine.findable(rows)
 
@@ -68,8 +89,25 @@ def _that_can_be(
 def _encoded(codec: Codec, value: Sequence[Any]) -> Sequence[Sequence[Any]]:
     try:
         return codec.encode_all([value])
-    except (ValueError, OverflowError, ArithmeticError):
+    except (ValueError, TypeError, ArithmeticError):
         return ()
+
+
+def real_spellings(
+    side: Side, model: type[Model], field: AnyField, values: Collection[Any]
+) -> dict[Any, str]:
+    """
+    How these texts are spelled in the unique column `field` of `model`, for those that it spells otherwise.
+
+    One statement, as long as there are none.
+    """
+    if not values or not is_text(field) or not side.engine.equates_texts(column_field(field)):
+        return {}
+
+    def stored(texts: Collection[Any]) -> set[str]:
+        return {text for (text,) in select(side, model, [field], [field], [(text,) for text in texts])}
+
+    return spellings(values, stored)
 
 
 class Rows:
@@ -79,6 +117,8 @@ class Rows:
         self._side = side
         #: Of models whose rows need no values: the rows that there are, as LOCAL's server spells them.
         self.lines: dict[type[Model], dict[Key, Any]] = {}
+        #: Rows of LOCAL of which some values cannot be read, and are None in what is found: they go nowhere.
+        self.unreadable: dict[type[Model], dict[Key, Faults]] = {}
         self._found: dict[type[Model], dict[Key, Sequence[Any]]] = {}
         self._asked: dict[type[Model], set[Key]] = {}
 
@@ -95,14 +135,57 @@ class Rows:
             asked.update(new)
             fields, key = Table(model).fields, key_fields(model)
             places = [fields.index(field) for field in key]
-            values = [(k,) if len(key) == 1 else k for k in new]
-            rows = select(self._side, model, fields, key, values)
+            rows: Sequence[Sequence[Any]]
+            try:
+                rows = select(self._side, model, fields, key, list(map(as_values, new)))
+            except CannotRead:
+                rows = self._what_can_be_read(model, new)
+            rows = self._spelled_as_targets(model, fields, rows)
             if len(places) == 1:
                 (place,) = places
                 found.update({row[place]: row for row in rows})
             else:
                 found.update({tuple([row[place] for place in places]): row for row in rows})
         return {key: found[key] for key in keys if key in found}
+
+    def _what_can_be_read(self, model: type[Model], keys: Sequence[Key]) -> list[Sequence[Any]]:
+        """The rows with these keys, and None for each value that cannot be read; `unreadable` says which they are."""
+        side, fields, own = self._side, Table(model).fields, key_fields(model)
+
+        def read(names: Sequence[AnyField], some: Sequence[Key]) -> list[Sequence[Any]]:
+            return select(side, model, names, own, list(map(as_values, some)))
+
+        faults = unreadable_columns(read, fields, keys)
+        if side.alias != LOCAL:
+            refuse_unreadable_there(model, side.alias, faults)
+        rows = read(fields, [key for key in keys if key not in faults])
+        for key, several in faults.items():
+            bad = {field for field, _cause in several}
+            if not bad.isdisjoint(own):
+                refuse_unreadable(model, faults, [key])
+            names = [field for field in fields if field not in bad]
+            for row in read(names, [key]):
+                values = dict(zip(names, row, strict=True))
+                rows.append([values.get(field) for field in fields])
+        self.unreadable.setdefault(model, {}).update(faults)
+        return rows
+
+    def _spelled_as_targets(
+        self, model: type[Model], fields: Sequence[AnyField], rows: Sequence[Sequence[Any]]
+    ) -> Sequence[Sequence[Any]]:
+        """The rows of LOCAL, in which foreign keys are spelled as what they point at."""
+        own = key_fields(model)
+        for place, field in enumerate(fields):
+            if field.remote_field is None or field in own or self._side.alias != LOCAL or not rows:
+                continue
+            target, column = field.related_model._meta.concrete_model, field.target_field
+            if column.remote_field is None:
+                values = {row[place] for row in rows} - {None}
+                if pairs := real_spellings(self._side, target, column, values):
+                    rows = [
+                        [*row[:place], pairs.get(row[place], row[place]), *row[place + 1 :]] for row in rows
+                    ]
+        return rows
 
     def forget(self, model: type[Model], keys: Iterable[Key]) -> None:
         for key in keys:

@@ -33,6 +33,7 @@ from synchro.replay.identity_setting import remember_identities
 from synchro.replay.link import Link, Side
 from synchro.replay.listeners import in_run
 from synchro.replay.log import Log
+from synchro.replay.narrow import forget_columns
 from synchro.replay.outcome import Outcome
 from synchro.replay.postpone import warn_of_unread
 from synchro.replay.prune import prune
@@ -108,6 +109,14 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
             _("An error of LOCAL, or of the database “%(alias)s”, stopped the run (%(cause)s).")
             % {"alias": alias, "cause": type(error).__name__}
         ) from error
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        raise NotReady(
+            _(
+                "A value that nothing is known to do about stopped the run to the database “%(alias)s” (%(cause)s). "
+                "The batch was rolled back; the cause of this error says where it comes from."
+            )
+            % {"alias": alias, "cause": type(error).__name__}
+        ) from error
     return Report(
         remote=alias,
         entries=totals.entries,
@@ -125,6 +134,7 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     link = Link(Side(alias))
     # Either database may have been replaced by a copy since this process remembered its content types.
     ContentType.objects.clear_cache()
+    forget_columns(link.remote)
     with reachable(link), own_sessions(link), in_run():
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):

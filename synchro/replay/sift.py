@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Model, ProtectedError, RestrictedError
 from django.utils.translation import gettext as _
 
@@ -20,7 +20,16 @@ from synchro.conf import conf
 from synchro.exceptions import Culprit, Refused, SynchroError, WrongDatabase
 from synchro.keys import Key, key_fields
 from synchro.registry import Table
-from synchro.replay.blame import RemoteTable, blame, blame_one, blame_removal, refused_for
+from synchro.replay.blame import (
+    RemoteTable,
+    blame_one,
+    blame_removal,
+    is_about_a_row,
+    is_of_guest,
+    of_guest,
+    refused_for,
+    refused_together,
+)
 from synchro.replay.columns import Codec
 from synchro.replay.entangled import Entangled
 from synchro.replay.identify import Identities
@@ -51,11 +60,6 @@ class FailedRows:
     #: Writes a part of them, after one call of `begin`.
     attempt: Attempt
     begin: Callable[[], None] = nothing
-    #: Whether they are more than rows to somebody who listens.
-    is_object: bool = False
-
-    def is_refusal(self, link: Link, error: Exception) -> bool:
-        return (is_about_an_object if self.is_object else is_about_a_row)(link, error)
 
 
 @dataclass(frozen=True)
@@ -101,29 +105,51 @@ class FirstFault:
     """The run stops: the first row that is found is named."""
 
     def of_group(self, failed: FailedRows) -> Exception:
-        return blame(failed.link, failed.model, failed.rows, failed.error)
+        link, model, rows, error = failed.link, failed.model, failed.rows, failed.error
+        if isinstance(error, SynchroError) or not is_about_a_row(link, error):
+            return error
+        table = RemoteTable(link.remote, model)
+        suspects = table.suspects(rows)
+        for key in (key for key in rows if key in suspects):
+            for fields, cause in table.faults(rows[key]):
+                return refused_for(model, key, fields, cause)
+        if is_of_guest(error) and len(rows) > 1:
+            return of_guest(error)
+        failed.begin()
+        for key, cause_of_it in _refused(link, [list(rows)], failed.attempt):
+            return blame_one(table, model, key, rows[key], cause_of_it)
+        return refused_together(model, list(rows), error)
 
     def of_row(self, failed: FailedRow) -> Exception | None:
-        return blame(failed.link, failed.model, {failed.key: failed.row}, failed.error)
+        link, model, error = failed.link, failed.model, failed.error
+        if isinstance(error, SynchroError) or not is_about_a_row(link, error):
+            return error
+        return blame_one(RemoteTable(link.remote, model), model, failed.key, failed.row, error)
 
     def close(self) -> None:
         pass
 
     def of_removals(self, failed: FailedRemovals) -> Exception:
-        return blame_removal(failed.model, failed.error)
+        link, model, error = failed.link, failed.model, failed.error
+        is_known = isinstance(error, IntegrityError | SynchroError) or is_of_guest(error)
+        if is_known or not is_about_a_row(link, error):
+            return blame_removal(model, error)
+        for remote, cause in _refused(link, [list(failed.removals)], failed.attempt):
+            return blame_removal(model, cause, failed.removals[remote])
+        return blame_removal(model, error)
 
 
 class NoLook(FirstFault):
     """The batch is tried once more anyway: it would be time lost to look for the culprits."""
 
     def of_group(self, failed: FailedRows) -> Exception:
-        return _unlooked(failed.error, failed.is_refusal(failed.link, failed.error))
+        return _unlooked(failed.error, is_about_a_row(failed.link, failed.error))
 
     def of_row(self, failed: FailedRow) -> Exception | None:
-        return _unlooked(failed.error, is_about_an_object(failed.link, failed.error))
+        return _unlooked(failed.error, is_about_a_row(failed.link, failed.error))
 
     def of_removals(self, failed: FailedRemovals) -> Exception:
-        return _unlooked(failed.error, is_about_an_object(failed.link, failed.error))
+        return _unlooked(failed.error, is_about_a_row(failed.link, failed.error))
 
 
 def _unlooked(error: Exception, is_refusal: bool) -> Exception:
@@ -141,7 +167,7 @@ class EveryFault:
 
     def of_group(self, failed: FailedRows) -> Exception:
         link, model, rows, error = failed.link, failed.model, failed.rows, failed.error
-        if _is_ours(error) or not failed.is_refusal(link, error):
+        if not is_about_a_row(link, error):
             return error
         failed.begin()
         table = self._table(link, model)
@@ -150,14 +176,16 @@ class EveryFault:
         parts += [[key] for key in rows if key in suspects]
         refused = {
             key: blame_one(table, model, key, rows[key], cause)
-            for key, cause in _refused(link, parts, failed.attempt, failed.is_refusal)
+            for key, cause in _refused(link, parts, failed.attempt)
         }
+        if not refused:
+            return refused_together(model, list(rows), error)
         culprits = [culprit for each in refused.values() for culprit in each.culprits]
-        return Refused(str(next(iter(refused.values()), error)), culprits)
+        return Refused(str(next(iter(refused.values()))), culprits)
 
     def of_row(self, failed: FailedRow) -> Exception | None:
         model, key, error = failed.model, failed.key, failed.error
-        if _is_ours(error) or not is_about_an_object(failed.link, error):
+        if not is_about_a_row(failed.link, error):
             return error
         if not isinstance(error, DatabaseError) and (model, key) not in self._told:
             # Its own words may hold values, which belong into no log unless somebody is debugging.
@@ -179,9 +207,9 @@ class EveryFault:
 
     def of_removals(self, failed: FailedRemovals) -> Exception:
         link, model, error = failed.link, failed.model, failed.error
-        if _is_ours(error) or not is_about_an_object(link, error):
+        if not is_about_a_row(link, error):
             return error
-        refused = dict(_refused(link, [list(failed.removals)], failed.attempt, is_about_an_object))
+        refused = dict(_refused(link, [list(failed.removals)], failed.attempt))
         culprits = [
             Culprit(model, failed.removals[remote], _cause_of_removal(cause))
             for remote, cause in refused.items()
@@ -195,36 +223,12 @@ class EveryFault:
         return self._tables[model]
 
 
-def _is_ours(error: Exception) -> bool:
-    """Whether it is raised by the replayer, and not for what code of others did to an object."""
-    return isinstance(error, SynchroError) and not isinstance(error, WrongDatabase)
-
-
-def is_about_a_row(link: Link, error: Exception) -> bool:
-    """Whether statements failed for what they were to write, and not for the state of the server."""
-    if isinstance(error, DatabaseError):
-        return link.remote.engine.refuses_row(error)
-    return isinstance(error, ValueError | OverflowError)
-
-
-def is_about_an_object(link: Link, error: Exception) -> bool:
-    """The same where receivers and methods of the project run, which may raise anything."""
-    if isinstance(error, DatabaseError):
-        return link.remote.engine.refuses_row(error)
-    return not isinstance(error, MemoryError)
-
-
-def _refused(
-    link: Link,
-    parts: Sequence[Sequence[Key]],
-    attempt: Attempt,
-    is_refusal: Callable[[Link, Exception], bool],
-) -> Iterator[tuple[Key, Exception]]:
+def _refused(link: Link, parts: Sequence[Sequence[Key]], attempt: Attempt) -> Iterator[tuple[Key, Exception]]:
     """Keys that cannot be written even alone, after what could be."""
     waiting = [part for part in reversed(parts) if part]
     while waiting:
         part = waiting.pop()
-        error = _error_of(link, part, attempt, is_refusal)
+        error = _error_of(link, part, attempt)
         if error is None:
             continue
         if len(part) == 1:
@@ -234,18 +238,14 @@ def _refused(
             waiting += [part[middle:], part[:middle]]
 
 
-def _error_of(
-    link: Link, part: Sequence[Key], attempt: Attempt, is_refusal: Callable[[Link, Exception], bool]
-) -> Exception | None:
+def _error_of(link: Link, part: Sequence[Key], attempt: Attempt) -> Exception | None:
     try:
         with transaction.atomic(using=link.remote.alias):
             attempt(part)
     except Entangled:
         raise
     except Exception as error:
-        if isinstance(error, SynchroError) and not isinstance(error, Refused):
-            raise
-        if not is_refusal(link, error):
+        if not isinstance(error, Refused) and not is_about_a_row(link, error):
             raise
         return error
     return None
@@ -290,7 +290,10 @@ def _lost(link: Link, plan: Plan, identities: Identities, model: type[Model]) ->
         values = Codec([field], side.connection)
         encoded = {value: values.encode([value]) for value in set(pointing.values())}
         column = [there[1]]
-        found = side.engine.select(side.connection, there[0], column, column, list(encoded.values()))
+        spelled = dict.fromkeys(column, values.spelled.get(field.column, "{}"))
+        found = side.engine.select(
+            side.connection, there[0], column, column, list(encoded.values()), spelled=spelled
+        )
         present = {values.decode(row)[0] for row in found}
         for remote, value in pointing.items():
             if value not in present and remote in ours:

@@ -16,6 +16,7 @@ from synchro.replay.columns import Codec, default_of
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities
 from synchro.replay.link import Side
+from synchro.replay.narrow import narrow_columns
 from synchro.replay.read import as_key, as_values, select
 
 
@@ -104,7 +105,7 @@ class Statements:
             places = [group.fields.index(f) for f in fields]
             pick = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
             rows = list(map(pick, rows))
-        return Codec(fields, self._connection).encode_all(rows)
+        return Codec(fields, self._connection, narrow_columns(self._side, group.model)).encode_all(rows)
 
     def update(self, group: Group, keys: Iterable[Key]) -> None:
         """Write these rows, which REMOTE has: the columns that are to be written in each."""

@@ -11,6 +11,7 @@ from synchro.keys import AnyField, Key, is_automatic, is_integer
 from synchro.relations import points_at_rows
 from synchro.replay.columns import Codec, is_plain
 from synchro.replay.link import Link
+from synchro.replay.narrow import narrow_columns
 from synchro.replay.parcel import Names
 from synchro.replay.passing import fields_of
 
@@ -34,7 +35,12 @@ class Stock:
         self._own: str = self.fields[0].column
         self._here, self._local = link.local.connection, link.local.engine
         self._there, self._remote = link.remote.connection, link.remote.engine
-        self._passes = self._local.passes_rows(self._here, self._there) and all(map(_can_pass, self.fields))
+        self._narrow = narrow_columns(link.remote, model)
+        self._passes = (
+            not self._narrow
+            and self._local.passes_rows(self._here, self._there)
+            and all(map(_can_pass, self.fields))
+        )
 
     def fields_named(self, names: Names) -> list[AnyField]:
         """The key's, and those with these names; all for None."""
@@ -61,9 +67,12 @@ class Stock:
         if self._passes:
             lines = self._local.dump(self._here, self._table, columns, values)
             return self._translated_lines([f for f in fields if points_at_rows(f)], lines)
-        stored = self._local.select(self._here, self._table, columns, columns[:1], values)
-        rows = self._translated(fields, Codec(fields, self._here).decode_all(stored))
-        return Codec(fields, self._there).encode_all(rows)
+        codec = Codec(fields, self._here)
+        stored = self._local.select(
+            self._here, self._table, columns, columns[:1], values, spelled=codec.spelled
+        )
+        rows = self._translated(fields, codec.decode_all(stored))
+        return Codec(fields, self._there, self._narrow).encode_all(rows)
 
     def _translated(
         self, fields: Sequence[AnyField], rows: Sequence[Sequence[Any]]

@@ -144,8 +144,10 @@ class Swaps:
         values = Codec(own, self._connection)
         asked = [values.encode(as_values(k)) for k in by_key]
         table = group.model._meta.db_table
-        there = self._engine.select(self._connection, table, names, [f.column for f in own], asked)
         codec = Codec(columns, self._connection)
+        there = self._engine.select(
+            self._connection, table, names, [f.column for f in own], asked, spelled=codec.spelled
+        )
         places = [columns.index(f) for f in own]
         rows: dict[Key, Sequence[Any]] = {}
         for stored in there:

@@ -20,6 +20,7 @@ from synchro.replay.link import Link
 from synchro.replay.parents import generic_places, generic_targets, generic_value
 from synchro.replay.read import Rows, as_key
 from synchro.replay.resolve import Plan
+from synchro.replay.unreadable import refuse_unreadable
 
 #: An automatic key that no database hands out.
 NOWHERE = 0
@@ -82,6 +83,7 @@ class Translator:
         """The rows, and those of them where a key is not known yet, or is not there yet."""
         fields = Table(model).fields
         here = self._rows.load(model, keys)
+        refuse_unreadable(model, self._rows.unreadable.get(model, {}), keys)
         rows = {key: list(row) for key, row in here.items()}
         waiting = _Waiting()
         for place, column in enumerate(fields):

@@ -15,10 +15,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.db import DatabaseError, transaction
+from django.db import transaction
 from django.db.models import Model
 
+from synchro.exceptions import SynchroError
 from synchro.keys import AnyField, Key
 from synchro.relations import target_of
 from synchro.replay.acknowledge import new_pairs
@@ -83,9 +83,12 @@ def deliver(link: Link, log: Log, parcel: Parcel) -> Delivered:
                 way.remove()
                 way.count()
             if not log.is_quiet_about(parcel.models, parcel.first):
-                raise NotPlain
-    except (DatabaseError, ValidationError, ValueError, ArithmeticError) as error:
-        if engine.is_passing(error):
+                raise NotPlain  # noqa: TRY301  what was written is rolled back
+    except (NotPlain, SynchroError):
+        raise
+    except Exception as error:
+        # The usual way finds out which row it is about.
+        if engine.is_passing(error) or isinstance(error, MemoryError):
             raise
         raise NotPlain from error
     for model, pairs in new_pairs(delivered.plan, delivered.identities).items():

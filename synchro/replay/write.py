@@ -93,7 +93,7 @@ class Writer:
         if _is_pointed_at_by_value(model):
             self._swaps.uproot(model, {self._identities.of(model, key).remote: key for key in group.old})
         if hears_sets(model):
-            self._try(group, group.new, partial(self._add_members, group), is_object=True)
+            self._try(group, group.new, partial(self._add_members, group))
         elif hears_saves(model):
             parts, own = self._split(group)
             group = self._write_group(parts).joined(self._save(own))
@@ -209,13 +209,13 @@ class Writer:
             if changed is not None:
                 self._try(changed, list(changed.rows), partial(self._statements.update, changed))
 
-    def _try(self, group: Group, keys: Sequence[Key], write: Attempt, is_object: bool = False) -> None:
+    def _try(self, group: Group, keys: Sequence[Key], write: Attempt) -> None:
         try:
             with transaction.atomic(using=self._alias):
                 write(keys)
         except Exception as error:  # noqa: BLE001  it is raised again
             rows = {key: group.rows[key] for key in keys}
-            failed = FailedRows(self._link, group.model, rows, error, write, is_object=is_object)
+            failed = FailedRows(self._link, group.model, rows, error, write)
             found = self._judge.of_group(failed)
             raise found from came_of(found, error)
 

@@ -1,0 +1,42 @@
+"""Columns of REMOTE that hold less than the model says; they are looked for once in a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from weakref import WeakKeyDictionary
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+
+from synchro.engines import Convert
+from synchro.engines.narrow import check_of
+from synchro.keys import column_field
+from synchro.registry import Table
+from synchro.replay.columns import is_plain
+from synchro.replay.link import Side
+
+Checks = Mapping[str, Convert]
+
+_known: WeakKeyDictionary[BaseDatabaseWrapper, dict[type[Model], Checks]] = WeakKeyDictionary()
+
+
+def narrow_columns(side: Side, model: type[Model]) -> Checks:
+    """Return, by column, what raises `Unfit` for a value that the table of `side` would change without a word."""
+    known = _known.setdefault(side.connection, {})
+    if model not in known:
+        described = side.engine.describe(side.connection, model._meta.db_table)
+        checks = {
+            field.column: check_of(column_field(field), described[field.column])
+            for field in Table(model).fields
+            if field.column in described and is_plain(field)
+        }
+        known[model] = {column: check for column, check in checks.items() if check is not None}
+    return known[model]
+
+
+def forget_columns(side: Side) -> None:
+    """Look again: the table may have been altered since."""
+    _known.pop(side.connection, None)
+
+
+__all__ = ["forget_columns", "narrow_columns"]

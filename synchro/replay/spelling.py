@@ -1,0 +1,91 @@
+"""
+Spelling: texts that LOCAL's collation takes for equal, and another engine does not.
+
+On MySQL and MariaDB the case of a key can be corrected while what points at it keeps the old spelling. Such a row is
+not deleted: it has another name. So REMOTE's row, and what points at it there, get the new spelling; and a foreign key
+goes to REMOTE as its target is spelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from django.db.models import Model
+
+from synchro.engines.base import quoted
+from synchro.keys import AnyField, Key, column_field, key_fields
+from synchro.replay.coalesce import Change, Changes
+from synchro.replay.delete import delete_rows, relations
+from synchro.replay.identify import existing
+from synchro.replay.link import Link
+from synchro.replay.read import Rows, encode_keys, real_spellings
+
+__all__ = ["follow_respelled"]
+
+
+def follow_respelled(link: Link, changes: Changes, rows: Rows) -> None:
+    """
+    Give REMOTE's rows the keys as LOCAL spells them now, where the entries name them by an earlier spelling.
+
+    What was to be said of the earlier spelling is said of the present one.
+    """
+    for model, keys in changes.by_model().items():
+        own, *more = key_fields(model)
+        if more or own.remote_field is not None:
+            continue
+        present = rows.present(model, keys)
+        pairs = real_spellings(link.local, model, own, {key for key in keys if key not in present})
+        if pairs:
+            renamed = _rename(link, model, pairs)
+            for old, new in pairs.items():
+                _take_over(changes, model, old, new, is_there=old in renamed)
+            rows.load(model, list(pairs.values()))
+
+
+def _take_over(changes: Changes, model: type[Model], old: Key, new: Key, is_there: bool) -> None:
+    earlier = changes.rows.pop((model, old))
+    change = changes.rows.get((model, new))
+    if change is None:
+        changes.rows[model, new] = Change(model, new, earlier.date, whole=earlier.date, entry=earlier.entry)
+    elif is_there:
+        changes.rows[model, new] = replace(change, is_born=False, deleted=None)
+
+
+def _rename(link: Link, model: type[Model], pairs: Mapping[Key, Key]) -> set[Key]:
+    """Return the keys that REMOTE had; its rows have the new ones now, and so has what points at them."""
+    there = existing(link, model, [*pairs, *pairs.values()], lock=True)
+    engine, connection = link.remote.engine, link.remote.connection
+    found = {old: new for old, new in pairs.items() if old in there}
+    if not found:
+        return set()
+    (own,) = key_fields(model)
+    with engine.without_foreign_key_checks(connection):
+        for old, new in found.items():
+            if new not in there:
+                _set(link, model, own, old, new)
+            _repoint(link, model, old, new)
+    delete_rows(link, model, [old for old, new in found.items() if new in there])
+    return set(found)
+
+
+def _repoint(link: Link, model: type[Model], old: Key, new: Key) -> None:
+    (own,) = key_fields(model)
+    for child, column, _rule in relations(model):
+        if child._meta.proxy or not child._meta.managed or column.model is not child:
+            continue
+        if column.target_field is own or column_field(column) is column_field(own):
+            _set(link, child, column, old, new)
+            if column.primary_key:
+                _repoint(link, child, old, new)
+
+
+def _set(link: Link, model: type[Model], column: AnyField, old: Key, new: Key) -> None:
+    """Set the column to `new` where it is `old`."""
+    connection = link.remote.connection
+    table, name = quoted(connection, model._meta.db_table), quoted(connection, column.column)
+    target = column_field(column).model
+    values: Collection[Any] = [key for (key,) in encode_keys(target, [new, old], link.remote)]
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET {name} = %s WHERE {name} = %s", list(values))
