@@ -17,6 +17,8 @@ from synchro.engines.base import Convert, Unfit
 FINER = re.compile(r"\.\d{6}\d*[1-9]")
 
 FIFTEEN_DIGITS = Context(prec=15)
+#: Wide enough for any number of places.
+WIDE = Context(prec=400)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,11 @@ def exact_truth(value: Any) -> bool:
 
 
 def exact_decimal(value: Any, places: int | None) -> Any:
-    """A float that stands for a decimal, as SQLite keeps them; it is given back."""
+    """
+    A float that stands for a decimal, as SQLite keeps them; it is given back, with as many places as the field has.
+
+    Django writes into SQLite what it is given, and reads it with the places of the field: nobody sees the others.
+    """
     if type(value) is int:
         return value
     if type(value) is not float:
@@ -91,8 +97,10 @@ def exact_decimal(value: Any, places: int | None) -> Any:
     found = FIFTEEN_DIGITS.create_decimal_from_float(value)
     if not found.is_finite():
         raise Unfit(_("it is no number"))
-    refuse_more_places(found, places)
-    return value
+    if places is None:
+        return value
+    rounded = found.quantize(Decimal(1).scaleb(-places), context=WIDE)
+    return value if rounded == found else float(rounded)
 
 
 def finite_decimal(value: Decimal, digits: int | None, places: int | None) -> Any:

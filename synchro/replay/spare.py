@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 from django.db.models import PROTECT, RESTRICT, Model
 
 from synchro.keys import AnyField, Key, key_fields, to_text
-from synchro.models import CHANGE, ChangeLog, Conflict
+from synchro.models import CHANGE, DELETION, ChangeLog, Conflict
 from synchro.registry import is_watched
 from synchro.relations import target_of
 from synchro.replay.coalesce import Change, Changes, same_key_parents
 from synchro.replay.delete import CASCADES, relations
-from synchro.replay.identify import Identities
+from synchro.replay.entangled import known_here, pending_entries
+from synchro.replay.identify import Identities, existing_here
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log, family_of
 from synchro.replay.membership import changed_at, ends_of, names_here
@@ -94,12 +95,40 @@ def spare(
             if stay := below.roots & found.kept.keys():
                 date = max(found.kept[root] for root in stay)
                 entries.setdefault((below.model, below.key), (date, (below.column.name,)))
+    below_what_stays = {row for row in entries if row not in objects}
+    deleted = _deleted_later(link, changes, plan, identities, below_what_stays)
     # Children were deleted before their parents, and are to come back after them.
     _send_back(
         link,
         plan,
-        {**dict(reversed(objects.items())), **{k: v for k, v in entries.items() if k not in objects}},
+        {
+            **dict(reversed(objects.items())),
+            **{row: entries[row] for row in entries if row in below_what_stays - deleted},
+        },
     )
+
+
+def _deleted_later(
+    link: Link, changes: Changes, plan: Plan, identities: Identities, rows: Collection[Row]
+) -> set[Row]:
+    """Those of these rows of REMOTE that a later batch deletes: it will see by itself whether they stay."""
+    found: set[Row] = set()
+    by_model: dict[type[Model], set[Key]] = {}
+    for model, key in rows:
+        if is_watched(model) and key not in plan.removals.get(model, {}):
+            by_model.setdefault(model, set()).add(key)
+    for model, keys in by_model.items():
+        known = {
+            there: here
+            for there, here in known_here(link, identities, model, keys).items()
+            if (model, here) not in changes.rows
+        }
+        gone = set(known.values()) - existing_here(link, model, list(known.values()))
+        if gone:
+            entries = pending_entries(link, [(model, key) for key in gone])
+            deleted = {entry.key for entry in entries if entry.action == DELETION}
+            found |= {(model, there) for there, here in known.items() if here in deleted}
+    return found
 
 
 class _Search:

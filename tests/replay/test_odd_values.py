@@ -170,3 +170,21 @@ def test_json_of_ordinary_numbers_is_the_same_text() -> None:
     call_synchronize()
 
     assert json.dumps(remote(Measurement).data) == '{"a": 1, "b": 0.1, "c": "1234567890123456789012"}'
+
+
+@pytest.mark.parametrize(
+    "value", [Decimal("1.123456789"), Decimal("-0.000005"), Decimal("2.000015"), 1 / Decimal(3)]
+)
+def test_decimal_with_more_places_than_its_field_arrives_as_local_reads_it(value: Decimal) -> None:
+    """SQLite keeps what Django gives it, and Django reads the places of the field."""
+    measurement = Measurement.objects.create(amount=value)
+    measurement.refresh_from_db()
+
+    call_synchronize()
+
+    assert remote(Measurement).amount == measurement.amount
+    measurement.amount = 2 * value
+    measurement.save()
+    measurement.refresh_from_db()
+    call_synchronize()
+    assert remote(Measurement).amount == measurement.amount
