@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from django.db.models import Model
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import F, Model
 from django.utils.translation import gettext as _
 
 from synchro.conf import LOCAL
@@ -19,7 +20,7 @@ from synchro.keys import is_automatic, key_fields
 from synchro.models import ModelIdentity, Peer, Reference
 from synchro.registry import watched_models
 from synchro.replay.identify import keeps_references, uses_same_key
-from synchro.replay.link import Link, Side
+from synchro.replay.link import Link
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,26 @@ def identity_of(model: type[Model]) -> str | None:
 
 
 def differences(peers: Iterable[Peer] | None = None) -> Iterator[Difference]:
-    """Return what differs towards these peers, or all; only LOCAL is asked."""
-    local = Side(LOCAL)
+    """Yield what differs towards these peers, or all, by one statement; only LOCAL is asked."""
     rows = ModelIdentity.objects.using(LOCAL).select_related("peer").order_by("id")
     if peers is not None:
         rows = rows.filter(peer__in=peers)
-    watched = set(watched_models())
-    for row in rows:
-        model = local.model_of(row.content_type_id)
-        now = identity_of(model) if model in watched and model is not None else None
+    identities = _identities()
+    for row in rows.annotate(
+        synchro_app=F("content_type__app_label"), synchro_model=F("content_type__model")
+    ):
+        model, now = identities.get((row.synchro_app, row.synchro_model), (None, None))
         if model is not None and now is not None and now != row.identity:
             yield Difference(model, row.peer, row.identity, now)
+
+
+def _identities() -> dict[tuple[str, str], tuple[type[Model], str]]:
+    """The watched models whose identity the setting decides, by the names that their content types have."""
+    return {
+        (model._meta.app_label, str(model._meta.model_name)): (model, identity)
+        for model in watched_models()
+        if (identity := identity_of(model)) is not None
+    }
 
 
 def remember_identities(link: Link) -> None:
@@ -71,20 +81,21 @@ def remember_identities(link: Link) -> None:
 
     Raises `NotReady` where another identity was noted before.
     """
-    known = set(
-        ModelIdentity.objects.using(LOCAL)
-        .filter(peer_id=link.peer.pk)
-        .values_list("content_type_id", flat=True)
-    )
-    new = {
-        link.local.content_type_id(model): identity
-        for model in watched_models()
-        if (identity := identity_of(model)) is not None and link.local.content_type_id(model) not in known
+    wanted = _identities()
+    noted = ModelIdentity.objects.using(LOCAL).filter(peer_id=link.peer.pk)
+    known = {
+        (app, name): identity
+        for app, name, identity in noted.values_list(
+            "content_type__app_label", "content_type__model", "identity"
+        )
     }
+    new = {name: found for name, found in wanted.items() if name not in known}
     if new:
-        _note(link, new)
-    for difference in differences([link.peer]) if known or new else ():
-        raise NotReady(str(difference))
+        types = ContentType.objects.db_manager(LOCAL).get_for_models(*(model for model, _now in new.values()))
+        _note(link, {types[model].pk: identity for model, identity in new.values()})
+    if new or any(identity != wanted[name][1] for name, identity in known.items() if name in wanted):
+        for difference in differences([link.peer]):
+            raise NotReady(str(difference))
 
 
 def _note(link: Link, new: dict[int, str]) -> None:
