@@ -268,7 +268,8 @@ class _Judge:
         won = frozenset(ours) - frozenset(both)
         if both and (theirs.is_presumed or self._policy.decider is None):
             # Where both made the same of it, as a `migrate` on each side does, there is nothing to decide.
-            equal = self._rivals.equal_fields(self._model, self._key) & both.keys()
+            keys = {field.name for field in key_fields(self._model)}
+            equal = (self._rivals.equal_fields(self._model, self._key) | keys) & both.keys()
             both = {name: dates for name, dates in both.items() if name not in equal}
             if theirs.is_presumed or not both:
                 won |= equal
