@@ -30,6 +30,9 @@ _ASSIGNS = re.compile(
 _RETURNS = re.compile(r"\breturn\b\s*([^;]*)", re.IGNORECASE)
 _STRINGS = re.compile(r"'(?:[^'\\]|''|\\.)*'")
 _COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+#: Quoted names, and what would be taken for a comment in one.
+_NAMES = re.compile(r'"(?:[^"]|"")*"|`(?:[^`]|``)*`')
+_MARKS = re.compile(r"--|/\*|\*/")
 #: MySQL's way to raise an error.
 _SIGNALS = re.compile(r"\bsignal\b[^;]*", re.IGNORECASE)
 _HASH_COMMENTS = re.compile(r"#[^\n]*")
@@ -55,7 +58,8 @@ class ForeignTrigger:
 
     def asks(self, switch: re.Pattern[str]) -> bool:
         """Whether it looks at the switch of ours that is on while a run writes."""
-        return bool(switch.search(_COMMENTS.sub(" ", self.text)))
+        text = _NAMES.sub(lambda name: _MARKS.sub(" ", name[0]), self.text)
+        return bool(switch.search(_COMMENTS.sub(" ", text)))
 
     @property
     def only_refuses(self) -> bool:
