@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 #: Statements and expressions that do more than look.
 _ACTS = re.compile(
@@ -58,8 +59,7 @@ class ForeignTrigger:
 
     def asks(self, switch: re.Pattern[str]) -> bool:
         """Whether it looks at the switch of ours that is on while a run writes."""
-        text = _NAMES.sub(lambda name: _MARKS.sub(" ", name[0]), self.text)
-        return bool(switch.search(_COMMENTS.sub(" ", text)))
+        return _asks(self.text, switch)
 
     @property
     def only_refuses(self) -> bool:
@@ -76,3 +76,10 @@ class ForeignTrigger:
         """Whether it may return no row, or the old one in place of the new."""
         allowed = {"new", "coalesce(new, old)", *(["old"] if self.on_deletion else [])}
         return any(what.strip().lower() not in allowed for what in _RETURNS.findall(body))
+
+
+@lru_cache(maxsize=5_000)
+def _asks(text: str, switch: re.Pattern[str]) -> bool:
+    """Remembered, since a process that synchronizes again and again sees the same triggers each time."""
+    text = _NAMES.sub(lambda name: _MARKS.sub(" ", name[0]), text)
+    return bool(switch.search(_COMMENTS.sub(" ", text)))

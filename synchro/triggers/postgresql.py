@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from django.db import DatabaseError, transaction
@@ -206,6 +207,7 @@ class PostgreSQL(Backend):
             yield
 
 
+@lru_cache(maxsize=5_000)
 def _columns_known(source: str) -> tuple[frozenset[str] | None, int | None]:
     """
     Return the columns whose changes a function sees (None: of all), and the number above which it sees any other.
