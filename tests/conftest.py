@@ -21,13 +21,13 @@ FAULTS = (
     "receipts", "remote_without_tables", "retry", "rights",
     "changed_identity", "pooler", "renamed_peers", "row_security", "session_settings",
 )  # fmt: skip
-PROTOCOL = (
-    *FAULTS, "batches", "checkpoint", "conflicts_of_sets", "copies", "deciders", "quarantine", "races", "whole",
-    "wholesale_references", "wholesale_relations", "writers",
-    "chains", "conflicts_of_owners", "foreign_triggers", "guard", "knots_histories", "made_again",
-    "models_without_a_table", "receivers", "unwatched_entries",
+RULES = (
+    "chains", "changed_identity", "checkpoint", "conflicts_of_owners", "conflicts_of_sets", "copies", "deciders",
+    "foreign_triggers", "guard", "knots_histories", "made_again", "models_without_a_table", "quarantine", "receivers",
+    "renamed_peers", "unwatched_entries", "whole", "wholesale_references", "wholesale_relations",
 )  # fmt: skip
-GROUPS = {"": (), "faults": FAULTS, "protocol": PROTOCOL}
+PROTOCOL = (*FAULTS, *RULES, "batches", "races", "writers")
+GROUPS = {"": (), "faults": FAULTS, "rules": RULES, "protocol": PROTOCOL}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

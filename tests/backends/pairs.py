@@ -50,13 +50,16 @@ class Pair:
 
         ``protocol``: receipts, locks, batches, crashes, quarantine, which know nothing of what kind the other side is,
         nor of an older server or Django. ``faults``: crashes, lost connections, locks and receipts, which know nothing
-        of how changes were captured.
+        of how changes were captured. ``rules``: who wins, what is set apart and what goes along, which InnoDB
+        decides no other than PostgreSQL and SQLite do.
         """
         if os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1":
             return ""
         if self.local != self.remote or self.local.endswith("_old") or self.django:
             return "protocol"
-        return "faults" if self.capture == "triggers" else ""
+        if self.capture == "triggers":
+            return "faults" if self.local == SQLITE else "protocol"
+        return "rules" if self.local in {"mysql", "mariadb"} else ""
 
     @property
     def owns_servers(self) -> bool:
@@ -73,7 +76,6 @@ class Pair:
 _BY_SIGNALS = (
     Pair("mariadb", "mariadb"),
     Pair("mariadb_old", "mariadb_old"),
-    Pair("mariadb", SQLITE),
     Pair("mysql", "mysql"),
     Pair("mysql_old", "mysql_old"),
     Pair("postgresql", "postgresql"),
@@ -81,7 +83,6 @@ _BY_SIGNALS = (
     Pair(SQLITE, SQLITE),
     Pair(SQLITE, SQLITE, django="5.2"),
     Pair("mysql", "postgresql"),
-    Pair("postgresql", "mysql"),
     Pair(SQLITE, "postgresql"),
 )
 PAIRS = (
@@ -90,8 +91,10 @@ PAIRS = (
     *(
         dataclasses.replace(pair, capture="triggers")
         for pair in _BY_SIGNALS
-        if not (pair.django or pair.local.endswith("_old"))
+        if pair.local == pair.remote and not (pair.django or pair.local.endswith("_old"))
     ),
+    Pair("mariadb", SQLITE, capture="triggers"),
+    Pair("postgresql", "mysql", capture="triggers"),
 )
 
 
