@@ -27,7 +27,12 @@ RULES = (
     "renamed_peers", "unwatched_entries", "whole", "wholesale_references", "wholesale_relations",
 )  # fmt: skip
 PROTOCOL = (*FAULTS, *RULES, "batches", "races", "writers")
-GROUPS = {"": (), "faults": FAULTS, "rules": RULES, "protocol": PROTOCOL}
+MOST = (
+    *PROTOCOL, "any_raw_values", "conflicts", "histories", "knots_of_deletions", "knots_of_references", "listeners",
+    "many_to_many", "names_that_change", "natural_keys", "odd_models", "quarantine_histories", "relations", "two_ways",
+    "wholesale_histories",
+)  # fmt: skip
+GROUPS = {"": (), "rules": RULES, "protocol": PROTOCOL, "most": MOST}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
