@@ -49,16 +49,16 @@ class Pair:
         What of the tests of synchronizing other pairs do. (`tests/conftest.py` says which files that is.)
 
         ``rules``: who wins, what is set apart and what goes along, which no server decides other than SQLite does.
-        ``protocol``: these, and receipts, locks, batches, crashes, which know nothing of what kind the other side is,
-        nor of how changes were captured. ``most``: all but values, columns, keys and the bulk way, where the server or
-        Django is an older one.
+        ``protocol``: these, and receipts, locks, batches, crashes, which know nothing of how changes were captured.
+        ``most``: all but values, columns, keys, refusals and the bulk way, where another pair is nearly the same.
         """
         if os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1":
             return ""
-        if self.local.endswith("_old") or self.django:
-            return "most"
-        if self.local != self.remote or self.capture == "triggers" or self.local == "mariadb":
+        if self.capture == "triggers" and self.local == self.remote == "postgresql":
             return "protocol"
+        is_like_another = self.local.endswith("_old") or self.django or self.local == "mariadb"
+        if is_like_another or self.local != self.remote or self.capture == "triggers":
+            return "most"
         return "" if self.local == SQLITE else "rules"
 
     @property
