@@ -552,7 +552,7 @@ class PostgreSQL(Engine):
                 taken: bool = cursor.fetchone()[0]
             yield taken
         finally:
-            with suppress(Error):  # a connection that is lost has lost its lock too
+            with suppress(Error), own.wrap_database_errors:  # a connection that is lost has lost its lock too
                 if own.connection is not None:
                     own.connection.execute("ROLLBACK")
             own.close()
