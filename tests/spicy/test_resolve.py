@@ -121,7 +121,7 @@ def test_the_command_goes_from_a_child_to_the_table_that_has_the_key() -> None:
         (["acct_5"], "no model has ids that begin like 'acct_5'"),
         (["usr_05"], "it is padded"),
         (["NoModel", "5"], "there is no model 'NoModel'"),
-        (["Team", "5"], "'Team' can be any of odd.Team, people.Team"),
+        (["Team", "5"], "'Team' can be any of knots.Team, odd.Team, people.Team"),
         (["Menu", "5"], "spicy.Menu.pk is neither a spicy id"),
         (["spicy.Invoice", "usr_5"], "'usr_5' is not an integer key"),
         (["spicy.Invoice", "\u0665"], "is not an integer key"),
