@@ -58,6 +58,8 @@ class Guest:
 
 #: The receiver that is running, and what it was called with: the guard alone cannot know.
 _receiver: ContextVar[Guest | None] = ContextVar("synchro_receiver", default=None)
+#: Whom the guard was set up for.
+_guarded: ContextVar[Guest | None] = ContextVar("synchro_guarded", default=None)
 
 
 @contextmanager
@@ -72,6 +74,7 @@ def guarded(remote: str, guest: Guest, refuses_reads: bool = False) -> Iterator[
     guard = _Guard(guest, refuses_reads)
     own = connections[remote]
     with ExitStack() as stack:
+        stack.callback(_guarded.reset, _guarded.set(guest))
         for alias in connections:
             connection = connections[alias]
             stack.enter_context(_guarded_later(connection, remote, guest))
@@ -101,6 +104,16 @@ def running(code: str, instance: Model) -> Iterator[None]:
         raise
     finally:
         _receiver.reset(token)
+
+
+def guest_at_work() -> Guest | None:
+    """The code of others that is running, and the object that it works on."""
+    guest = _guarded.get()
+    return None if guest is None else _joined(guest, _receiver.get())
+
+
+def is_in_receiver() -> bool:
+    return _receiver.get() is not None
 
 
 def _key_of(instance: Model) -> Key | None:

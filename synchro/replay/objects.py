@@ -58,8 +58,8 @@ class Objects:
     def _save(self, group: Group, key: Key) -> None:
         identity = self._identities.of(group.model, key)
         is_new = key in group.new
-        with on_remote(self._link, group.model, key, "save"):
-            instance = self._instance(group, key)
+        with on_remote(self._link, group.model, key, "save") as work:
+            instance = work.instance = self._instance(group, key)
             for f, value in zip(group.fields, group.rows[key], strict=True):
                 if is_new or group.is_written(key, f):
                     setattr(instance, f.attname, to_attribute(f, value, self._connection))
