@@ -60,6 +60,7 @@ class Objects:
         is_new = key in group.new
         with on_remote(self._link, group.model, key, "save") as work:
             instance = work.instance = self._instance(group, key)
+            work.is_new = is_new
             for f, value in zip(group.fields, group.rows[key], strict=True):
                 if is_new or group.is_written(key, f):
                     setattr(instance, f.attname, to_attribute(f, value, self._connection))

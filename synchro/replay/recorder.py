@@ -50,6 +50,16 @@ class Work:
 
     model: type[Model]
     instance: Model | None = None
+    #: Whether REMOTE is to get the object; and in which tables it has a row by now.
+    is_new: bool = False
+    inserted: set[type[Model]] = field(default_factory=set)
+
+    def inserts(self, model: type[Model], objects: Sequence[Any]) -> bool:
+        """Whether what is inserted now is the object itself, and not what its method makes of it besides."""
+        if not self.is_new or model in self.inserted or not any(each is self.instance for each in objects):
+            return False
+        self.inserted.add(model)
+        return True
 
 
 @dataclass
@@ -127,9 +137,9 @@ class Recorder:
 
     @staticmethod
     def _own_key(model: type[Model]) -> Key | None:
-        """The key of the object itself, whose row is the batch's."""
+        """The key of the object itself, whose row is the batch's; rows of models that it inherits from need not be."""
         work = _work.get()
-        if work is None or work.instance is None or not isinstance(work.instance, model):
+        if work is None or work.instance is None or work.model is not model:
             return None
         return _key_of(work.instance, model)
 
@@ -286,7 +296,7 @@ def _recording(compiler: Any) -> Any:
     def execute_sql(self: Any, returning_fields: Any = None) -> Any:
         recorder, model = _recorder.get(), self.query.get_meta().concrete_model
         work = _work.get()
-        is_own = work is not None and any(each is work.instance for each in self.query.objs)
+        is_own = work is not None and work.inserts(model, self.query.objs)
         if recorder is None or is_own or is_capture_off() or not is_watched(model):
             return _unrecorded(compiler, self, returning_fields)
         with recorder.inserting(model, self.query.objs, self.query) as returned:

@@ -21,6 +21,7 @@ from synchro.replay.blame import came_of
 from synchro.replay.blocking import Blocking
 from synchro.replay.coalesce import same_key_parents
 from synchro.replay.delete import delete_objects, delete_rows, pointing_at
+from synchro.replay.doubles import find_doubles
 from synchro.replay.entangled import Entangled
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities
@@ -101,6 +102,7 @@ class Writer:
         passed = self._pass(model)
         if passed is not None:
             return passed
+        find_doubles(self._recorder, self._identities, self._translator, model)
         group = self._translator.group(model)
         if _is_pointed_at_by_value(model):
             self._swaps.uproot(model, {self._identities.of(model, key).remote: key for key in group.old})

@@ -9,13 +9,21 @@ from typing import Any
 import pytest
 from django.db import connections
 from django.db.models import F, Model
-from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.dispatch import Signal
 
 from synchro.core import DisableSynchroLog, call_synchronize, disable_synchro_log
 from synchro.models import ChangeLog
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import BY_TRIGGERS, REMOTE, let_time_pass, other_side, remote, remote_count
+from tests.replay.sides import (
+    BY_TRIGGERS,
+    REMOTE,
+    let_time_pass,
+    other_side,
+    remote,
+    remote_count,
+    use_up_key_on_remote,
+)
 from tests.shop.models import (
     Album,
     Artist,
@@ -26,9 +34,12 @@ from tests.shop.models import (
     Invoice,
     Order,
     Parcel,
+    Passport,
+    Pizzeria,
     Place,
     Profile,
     Ticket,
+    Visa,
 )
 
 pytestmark = [
@@ -270,6 +281,79 @@ def test_rows_of_the_batch_and_members_that_local_has_too_are_not_told_of() -> N
         report = call_synchronize()
 
     assert report.warnings == ()
+    assert_same_rows()
+
+
+def open_account(instance: Customer, using: str, created: bool, **kwargs: Any) -> None:
+    """As many projects do for each new user."""
+    if created:
+        Profile.objects.using(using).create(customer=instance, text=f"made in {using}")
+        Passport.objects.using(using).create(customer=instance, number="1")
+
+
+def test_row_that_a_receiver_adds_on_both_sides_is_one_row_where_unique_values_say_so() -> None:
+    use_up_key_on_remote(Customer, name="of REMOTE's own")
+    with listening(open_account, post_save, Customer):
+        customer = Customer.objects.create(name="Vimes")
+        Visa.objects.create(
+            passport=Passport.objects.get(), country=Country.objects.create(code="AM", name="Ankh-Morpork")
+        )
+        report = call_synchronize()
+        assert report.warnings == ()
+        assert_same_rows()
+
+        Profile.objects.update(text="changed")
+        Profile.objects.get().save()
+        call_synchronize()
+        customer.delete()
+        call_synchronize()
+
+    assert (remote_count(Profile), remote_count(Passport), remote_count(Customer)) == (0, 0, 0)
+    assert_same_rows()
+
+
+def test_key_that_a_receiver_used_up_for_a_row_of_its_own_is_not_given_to_another() -> None:
+    Delivery.objects.create(place="Ankh")
+    place = Place.objects.create(name="of LOCAL")
+    with listening(write_on_remote, post_save, Delivery):
+        call_synchronize()
+
+    assert set(Place.objects.using(REMOTE).values_list("name", flat=True)) == {"seen: Ankh", place.name}
+
+
+@pytest.mark.parametrize("how", ["of a new object", "of one that is there"])
+def test_row_that_a_save_makes_besides_that_of_its_object_is_told(how: str, monkeypatch: Any) -> None:
+    def save(self: Ticket, *args: Any, **kwargs: Any) -> None:
+        super(Ticket, self).save(*args, **kwargs)
+        if kwargs.get("using") == REMOTE:
+            Ticket(title="a copy").save_base(using=REMOTE)
+
+    ticket = Ticket.objects.create(title="to the opera")
+    if how == "of one that is there":
+        call_synchronize()
+        ticket.save()
+    monkeypatch.setattr(Ticket, "save", save)
+
+    (warning,) = call_synchronize().warnings
+
+    assert "shop.Ticket" in warning
+    assert remote_count(Ticket) == 2
+
+
+def test_column_that_django_fills_in_a_parents_table_is_locals_where_the_child_alone_changed() -> None:
+    """`Model.save()` writes the tables of all that the model inherits from."""
+    Pizzeria.objects.create(name="Mario", seats=20, ovens=2)
+    call_synchronize()
+    Pizzeria.objects.update(ovens=3)
+    pizzeria = Pizzeria.objects.get()
+    pizzeria.save(update_fields=["ovens"])
+
+    def rename(instance: Pizzeria, **kwargs: Any) -> None:
+        instance.name = "renamed as it is saved"
+
+    with listening(rename, pre_save, Pizzeria):
+        call_synchronize()
+
     assert_same_rows()
 
 
