@@ -57,7 +57,9 @@ def _unique_sets(model: type[Model]) -> Iterator[tuple[AnyField, ...]]:
     own, fields = key_fields(model), Table(model).fields
     if not keeps_references(model):
         yield own
-    names = [(field.name,) for field in fields if field.unique and not field.primary_key]
+    names: list[tuple[str, ...]] = [
+        (field.name,) for field in fields if field.unique and not field.primary_key
+    ]
     names += [tuple(constraint.fields) for constraint in model._meta.total_unique_constraints]
     names += [tuple(several) for several in model._meta.unique_together]
     for each in names:

@@ -50,6 +50,7 @@ class Guest:
             "model": self.model._meta.label,
             "key": "" if self.key is None else to_text(self.model, self.key),
             "code": code,
+            "setting": setting_without(self.model, self.code),
             "advice": advice % {"setting": setting_without(self.model, self.code)}
             if self.advice is None
             else str(self.advice),

@@ -71,6 +71,8 @@ class Objects:
         if is_new and instance._state.adding:  # a method of the model's own did not save it
             self._statements.insert(group.only([key]))
         elif is_new and identity.remote is None:
+            if instance.pk is None:  # code of others has deleted it again
+                raise row_is_missing(group.model, [key])
             remote = key_fields(group.model)[0].get_prep_value(instance.pk)
             self._statements.learn_keys(group.only([key]), [remote])
         elif is_new and not keeps_references(group.model):

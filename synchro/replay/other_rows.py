@@ -170,8 +170,8 @@ class OtherRows:
                     _(
                         "%(code)s added rows of %(rows)s to the database “%(alias)s” as it ran for REMOTE's objects. "
                         "They stay there, and LOCAL lacks them. Where it adds such rows on LOCAL too, those arrive as "
-                        "well, and there are two of each. %(advice)s Where each side is to have its own, have it add "
-                        "them within disable_synchro_log."
+                        "well, and there are two of each: leave it out (%(setting)s). Where each side is to have its "
+                        "own, have it add them within DisableSynchroLog."
                     )
                     % {**guest.names(), "rows": model._meta.label, "alias": self._side.alias}
                 )
@@ -181,8 +181,8 @@ class OtherRows:
             self._link.warn(
                 _(
                     "%(code)s wrote to %(table)s of the database “%(alias)s” by SQL of its own as it ran for REMOTE's "
-                    "objects. Which rows it wrote is not known, so they may differ from LOCAL's now: compare that "
-                    "table on both sides. %(advice)s"
+                    "objects. Which rows it wrote is not known, so they may differ from LOCAL's now. Compare that "
+                    "table on both sides, and leave it out: %(setting)s."
                 )
                 % {**guest.names(), "table": table, "alias": self._side.alias}
             )
@@ -192,7 +192,7 @@ def _refused(guest: Guest, model: type[Model], key: Key) -> Refused:
     names = {**guest.names(), "row": f"{model._meta.label} {to_text(model, key)}"}
     text = _(
         "%(model)s %(key)s: %(code)s ran for REMOTE's object and deleted %(row)s there, which LOCAL has, and which "
-        "cannot be brought back. The batch was rolled back. %(advice)s"
+        "cannot be brought back. The batch was rolled back. Leave it out: %(setting)s."
     )
     cause = _("%(code)s deleted %(row)s on REMOTE, which LOCAL has")
     culprits = [] if guest.key is None else [Culprit(guest.model, guest.key, cause % names)]

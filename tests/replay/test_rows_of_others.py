@@ -266,7 +266,8 @@ def test_rows_that_code_of_others_adds_on_remote_stay_and_are_told(write: Callab
     (warning,) = report.warnings
     assert "test_rows_of_others.write" in warning
     assert "shop.Place" in warning
-    assert "disable_synchro_log" in warning
+    assert "DisableSynchroLog" in warning
+    assert "SYNCHRO_RECEIVERS = ['all', '-tests.replay.test_rows_of_others.write" in warning
 
 
 def test_rows_of_the_batch_and_members_that_local_has_too_are_not_told_of() -> None:
