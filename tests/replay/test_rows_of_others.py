@@ -332,6 +332,7 @@ def test_row_that_a_save_makes_besides_that_of_its_object_is_told(how: str, monk
     ticket = Ticket.objects.create(title="to the opera")
     if how == "of one that is there":
         call_synchronize()
+        ticket.title = "to the palace"
         ticket.save()
     monkeypatch.setattr(Ticket, "save", save)
 
