@@ -243,7 +243,7 @@ class Identities:
     def owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
         """LOCAL's keys of the objects that these rows of REMOTE are, as far as LOCAL knows."""
         if is_known_by_nature(model):
-            found = self._natural_owners(model, there)
+            found = self.natural_owners(model, there)
             return found | self._remembered_owners(model, there) if keeps_references(model) else found
         if not keeps_references(model):
             return {key: key for key in there}
@@ -254,8 +254,8 @@ class Identities:
             i.remote: key for key, i in self.known(model).items() if i.exists and i.remote in there
         }
 
-    def _natural_owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
-        """By the natural key, which each of these rows has on both sides."""
+    def natural_owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
+        """LOCAL's keys of the rows that have the natural keys of these rows of REMOTE, where columns make these."""
         fields, pk = natural_fields(model) or (), key_fields(model)
         remote = {
             row[0]: tuple(row[1:])
@@ -270,7 +270,8 @@ class Identities:
                     for key, values in remote.items()
                     if values[place] in here
                 }
-        rows = select(self._link.local, model, [*pk, *fields], fields, list(dict.fromkeys(remote.values())))
+        whole = [values for values in remote.values() if None not in values]
+        rows = select(self._link.local, model, [*pk, *fields], fields, list(dict.fromkeys(whole)))
         local = {tuple(row[1:]): row[0] for row in rows}
         return {key: local[values] for key, values in remote.items() if values in local}
 

@@ -18,14 +18,16 @@ from django.utils.translation import gettext as _
 from synchro.conf import conf
 from synchro.exceptions import Culprit, Refused
 from synchro.keys import Key, key_fields, to_text
+from synchro.natural import natural_fields
 from synchro.registry import Table
 from synchro.replay.columns import Codec
 from synchro.replay.entangled import known_here, pending_entries
 from synchro.replay.group import Group
 from synchro.replay.guard import Guest
-from synchro.replay.identify import Identities, existing_here
+from synchro.replay.identify import Identities, existing_here, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.log import Log
+from synchro.replay.natural import finder
 from synchro.replay.order import parents_first
 from synchro.replay.read import Rows
 from synchro.replay.recorder import Recorder, Touched, columns
@@ -72,7 +74,19 @@ class OtherRows:
     # -- as it was ----------------------------------------------------------------------------------------------
 
     def _put_back(self, model: type[Model], changed: Several, now: Mapping[Key, list[Any]]) -> None:
-        self._write(model, {key: each.before for key, each in changed.items()}, now)
+        """But for rows that REMOTE alone has: of these nothing travels, so they are left to whoever runs there."""
+        ours: Collection[Key] = self._here(model, changed)
+        if keeps_references(model) and finder(model) is not None:
+            ours = changed  # nobody but the model's own manager could say which of them LOCAL has
+        self._write(model, {key: changed[key].before for key in ours}, now)
+
+    def _here(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
+        """LOCAL's keys of those of these rows of REMOTE that it has, or has had."""
+        found = known_here(self._link, self._identities, model, keys)
+        rest = [key for key in keys if key not in found]
+        if rest and keeps_references(model) and natural_fields(model) is not None:
+            found = self._identities.natural_owners(model, rest) | found
+        return found
 
     def _write(
         self, model: type[Model], wanted: Mapping[Key, list[Any]], now: Mapping[Key, list[Any]]
@@ -96,7 +110,7 @@ class OtherRows:
 
         Raises `Refused` where that cannot be.
         """
-        here = known_here(self._link, self._identities, model, deleted)
+        here = self._here(model, deleted)
         present = existing_here(self._link, model, list(here.values())) if here else set()
         lost = {there: key for there, key in here.items() if key in present}
         if lost:
@@ -119,8 +133,8 @@ class OtherRows:
     def _bring_locals(self, model: type[Model], akin: Several, now: Mapping[Key, list[Any]]) -> None:
         """The columns that were changed; what REMOTE changed itself, and LOCAL has not heard of, is put back."""
         theirs = self._changed_there(model, akin)
-        self._put_back(model, {key: akin[key] for key in theirs}, now)
-        here = known_here(self._link, self._identities, model, akin.keys() - theirs)
+        self._write(model, {key: akin[key].before for key in theirs}, now)
+        here = self._here(model, akin.keys() - theirs)
         found = self._identities.find(model, list(here.values()))
         puts = {
             key: self._names(model, key, akin[there], now[there])
@@ -160,7 +174,7 @@ class OtherRows:
         for model, added in recorder.added.items():
             keys = [key for key in added if key is not None and key not in self._keys_of_the_batch(model)]
             there = recorder.read(model, keys)
-            here = known_here(self._link, self._identities, model, there)
+            here = self._here(model, there)
             present = existing_here(self._link, model, list(here.values())) if here else set()
             left = [key for key in there if here.get(key) not in present]
             for guest in {

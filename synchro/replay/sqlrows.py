@@ -15,7 +15,9 @@ _UPDATE: Final = re.compile(rf"\s*UPDATE\s+{_NAME}\s+SET\b", re.IGNORECASE)
 _DELETE: Final = re.compile(rf"\s*DELETE\s+FROM\s+{_NAME}(?=\s+WHERE\b|\s*\Z)", re.IGNORECASE)
 #: How Django deletes by what other tables hold on MySQL.
 _DELETE_JOINED: Final = re.compile(rf"\s*DELETE\s+{_NAME}\s+FROM\s+(?=\1\s)", re.IGNORECASE)
-_WORDS: Final = re.compile(r"\b(?:WHERE|FROM|USING|ORDER|LIMIT|RETURNING|WITH|CURRENT)\b|[();]", re.IGNORECASE)
+_WORDS: Final = re.compile(
+    r"\b(?:WHERE|FROM|USING|ORDER|LIMIT|RETURNING|WITH|CURRENT)\b|[();]", re.IGNORECASE
+)
 #: Not told apart from the rest: comments of MySQL, texts of PostgreSQL, and what may end a text or not.
 _DOUBTFUL: Final = re.compile(r"#|\$\w*\$|\\")
 #: As Django has it in each LIKE for SQLite.

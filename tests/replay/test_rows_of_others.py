@@ -18,10 +18,12 @@ from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     BY_TRIGGERS,
     REMOTE,
+    create_on_remote,
     let_time_pass,
     other_side,
     remote,
     remote_count,
+    save_unlogged,
     use_up_key_on_remote,
 )
 from tests.shop.models import (
@@ -38,6 +40,7 @@ from tests.shop.models import (
     Pizzeria,
     Place,
     Profile,
+    Publisher,
     Ticket,
     Visa,
 )
@@ -132,6 +135,34 @@ def test_change_of_remotes_own_in_a_row_that_a_receiver_saves_survives() -> None
         call_synchronize()
 
     assert remote(Customer).cash == 100
+
+
+def test_row_that_remote_alone_has_is_left_to_the_code_that_runs_there() -> None:
+    create_on_remote(Customer, name="REMOTE's own")
+    Delivery.objects.create(place="Ankh")
+    with listening(charge_by_save, post_save, Delivery):
+        call_synchronize()
+
+    assert remote(Customer).cash == 1
+
+
+def test_row_that_no_run_has_met_is_known_by_its_natural_key() -> None:
+    def move(using: str, **kwargs: Any) -> None:
+        for publisher in Publisher.objects.using(using):
+            publisher.city = "moved"
+            publisher.save(using=using)
+
+    create_on_remote(Publisher, name="REMOTE's own")
+    create_on_remote(Publisher, name="Acme", city="Ankh")
+    save_unlogged(Publisher(name="Acme", city="Ankh"))
+    Delivery.objects.create(place="Ankh")
+    with listening(move, post_save, Delivery):
+        call_synchronize()
+
+    assert (remote(Publisher, name="Acme").city, remote(Publisher, name="REMOTE's own").city) == (
+        "Ankh",
+        "moved",
+    )
 
 
 def shift(instance: Category, using: str, **kwargs: Any) -> None:
