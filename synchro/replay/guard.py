@@ -59,8 +59,8 @@ class Guest:
 
 #: The receiver that is running, and what it was called with: the guard alone cannot know.
 _receiver: ContextVar[Guest | None] = ContextVar("synchro_receiver", default=None)
-#: Whom the guard was set up for.
-_guarded: ContextVar[Guest | None] = ContextVar("synchro_guarded", default=None)
+#: The guard that stands.
+_guarded: ContextVar[_Guard | None] = ContextVar("synchro_guarded", default=None)
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def guarded(remote: str, guest: Guest, refuses_reads: bool = False) -> Iterator[
     guard = _Guard(guest, refuses_reads)
     own = connections[remote]
     with ExitStack() as stack:
-        stack.callback(_guarded.reset, _guarded.set(guest))
+        stack.callback(_guarded.reset, _guarded.set(guard))
         for alias in connections:
             connection = connections[alias]
             stack.enter_context(_guarded_later(connection, remote, guest))
@@ -109,8 +109,15 @@ def running(code: str, instance: Model) -> Iterator[None]:
 
 def guest_at_work() -> Guest | None:
     """The code of others that is running, and the object that it works on."""
-    guest = _guarded.get()
-    return None if guest is None else _joined(guest, _receiver.get())
+    guard = _guarded.get()
+    return None if guard is None else _joined(guard.guest, _receiver.get())
+
+
+def refuse_guest(alias: str, text: str, **more: str) -> None:
+    """Raise `WrongDatabase`, at once and again when the guest is done; nothing where there is none."""
+    guard = _guarded.get()
+    if guard is not None:
+        raise guard.refuse(alias, text, **more)
 
 
 def is_in_receiver() -> bool:
@@ -157,7 +164,7 @@ class _Guard:
     ) -> Any:
         alias = context["connection"].alias
         if not is_read(sql):
-            raise self._refuse(
+            raise self.refuse(
                 alias,
                 _(
                     "%(model)s %(key)s: %(code)s ran for REMOTE's object and wanted to write to the database "
@@ -168,7 +175,7 @@ class _Guard:
         if table is not None:
             self.reads[table, alias] = None
             if self.refuses_reads:
-                raise self._refuse(
+                raise self.refuse(
                     alias,
                     _(
                         "%(model)s %(key)s: %(code)s looked for REMOTE's object in the database “%(alias)s”. What it "
@@ -181,9 +188,10 @@ class _Guard:
             self.failed.add(alias)
             raise
 
-    def _refuse(self, alias: str, text: str) -> WrongDatabase:
+    def refuse(self, alias: str, text: str, **more: str) -> WrongDatabase:
+        """The error for what the guest tried; it is kept until the guest is done."""
         guest = _joined(self.guest, _receiver.get())
-        names = {**guest.names(), "alias": alias}
+        names = {**guest.names(), "alias": alias, **more}
         cause = _("%(code)s wanted to use the database “%(alias)s”") % names
         culprits = [] if self.guest.key is None else [Culprit(self.guest.model, self.guest.key, cause)]
         error = WrongDatabase(text % names, culprits, cause)

@@ -17,6 +17,7 @@ from synchro.receivers import SIGNALS, Receiver, method, path_of, receivers
 from synchro.replay.guard import Guest, guarded, running
 from synchro.replay.link import Link
 from synchro.replay.recorder import Work, at_work, follow_deletions, notice_save
+from synchro.replay.strangers import refuse_stranger, refuse_strangers
 
 #: Whether this thread or task is in a run, and whether it works on REMOTE's objects.
 _in_run: ContextVar[bool] = ContextVar("synchro_in_run", default=False)
@@ -88,7 +89,7 @@ def _install() -> None:
     Nobody is disconnected: other threads, and this one outside of a run, get the same answer as ever.
     """
     with _installing:
-        follow_deletions()
+        follow_deletions(refuse_strangers)
         for signal in SIGNALS:
             if "_live_receivers" not in vars(signal):
                 vars(signal)["_live_receivers"] = partial(_live_receivers, signal)
@@ -100,7 +101,11 @@ def _live_receivers(signal: ModelSignal, sender: Any) -> tuple[list[Receiver], l
             return [], []
         if _choosing.get():
             plain, asynchronous = receivers(signal, sender)
-            ours = [notice_save] if signal is post_save else []
+            ours: list[Receiver] = []
+            if signal is pre_save:
+                ours = [refuse_stranger]
+            elif signal is post_save:
+                ours = [notice_save]
             return [*ours, *map(_named, plain)], list(map(_named_async, asynchronous))
     found: tuple[list[Receiver], list[Receiver]] = type(signal)._live_receivers(signal, sender)
     return found

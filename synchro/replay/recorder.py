@@ -141,7 +141,7 @@ class Recorder:
         work = _work.get()
         if work is None or work.instance is None or work.model is not model:
             return None
-        return _key_of(work.instance, model)
+        return key_or_none(work.instance, model)
 
     def _follow(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
         """
@@ -172,7 +172,7 @@ class Recorder:
     @contextmanager
     def inserting(self, model: type[Model], objects: Sequence[Any], query: Any) -> Iterator[list[Any]]:
         """Inside, Django inserts; what it returns is to be put into the list, by the model's key."""
-        explicit = [_key_of(each, model) for each in objects]
+        explicit = [key_or_none(each, model) for each in objects]
         known = {key for key in explicit if key is not None}
         there = self.read(model, known)
         if there and query.on_conflict == OnConflict.UPDATE:
@@ -197,7 +197,7 @@ class Recorder:
             return
         model: Any = type(instance)._meta.concrete_model
         for each in (model, *model._meta.all_parents):
-            key = _key_of(instance, each)
+            key = key_or_none(instance, each)
             if key is not None:
                 self.signalled.add((each, key))
 
@@ -219,7 +219,8 @@ def _model_of(name: str) -> type[Model] | None:
     return found[0] if len(found) == 1 else None
 
 
-def _key_of(instance: Any, model: type[Model]) -> Key | None:
+def key_or_none(instance: Any, model: type[Model]) -> Key | None:
+    """The key of the object in the table of `model`; None where it has none yet, or one that is no value."""
     try:
         key = key_of(instance, model)
     except (AttributeError, TypeError, ValueError, ArithmeticError, ValidationError):
@@ -319,8 +320,11 @@ def _unrecorded(compiler: Any, self: Any, returning_fields: Any) -> Any:
         _is_inserting.reset(token)
 
 
-def follow_deletions() -> None:
-    """From now on it is known which statements are of the deletion of an object that the replayer deletes."""
+def follow_deletions(look: Callable[[Sequence[Model], str], None]) -> None:
+    """
+    From now on it is known which statements are of the deletion of an object that the replayer deletes. What code of
+    others deletes on REMOTE is shown to `look` before.
+    """
     original = Collector.delete
     if hasattr(original, "is_followed"):
         return
@@ -328,7 +332,10 @@ def follow_deletions() -> None:
     @wraps(original)
     def delete(self: Collector) -> tuple[int, dict[str, int]]:
         work, origin = _work.get(), getattr(self, "origin", None)
-        if work is None or origin is None or origin is not work.instance:
+        if work is None:
+            return original(self)
+        if origin is None or origin is not work.instance:
+            look([each for several in self.data.values() for each in several], self.using)
             return original(self)
         token = _is_deleting.set(True)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from django.dispatch import Signal
 
 from synchro.core import DisableSynchroLog, call_synchronize, disable_synchro_log
+from synchro.exceptions import WrongDatabase
 from synchro.models import ChangeLog
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
@@ -446,3 +447,26 @@ def test_columns_that_django_fills_in_where_a_receiver_saves_another_row_are_loc
         call_synchronize()
 
     assert_same_rows()
+
+
+@pytest.mark.parametrize("how", ["save", "delete"])
+def test_object_of_local_is_not_written_over_the_row_that_has_its_key_on_remote(how: str) -> None:
+    """As a receiver may keep one from an earlier call."""
+    create_on_remote(Customer, name="REMOTE's own")
+    Delivery.objects.create(place="Ankh")
+    customer = Customer.objects.create(pk=remote(Customer).pk, name="Vimes")
+
+    def write(using: str, **kwargs: Any) -> None:
+        if using == REMOTE:
+            with suppress(WrongDatabase):
+                getattr(customer, how)(using=using)
+
+    words = (
+        r"Delivery \d+: .*<locals>.write .* what it had read from the database “default”: shop.Customer \d+"
+    )
+    with listening(write, post_save, Delivery), pytest.raises(WrongDatabase, match=words):
+        call_synchronize()
+
+    assert remote(Customer).name == "REMOTE's own"
+    call_synchronize()
+    assert set(Customer.objects.using(REMOTE).values_list("name", flat=True)) == {"REMOTE's own", "Vimes"}
