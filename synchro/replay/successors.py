@@ -17,12 +17,13 @@ from synchro.registry import is_watched
 from synchro.relations import target_of
 from synchro.replay.coalesce import M2M, Changes, SetChange, coalesce
 from synchro.replay.delete import relations
-from synchro.replay.entangled import pending_entries
+from synchro.replay.entangled import Entangled, pending_entries
 from synchro.replay.identify import Identities, existing_here, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.natural import has_natural_key
 from synchro.replay.read import Rows
 from synchro.replay.references import local_keys_there
+from synchro.replay.resolve import Plan
 
 Place: TypeAlias = tuple[type[Model], Key]
 
@@ -73,6 +74,21 @@ def successors_of(
     others = {key: owners[there] for key, there in gone.items() if owners.get(there, key) != key}
     here = existing_here(link, model, others.values()) if others else set()
     return {key: other for key, other in others.items() if other in here}
+
+
+def keep_taken_over(plan: Plan, rows: Rows, identities: Identities) -> None:
+    """
+    Raise `Entangled` where a row that is to go turned out, while what others point at was looked for, to be that of an
+    object which LOCAL has: it has to be part of the batch, so that the row stays.
+    """
+    found: set[Place] = set()
+    for model, removals in plan.removals.items():
+        if keeps_references(model) and has_natural_key(model):
+            known = identities.known(model)
+            others = {key for key, i in known.items() if i.exists and removals.get(i.remote, key) != key}
+            found |= {(model, key) for key in rows.present(model, others)}
+    if found:
+        raise Entangled(found)
 
 
 def _sets_of(model: type[Model]) -> Iterator[tuple[type[Model], bool]]:
