@@ -91,6 +91,8 @@ def spare(
                 for table in _keep(records, plan, going[remote], remote, date):
                     objects[table, remote] = date, None
         _note_losses(identities, records, plan, going, found)
+        for below, _date in found.theirs:
+            plan.decided.setdefault(below.model, set()).add(below.key)
         for below in found.rows:
             if stay := below.roots & found.kept.keys():
                 date = max(found.kept[root] for root in stay)

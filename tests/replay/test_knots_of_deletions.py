@@ -30,7 +30,15 @@ from tests.knots.models import (
     Ship,
 )
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import BY_TRIGGERS, LOCAL, REMOTE, create_on_remote, remote_count, watching
+from tests.replay.sides import (
+    BY_TRIGGERS,
+    LOCAL,
+    REMOTE,
+    create_on_remote,
+    remote_count,
+    unlogged,
+    watching,
+)
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -204,6 +212,22 @@ def test_what_is_below_a_row_that_moves_later_does_not_go_with_its_first_parent(
     call_synchronize()
 
     assert [remote_count(model) for model in (Ship, Deck, Cabin, Mast, Sail, Label)] == [1] * 6
+    assert_same_rows()
+
+
+def test_row_that_stands_elsewhere_on_remote_without_anybody_knowing_why_does_not_go_along(
+    listener: None,
+) -> None:
+    """REMOTE moved it by what its capture does not see, such as `QuerySet.update` with signals."""
+    lost, kept = Ship.objects.create(name="lost"), Ship.objects.create(name="kept")
+    Deck.objects.create(ship=kept, name="upper")
+    call_synchronize()
+    with unlogged(REMOTE):
+        Deck.objects.using(REMOTE).update(ship=Ship.objects.using(REMOTE).get(name="lost"))
+
+    lost.delete()
+    call_synchronize()
+
     assert_same_rows()
 
 
