@@ -11,22 +11,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from django.contrib.contenttypes.fields import GenericRelation
-from django.db.models import DO_NOTHING, PROTECT, RESTRICT, Model, QuerySet
+from django.db.models import DO_NOTHING, PROTECT, RESTRICT, Model
 
-from synchro.keys import AnyField, Key, key_fields, key_of
+from synchro.keys import AnyField, Key, key_fields
 from synchro.registry import is_watched
-from synchro.replay.delete import CASCADES, attributes, relations
+from synchro.replay.below import concrete, generic_relations, generically_below, owners_of_values
+from synchro.replay.delete import CASCADES, relations
 from synchro.replay.dependants import Place
 from synchro.replay.entangled import Entangled, known_here
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
 from synchro.replay.resolve import Plan
-from synchro.replay.spare import owners_of_values
-
-#: Of how many rows Django is asked at once what is generically related to them.
-PART = 1000
 
 
 class Blocking:
@@ -103,21 +99,10 @@ class Blocking:
             )
             if rows:
                 yield child, {as_key(row) for row in rows}, blocks
-        for field in parent._meta.private_fields:
-            if isinstance(field, GenericRelation):
-                yield from self._generically_below(parent, field, list(keys))
-
-    def _generically_below(
-        self, parent: type[Model], field: GenericRelation, keys: list[Key]
-    ) -> Iterator[tuple[type[Model], set[Key], bool]]:
-        alias = self._link.remote.alias
-        rows: QuerySet[Model] = QuerySet(parent, using=alias)
-        for start in range(0, len(keys), PART):
-            objects = rows.filter(pk__in=attributes(self._link, parent, keys[start : start + PART]))
-            related = field.bulk_related_objects(list(objects), using=alias)
-            found = {key_of(row, related.model) for row in related}
+        for relation in generic_relations(parent):
+            found = {key for key, _owner in generically_below(self._link.remote, parent, relation, keys)}
             if found:
-                yield related.model, found, False
+                yield concrete(relation), found, False
 
 
 def _blocks(column: AnyField, rule: Any) -> bool:
