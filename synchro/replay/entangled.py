@@ -7,7 +7,7 @@ pointed at by one that LOCAL has moved or deleted since. The present decides: so
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Model
@@ -56,8 +56,21 @@ def known_here(
     if keeps_references(model):
         return identities.owners(model, keys)
     fields = key_fields(model)
+    found = by_parts_here(link, identities, fields, keys, {})
+    known = _known_by_the_same_key(link, model, set(found.values()))
+    return {there: here for there, here in found.items() if here in known}
+
+
+def by_parts_here(
+    link: Link,
+    identities: Identities,
+    fields: Sequence[AnyField],
+    keys: Collection[Key],
+    given: Mapping[AnyField, Mapping[Any, Any]],
+) -> dict[Key, Key]:
+    """What these keys of REMOTE, of so many `fields`, are on LOCAL; `given` says so of some parts."""
     parts = [
-        _parts_here(link, identities, field, {as_values(key)[place] for key in keys})
+        given.get(field) or _parts_here(link, identities, field, {as_values(key)[place] for key in keys})
         for place, field in enumerate(fields)
     ]
     found: dict[Key, Key] = {}
@@ -65,8 +78,7 @@ def known_here(
         values = [part.get(value) for part, value in zip(parts, as_values(key), strict=True)]
         if None not in values:
             found[key] = as_key(values)
-    known = _known_by_the_same_key(link, model, set(found.values()))
-    return {there: here for there, here in found.items() if here in known}
+    return found
 
 
 def _parts_here(
