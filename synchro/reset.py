@@ -95,6 +95,8 @@ def _forget(by: str) -> Reset:
                 "batch": 0,
                 "forgotten": 0,
                 "pruned": 0,
+                "pruned_until": None,
+                "pruned_upto": None,
             },
         )
         with moved_by_a_run():

@@ -244,7 +244,7 @@ def adopt_what_arrived(alias: str) -> None:
         ) from error
     if peer is None or there is None or receipt is None:
         return
-    link.peer = peer
+    link.peer, link.peer_there = peer, there
     checkpoint = _checkpoint(link)
     if receipt.batch > local.batch or is_of_another_batch(
         link, receipt, max(checkpoint.batch, local.forgotten)

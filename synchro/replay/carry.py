@@ -44,7 +44,7 @@ from synchro.replay.sets import expand
 from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
 from synchro.replay.spelling import follow_respelled
-from synchro.replay.successors import replace_deleted
+from synchro.replay.successors import keep_taken_over, replace_deleted
 from synchro.replay.trial import Trial
 from synchro.replay.unread import Unread
 from synchro.replay.unreadable import refuse_unreadable
@@ -134,6 +134,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     spare(link, log, changes, plan, rows, identities, records)
     expand(link, log, changes, identities, plan)
     complete(link, log, changes, plan, rows, identities, records)
+    keep_taken_over(plan, rows, identities)
     left_out = leave_out(link, plan, rows, identities, trial.refused(plan), material.resting)
     conflicts = describe(link, batch, plan.conflicts, rows, there)
     conflicts += [*describe_disputes(link, batch, plan), *describe_losses(link, batch, plan.losses, there)]

@@ -62,6 +62,8 @@ class Change:
     deleted: datetime | None = None
     #: Whether its first entry says that it was added: nothing of it can have been on REMOTE before.
     is_born: bool = False
+    #: Whether it was there again after a deletion, and no entry says who added it: REMOTE's run has brought it.
+    came_back: bool = False
     #: The newest entry.
     entry: int = 0
     #: Whether an entry names this very table, rather than that of a child whose row includes this one.
@@ -75,6 +77,8 @@ class Change:
         self.is_own |= own
         self.entry = max(self.entry, entry.id)
         self.natural_key = entry.natural_key or self.natural_key
+        if self.deleted is not None and entry.action != ADDITION and fields != ():
+            self.is_born, self.came_back = False, True
         if entry.action == DELETION:
             self.deleted = date
         elif entry.action == ADDITION:
@@ -94,7 +98,7 @@ class Change:
         """Take over what an earlier change of the row says, which has not arrived yet."""
         self.date = max(self.date, earlier.date)
         self.natural_key = self.natural_key or earlier.natural_key
-        self.is_born = earlier.is_born
+        self.is_born = earlier.is_born and not self.came_back
         if earlier.whole is not None:
             self.whole = earlier.whole if self.whole is None else max(self.whole, earlier.whole)
         for name, date in earlier.fields.items():
@@ -218,6 +222,7 @@ def _first(model: type[Model], entry: Entry, fields: tuple[str, ...] | None) -> 
         entry.natural_key,
         date if is_deletion else None,
         entry.action == ADDITION,
+        False,
         entry.id,
         model is entry.model,
     )

@@ -17,8 +17,8 @@ from synchro.keys import Key, to_text
 from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
 from synchro.registry import watched_models
 from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
-from synchro.replay.form import holes_of
 from synchro.replay.held import held_by
+from synchro.replay.lacking import lacking_ids
 from synchro.replay.link import Link
 from synchro.replay.policy import policy_for
 from synchro.replay.ranges import Range
@@ -33,8 +33,8 @@ DISORDER = timedelta(minutes=10)
 #: however old it is.
 LOOK_BACK = 100_000
 
-#: The highest id that there can be, and how many ranges of ids are looked through one by one.
-BEYOND, MANY = 2**63 - 1, 20
+#: How many ranges of ids are looked through one by one.
+MANY = 20
 
 
 class Log:
@@ -84,14 +84,19 @@ class Log:
         node = Node.objects.using(self._link.remote.alias).filter(pk=1).first()
         if node is None or (node.pruned_until is None and node.pruned == 0):
             return None
-        oldest = self._entries_of_all().order_by("id").values_list("id", "date").first()
-        if oldest is not None and oldest[0] <= self._link.copied_log + 1:
+        if node.pruned_upto is not None and node.pruned_upto <= self._link.copied_log:
             return None
         if node.pruned and node.pruned <= self._taken:
             return None
         if node.pruned_until is not None:
             return aware(node.pruned_until)
-        return aware(oldest[1]) if oldest is not None else None  # pruned by an earlier version
+        return self._formed_after(node.pruned)  # pruned by an earlier version
+
+    def _formed_after(self, batch: int) -> datetime:
+        """When the next batch was formed, or any may be at the latest: what stood in the log before that is older."""
+        batches = Batch.objects.using(self._link.remote.alias).filter(number__gt=batch).order_by("number")
+        formed = batches.values_list("formed", flat=True).first()
+        return aware(formed) if formed else self._link.begun + self._link.offset
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
@@ -135,14 +140,10 @@ class Log:
 
     def _waiting_and_holes(self) -> tuple[list[Range], list[Range]]:
         """The ids of what REMOTE has yet to send, and those that are in its log perhaps only later."""
-        alias, copied = self._link.remote.alias, self._link.copied_log
-        # In this order: what is cut into a batch between the two questions is in both answers, not in none.
-        node = Node.objects.using(alias).get(pk=1)
-        batches = Batch.objects.using(alias).filter(number__gt=max(self._taken, node.forgotten))
-        formed = [ids for text in batches.values_list("ranges", flat=True) for ids in ranges_from_text(text)]
+        copied = self._link.copied_log
         waiting, holes = (
             [Range(max(ids.first, copied + 1), ids.last) for ids in found if ids.last > copied]
-            for found in ([Range(node.highest + 1, BEYOND), *formed], holes_of(node))
+            for found in lacking_ids(self._link.remote.alias, self._taken)
         )
         return waiting, holes
 

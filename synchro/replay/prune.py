@@ -47,10 +47,19 @@ def prune(link: Link) -> None:
             for ids in from_text(batch.ranges):
                 arrived = ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(unread)
                 arrived.exclude(id=node.highest)._raw_delete(LOCAL)
-            Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(
-                pruned=batch.number, pruned_until=batch.formed
-            )
+            _note_pruned(batch)
             batch.delete(using=LOCAL)
+
+
+def _note_pruned(batch: Batch) -> None:
+    """Say up to when, and up to which id, entries are gone: one of them may stay, so what is left does not tell."""
+    node = Node.objects.using(LOCAL).select_for_update().get(pk=1)
+    # What an earlier release pruned, or a person, is in batches.
+    known = node.pruned_upto or (node.highest if node.pruned or node.pruned_until else 0)
+    node.pruned_upto = max(known, *(ids.last for ids in from_text(batch.ranges)), 0)
+    if node.pruned < batch.number:
+        node.pruned, node.pruned_until = batch.number, batch.formed
+    node.save(using=LOCAL, update_fields=["pruned", "pruned_until", "pruned_upto"])
 
 
 def _warn_of_the_slow(link: Link, limit: datetime, forgotten: int) -> None:

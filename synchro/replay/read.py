@@ -187,6 +187,10 @@ class Rows:
                     ]
         return rows
 
+    def unreadable_fields(self, model: type[Model], key: Key) -> set[AnyField]:
+        """The columns of a row that was loaded whose values are not known."""
+        return {field for field, _cause in self.unreadable.get(model, {}).get(key, ())}
+
     def forget(self, model: type[Model], keys: Iterable[Key]) -> None:
         for key in keys:
             for found in (self._found, self.lines):

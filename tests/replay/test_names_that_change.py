@@ -15,7 +15,7 @@ from django.test import override_settings
 
 from synchro import moved
 from synchro.core import DisableSynchroLog, call_synchronize
-from synchro.exceptions import Refused, WrongSetting
+from synchro.exceptions import NotReady, Refused, WrongSetting
 from synchro.models import (
     ADDITION,
     CHANGE,
@@ -280,3 +280,31 @@ def test_pending_entries_outlive_the_removal_of_stale_content_types(former: dict
     count = ChangeLog.objects.count()
     ContentType.objects.get(pk=former[LOCAL]).delete()
     assert ChangeLog.objects.count() == count
+
+
+@pytest.mark.parametrize("alias", [LOCAL, REMOTE])
+@pytest.mark.parametrize("how", ["renamed", "moved"])
+def test_a_process_that_still_has_the_former_model_does_not_synchronize(alias: str, how: str) -> None:
+    """It would find no references, and so double the rows that it brings."""
+    use_up_key_on_remote(Customer, name="Other")
+    ann = Customer.objects.create(name="Ann")
+    call_synchronize()
+    for each in (LOCAL, REMOTE):
+        moved.after_migrate(None, using=each)
+    types = ContentType.objects.db_manager(alias)
+    own = types.get_for_model(Customer)
+    if how == "renamed":
+        types.filter(pk=own.pk).update(app_label="staff", model="client")
+    else:
+        client = types.create(app_label="staff", model="client")
+        NamedTable.objects.using(alias).create(
+            content_type=client.pk, app_label="staff", model="client", db_table="shop_customer"
+        )
+        moved.carry_over(alias, own.pk, client.pk)
+    ann.cash = 5
+    ann.save()
+
+    with pytest.raises(NotReady, match=r"staff\.client"):
+        call_synchronize()
+
+    assert remote_count(Customer) == 1

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import NotConfigured
-from synchro.models import Batch, ChangeLog, Node, options
+from synchro.models import Batch, ChangeLog, Node, Reset, options
 from synchro.replay.postpone import forget
 from synchro.replay.signals import step as step_signal
 from synchro.status import remotes
@@ -208,3 +208,16 @@ def test_checkpoint_that_a_person_sets_and_a_reset_leave_nothing_waiting(setting
     reset_synchro()
     assert Node.objects.get().unread == "{}"
     assert Node.objects.using(REMOTE).get().unread == "{}"
+
+
+def test_number_of_those_that_are_forgotten_is_said(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    make_rows()
+    synchronize(settings, FEW)
+
+    options.last_check = ChangeLog.objects.latest("id").date
+    assert "3 entries that were pending" in caplog.text
+
+    Country.objects.create(code="XX", name="Hidden")
+    synchronize(settings, FEW)
+    reset_synchro()
+    assert "remote: 1 entries pending" in Reset.objects.get().forgotten
