@@ -27,6 +27,8 @@ from synchro.registry import watched_models
 
 #: Packages whose receivers write histories, or audits, into tables of their own by way of LOCAL.
 HISTORIES: Final = ("simple_history", "auditlog", "easyaudit", "field_history")
+#: Packages whose trees number other rows by SQL, of which no signal tells.
+TREES: Final = ("mptt", "treebeard")
 #: How many models a message names.
 MOST: Final = 5
 
@@ -41,7 +43,7 @@ def check_receivers(**_kwargs: Any) -> list[CheckMessage]:
     wrong = [message for model in models for message in _wrong_choice(model)]
     if wrong:
         return wrong
-    return [*_unknown_names(models), *_others(models)]
+    return [*_unknown_names(models), *_others(models), *_trees(models)]
 
 
 def _wrong_choice(model: type[Model]) -> Iterator[CheckMessage]:
@@ -122,6 +124,22 @@ def _others(models: Collection[type[Model]]) -> Iterator[CheckMessage]:
             f"Code of other packages runs for REMOTE's objects: {_in_words(rest)}. Where it uses LOCAL, runs stop.",
             hint=f"Leave out what does not have to run there: {_without(rest)}. See docs/receivers.md.",
             id="synchro.W042",
+        )
+
+
+def _trees(models: Collection[type[Model]]) -> Iterator[CheckMessage]:
+    if conf.capture != "signals":
+        return
+    found: dict[str, dict[str, None]] = {}
+    for model in models:
+        for package in {base.__module__.partition(".")[0] for base in model.__mro__}.intersection(TREES):
+            found.setdefault(package, {})[model._meta.label] = None
+    if found:
+        yield Warning(
+            f"Trees of {_in_words(found)} number other rows by SQL that sends no signals: what it changes on LOCAL is "
+            "not captured, and stays different on REMOTE.",
+            hint="Use SYNCHRO_CAPTURE = 'triggers'.",
+            id="synchro.W043",
         )
 
 

@@ -169,3 +169,15 @@ def test_setting_that_cannot_be_is_named(value: Any) -> None:
 
     with override_settings(SYNCHRO_RECEIVERS=value):
         assert [str(error).startswith("SYNCHRO_RECEIVERS is ") for error in wrong_settings()] == [True]
+
+
+@pytest.mark.parametrize(("capture", "expected"), [("signals", ["synchro.W043"]), ("triggers", [])])
+def test_trees_that_number_rows_by_sql_are_named_where_signals_capture(
+    capture: str, expected: list[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("synchro.receiver_checks.TREES", ("tests",))  # which these models come from
+
+    messages = found(SYNCHRO_CAPTURE=capture)
+
+    assert [message.id for message in messages] == expected
+    assert all("tests (people." in message.msg for message in messages)

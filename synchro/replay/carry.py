@@ -143,7 +143,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
         link.remote.engine.check_uniques_at_once(
             link.remote.connection, [model._meta.db_table for model in plan.puts]
         )
-    writer = Writer(link, plan, rows, identities, trial.judge)
+    writer = Writer(link, log, plan, rows, identities, trial.judge)
     writer.write()
     if trial.is_thorough:
         refuse_lost(link, plan, identities)

@@ -117,7 +117,8 @@ def _collect(link: Link, model: type[Model], keys: Sequence[Key], parked: Mappin
     rows: QuerySet[Model] = QuerySet(model, using=link.remote.alias)
     found = [*rows.filter(pk__in=attributes(link, model, keys)), *(parked[k] for k in keys if k in parked)]
     if found:
-        with on_remote(link, model, None, "delete"):
+        with on_remote(link, model, None, "delete") as work:
+            work.instance = found[0]
             collector = Collector(using=link.remote.alias, origin=found[0])
             collector.collect(found, keep_parents=True)
             collector.delete()
@@ -150,7 +151,8 @@ def _delete_one(
     if instance is None:
         return
     options = {"keep_parents": True} if model._meta.parents and not with_parents else {}
-    with on_remote(link, model, key if local is None else local, "delete"):
+    with on_remote(link, model, key if local is None else local, "delete") as work:
+        work.instance = instance
         if method(model, "delete") is not None:
             instance.delete(using=alias, **options)
         else:

@@ -104,8 +104,13 @@ class _Dependants:
         return found
 
     def _is_planned(self, place: Place) -> bool:
+        """Also where nobody can say which row is to go, so that none would, and LOCAL would forget about it."""
         model, key = place
-        return key in self._plan.puts.get(model, {}) or place in self._going
+        return (
+            key in self._plan.puts.get(model, {})
+            or place in self._going
+            or key in self._plan.forgotten.get(model, ())
+        )
 
     def _parts(self, several: ByModel) -> Iterator[tuple[Place, Reason]]:
         """Rows of the same object in other tables."""

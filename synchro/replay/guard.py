@@ -50,6 +50,7 @@ class Guest:
             "model": self.model._meta.label,
             "key": "" if self.key is None else to_text(self.model, self.key),
             "code": code,
+            "setting": setting_without(self.model, self.code),
             "advice": advice % {"setting": setting_without(self.model, self.code)}
             if self.advice is None
             else str(self.advice),
@@ -58,6 +59,8 @@ class Guest:
 
 #: The receiver that is running, and what it was called with: the guard alone cannot know.
 _receiver: ContextVar[Guest | None] = ContextVar("synchro_receiver", default=None)
+#: Whom the guard was set up for.
+_guarded: ContextVar[Guest | None] = ContextVar("synchro_guarded", default=None)
 
 
 @contextmanager
@@ -72,6 +75,7 @@ def guarded(remote: str, guest: Guest, refuses_reads: bool = False) -> Iterator[
     guard = _Guard(guest, refuses_reads)
     own = connections[remote]
     with ExitStack() as stack:
+        stack.callback(_guarded.reset, _guarded.set(guest))
         for alias in connections:
             connection = connections[alias]
             stack.enter_context(_guarded_later(connection, remote, guest))
@@ -101,6 +105,16 @@ def running(code: str, instance: Model) -> Iterator[None]:
         raise
     finally:
         _receiver.reset(token)
+
+
+def guest_at_work() -> Guest | None:
+    """The code of others that is running, and the object that it works on."""
+    guest = _guarded.get()
+    return None if guest is None else _joined(guest, _receiver.get())
+
+
+def is_in_receiver() -> bool:
+    return _receiver.get() is not None
 
 
 def _key_of(instance: Model) -> Key | None:

@@ -190,7 +190,7 @@ class Identities:
                 del owners[match]
             if matches:
                 if len(matches) > 1 and not allows_many(model):
-                    raise ambiguous(model, [key], here, _("finds more than one row on REMOTE"))
+                    raise ambiguous(model, [key], _("finds more than one row on REMOTE"))
                 match = matches[0]
                 self._taken.setdefault(model, {})[match] = key
                 identity.gone, identity.remote, identity.exists = identity.remote, match, True
@@ -206,7 +206,7 @@ class Identities:
         if natural_fields(model) is None:
             for key in matched:
                 if self._by_method.is_double(model, key):
-                    raise ambiguous(model, [key], matched, problem)
+                    raise ambiguous(model, [key], problem)
             return
         doubles = self._by_columns.doubles(model, matched)
         others = {other for several in doubles.values() for other in several}
@@ -214,7 +214,7 @@ class Identities:
         for key, several in doubles.items():
             open_ones = [other for other in several if other not in elsewhere]
             if open_ones:
-                raise ambiguous(model, [key, *open_ones], matched, problem)
+                raise ambiguous(model, [key, *open_ones], problem)
 
     def _known_elsewhere(self, model: type[Model], keys: Collection[Key]) -> set[Key]:
         """Those of these objects that are known to be another row of REMOTE."""

@@ -16,6 +16,7 @@ from synchro.keys import Key
 from synchro.receivers import SIGNALS, Receiver, method, path_of, receivers
 from synchro.replay.guard import Guest, guarded, running
 from synchro.replay.link import Link
+from synchro.replay.recorder import Work, at_work, follow_deletions, notice_save
 
 #: Whether this thread or task is in a run, and whether it works on REMOTE's objects.
 _in_run: ContextVar[bool] = ContextVar("synchro_in_run", default=False)
@@ -64,17 +65,18 @@ def in_run() -> Iterator[None]:
 
 
 @contextmanager
-def on_remote(link: Link, model: type[Model], key: Key | None, verb: str) -> Iterator[None]:
+def on_remote(link: Link, model: type[Model], key: Key | None, verb: str) -> Iterator[Work]:
     """
     Inside, code of others works on REMOTE's object, by LOCAL's key, or on several: only what is chosen runs, and no
-    other database is written.
+    other database is written. What is yielded is to be told the object.
 
     Raises `WrongDatabase` where it tried that.
     """
+    guest = Guest(method(model, verb) if key is not None else None, model, key)
     token = _choosing.set(True)
     try:
-        with guarded(link.remote.alias, Guest(method(model, verb) if key is not None else None, model, key)):
-            yield
+        with at_work(model) as work, guarded(link.remote.alias, guest):
+            yield work
     finally:
         _choosing.reset(token)
 
@@ -86,6 +88,7 @@ def _install() -> None:
     Nobody is disconnected: other threads, and this one outside of a run, get the same answer as ever.
     """
     with _installing:
+        follow_deletions()
         for signal in SIGNALS:
             if "_live_receivers" not in vars(signal):
                 vars(signal)["_live_receivers"] = partial(_live_receivers, signal)
@@ -97,7 +100,8 @@ def _live_receivers(signal: ModelSignal, sender: Any) -> tuple[list[Receiver], l
             return [], []
         if _choosing.get():
             plain, asynchronous = receivers(signal, sender)
-            return list(map(_named, plain)), list(map(_named_async, asynchronous))
+            ours = [notice_save] if signal is post_save else []
+            return [*ours, *map(_named, plain)], list(map(_named_async, asynchronous))
     found: tuple[list[Receiver], list[Receiver]] = type(signal)._live_receivers(signal, sender)
     return found
 

@@ -85,7 +85,7 @@ def values_from_entry(model: type[Model], text: str) -> Values | None:
     )
 
 
-def ambiguous(model: type[Model], keys: Collection[Key], present: Collection[Key], problem: str) -> Ambiguous:
+def ambiguous(model: type[Model], keys: Collection[Key], problem: str) -> Ambiguous:
     """Return the error that names these objects of LOCAL, and what can be done."""
     names = natural_names(model)
     fields = f" ({', '.join(names)})" if names else ""
@@ -98,7 +98,7 @@ def ambiguous(model: type[Model], keys: Collection[Key], present: Collection[Key
     named = ", ".join(to_text(model, key) for key in keys)
     return Ambiguous(
         text % {"model": label, "keys": named, "fields": fields, "problem": problem},
-        [Culprit(model, key, _("its natural key %s") % problem) for key in keys if key in present],
+        [Culprit(model, key, _("its natural key %s") % problem) for key in keys],
     )
 
 

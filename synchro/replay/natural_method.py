@@ -48,12 +48,12 @@ class ByMethod:
         parts = self._of_present(model, readable)
         gone = self._of_gone(model, [key for key in keys if key not in here])
         there = self._there(model, parts | gone, lock)
-        manager = self._manager(model, there, here)
+        manager = self._manager(model, there)
         found: dict[Key, Key] = {}
         for key, values in there.items():
             if not self._link.remote.engine.findable([values]):
                 continue
-            match = self._ask(model, manager, key, values, here)
+            match = self._ask(model, manager, key, values)
             if match is not None and self._is_alike(match, (parts | gone)[key], is_gone=key in gone):
                 found[key] = key_of(match, model)
         self._refuse_doubles(model, found, parts)
@@ -63,15 +63,29 @@ class ByMethod:
         return {key: [match] for key, match in found.items() if match in existing}
 
     def is_double(self, model: type[Model], key: Key) -> bool:
-        """Whether LOCAL itself has several rows with the natural key of this present object."""
-        manager = finder(model).db_manager(self._link.local.alias)
+        """
+        Whether LOCAL itself has several rows with the natural key of this present object.
+
+        Raises `Unidentified` where the manager raises another error than Django's own, and so does not say.
+        """
+        side = self._link.local
+        manager = finder(model).db_manager(side.alias)
+        guest = Guest(f"{name_of(manager)}.get_by_natural_key()", model, key)
         for instance in self._instances(model, [key]):
             try:
-                manager.get_by_natural_key(*natural_values(instance))
+                with guarded(side.alias, guest):
+                    match = manager.get_by_natural_key(*natural_values(instance))
+                # One that hides the row, as what is deleted softly, may show another one.
+                return isinstance(match, model) and key_of(match, model) != key
             except MultipleObjectsReturned:
                 return True
-            except Exception:  # noqa: BLE001  what it raises here is no matter: REMOTE's row was found
+            except ObjectDoesNotExist:
                 return False
+            except WrongDatabase as error:
+                raise _wrong_database(model, manager, [key]) from error
+            except Exception as error:
+                _let_pass(side, error)
+                raise _unfound(model, manager, key, error) from error
         return False
 
     # -- what natural keys are ------------------------------------------------------------------------------
@@ -166,15 +180,13 @@ class ByMethod:
 
     # -- whom to ask ----------------------------------------------------------------------------------------
 
-    def _manager(self, model: type[Model], asked: Collection[Key], here: Collection[Key]) -> Any:
+    def _manager(self, model: type[Model], asked: Collection[Key]) -> Any:
         manager = finder(model).db_manager(self._link.remote.alias)
         if asked and is_forgetful(manager, self._link.remote.alias):
-            raise _wrong_database(model, manager, [key for key in asked if key in here])
+            raise _wrong_database(model, manager, asked)
         return manager
 
-    def _ask(
-        self, model: type[Model], manager: Any, key: Key, values: Sequence[Any], here: Collection[Key]
-    ) -> Model | None:
+    def _ask(self, model: type[Model], manager: Any, key: Key, values: Sequence[Any]) -> Model | None:
         guest = Guest(f"{name_of(manager)}.get_by_natural_key()", model, key)
         try:
             with guarded(self._link.remote.alias, guest, refuses_reads=True):
@@ -182,20 +194,20 @@ class ByMethod:
         except ObjectDoesNotExist:
             return None
         except WrongDatabase as error:
-            raise _wrong_database(model, manager, [key] if key in here else []) from error
+            raise _wrong_database(model, manager, [key]) from error
         except MultipleObjectsReturned:
             if allows_many(model):
                 return None
-            raise ambiguous(model, [key], here, _("finds more than one row on REMOTE")) from None
+            raise ambiguous(model, [key], _("finds more than one row on REMOTE")) from None
         except SynchroError:
             raise
         except Exception as error:
             _let_pass(self._link.remote, error)
-            raise _unfound(model, manager, key, here, error) from error
+            raise _unfound(model, manager, key, error) from error
         if not isinstance(match, model):
             return None
         if match._state.db != self._link.remote.alias:
-            raise _wrong_database(model, manager, [key] if key in here else [])
+            raise _wrong_database(model, manager, [key])
         return match
 
     def _is_alike(self, match: Model, parts: Parts, is_gone: bool) -> bool:
@@ -275,9 +287,7 @@ def _in_words(error: Exception) -> str:
     return f"{type(error).__name__} ({error})" if isinstance(error, NotUsable) else type(error).__name__
 
 
-def _unfound(
-    model: type[Model], manager: Any, key: Key, here: Collection[Key], error: Exception
-) -> Unidentified:
+def _unfound(model: type[Model], manager: Any, key: Key, error: Exception) -> Unidentified:
     names = {
         "model": model._meta.label,
         "key": to_text(model, key),
@@ -289,10 +299,10 @@ def _unfound(
         "SYNCHRO_MODEL_OPTIONS['%(model)s']['NATURAL_KEY'] (() for none), and synchronize again."
     )
     cause = _("get_by_natural_key() raised %(error)s") % names
-    return Unidentified(text % names, [Culprit(model, key, cause)] if key in here else [])
+    return Unidentified(text % names, [Culprit(model, key, cause)])
 
 
-def _wrong_database(model: type[Model], manager: Any, keys: Sequence[Key]) -> Unidentified:
+def _wrong_database(model: type[Model], manager: Any, keys: Collection[Key]) -> Unidentified:
     names = {"model": model._meta.label, "manager": name_of(manager)}
     text = _(
         "%(model)s: its manager %(manager)s was asked for a row of REMOTE by a natural key, and looked into another "
@@ -304,4 +314,4 @@ def _wrong_database(model: type[Model], manager: Any, keys: Sequence[Key]) -> Un
 
 
 def _double(model: type[Model], keys: Sequence[Key]) -> Unidentified:
-    return ambiguous(model, keys, keys, _("is that of several rows of LOCAL and of one of REMOTE"))
+    return ambiguous(model, keys, _("is that of several rows of LOCAL and of one of REMOTE"))

@@ -58,8 +58,9 @@ class Objects:
     def _save(self, group: Group, key: Key) -> None:
         identity = self._identities.of(group.model, key)
         is_new = key in group.new
-        with on_remote(self._link, group.model, key, "save"):
-            instance = self._instance(group, key)
+        with on_remote(self._link, group.model, key, "save") as work:
+            instance = work.instance = self._instance(group, key)
+            work.is_new = is_new
             for f, value in zip(group.fields, group.rows[key], strict=True):
                 if is_new or group.is_written(key, f):
                     setattr(instance, f.attname, to_attribute(f, value, self._connection))
@@ -70,6 +71,8 @@ class Objects:
         if is_new and instance._state.adding:  # a method of the model's own did not save it
             self._statements.insert(group.only([key]))
         elif is_new and identity.remote is None:
+            if instance.pk is None:  # code of others has deleted it again
+                raise row_is_missing(group.model, [key])
             remote = key_fields(group.model)[0].get_prep_value(instance.pk)
             self._statements.learn_keys(group.only([key]), [remote])
         elif is_new and not keeps_references(group.model):

@@ -9,7 +9,7 @@ from typing import Any
 from synchro.registry import watched_tables
 
 # Possessive: no text makes these slow.
-_LITERALS = re.compile(
+LITERALS = re.compile(
     r"'(?:[^'\\]|''|\\.)*+'|\"(?:[^\"]|\"\")*+\"|`(?:[^`]|``)*+`|--[^\n]*+|/\*(?!!)(?:[^*]|\*(?!/))*+\*/",
     re.DOTALL,
 )
@@ -27,7 +27,7 @@ _WRITES = re.compile(
 
 def is_read(sql: Any) -> bool:
     """Whether the statements change nothing. What is not known to be harmless counts as a write."""
-    words = _LITERALS.sub(lambda found: " ? " if found[0][0] in "'\"`" else " ", _text(sql))
+    words = LITERALS.sub(lambda found: " ? " if found[0][0] in "'\"`" else " ", text_of(sql))
     words = " ".join(words.split())
     parts = [part for part in words.split(";") if part.strip()]
     return all(map(_reads, parts))
@@ -35,8 +35,13 @@ def is_read(sql: Any) -> bool:
 
 def watched_table(sql: Any) -> str | None:
     """The first watched table that is named; None where there is none."""
-    found = _names(tuple(table.name for table in watched_tables())).search(_text(sql))
-    return found[0] if found else None
+    return next(iter(watched_tables_in(sql)), None)
+
+
+def watched_tables_in(sql: Any) -> list[str]:
+    """All watched tables that are named, as they are spelled."""
+    found = _names(tuple(table.name for table in watched_tables())).findall(text_of(sql))
+    return list(dict.fromkeys(found))
 
 
 def _reads(words: str) -> bool:
@@ -51,7 +56,7 @@ def _names(tables: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})(?!\w)", re.IGNORECASE)
 
 
-def _text(sql: Any) -> str:
+def text_of(sql: Any) -> str:
     """A driver may take statements that are no text: bytes, or psycopg's own."""
     if isinstance(sql, bytes):
         return sql.decode(errors="replace")

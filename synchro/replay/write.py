@@ -21,16 +21,20 @@ from synchro.replay.blame import came_of
 from synchro.replay.blocking import Blocking
 from synchro.replay.coalesce import same_key_parents
 from synchro.replay.delete import delete_objects, delete_rows, pointing_at
+from synchro.replay.doubles import find_doubles
 from synchro.replay.entangled import Entangled
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.listeners import hears_deletes, hears_saves, hears_sets
+from synchro.replay.log import Log
 from synchro.replay.members import announced
 from synchro.replay.objects import Objects
 from synchro.replay.order import children_first, parents_first
+from synchro.replay.other_rows import OtherRows
 from synchro.replay.passing import write_lines
 from synchro.replay.read import Rows, as_key, select
+from synchro.replay.recorder import Recorder, recording
 from synchro.replay.release import Release, is_by_the_server
 from synchro.replay.resolve import Plan
 from synchro.replay.sets import name_removed
@@ -51,7 +55,9 @@ class Tally:
 
 
 class Writer:
-    def __init__(self, link: Link, plan: Plan, rows: Rows, identities: Identities, judge: Judge) -> None:
+    def __init__(
+        self, link: Link, log: Log, plan: Plan, rows: Rows, identities: Identities, judge: Judge
+    ) -> None:
         self._link, self._plan, self._rows, self._identities = link, plan, rows, identities
         self._judge = judge
         self._alias = link.remote.alias
@@ -62,10 +68,16 @@ class Writer:
         self._blocking = Blocking(link, plan, identities)
         self._release = Release(link, plan, self._blocking, self._swaps)
         self._objects = Objects(link, identities, self._statements, self._swaps, judge)
+        self._recorder = Recorder(link)
+        self._others = OtherRows(link, log, plan, rows, identities, self._statements)
         #: Whether anybody listens to what is written.
         self._is_heard = True
 
     def write(self) -> None:
+        with recording(self._recorder):
+            self._write()
+
+    def _write(self) -> None:
         models = parents_first(self._plan.puts)
         self._is_heard = any(hears_saves(model) or hears_sets(model) for model in models)
         self._is_heard |= any(hears_deletes(model) for model in self._plan.removals)
@@ -77,6 +89,7 @@ class Writer:
         if untouched is not None:
             self._settle(groups)  # listeners may have touched rows of any group
             self._put_back(groups, untouched)
+            self._others.settle(self._recorder)
         self._swaps.refuse_dangling()
         refuse_lost(self._link, self._plan, self._identities, self._unverified(groups))
         self._statements.pass_sequences()
@@ -89,6 +102,7 @@ class Writer:
         passed = self._pass(model)
         if passed is not None:
             return passed
+        find_doubles(self._recorder, self._identities, self._translator, model)
         group = self._translator.group(model)
         if _is_pointed_at_by_value(model):
             self._swaps.uproot(model, {self._identities.of(model, key).remote: key for key in group.old})

@@ -90,7 +90,8 @@ def test_two_sides_that_were_set_up_as_the_pages_say_are_equal(house: House) -> 
 
 
 def test_there_is_nothing_to_warn_of_but_what_the_engine_does_not_capture(house: House) -> None:
-    assert house.warnings() <= {"synchro.W105"}
+    expected = {"synchro.W105"} if house.by_triggers else {"synchro.W105", "synchro.W043"}
+    assert house.warnings() <= expected
 
 
 def test_everything_that_was_added_arrives(house: House) -> None:

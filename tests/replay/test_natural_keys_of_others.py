@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.db.models import Value
 from django.db.models.functions import Concat
 from django.test import override_settings
 
 from synchro.core import call_synchronize
-from synchro.exceptions import Ambiguous, Unidentified
+from synchro.exceptions import Ambiguous, SynchroError, Unidentified
 from synchro.models import ChangeLog, SetAside
 from synchro.registry import forget_cached
 from tests.guests.models import Company, Couple, Food, Forgetful, Headlong, Lowered, Pair, Tagging
 from tests.replay.sides import (
     BY_TRIGGERS,
+    LOCAL,
     REMOTE,
     create_on_remote,
     remote,
@@ -25,7 +27,7 @@ from tests.replay.sides import (
     use_up_key_on_remote,
     watching,
 )
-from tests.shop.models import Customer, Tag
+from tests.shop.models import Book, Customer, Publisher, Tag
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -332,6 +334,99 @@ def test_ambiguous_rows_are_quarantined_and_the_others_go_on(quarantine: None) -
     assert call_synchronize().aside == 2
 
     assert sorted(Tag.objects.using(REMOTE).values_list("note", flat=True)) == ["theirs", "three"]
+
+
+def test_deletion_of_an_ambiguous_row_is_quarantined_and_the_others_go_on(quarantine: None) -> None:
+    save_unlogged(Tag(word="red", note="unlogged"))
+    for note in ("one", "two"):
+        create_on_remote(Tag, word="red", note=note)
+    Tag.objects.get().delete()
+    Tag.objects.create(word="blue", note="three")
+
+    assert call_synchronize().aside == 1
+    assert remote_count(Tag) == 3
+    assert "finds more than one row on REMOTE" in SetAside.objects.get().cause
+    assert call_synchronize(retry=True).aside == 1
+
+    Tag.objects.using(REMOTE).filter(note="two").delete()
+    assert call_synchronize(retry=True).aside == 0
+    assert remote(Tag).note == "three"
+
+
+def test_deletion_that_a_forgetful_manager_stops_is_quarantined_and_the_others_go_on(
+    quarantine: None,
+) -> None:
+    save_unlogged(Headlong(name="a", value=1))
+    create_on_remote(Headlong, name="a", value=9)
+    Headlong.objects.get().delete()
+    Food.objects.create(name="bread")
+
+    assert call_synchronize().aside == 1
+    assert (remote(Headlong).value, remote(Food).name) == (9, "bread")
+    with options(Headlong={"NATURAL_KEY": ("name",)}):
+        assert call_synchronize(retry=True).aside == 0
+    assert remote_count(Headlong) == 0
+
+
+def test_row_that_points_at_an_ambiguous_one_of_no_batch_waits(quarantine: None) -> None:
+    save_unlogged(Publisher(name="Acme"))
+    for city in ("one", "two"):
+        create_on_remote(Publisher, name="Acme", city=city)
+    Book.objects.create(publisher=Publisher.objects.get(), title="waits")
+    Tag.objects.create(word="blue")
+
+    assert call_synchronize().aside == 2
+    assert (remote_count(Book), remote_count(Tag)) == (0, 1)
+
+    Publisher.objects.using(REMOTE).filter(city="two").delete()
+    assert call_synchronize(retry=True).aside == 0
+    assert remote(Book).publisher == remote(Publisher)
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "words"),
+    [
+        (
+            LookupError,
+            Unidentified,
+            r"Headlong \d+: .*HeadlongManager.get_by_natural_key\(\) raised LookupError",
+        ),
+        (OperationalError, SynchroError, "OperationalError"),
+    ],
+)
+def test_error_of_a_manager_that_is_asked_whether_local_has_a_double_is_no_answer(
+    error: type[Exception], raised: type[Exception], words: str, monkeypatch: Any
+) -> None:
+    def find(self: Any, name: str) -> Any:
+        if self.db == LOCAL:
+            raise error(name)
+        return self.get(name=name)
+
+    monkeypatch.setattr(type(Headlong.objects), "get_by_natural_key", find)
+    create_on_remote(Headlong, name="a", value=9)
+    Headlong(name="a", value=1).save()
+
+    with pytest.raises(raised, match=words):
+        call_synchronize()
+
+    assert remote(Headlong).value == 9
+
+
+def test_row_that_a_manager_hides_is_not_taken_for_the_one_that_it_shows(monkeypatch: Any) -> None:
+    """Of two rows with one natural key, what is deleted softly is hidden, and an earlier batch is about it alone."""
+
+    def find(self: Any, name: str) -> Any:
+        return self.get(name=name, value__gte=0)
+
+    monkeypatch.setattr(type(Headlong.objects), "get_by_natural_key", find)
+    create_on_remote(Headlong, name="a", value=9)
+    save_unlogged(Headlong(name="a", value=1))
+    Headlong(name="a", value=-1).save()
+
+    with pytest.raises(Ambiguous, match=r"guests\.Headlong 2"):
+        call_synchronize()
+
+    assert remote(Headlong).value == 9
 
 
 @pytest.mark.parametrize("model", [Pair, Couple])

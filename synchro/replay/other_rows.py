@@ -1,0 +1,199 @@
+"""
+Other rows: what code of others did to rows of REMOTE that the batch is not about.
+
+What capture sees of such code on LOCAL travels by entries of its own. So REMOTE's rows are put back as they were: made
+again on REMOTE, the same change would be there twice, or differ from LOCAL's for good. What signals do not see of a
+tree that numbers its nodes anew ends as LOCAL has it; of other models it is left to that code, as documented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from synchro.conf import conf
+from synchro.exceptions import Culprit, Refused
+from synchro.keys import Key, key_fields, to_text
+from synchro.registry import Table
+from synchro.replay.columns import Codec
+from synchro.replay.entangled import known_here, pending_entries
+from synchro.replay.group import Group
+from synchro.replay.guard import Guest
+from synchro.replay.identify import Identities, existing_here
+from synchro.replay.link import Link
+from synchro.replay.log import Log
+from synchro.replay.order import parents_first
+from synchro.replay.read import Rows
+from synchro.replay.recorder import Recorder, Touched, columns
+from synchro.replay.resolve import Plan
+from synchro.replay.statements import Statements
+from synchro.replay.translate import Translator
+
+#: By REMOTE's keys.
+Several = Mapping[Key, Touched]
+
+
+class OtherRows:
+    def __init__(
+        self, link: Link, log: Log, plan: Plan, rows: Rows, identities: Identities, statements: Statements
+    ) -> None:
+        self._link, self._log, self._plan, self._rows = link, log, plan, rows
+        self._identities, self._statements = identities, statements
+        self._side = link.remote
+
+    def settle(self, recorder: Recorder) -> None:
+        """Have the rows that were recorded end as they should, or say what is not known of them."""
+        for model in parents_first(recorder.touched):
+            touched = recorder.touched[model]
+            now = recorder.read(model, touched)
+            others = {key: each for key, each in touched.items() if key not in self._keys_of_the_batch(model)}
+            self._restore(model, {key: each for key, each in others.items() if key not in now})
+            changed = {key: each for key, each in touched.items() if key in now and each.before != now[key]}
+            is_captured = {
+                key for key in changed if conf.capture == "triggers" or (model, key) in recorder.signalled
+            }
+            self._put_back(model, {k: e for k, e in changed.items() if k in others and k in is_captured}, now)
+            akin = {k: e for k, e in changed.items() if e.is_akin and k not in is_captured}
+            if akin:
+                self._bring_locals(model, akin, now)
+        self._tell_of_added(recorder)
+        self._tell_of_unknown(recorder)
+
+    def _keys_of_the_batch(self, model: type[Model]) -> set[Key]:
+        """REMOTE's keys of the rows that the batch is about."""
+        known = self._identities.known(model)
+        puts = {known[key].remote for key in self._plan.puts.get(model, ())}
+        return puts | self._plan.removals.get(model, {}).keys()
+
+    # -- as it was ----------------------------------------------------------------------------------------------
+
+    def _put_back(self, model: type[Model], changed: Several, now: Mapping[Key, list[Any]]) -> None:
+        self._write(model, {key: each.before for key, each in changed.items()}, now)
+
+    def _write(
+        self, model: type[Model], wanted: Mapping[Key, list[Any]], now: Mapping[Key, list[Any]]
+    ) -> None:
+        """Have rows of REMOTE, which are there, hold these values, in the order of `columns`."""
+        fields, own = columns(model), key_fields(model)
+        names: dict[Key, frozenset[str] | None] = {}
+        for key, row in wanted.items():
+            differ = {
+                f.name for f, a, b in zip(fields, row, now[key], strict=True) if a != b and f not in own
+            }
+            if differ:
+                names[key] = frozenset(differ)
+        if names:
+            rows = {key: list(wanted[key]) for key in names}
+            self._statements.update(Group(model, fields, rows, [], names, set()), names)
+
+    def _restore(self, model: type[Model], deleted: Several) -> None:
+        """
+        Insert rows again that LOCAL has, and that no later batch is about.
+
+        Raises `Refused` where that cannot be.
+        """
+        here = known_here(self._link, self._identities, model, deleted)
+        present = existing_here(self._link, model, list(here.values())) if here else set()
+        lost = {there: key for there, key in here.items() if key in present}
+        if lost:
+            later = {entry.key for entry in pending_entries(self._link, [(model, k) for k in lost.values()])}
+            lost = {there: key for there, key in lost.items() if key not in later}
+        if not lost:
+            return
+        fields = columns(model)
+        encoded = Codec(fields, self._side.connection).encode_all([deleted[key].before for key in lost])
+        names = [field.column for field in fields]
+        try:
+            with transaction.atomic(using=self._side.alias):
+                self._side.engine.insert(self._side.connection, model._meta.db_table, names, encoded)
+        except IntegrityError as error:
+            (there, key), *_others = lost.items()
+            raise _refused(deleted[there].guest, model, key) from error
+
+    # -- as LOCAL has it ----------------------------------------------------------------------------------------
+
+    def _bring_locals(self, model: type[Model], akin: Several, now: Mapping[Key, list[Any]]) -> None:
+        """The columns that were changed; what REMOTE changed itself, and LOCAL has not heard of, is put back."""
+        theirs = self._changed_there(model, akin)
+        self._put_back(model, {key: akin[key] for key in theirs}, now)
+        here = known_here(self._link, self._identities, model, akin.keys() - theirs)
+        found = self._identities.find(model, list(here.values()))
+        puts = {
+            key: self._names(model, key, akin[there], now[there])
+            for there, key in here.items()
+            if found[key].exists and found[key].remote == there and self._rows.present(model, [key])
+        }
+        plan = Plan(puts={model: {key: names for key, names in puts.items() if names}})
+        if not plan.puts[model]:
+            return
+        group = Translator(self._link, plan, self._rows, self._identities).group(model)
+        keys = {f.name for f in group.fields if f.remote_field is not None}
+        for key in group.unsettled:  # it waits for a row that REMOTE will get later
+            group.old[key] = (group.old[key] or frozenset()) - keys
+        self._statements.update(group, [key for key, names in group.old.items() if names])
+
+    def _names(self, model: type[Model], key: Key, touched: Touched, now: list[Any]) -> frozenset[str]:
+        """The synchronized columns that were changed, and that the batch itself has not written."""
+        written = self._plan.puts.get(model, {}).get(key, frozenset())
+        if written is None:
+            return frozenset()
+        synchronized, own = set(Table(model).fields), key_fields(model)
+        return frozenset(
+            f.name
+            for f, before, after in zip(columns(model), touched.before, now, strict=True)
+            if before != after and f in synchronized and f not in own and f.name not in written
+        )
+
+    def _changed_there(self, model: type[Model], keys: Collection[Key]) -> set[Key]:
+        if self._link.peer_there is None:
+            return set()
+        changes = self._log.unsent_changes({model: list(keys)})
+        return {key for each, key in changes.rows if each is model and key in keys}
+
+    # -- what is told -------------------------------------------------------------------------------------------
+
+    def _tell_of_added(self, recorder: Recorder) -> None:
+        for model, added in recorder.added.items():
+            keys = [key for key in added if key is not None and key not in self._keys_of_the_batch(model)]
+            there = recorder.read(model, keys)
+            here = known_here(self._link, self._identities, model, there)
+            present = existing_here(self._link, model, list(here.values())) if here else set()
+            left = [key for key in there if here.get(key) not in present]
+            for guest in {
+                added[key].code: added[key] for key in (*left, *(k for k in added if k is None))
+            }.values():
+                self._link.warn(
+                    _(
+                        "%(code)s added rows of %(rows)s to the database “%(alias)s” as it ran for REMOTE's objects. "
+                        "They stay there, and LOCAL lacks them. Where it adds such rows on LOCAL too, those arrive as "
+                        "well, and there are two of each: leave it out (%(setting)s). Where each side is to have its "
+                        "own, have it add them within DisableSynchroLog."
+                    )
+                    % {**guest.names(), "rows": model._meta.label, "alias": self._side.alias}
+                )
+
+    def _tell_of_unknown(self, recorder: Recorder) -> None:
+        for (table, _code), guest in recorder.unknown.items():
+            self._link.warn(
+                _(
+                    "%(code)s wrote to %(table)s of the database “%(alias)s” by SQL of its own as it ran for REMOTE's "
+                    "objects. Which rows it wrote is not known, so they may differ from LOCAL's now. Compare that "
+                    "table on both sides, and leave it out: %(setting)s."
+                )
+                % {**guest.names(), "table": table, "alias": self._side.alias}
+            )
+
+
+def _refused(guest: Guest, model: type[Model], key: Key) -> Refused:
+    names = {**guest.names(), "row": f"{model._meta.label} {to_text(model, key)}"}
+    text = _(
+        "%(model)s %(key)s: %(code)s ran for REMOTE's object and deleted %(row)s there, which LOCAL has, and which "
+        "cannot be brought back. The batch was rolled back. Leave it out: %(setting)s."
+    )
+    cause = _("%(code)s deleted %(row)s on REMOTE, which LOCAL has")
+    culprits = [] if guest.key is None else [Culprit(guest.model, guest.key, cause % names)]
+    return Refused(text % names, culprits)

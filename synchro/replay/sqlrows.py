@@ -1,0 +1,105 @@
+"""Which rows a statement is about to write, as far as its words say it: those that a SELECT with its WHERE finds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from synchro.replay.sqltext import LITERALS, text_of
+
+_NAME: Final = r"(\"(?:[^\"]|\"\")+\"|`(?:[^`]|``)+`|\w+)"
+_UPDATE: Final = re.compile(rf"\s*UPDATE\s+{_NAME}\s+SET\b", re.IGNORECASE)
+_DELETE: Final = re.compile(rf"\s*DELETE\s+FROM\s+{_NAME}(?=\s+WHERE\b|\s*\Z)", re.IGNORECASE)
+#: How Django deletes by what other tables hold on MySQL.
+_DELETE_JOINED: Final = re.compile(rf"\s*DELETE\s+{_NAME}\s+FROM\s+(?=\1\s)", re.IGNORECASE)
+_WORDS: Final = re.compile(r"\b(?:WHERE|FROM|USING|ORDER|LIMIT|RETURNING|WITH)\b|[();]", re.IGNORECASE)
+#: Not told apart from the rest: comments of MySQL, texts of PostgreSQL, and what may end a text or not.
+_DOUBTFUL: Final = re.compile(r"#|\$\w*\$|\\")
+#: As Django has it in each LIKE for SQLite.
+_ESCAPE: Final = "ESCAPE '\\'"
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The rows that an UPDATE or a DELETE is about."""
+
+    #: As the statement spells it.
+    table: str
+    #: What comes behind FROM in the SELECT that finds them.
+    rest: str
+    #: How many of the statement's parameters come before those in `rest`, and after them.
+    before: int
+    after: int
+
+    @property
+    def name(self) -> str:
+        quote = self.table[0]
+        return self.table[1:-1].replace(quote * 2, quote) if quote in '"`' else self.table
+
+    def parameters(self, given: Any) -> Any:
+        """Those of the statement's parameters that the SELECT takes."""
+        if given is None or isinstance(given, Mapping):
+            return given
+        return list(given)[self.before : len(given) - self.after]
+
+
+def aim_of(sql: Any, parameters: Any) -> Aim | None:
+    """None where the words do not tell."""
+    if parameters is not None and not isinstance(parameters, Mapping | Sequence):
+        return None
+    return _aim(text_of(sql))
+
+
+@lru_cache(maxsize=256)
+def _aim(text: str) -> Aim | None:
+    # All stays as long as it is, so that what is found here can be taken from there.
+    plain = text.replace(_ESCAPE, " " * len(_ESCAPE))
+    if _DOUBTFUL.search(plain):
+        return None
+    plain = LITERALS.sub(lambda found: ("x" if found[0][0] in '"`' else " ") * len(found[0]), plain)
+    if (match := _DELETE_JOINED.match(text)) is not None:
+        start, end = match.end(), len(text)
+        if ";" in plain:
+            return None
+    elif (match := _UPDATE.match(text) or _DELETE.match(text)) is not None:
+        found = _where(plain, match.end())
+        if found is None:
+            return None
+        start, end = found
+    else:
+        return None
+    table = match[1]
+    joined = match.re is _DELETE_JOINED
+    return Aim(
+        table,
+        text[start:end] if joined else f"{table} {text[start:end]}",
+        _placeholders(plain[:start]),
+        _placeholders(plain[end:]),
+    )
+
+
+def _where(plain: str, start: int) -> tuple[int, int] | None:
+    """Where WHERE and what belongs to it begin and end; None where something else decides which rows it is about."""
+    depth, begin = 0, None
+    for word in _WORDS.finditer(plain, start):
+        match word[0].upper():
+            case "(":
+                depth += 1
+            case ")":
+                depth -= 1
+            case _ if depth:
+                continue
+            case "WHERE" if begin is None:
+                begin = word.start()
+            case "ORDER" | "RETURNING" if "LIMIT" not in plain[word.start() :].upper():
+                return (word.start() if begin is None else begin), word.start()
+            case _:
+                return None
+    return (len(plain) if begin is None else begin), len(plain)
+
+
+def _placeholders(plain: str) -> int:
+    return plain.replace("%%", "").count("%s")

@@ -1,0 +1,417 @@
+"""Code of others that runs for REMOTE's objects writes other rows too: they end as if LOCAL alone had been at work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.db.models import F, Model
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
+from django.dispatch import Signal
+
+from synchro.core import DisableSynchroLog, call_synchronize, disable_synchro_log
+from synchro.models import ChangeLog
+from tests.replay.compare import assert_same_rows
+from tests.replay.sides import (
+    BY_TRIGGERS,
+    REMOTE,
+    let_time_pass,
+    other_side,
+    remote,
+    remote_count,
+    use_up_key_on_remote,
+)
+from tests.shop.models import (
+    Album,
+    Artist,
+    Category,
+    Country,
+    Customer,
+    Delivery,
+    Invoice,
+    Order,
+    Parcel,
+    Passport,
+    Pizzeria,
+    Place,
+    Profile,
+    Ticket,
+    Visa,
+)
+
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "remote"]),
+    pytest.mark.usefixtures("all_receivers"),
+]
+
+
+@contextmanager
+def listening(receiver: Callable[..., Any], signal: Signal, sender: type) -> Iterator[None]:
+    signal.connect(receiver, sender=sender)
+    try:
+        yield
+    finally:
+        signal.disconnect(receiver, sender=sender)
+
+
+def charge_by_save(using: str, **kwargs: Any) -> None:
+    for customer in Customer.objects.using(using):
+        customer.cash += 1
+        customer.save(using=using)
+
+
+def charge_by_update(using: str, **kwargs: Any) -> None:
+    Customer.objects.using(using).update(cash=F("cash") + 1)
+
+
+def charge_by_bulk_update(using: str, **kwargs: Any) -> None:
+    customers = list(Customer.objects.using(using))
+    for customer in customers:
+        customer.cash += 1
+    Customer.objects.using(using).bulk_update(customers, ["cash"])
+
+
+def charge_by_sql(using: str, **kwargs: Any) -> None:
+    with connections[using].cursor() as cursor:
+        cursor.execute("UPDATE shop_customer SET cash = cash + %s /* WHERE */ WHERE name <> %s", [1, "it's"])
+
+
+def charge_by_related_update(using: str, **kwargs: Any) -> None:
+    Customer.objects.using(using).filter(order__note="first").update(cash=F("cash") + 1)
+
+
+@pytest.mark.parametrize("signal", [post_save, post_delete])
+def test_change_that_capture_sees_on_local_is_not_made_on_remote_by_others(signal: Signal) -> None:
+    Customer.objects.create(name="Vimes")
+    delivery = Delivery.objects.create(place="Ankh")
+    call_synchronize()
+    if signal is post_save:
+        delivery.save()
+    else:
+        delivery.delete()
+    with listening(charge_by_save, signal, Delivery):
+        call_synchronize()
+
+    assert remote(Customer).cash == 0
+    assert_same_rows()
+
+
+@pytest.mark.skipif(not BY_TRIGGERS, reason="signals do not see these, so they are left to the receivers")
+@pytest.mark.parametrize(
+    "charge", [charge_by_update, charge_by_bulk_update, charge_by_sql, charge_by_related_update]
+)
+def test_triggers_see_all_changes_on_local_so_none_is_made_on_remote_by_others(
+    charge: Callable[..., None],
+) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    Order.objects.create(customer=customer, note="first")
+    call_synchronize()
+    with listening(charge, post_save, Delivery):
+        Delivery.objects.create(place="Ankh")
+        report = call_synchronize()
+
+    assert (Customer.objects.get().cash, remote(Customer).cash) == (1, 1)
+    assert report.warnings == ()
+    assert_same_rows()
+
+
+def test_change_of_remotes_own_in_a_row_that_a_receiver_saves_survives() -> None:
+    Customer.objects.create(name="Vimes")
+    call_synchronize()
+    with other_side():
+        there = Customer.objects.get()
+        there.cash = 100
+        there.save(update_fields=["cash"])
+    let_time_pass()
+
+    Delivery.objects.create(place="Ankh")
+    with listening(charge_by_save, post_save, Delivery):
+        call_synchronize()
+
+    assert remote(Customer).cash == 100
+
+
+def shift(instance: Category, using: str, **kwargs: Any) -> None:
+    """As a tree numbers its nodes anew."""
+    Category.objects.using(using).exclude(pk=instance.pk).update(name="shifted")
+
+
+def test_rows_that_a_tree_shifts_end_as_local_has_them() -> None:
+    for name in ("root", "branch"):
+        Category.objects.create(name=name)
+    call_synchronize()
+    with DisableSynchroLog():
+        Category.objects.filter(name="branch").update(name="shifted otherwise")
+    Category.objects.create(name="leaf", parent=Category.objects.get(name="root"))
+    with listening(shift, post_save, Category):
+        call_synchronize()
+
+    names = set(Category.objects.using(REMOTE).values_list("name", flat=True))
+    # Where triggers capture, what is switched off is meant to stay off.
+    assert names == {"root", "branch" if BY_TRIGGERS else "shifted otherwise", "leaf"}
+
+
+def test_rows_of_the_batch_that_a_tree_shifts_end_as_local_has_them() -> None:
+    root, leaf = Category.objects.create(name="root"), Category.objects.create(name="leaf")
+    call_synchronize()
+    leaf.parent = root
+    leaf.save(update_fields=["parent"])
+    if not BY_TRIGGERS:
+        Category.objects.filter(pk=leaf.pk).update(name="shifted otherwise")
+    root.save()
+    with listening(shift, post_save, Category):
+        call_synchronize()
+
+    assert_same_rows()
+
+
+@pytest.mark.skipif(BY_TRIGGERS, reason="by triggers all that REMOTE changes is captured there")
+def test_what_remote_changed_itself_in_a_row_that_a_tree_shifts_stays() -> None:
+    Category.objects.create(name="root")
+    call_synchronize()
+    with other_side():
+        there = Category.objects.get()
+        there.name = "REMOTE's own"
+        there.save()
+    let_time_pass()
+    Category.objects.create(name="leaf")
+    with listening(shift, post_save, Category):
+        call_synchronize()
+
+    assert Category.objects.using(REMOTE).filter(name="REMOTE's own").exists()
+
+
+def test_what_code_of_others_does_with_capture_switched_off_stays() -> None:
+    Customer.objects.create(name="Vimes")
+    call_synchronize()
+    Delivery.objects.create(place="Ankh")
+    with listening(disable_synchro_log(charge_by_save), post_save, Delivery):
+        report = call_synchronize()
+
+    assert remote(Customer).cash == 1
+    assert report.warnings == ()
+
+
+def remove_all(using: str, **kwargs: Any) -> None:
+    Order.objects.using(using).all().delete()
+    Country.objects.using(using).all().delete()
+
+
+@pytest.mark.parametrize("signal", [post_save, pre_delete])
+def test_rows_that_a_receiver_deletes_are_there_again_with_their_skipped_columns(signal: Signal) -> None:
+    Country.objects.create(code="AM", name="Ankh-Morpork")
+    customer = Customer.objects.create(name="Vimes")
+    Order.objects.create(customer=customer)
+    delivery = Delivery.objects.create(place="Ankh")
+    call_synchronize()
+    Country.objects.using(REMOTE).update(visits=7)
+    if signal is post_save:
+        delivery.save()
+    else:
+        delivery.delete()
+    with listening(remove_all, signal, Delivery):
+        call_synchronize()
+
+    assert remote(Country).visits == 7
+    assert_same_rows()
+
+
+def test_rows_that_code_of_others_deletes_on_both_sides_are_gone() -> None:
+    Country.objects.create(code="AM", name="Ankh-Morpork")
+    Order.objects.create(customer=Customer.objects.create(name="Vimes"))
+    call_synchronize()
+    with listening(remove_all, post_save, Delivery):
+        Delivery.objects.create(place="Ankh")
+        call_synchronize()
+
+    assert (remote_count(Country), remote_count(Order)) == (0, 0)
+    assert_same_rows()
+
+
+def test_members_that_a_receiver_removes_are_there_again() -> None:
+    def clear(using: str, **kwargs: Any) -> None:
+        album: Any = Album.objects.using(using).get()
+        album.artists.clear()
+
+    album: Any = Album.objects.create(name="Blue")
+    album.artists.add(Artist.objects.create(name="Joni"))
+    call_synchronize()
+    Delivery.objects.create(place="Ankh")
+    with listening(clear, post_save, Delivery):
+        call_synchronize()
+
+    assert_same_rows()
+
+
+def write_on_remote(instance: Delivery, using: str, **kwargs: Any) -> None:
+    Place.objects.using(using).create(name=f"seen: {instance.place}")
+
+
+def write_in_bulk(instance: Delivery, using: str, **kwargs: Any) -> None:
+    Place.objects.using(using).bulk_create([Place(name=f"seen: {instance.place}")])
+
+
+@pytest.mark.parametrize("write", [write_on_remote, write_in_bulk])
+def test_rows_that_code_of_others_adds_on_remote_stay_and_are_told(write: Callable[..., None]) -> None:
+    Delivery.objects.create(place="Ankh")
+    before = ChangeLog.objects.count()
+    with listening(write, post_save, Delivery):
+        report = call_synchronize()
+
+    assert remote(Place).name == "seen: Ankh"
+    assert ChangeLog.objects.count() == before
+    (warning,) = report.warnings
+    assert "test_rows_of_others.write" in warning
+    assert "shop.Place" in warning
+    assert "DisableSynchroLog" in warning
+    assert "SYNCHRO_RECEIVERS = ['all', '-tests.replay.test_rows_of_others.write" in warning
+
+
+def test_rows_of_the_batch_and_members_that_local_has_too_are_not_told_of() -> None:
+    def add_all(instance: Album, using: str, **kwargs: Any) -> None:
+        album: Any = Album.objects.using(using).get(pk=instance.pk)
+        album.artists.add(*Artist.objects.using(using).all())
+
+    Artist.objects.create(name="Joni")
+    album: Any = Album.objects.create(name="Blue")
+    album.artists.add(Artist.objects.get())
+    with listening(add_all, post_save, Album), listening(lambda **_kwargs: None, m2m_changed, Model):
+        report = call_synchronize()
+
+    assert report.warnings == ()
+    assert_same_rows()
+
+
+def open_account(instance: Customer, using: str, created: bool, **kwargs: Any) -> None:
+    """As many projects do for each new user."""
+    if created:
+        Profile.objects.using(using).create(customer=instance, text=f"made in {using}")
+        Passport.objects.using(using).create(customer=instance, number="1")
+
+
+def test_row_that_a_receiver_adds_on_both_sides_is_one_row_where_unique_values_say_so() -> None:
+    use_up_key_on_remote(Customer, name="of REMOTE's own")
+    with listening(open_account, post_save, Customer):
+        customer = Customer.objects.create(name="Vimes")
+        Visa.objects.create(
+            passport=Passport.objects.get(), country=Country.objects.create(code="AM", name="Ankh-Morpork")
+        )
+        report = call_synchronize()
+        assert report.warnings == ()
+        assert_same_rows()
+
+        Profile.objects.update(text="changed")
+        Profile.objects.get().save()
+        call_synchronize()
+        customer.delete()
+        call_synchronize()
+
+    assert (remote_count(Profile), remote_count(Passport), remote_count(Customer)) == (0, 0, 0)
+    assert_same_rows()
+
+
+def test_key_that_a_receiver_used_up_for_a_row_of_its_own_is_not_given_to_another() -> None:
+    Delivery.objects.create(place="Ankh")
+    place = Place.objects.create(name="of LOCAL")
+    with listening(write_on_remote, post_save, Delivery):
+        call_synchronize()
+
+    assert set(Place.objects.using(REMOTE).values_list("name", flat=True)) == {"seen: Ankh", place.name}
+
+
+@pytest.mark.parametrize("how", ["of a new object", "of one that is there"])
+def test_row_that_a_save_makes_besides_that_of_its_object_is_told(how: str, monkeypatch: Any) -> None:
+    def save(self: Ticket, *args: Any, **kwargs: Any) -> None:
+        super(Ticket, self).save(*args, **kwargs)
+        if kwargs.get("using") == REMOTE:
+            Ticket(title="a copy").save_base(using=REMOTE)
+
+    ticket = Ticket.objects.create(title="to the opera")
+    if how == "of one that is there":
+        call_synchronize()
+        ticket.title = "to the palace"
+        ticket.save()
+    monkeypatch.setattr(Ticket, "save", save)
+
+    (warning,) = call_synchronize().warnings
+
+    assert "shop.Ticket" in warning
+    assert remote_count(Ticket) == 2
+
+
+def test_column_that_django_fills_in_a_parents_table_is_locals_where_the_child_alone_changed() -> None:
+    """`Model.save()` writes the tables of all that the model inherits from."""
+    Pizzeria.objects.create(name="Mario", seats=20, ovens=2)
+    call_synchronize()
+    Pizzeria.objects.update(ovens=3)
+    pizzeria = Pizzeria.objects.get()
+    pizzeria.save(update_fields=["ovens"])
+
+    def rename(instance: Pizzeria, **kwargs: Any) -> None:
+        instance.name = "renamed as it is saved"
+
+    with listening(rename, pre_save, Pizzeria):
+        call_synchronize()
+
+    assert_same_rows()
+
+
+def rewrite(using: str, **kwargs: Any) -> None:
+    statements = {
+        "sqlite": "INSERT OR REPLACE INTO shop_country (code, name, visits) VALUES ('AM', 'other', 0)",
+        "mysql": "REPLACE INTO shop_country (code, name, visits) VALUES ('AM', 'other', 0)",
+        "postgresql": "INSERT INTO shop_country (code, name, visits) VALUES ('AM', 'other', 0) "
+        "ON CONFLICT (code) DO UPDATE SET name = 'other'",
+    }
+    with connections[using].cursor() as cursor:
+        cursor.execute(statements[connections[using].vendor])
+
+
+def test_sql_that_does_not_tell_which_rows_it_writes_is_told() -> None:
+    Country.objects.create(code="AM", name="Ankh-Morpork")
+    call_synchronize()
+    Delivery.objects.create(place="Ankh")
+    with listening(rewrite, post_save, Delivery):
+        report = call_synchronize()
+
+    (warning,) = report.warnings
+    assert "test_rows_of_others.rewrite" in warning
+    assert "shop_country" in warning
+
+
+def test_what_django_does_at_a_deletion_is_left_alone() -> None:
+    """The receiver changes a row that Django itself empties a column of, or deletes, a moment later."""
+
+    def touch(using: str, **kwargs: Any) -> None:
+        for model in (Parcel, Profile):
+            for row in model.objects.using(using):
+                row.save(using=using)
+        Parcel.objects.using(using).update(weight=F("weight") + 1)
+
+    customer = Customer.objects.create(name="Vimes")
+    Parcel.objects.create(receiver=customer)
+    Profile.objects.create(customer=customer)
+    call_synchronize()
+    customer.delete()
+    with listening(touch, pre_delete, Customer):
+        call_synchronize()
+
+    assert_same_rows()
+
+
+def test_columns_that_django_fills_in_where_a_receiver_saves_another_row_are_locals() -> None:
+    def save_all(using: str, **kwargs: Any) -> None:
+        for row in (*Invoice.objects.using(using), *Ticket.objects.using(using)):
+            row.save(using=using)
+
+    Invoice.objects.create(text="one")
+    Ticket.objects.create(title="to the opera")
+    call_synchronize()
+    Delivery.objects.create(place="Ankh")
+    with listening(save_all, post_save, Delivery):
+        call_synchronize()
+
+    assert_same_rows()

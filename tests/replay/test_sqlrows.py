@@ -1,0 +1,69 @@
+"""Which rows a statement is about, by its words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from synchro.replay.sqlrows import aim_of
+
+pytestmark = pytest.mark.once
+
+
+@pytest.mark.parametrize(
+    ("sql", "given", "rest", "parameters"),
+    [
+        ('UPDATE "a" SET "b" = %s WHERE "a"."id" = %s', (1, 2), '"a" WHERE "a"."id" = %s', [2]),
+        ("update a set b = b + 1", None, "a ", None),
+        ("UPDATE a SET b = %s", [1], "a ", []),
+        ("UPDATE `a` SET `b` = (SELECT 1 FROM c WHERE d = %s)", (1,), "`a` ", []),
+        ("UPDATE a SET b = '; WHERE', c = %s /* WHERE */ WHERE d IN (%s)", (1, 2), "a WHERE d IN (%s)", [2]),
+        ("UPDATE `a` SET b = %s WHERE c = %s ORDER BY d", (1, 2), "`a` WHERE c = %s ", [2]),
+        ("UPDATE a SET b = %s WHERE c = %s RETURNING id", (1, 2), "a WHERE c = %s ", [2]),
+        ("UPDATE a SET b = '100%%' WHERE c = %s", (2,), "a WHERE c = %s", [2]),
+        ("UPDATE a SET b = 1 WHERE c LIKE %s ESCAPE '\\'", ("x%",), "a WHERE c LIKE %s ESCAPE '\\'", ["x%"]),
+        ("UPDATE a SET b = %(b)s WHERE c = %(c)s", {"b": 1, "c": 2}, "a WHERE c = %(c)s", {"b": 1, "c": 2}),
+        ('DELETE FROM "a"', None, '"a" ', None),
+        ('DELETE FROM "a" WHERE "id" IN (%s, %s)', (1, 2), '"a"  WHERE "id" IN (%s, %s)', [1, 2]),
+        (
+            "DELETE `a` FROM `a` INNER JOIN `b` ON (`a`.`b` = `b`.`id`) WHERE `b`.`c` = %s",
+            (1,),
+            "`a` INNER JOIN `b` ON (`a`.`b` = `b`.`id`) WHERE `b`.`c` = %s",
+            [1],
+        ),
+    ],
+)
+def test_rows_of_a_statement_are_found_by_its_own_condition(
+    sql: str, given: Any, rest: str, parameters: Any
+) -> None:
+    aim = aim_of(sql, given)
+
+    assert aim is not None
+    assert aim.name == "a"
+    assert (" ".join(aim.rest.split()), aim.parameters(given)) == (" ".join(rest.split()), parameters)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO a (b) VALUES (1)",
+        "REPLACE INTO a (b) VALUES (1)",
+        "UPDATE a AS x SET b = 1",
+        "UPDATE a, c SET a.b = 1",
+        "UPDATE a JOIN c ON a.c = c.id SET a.b = 1",
+        "UPDATE a SET b = c.b FROM c WHERE a.c = c.id",
+        "UPDATE a SET b = 1 WHERE c = 1 ORDER BY d LIMIT 1",
+        "UPDATE a SET b = 1 LIMIT 1",
+        "UPDATE a SET b = 1; UPDATE a SET c = 1",
+        "UPDATE a SET b = 'it\\'s' WHERE c = 1",
+        "UPDATE a SET b = $$ WHERE $$ WHERE c = 1",
+        "UPDATE other.a SET b = 1",
+        "DELETE FROM a USING c WHERE a.c = c.id",
+        "DELETE a, c FROM a JOIN c",
+        "WITH x AS (SELECT 1) DELETE FROM a",
+        "TRUNCATE a",
+    ],
+)
+def test_nothing_is_said_of_a_statement_whose_rows_its_condition_does_not_tell(sql: str) -> None:
+    assert aim_of(sql, None) is None
