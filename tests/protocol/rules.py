@@ -20,6 +20,7 @@ from tests.protocol.state import (
     Node,
     Note,
     Pair,
+    Peer,
     Plan,
     Record,
     Row,
@@ -28,7 +29,6 @@ from tests.protocol.state import (
     drop,
     put,
     remember,
-    replace_one,
     with_node,
     with_peer,
 )
@@ -64,6 +64,8 @@ class Scope(NamedTuple):
     rollbacks: bool = True
     #: How often somebody asks for what is in quarantine to be tried again; None where there is none.
     retries: int | None = None
+    #: Whether REMOTE takes an object when it is new, and refuses its changes only.
+    refuses_changes: bool = False
     prunes: bool = False
     #: How often a copy of LOCAL is taken and put back.
     copies: int = 0
@@ -224,7 +226,7 @@ class Rules:
         return {note.key for note in newest_notes(state.nodes[there].peers[here].notes, run.taken)}
 
     def refuses(self, state: State, row: Row) -> bool:
-        return row.object in state.refused
+        return row.object in state.refused and (len(row.seen) > 1 or not self.scope.refuses_changes)
 
     # -- identity: identify.py, lost.py, receipts.py --------------------------------------------------------
 
@@ -387,7 +389,7 @@ class Rules:
         plan = plan._replace(pairs=tuple((pair.other, pair.own) for pair in pairs))
         return with_node(state, there, remote), run._replace(plan=plan)
 
-    def with_receipt(self, peer, batch):  # type: ignore[no-untyped-def]
+    def with_receipt(self, peer: Peer, batch: Batch) -> Peer:
         return peer._replace(receipt=(batch.number, batch.token))
 
     def signed_pairs(self, pairs: list[Pair]) -> list[Pair]:
@@ -538,6 +540,3 @@ def recorded(state: State, scope: Scope, run: Run | None = None) -> frozenset[Mo
             if record.batch <= arrived:
                 found |= record.losers
     return frozenset(found)
-
-
-__all__ = ["Rules", "Scope", "Stopped", "Wrong", "newest_notes", "recorded", "replace_one"]
