@@ -45,6 +45,10 @@ class Log:
         self._floor: tuple[datetime, int] | None = None
         self._taken = 0
         self._top = 0
+        #: What LOCAL refused when it received it, which REMOTE keeps in quarantine.
+        self._held_back: dict[type[Model], dict[Key, Change]] = {}
+        #: What REMOTE's own runs have met and could not read: LOCAL has not received it, though its batch arrived.
+        self._unread: dict[type[Model], Span] = {}
 
     def has_news(self, since: datetime) -> bool:
         """Whether it has entries that can be newer than a moment of LOCAL's clock, or that it has not sent."""
@@ -57,17 +61,18 @@ class Log:
         """
         if self._link.peer_there is None:
             return
-        receipts = Receipt.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk)
-        taken = receipts.values_list("batch", flat=True).first() or 0
-        if taken != self._taken:
-            self._taken = taken
-            self._forget_received()
-
-    def _forget_received(self) -> None:
-        self.__dict__.pop("_received", None)
-        self.__dict__.pop("_held_back", None)
-        self.__dict__.pop("_unread", None)
         self.__dict__.pop("_pruned_until", None)
+        taken = self._read_taken()
+        while taken != self._taken:
+            self._taken = taken
+            self.__dict__.pop("_received", None)
+            self._held_back, self._unread = self._read_held_back(), self._read_unread()
+            # What LOCAL receives between these questions is in quarantine no more, and not in LOCAL's rows either.
+            taken = self._read_taken()
+
+    def _read_taken(self) -> int:
+        receipts = Receipt.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk)
+        return receipts.values_list("batch", flat=True).first() or 0
 
     def may_have_lost(self, date: datetime) -> bool:
         """
@@ -102,7 +107,9 @@ class Log:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
         floor = self._find_floor(since + self._link.offset - DISORDER)
         entries = () if floor is None else self._entries(floor, wanted)
-        found = _telling(entry for entry in entries if not self._is_known(entry, floor or 0))
+        # What was received as a part of a batch and could not be read there, is perhaps part of another one by now.
+        waiting, _holes = self._waiting_and_holes() if entries else ([], [])
+        found = _telling(entry for entry in entries if not self._is_known(entry, waiting))
         return self._with_held_back(found, wanted)
 
     def unsent_changes(self, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
@@ -152,18 +159,18 @@ class Log:
         if self._link.peer_there is None:
             return True
         models = list(models)
-        if self.may_have_lost(since):
-            return False
         family = {each for model in models for each in _same_key_children(model)}
         if not family.isdisjoint(self._held_back):
             return False
         if self._has_unsent([model for model in models if policy_for(model).weighs_old_changes]):
             return False
         floor = self._find_floor(aware(since) + self._link.offset - DISORDER)
-        if floor is None:
-            return True
         # In their order, since PostgreSQL may otherwise read the whole log to find none.
-        return self._about(models).filter(id__gt=floor).order_by("id").first() is None
+        if floor is not None and self._about(models).filter(id__gt=floor).order_by("id").first() is not None:
+            return False
+        # Asked after the log was read, and anew: it may have been pruned meanwhile.
+        self.__dict__.pop("_pruned_until", None)
+        return not self.may_have_lost(since)
 
     def _has_unsent(self, models: Collection[type[Model]]) -> bool:
         """Whether it may say something of these models, however old, that LOCAL has not received."""
@@ -199,7 +206,7 @@ class Log:
         """
         self._top = self._entries_of_all().aggregate(top=Max("id"))["top"] or 0
         if self._floor is None or self._floor[0] > since:
-            self._forget_received()
+            self.__dict__.pop("_received", None)
             self._floor = (since, min(self._floor_by_date(since), self._floor_of_the_unsent()))
         floor = self._floor[1]
         return floor if floor < self._top else None
@@ -228,11 +235,13 @@ class Log:
     def _entries_of_all(self) -> QuerySet[ChangeLog]:
         return ChangeLog.objects.using(self._link.remote.alias)
 
-    def _is_known(self, entry: Entry, floor: int) -> bool:
+    def _is_known(self, entry: Entry, waiting: Collection[Range]) -> bool:
         """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
         if entry.id <= self._link.copied_log:
             return True
         if self._is_unread(entry) or not any(ids.first <= entry.id <= ids.last for ids in self._received):
+            return False
+        if any(ids.first <= entry.id <= ids.last for ids in waiting):
             return False
         if not self._held_back:
             return True
@@ -241,9 +250,7 @@ class Log:
         tables = (entry.model, *same_key_parents(entry.model))
         return all(entry.key not in self._held_back.get(table, ()) for table in tables)
 
-    @cached_property
-    def _unread(self) -> dict[type[Model], Span]:
-        """What REMOTE's own runs have met and could not read: LOCAL has not received it, though its batch arrived."""
+    def _read_unread(self) -> dict[type[Model], Span]:
         if not self._taken:
             return {}
         side = self._link.remote
@@ -255,9 +262,7 @@ class Log:
         span = self._unread.get(entry.model)
         return span is not None and span.first <= entry.id <= span.last
 
-    @cached_property
-    def _held_back(self) -> dict[type[Model], dict[Key, Change]]:
-        """What LOCAL refused when it received it, which REMOTE keeps in quarantine."""
+    def _read_held_back(self) -> dict[type[Model], dict[Key, Change]]:
         there, side = self._link.peer_there, self._link.remote
         if there is None or not self._taken:
             return {}

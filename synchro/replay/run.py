@@ -186,9 +186,8 @@ def _replay_one_by_one(link: Link, done: int, totals: Totals, taken_up: TakenUp)
     for place, batch in enumerate(pending(done)):
         if place == 0:
             check_tables(link)
-            forget_what_was_in_vain(link, batch)
         with uncollected():
-            replay(link, log, batch, totals, taken_up.get(batch.number, ()))
+            replay(link, log, batch, totals, taken_up.get(batch.number, ()), is_first=place == 0)
 
 
 def _replay_as_one(link: Link, done: int, totals: Totals, taken_up: TakenUp) -> None:
@@ -196,14 +195,20 @@ def _replay_as_one(link: Link, done: int, totals: Totals, taken_up: TakenUp) -> 
     if first is None:
         return
     check_tables(link)
-    forget_what_was_in_vain(link, first)
     outcomes = merging(link, first, lambda: replay_as_one(link, list(pending(done)), taken_up))
     link.merged = False  # what was merged is in these batches
     for outcome in outcomes:
         confirm(link, outcome, totals)
 
 
-def replay(link: Link, log: Log, batch: Batch, totals: Totals, taken_up: Collection[Place] = ()) -> None:
+def replay(
+    link: Link,
+    log: Log,
+    batch: Batch,
+    totals: Totals,
+    taken_up: Collection[Place] = (),
+    is_first: bool = False,
+) -> None:
     """Bring REMOTE's rows to LOCAL's current values for every object named in the batch, or taken up again with it."""
     announce("formed", batch)
     ids = list(from_text(batch.ranges))
@@ -212,7 +217,9 @@ def replay(link: Link, log: Log, batch: Batch, totals: Totals, taken_up: Collect
         batch,
         lambda: insisting(
             trial_of(link.aside, taken_up),
-            lambda trial: attempt(link, log, batch, ids, trial, lambda: _alone(link)),
+            lambda trial: attempt(
+                link, log, batch, ids, trial, lambda: _alone(link, batch if is_first else None)
+            ),
         ),
     )
     link.aside.advance(outcome.note)
@@ -220,10 +227,12 @@ def replay(link: Link, log: Log, batch: Batch, totals: Totals, taken_up: Collect
 
 
 @contextmanager
-def _alone(link: Link) -> Iterator[Finish]:
-    """A transaction of REMOTE for one batch."""
+def _alone(link: Link, first: Batch | None) -> Iterator[Finish]:
+    """A transaction of REMOTE for one batch; for the `first` one of a run it is given."""
     with writing(link):
         hold_receipt(link)
+        if first is not None:
+            forget_what_was_in_vain(link, first)
         yield partial(keep_record, link)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -194,6 +194,32 @@ def test_remotes_change_that_its_own_run_could_not_read_is_not_taken_for_receive
         call_synchronize()
     assert Country.objects.get(code="AM").name == "newer"
     assert_same_rows()
+
+
+def test_remotes_change_is_not_taken_for_received_before_the_batch_that_takes_it_up_has_arrived(
+    settings: Any,
+) -> None:
+    Country.objects.create(code="AM", name="Ankh")
+    call_synchronize()
+    let_time_pass()
+    country = Country.objects.get(code="AM")
+    country.name = "older"
+    country.save()
+    let_time_pass()
+    with other_side():
+        country = Country.objects.get(code="AM")
+        country.name = "newer"
+        country.save()
+        synchronize(settings, FEW)
+        with dying("formed"), suppress(KeyboardInterrupt):
+            call_synchronize()
+
+    call_synchronize()
+
+    assert remote(Country, code="AM").name == "newer"
+    with other_side():
+        call_synchronize()
+    assert_same_rows(Country)
 
 
 def test_checkpoint_that_a_person_sets_and_a_reset_leave_nothing_waiting(settings: Any) -> None:
