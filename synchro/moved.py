@@ -45,12 +45,23 @@ def before_migrate(sender: Any, using: str, apps: Apps | None = None, **kwargs: 
     """Receive ``pre_migrate``, of synchro's own app, so once."""
     _before[using] = {}
     if _has_tables(using, ContentType):
+        tables = list(_tables(apps or installed))
+        if _is_ready(using):
+            _name_sets(using, tables)
         types = _type_ids(using)
-        for name, model in _tables(apps or installed):
+        for name, model in tables:
             if name in types:
                 _before[using][types[name]] = (name, model._meta.db_table)
         if _is_ready(using):
-            _put_by_what_is_gone(using, {name for name, _model in _tables(apps or installed)})
+            _put_by_what_is_gone(using, {name for name, _model in tables})
+
+
+def _name_sets(alias: str, tables: Iterable[tuple[Name, type[Model]]]) -> None:
+    """Give automatic tables content types, which Django does not: one may become a model's table."""
+    known, labels = _type_ids(alias), {model._meta.app_label for model in watched_models()}
+    for name, model in tables:
+        if model._meta.auto_created and name[0] in labels and name not in known:
+            _type_of(alias, name)
 
 
 def table_dropped(alias: str, model: type[Model]) -> None:
@@ -118,9 +129,19 @@ def after_migrate(sender: Any, using: str, apps: Apps | None = None, **kwargs: A
             continue  # it is there, perhaps under another name, with its content type
         _note(using, type_id, name, table)
         found = [other for other, model in present.items() if model._meta.db_table == table]
+        found = found or [*_models_of_sets(name, present)]
         if len(found) == 1:
             carry_over(using, type_id, _type_of(using, found[0]))
     _note_watched(using, present)
+
+
+def _models_of_sets(name: Name, present: dict[Name, type[Model]]) -> Iterator[Name]:
+    """The model that a set has now whose automatic table had this name, where that table was renamed past Django."""
+    for (app, owner), model in present.items():
+        for field in model._meta.local_many_to_many:
+            through: Any = field.remote_field.through
+            if (app, f"{owner}_{field.name}".lower()) == name and not through._meta.auto_created:
+                yield through._meta.app_label, str(through._meta.model_name)
 
 
 def _tables(apps: Apps) -> Iterator[tuple[Name, type[Model]]]:

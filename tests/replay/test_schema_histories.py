@@ -5,10 +5,20 @@ from __future__ import annotations
 import gc
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import models
-from django.db.migrations import CreateModel, DeleteModel, RenameModel
+from django.db.migrations import (
+    AddField,
+    AlterField,
+    CreateModel,
+    DeleteModel,
+    RenameModel,
+    RunSQL,
+    SeparateDatabaseAndState,
+)
+from django.db.migrations.operations.base import Operation
 from django.db.models import Model
 
 from synchro.core import call_synchronize
@@ -97,3 +107,47 @@ def test_a_model_with_the_name_of_one_that_is_gone_knows_no_rows_of_it(way: str,
             expected = ["b", "c", "d"]
         call_synchronize()
         assert names_there(model) == [*expected, "r1", "r2", "r3", "r4", "r5"]
+
+
+def test_a_set_gets_a_model_by_the_recipe_of_djangos_documentation(tmp_path: Path) -> None:
+    history = History("recipe", tmp_path, BY_TRIGGERS)
+    with history.begun():
+        alpha, beta = (one for one in history.models() if one.__name__ in ("Alpha", "Beta"))
+        owner = alpha._base_manager.create(t0="owner")
+        members: Any = [beta._base_manager.create(t0=name) for name in "abcd"]
+        owner.s0.add(*members[:3])  # type: ignore[attr-defined]
+        call_synchronize()
+        owner.s0.remove(members[0])  # type: ignore[attr-defined]
+        owner.s0.add(members[3])  # type: ignore[attr-defined]
+        history.evolve([recipe()])
+        (link,) = (one for one in history.models() if one.__name__ == "Link")
+        history.run()
+        assert_same_rows()
+
+        rows = {row.beta.t0: row for row in link._base_manager.all()}  # type: ignore[attr-defined]
+        rows["b"].delete()
+        rows["c"].t0 = "changed"  # type: ignore[attr-defined]
+        rows["c"].save()
+        history.run()
+        assert_same_rows()
+        assert len(link._base_manager.using(REMOTE).all()) == 2
+        assert any("was the automatic table" in line for line in history.told)
+
+
+def recipe() -> list[Operation]:
+    ends = [
+        (name, models.ForeignKey(f"evolving.{name}", models.CASCADE, related_name="+"))
+        for name in ("alpha", "beta")
+    ]
+    one_each = models.UniqueConstraint(fields=["alpha", "beta"], name="one_each")
+    made = CreateModel(
+        "Link",
+        [("id", models.BigAutoField(primary_key=True)), *ends],
+        {"db_table": "evolving_link", "constraints": [one_each]},
+    )
+    field: Any = models.ManyToManyField("evolving.Beta", through="evolving.Link", related_name="+")
+    rename = RunSQL("ALTER TABLE evolving_alpha_s0 RENAME TO evolving_link", RunSQL.noop)
+    return [
+        SeparateDatabaseAndState([rename], [made, AlterField("alpha", "s0", field)]),
+        AddField("link", "t0", models.CharField(max_length=20, null=True)),
+    ]
