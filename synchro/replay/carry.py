@@ -24,6 +24,7 @@ from synchro.replay.dependants import Place, leave_out
 from synchro.replay.disputes import describe_disputes
 from synchro.replay.entangled import Entangled, pending_entries
 from synchro.replay.form import check_entries
+from synchro.replay.former_sets import name_rows
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
@@ -97,6 +98,7 @@ def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Tria
     """What LOCAL has to say: the entries with these ids, and the rows that they name."""
     unread = Unread()
     changes = coalesce(entries_of(link.local, ids, unread))
+    name_rows(link, changes)
     check_entries(batch)
     resting = trial.join(changes)
     if trial.also:
