@@ -28,8 +28,8 @@ INCOMING = "synchro_incoming"
 #: How COPY spells it.
 NULL = b"\\N"
 
-#: What decides how a server spells values.
-SPELLING = ("DateStyle", "IntervalStyle", "client_encoding")
+#: What decides how a server spells values, and what a transaction of the replayer sets it to.
+SPELLING = {"DateStyle": "ISO, YMD", "IntervalStyle": "postgres"}
 #: Serialization failure, deadlock, a lock that was not granted, too many connections, and a server that is shut down,
 #: has crashed, or is starting. (All of class 08 are lost connections.)
 PASSING = {"40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"}
@@ -108,9 +108,8 @@ TRIGGERS_ON = """
 OWN_SETTINGS = "SELECT " + ", ".join(
     f"set_config('{name}', '{value}', true)"
     for name, value in {
+        **SPELLING,
         "extra_float_digits": "3",
-        "DateStyle": "ISO, YMD",
-        "IntervalStyle": "postgres",
         "bytea_output": "hex",
         "lc_monetary": "C",
         "row_security": "off",
@@ -240,11 +239,9 @@ class PostgreSQL(Engine):
     def passes_rows(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> bool:
         if here.vendor != there.vendor:
             return False
-        one, other = here.connection.info, there.connection.info
+        one, other = _spelling(here), _spelling(there)
         # Other styles name a time zone by letters that mean several.
-        return (one.parameter_status("DateStyle") or "").startswith("ISO") and all(
-            one.parameter_status(name) == other.parameter_status(name) for name in SPELLING
-        )
+        return one == other and one["DateStyle"].startswith("ISO")
 
     def dump(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], keys: Sequence[Row]
@@ -585,3 +582,10 @@ class PostgreSQL(Engine):
                 [PREPARED, connection.ops.quote_name(table)],
             )
             return frozenset(name for (name,) in cursor.fetchall())
+
+
+def _spelling(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """How this session spells values in its open transaction, or in the one that `dump` would open."""
+    status = connection.connection.info.parameter_status
+    styles = {name: status(name) for name in SPELLING} if connection.in_atomic_block else SPELLING
+    return {**styles, "client_encoding": status("client_encoding")}

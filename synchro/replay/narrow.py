@@ -1,4 +1,4 @@
-"""Columns of REMOTE that hold less than the model says; they are looked for once in a run."""
+"""Columns that hold less than the model says; they are looked for once in a run."""
 
 from __future__ import annotations
 
@@ -34,9 +34,24 @@ def narrow_columns(side: Side, model: type[Model]) -> Checks:
     return known[model]
 
 
+def spells_all(local: Side, remote: Side, model: type[Model]) -> bool:
+    """Whether a row of LOCAL, as its server spells it, is the same row on REMOTE."""
+    return not narrow_columns(remote, model) and not _spells_singles(local, model)
+
+
+def _spells_singles(side: Side, model: type[Model]) -> bool:
+    """A number of single precision is spelled with few digits, by which another column holds another number."""
+    singles = [
+        field.column
+        for field in Table(model).fields
+        if column_field(field).get_internal_type() == "FloatField"
+    ]
+    return bool(singles) and not narrow_columns(side, model).keys().isdisjoint(singles)
+
+
 def forget_columns(side: Side) -> None:
     """Look again: the table may have been altered since."""
     _known.pop(side.connection, None)
 
 
-__all__ = ["forget_columns", "narrow_columns"]
+__all__ = ["forget_columns", "narrow_columns", "spells_all"]

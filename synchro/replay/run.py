@@ -134,7 +134,8 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     link = Link(Side(alias))
     # Either database may have been replaced by a copy since this process remembered its content types.
     ContentType.objects.clear_cache()
-    forget_columns(link.remote)
+    for side in (link.local, link.remote):
+        forget_columns(side)
     with reachable(link), own_sessions(link), in_run():
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
