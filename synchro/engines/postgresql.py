@@ -79,9 +79,10 @@ READINGS = {
         exact_duration,
     ),
 }
-#: On these tables and on their partitions, where they fire in this session. (A foreign key's own triggers are internal;
+#: On these tables and on their partitions, where they fire in this session; what a function does, only where the
+#: trigger itself does not ask our switch, as each of ours does. (A foreign key's own triggers are internal;
 #: 28 is the sum of the bits for INSERT, DELETE and UPDATE.)
-TRIGGERS_ON = """
+TRIGGERS_ON = r"""
     WITH asked AS (SELECT to_regclass(name)::oid AS root FROM unnest(%(tables)s::text[]) AS name),
     part AS (
         SELECT root, root AS id FROM asked
@@ -90,11 +91,15 @@ TRIGGERS_ON = """
     firing AS (
         SELECT CASE current_setting('session_replication_role') WHEN 'replica' THEN 'RA' ELSE 'OA' END AS modes
     )
-    SELECT DISTINCT relname::text, tgname::text, pg_get_triggerdef(pg_trigger.oid) || ' ' || coalesce(prosrc, ''),
-        coalesce(prosrc, ''),
+    SELECT DISTINCT relname::text, tgname::text, declared || ' ' || body, body,
         (tgtype & 66) <> 0, (tgtype & 28) = 8
     FROM part JOIN pg_trigger ON tgrelid = id JOIN pg_proc ON pg_proc.oid = tgfoid
     JOIN pg_class ON pg_class.oid = root CROSS JOIN firing
+    CROSS JOIN LATERAL (SELECT pg_get_triggerdef(pg_trigger.oid) AS declared) AS said
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN declared ~ 'synchro\.capture\M' AND declared !~ '--|/\*' THEN '' ELSE coalesce(prosrc, '') END
+        AS body
+    ) AS does
     WHERE NOT tgisinternal AND (tgtype & 28) <> 0 AND strpos(modes, tgenabled::text) > 0
     UNION SELECT relname::text, rulename::text, pg_get_ruledef(pg_rewrite.oid), '', true, false
     FROM part JOIN pg_rewrite ON ev_class = id JOIN pg_class ON pg_class.oid = root CROSS JOIN firing
@@ -555,21 +560,24 @@ class PostgreSQL(Engine):
             own.close()
 
     def reserves_ids(self, connection: BaseDatabaseWrapper, table: str, column: str) -> bool:
-        sequence = self._sequence(connection, table, column)
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT 1 FROM pg_sequence WHERE seqrelid = %s::regclass AND (seqcache > 1 OR seqincrement < 0)",
-                [sequence],
+                f"SELECT 1 FROM pg_sequence WHERE seqrelid = ({SEQUENCE})::regclass "
+                "AND (seqcache > 1 OR seqincrement < 0)",
+                {"table": connection.ops.quote_name(table), "column": column},
             )
             return cursor.fetchone() is not None
 
     def gives_ids_again(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> bool:
-        sequence = self._sequence(connection, table, column)
-        if sequence is None:
-            return False
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT last_value < %s OR NOT is_called FROM {sequence}", [highest])
-            return bool(cursor.fetchone()[0])
+            # Of a sequence that was never asked the last value is NULL; where there is none, there is no row.
+            cursor.execute(
+                f"SELECT coalesce(pg_sequence_last_value(sequence) < %(highest)s, true) "
+                f"FROM (SELECT ({SEQUENCE})::regclass AS sequence) AS one WHERE sequence IS NOT NULL",
+                {"table": connection.ops.quote_name(table), "column": column, "highest": highest},
+            )
+            found = cursor.fetchone()
+            return found is not None and bool(found[0])
 
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
         # Whoever inserts locks the table before it takes an id, and until it ends; every role may look.

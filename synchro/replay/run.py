@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from synchro.checkpoint import aware, moved_by_a_run
 from synchro.conf import LOCAL
 from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, SynchroError
-from synchro.models import Batch, options
+from synchro.models import Batch, Node, options
 from synchro.replay import signals
 from synchro.replay.acknowledge import acknowledge, hold_receipt
 from synchro.replay.agree import agree
@@ -152,16 +152,17 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
                     _go_on(link, done, totals, replay_pending, {form_empty().number: part})
             except Pruned as error:
                 raise lost_to_pruning(link) from error
-            _warn_if_blind(link)
-            warn_of_unread(link)
+            node = own_node(LOCAL)
+            _warn_if_blind(link, node)
+            warn_of_unread(link, node)
             prune(link)
             totals.aside = len(link.aside)
             link.aside.warn()
     return link
 
 
-def _warn_if_blind(link: Link) -> None:
-    if is_blind(own_node(LOCAL)):
+def _warn_if_blind(link: Link, node: Node) -> None:
+    if is_blind(node):
         link.warn(
             _(
                 "The account of LOCAL may not see which transactions are open. So ids that were rolled back are "
