@@ -19,7 +19,7 @@ from synchro.engines.base import PREPARED, Engine, PairsTable, Row, quoted, whol
 from synchro.engines.capture import TransactionSwitch
 from synchro.engines.exact import Reading, exact_duration
 from synchro.engines.foreign import ForeignTrigger
-from synchro.engines.narrow import COLUMNS, Described
+from synchro.engines.narrow import Described, described
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
 
@@ -170,10 +170,10 @@ class PostgreSQL(Engine):
             return rows
         return [row for row in rows if not any(isinstance(value, str) and "\0" in value for value in row)]
 
-    def describe(self, connection: BaseDatabaseWrapper, table: str) -> Mapping[str, Described]:
-        with connection.cursor() as cursor:
-            cursor.execute(COLUMNS.format("CURRENT_SCHEMA()"), [table])
-            return {name: Described(*more) for name, *more in cursor.fetchall()}
+    def describe(
+        self, connection: BaseDatabaseWrapper, tables: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Described]]:
+        return described(connection, "CURRENT_SCHEMA()", tables)
 
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
@@ -452,12 +452,21 @@ class PostgreSQL(Engine):
             yield
 
     def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
-        if not connection.savepoint_ids:  # the outermost block: nothing has been asked yet
-            with connection.cursor() as cursor:
-                cursor.execute("SHOW transaction_isolation")
-                if cursor.fetchone()[0] != "read committed":
-                    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                cursor.execute(OWN_SETTINGS)
+        if connection.savepoint_ids:
+            return  # not the outermost block
+        driver = connection.connection
+        is_new = (
+            driver.info.transaction_status == TransactionSwitch.IDLE
+        )  # it begins with the first statement
+        with connection.cursor() as cursor:
+            cursor.execute(f"{OWN_SETTINGS}, current_setting('transaction_isolation')")
+            if cursor.fetchone()[-1] == "read committed":
+                return
+            # The level can be set before the first question only.
+            if is_new:
+                driver.rollback()
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            cursor.execute(OWN_SETTINGS)
 
     def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
         with connection.cursor() as cursor:

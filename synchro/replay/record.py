@@ -156,6 +156,8 @@ def _parts(conflicts: Sequence[Conflict]) -> Iterator[list[Conflict]]:
 
 def forget_what_was_in_vain(link: Link, first: Batch) -> None:
     """Forget what was decided about batches, from the `first`, that did not arrive: it will be decided again."""
+    if not _decided_since(link, first).exists():
+        return
     with transaction.atomic(using=link.local.alias):
         link.local.engine.begin_writing(link.local.connection)
         _forget(link, _decided_since(link, first))

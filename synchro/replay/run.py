@@ -187,18 +187,24 @@ def _replay_one_by_one(link: Link, done: int, totals: Totals, taken_up: TakenUp)
     log = Log(link)
     for place, batch in enumerate(pending(done)):
         if place == 0:
-            check_tables(link)
-            forget_what_was_in_vain(link, batch)
+            _prepare(link, batch)
         with uncollected():
             replay(link, log, batch, totals, taken_up.get(batch.number, ()))
+
+
+def _prepare(link: Link, first: Batch) -> None:
+    """What there is to do once in a run that has something to replay, of which this is the first batch."""
+    check_tables(link)
+    for side in (link.local, *([link.remote] if link.peer_there is not None else [])):
+        side.look_at_content_types()
+    forget_what_was_in_vain(link, first)
 
 
 def _replay_as_one(link: Link, done: int, totals: Totals, taken_up: TakenUp) -> None:
     first = next_batch(done)
     if first is None:
         return
-    check_tables(link)
-    forget_what_was_in_vain(link, first)
+    _prepare(link, first)
     outcomes = merging(link, first, lambda: replay_as_one(link, list(pending(done)), taken_up))
     link.merged = False  # what was merged is in these batches
     for outcome in outcomes:
