@@ -30,6 +30,7 @@ from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
 from synchro.replay.lost import forget_lost
 from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
+from synchro.replay.narrow import look_at_columns
 from synchro.replay.order import parents_first
 from synchro.replay.orphans import complete
 from synchro.replay.outcome import Outcome
@@ -105,7 +106,9 @@ def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Tria
         changes.take_along(trial.also, coalesce(pending_entries(link, trial.also)), link.begun)
     log.note_received()
     rows = Rows(link.local)
-    for model, keys in changes.by_model().items():
+    by_model = changes.by_model()
+    look_at_columns(link.remote, by_model)
+    for model, keys in by_model.items():
         read(link, rows, model, keys)
     announce("read", batch)
     return Material(changes, rows, resting, unread)

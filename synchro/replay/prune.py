@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Min
 from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
-from synchro.engines import engine_for
 from synchro.models import Batch, ChangeLog, Checkpoint, Node
 from synchro.replay.link import Link
 from synchro.replay.ranges import from_text
@@ -28,7 +27,7 @@ def prune(link: Link) -> None:
     """Drop the oldest batches, with their entries, that nobody needs. The newest entry always stays."""
     if conf.retention is None:
         return
-    limit = engine_for(connections[LOCAL]).now(connections[LOCAL]) - conf.retention
+    limit = link.begun - conf.retention
     # By number, as they were formed: there is no index by time.
     first = Batch.objects.using(LOCAL).order_by("number").first()
     if first is None or aware(first.formed) >= limit:
