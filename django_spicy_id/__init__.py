@@ -1,4 +1,4 @@
-"""Stripe-like ids over plain integer keys."""
+"""Stripe-like ids over plain integer keys, and over UUIDs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from django_spicy_id.errors import (
     UnknownSpicyIdError,
 )
 from django_spicy_id.fields import (
+    ENCODING_BASE_32,
     ENCODING_BASE_58,
     ENCODING_BASE_62,
     ENCODING_HEX,
     SpicyAutoField,
     SpicyBigAutoField,
+    SpicyBigIntegerField,
+    SpicyIntegerField,
     SpicySmallAutoField,
+    SpicySmallIntegerField,
+    SpicyUUIDField,
 )
 from django_spicy_id.resolving import ResolvedId, resolve
 
 __all__ = [
+    "ENCODING_BASE_32",
     "ENCODING_BASE_58",
     "ENCODING_BASE_62",
     "ENCODING_HEX",
@@ -30,9 +36,13 @@ __all__ = [
     "ResolvedId",
     "SpicyAutoField",
     "SpicyBigAutoField",
+    "SpicyBigIntegerField",
     "SpicyIdError",
     "SpicyIdQueryError",
+    "SpicyIntegerField",
     "SpicySmallAutoField",
+    "SpicySmallIntegerField",
+    "SpicyUUIDField",
     "UnknownSpicyIdError",
     "get_url_converter",
     "monkey_patch_drf",

@@ -13,22 +13,22 @@ from django_spicy_id.encoding import Codec
 from django_spicy_id.errors import MalformedSpicyIdError
 
 if TYPE_CHECKING:
-    from django_spicy_id.fields import SpicyField
+    from django_spicy_id.base import SpicyField
 
 
 def spicy_fields(registry: Apps) -> Iterator[SpicyField]:
     """
-    Yield each spicy field once, from the model that has its column.
+    Yield each spicy field that leads to a row once, from the model that has its column.
 
     Proxies and children of multi-table inheritance have none of their own. Where several models share one
     table, the managed one counts.
     """
-    from django_spicy_id.fields import SpicyField
+    from django_spicy_id.base import SpicyField
 
     seen: dict[tuple[str, str], SpicyField] = {}
     for model in registry.get_models(include_auto_created=True):
         for field in model._meta.local_fields:
-            if isinstance(field, SpicyField):
+            if isinstance(field, SpicyField) and field.is_key:
                 place = model._meta.db_table, str(field.column)
                 if place not in seen or (model._meta.managed and not seen[place].model._meta.managed):
                     seen[place] = field
