@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django_spicy_id.auto import spicy_auto_field
 from django_spicy_id.converters import get_url_converter
 from django_spicy_id.drf import monkey_patch_drf
 from django_spicy_id.errors import (
@@ -47,4 +48,5 @@ __all__ = [
     "get_url_converter",
     "monkey_patch_drf",
     "resolve",
+    "spicy_auto_field",
 ]

@@ -6,11 +6,11 @@ Migrations name these classes by this module.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Final
 
 from django.db import models
 
-from django_spicy_id import lookups, references, rows
+from django_spicy_id import lookups, neighbours, references, rows
 from django_spicy_id.base import LEGAL_PREFIX, SpicyField
 from django_spicy_id.encoding import (
     ENCODING_BASE_32,
@@ -81,6 +81,17 @@ class SpicyUUIDField(SpicyUUID, models.UUIDField):  # type: ignore[type-arg, mis
     """An id over a `UUIDField`: 128 bits."""
 
 
+SPICY_FIELDS: Final = (
+    SpicyAutoField,
+    SpicyBigAutoField,
+    SpicyBigIntegerField,
+    SpicyIntegerField,
+    SpicySmallAutoField,
+    SpicySmallIntegerField,
+    SpicyUUIDField,
+)
+
 lookups.register(SpicyField)
 references.connect(SpicyField)
 rows.connect(SpicyField)
+neighbours.watch()
