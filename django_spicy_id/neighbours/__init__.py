@@ -28,6 +28,7 @@ NEIGHBOURS: Final = {
     "simple_history.models": "simple_history",
     "strawberry_django.fields.types": "strawberry",
     "strawberry_django.utils.query": "strawberry_permissions",
+    "taggit.managers": "taggit",
 }
 
 #: What went wrong, by the name of the other module.

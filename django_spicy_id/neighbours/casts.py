@@ -16,7 +16,7 @@ from django_spicy_id.integers import SpicyInteger
 #: Of an engine: the place of a character, from 1, in a text, however alike its other characters are.
 PLACE: Final = {
     "sqlite": "INSTR('{alphabet}', {character})",
-    "postgresql": "STRPOS('{alphabet}', {character})",
+    "postgresql": "STRPOS('{alphabet}', {character})::bigint",
     "mysql": "LOCATE(CAST({character} AS BINARY), CAST('{alphabet}' AS BINARY))",
 }
 LENGTH: Final = {"mysql": "CHAR_LENGTH"}
