@@ -4,9 +4,10 @@ What the order of keys costs: automatic keys, random ones, and random ones in th
     python -m benchmarks.spicy_order                      # on SQLite
     . .cache/servers.env; python -m benchmarks.spicy_order --rows 10_000_000
 
-Inserts rows with such keys in transactions of 10,000, and prints how many a second (of all, and of the last tenth), and how
-large the table's index of keys is then; on MySQL and MariaDB, which keep rows in that index, the table. On SQLite, and on
-the servers that ``make servers`` starts: in their databases it makes a table ``benchmark_rows`` and drops it again.
+Inserts rows with such keys in transactions of 10,000, and prints how many a second (of all, and of the last tenth),
+and how large the table's index of keys is then; on MySQL and MariaDB, which keep rows in that index, the table. On
+SQLite, and on the servers that ``make servers`` starts: in their databases it makes a table ``benchmark_rows``, and
+drops it again.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def spicy_auto_field(
     class AutomaticId(base):  # type: ignore[misc, valid-type]
         """A key that takes its prefix from its model, and is an ordinary one from then on."""
 
-        def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        def __new__(cls, *_args: Any, **_kwargs: Any) -> Any:
             return models.Field.__new__(cls)
 
         def __init__(self, **kwargs: Any) -> None:
@@ -47,12 +47,13 @@ def spicy_auto_field(
 
         def contribute_to_class(self, cls: type[models.Model], name: str, **kwargs: Any) -> None:
             declared = self.deconstruct()[3] | {"prefix": _prefix_of(cls, prefix_from)}
-            counter = self.creation_counter
-            self.__dict__.clear()
-            self.__class__ = base
-            self.__init__(**declared)  # type: ignore[misc]
-            self.creation_counter = counter
-            self.contribute_to_class(cls, name, **kwargs)
+            field: Any = self
+            counter = field.creation_counter
+            field.__dict__.clear()
+            field.__class__ = base
+            field.__init__(**declared)
+            field.creation_counter = counter
+            field.contribute_to_class(cls, name, **kwargs)
 
     AutomaticId.__name__ = AutomaticId.__qualname__ = f"Automatic{base.__name__}"
     return AutomaticId

@@ -18,13 +18,31 @@ from django_spicy_id.encoding import ALPHABETS, ENCODING_BASE_62, Reader, codec_
 from django_spicy_id.errors import MalformedSpicyIdError, SpicyIdQueryError, shown
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from django.core.checks import CheckMessage
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.expressions import Combinable
+    from typing_extensions import TypeVar
 
-    Field = models.Field[Any, Any]
+    #: What a field takes and what it gives, as in django-stubs: with NULL where the column has it.
+    Taken = TypeVar("Taken", contravariant=True, default=str | int | UUID | Combinable)
+    Given = TypeVar("Given", covariant=True, default=str)
+
+    class Field(models.Field[Taken, Given]):
+        pass
+
 else:
-    Field = models.Field
+    from typing import TypeVar
+
+    Taken, Given = TypeVar("Taken"), TypeVar("Given")
+
+    class Field(models.Field):
+        """Django's, which has no arguments for its types when it runs."""
+
+        def __class_getitem__(cls, _types: Any) -> Any:
+            return cls
+
 
 LEGAL_PREFIX = re.compile(r"[A-Za-z][0-9A-Za-z]*\Z")
 
@@ -38,7 +56,7 @@ class SpicyAttribute(DeferredAttribute):
         instance.__dict__[self.field.attname] = value
 
 
-class SpicyField(Field):
+class SpicyField(Field[Taken, Given]):
     """
     What the fields have in common; use one of those in `django_spicy_id.fields`.
 
@@ -185,10 +203,11 @@ class SpicyField(Field):
         if value is None:
             return None
         try:
-            return self.spelled(self.key(value))
+            spelled: str = self.spelled(self.key(value))
         except MalformedSpicyIdError as error:
             message = self.error_messages["invalid"]
             raise ValidationError(message, code="invalid", params={"value": shown(value)}) from error
+        return spelled
 
     @cached_property
     def validators(self) -> list[Callable[[Any], None]]:
@@ -201,7 +220,8 @@ class SpicyField(Field):
         return models.Field.formfield(self, **{"form_class": SpicyIdField, "model_field": self, **kwargs})
 
     def check(self, **kwargs: Any) -> list[CheckMessage]:
-        return [*super().check(**kwargs), *check_preamble(self)]
+        field: SpicyField[Any, Any] = self
+        return [*super().check(**kwargs), *check_preamble(field)]
 
     def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
         name, path, args, kwargs = super().deconstruct()

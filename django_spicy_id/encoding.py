@@ -98,7 +98,9 @@ class Codec:
     @property
     def pattern(self) -> str:
         """A regular expression, without anchors and groups, for exactly the strings that `decode` accepts."""
-        return re.escape(self.preamble) + range_pattern(self.alphabet, spell(self.maximum, self.alphabet), self.least)
+        return re.escape(self.preamble) + range_pattern(
+            self.alphabet, spell(self.maximum, self.alphabet), self.least
+        )
 
 
 @lru_cache(maxsize=None, typed=True)  # since 1 is True
@@ -336,7 +338,11 @@ def _table_decoder(codec: Codec) -> Callable[[str], int]:
 
 
 def _padding_reason(least: int) -> str:
-    return f"it is padded to more than {least} digits" if least > 1 else "it is padded, and no id of the field is"
+    return (
+        f"it is padded to more than {least} digits"
+        if least > 1
+        else "it is padded, and no id of the field is"
+    )
 
 
 def _length_reason(digits: int, width: int, least: int) -> str:

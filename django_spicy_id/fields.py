@@ -11,7 +11,7 @@ from typing import Final
 from django.db import models
 
 from django_spicy_id import lookups, neighbours, references, rows
-from django_spicy_id.base import LEGAL_PREFIX, SpicyField
+from django_spicy_id.base import LEGAL_PREFIX, Given, SpicyField, Taken
 from django_spicy_id.encoding import (
     ENCODING_BASE_32,
     ENCODING_BASE_58,
@@ -41,43 +41,43 @@ __all__ = [
 LEGAL_PREFIX_RE = LEGAL_PREFIX
 
 
-class SpicyBigAutoField(SpicyAutomatic, models.BigAutoField):  # type: ignore[type-arg, misc]
+class SpicyBigAutoField(SpicyAutomatic[Taken, Given], models.BigAutoField):  # type: ignore[type-arg, misc]
     """An id over a `BigAutoField`: 64 bits."""
 
     BITS = 64
 
 
-class SpicyAutoField(SpicyAutomatic, models.AutoField):  # type: ignore[type-arg, misc]
+class SpicyAutoField(SpicyAutomatic[Taken, Given], models.AutoField):  # type: ignore[type-arg, misc]
     """An id over an `AutoField`: 32 bits."""
 
     BITS = 32
 
 
-class SpicySmallAutoField(SpicyAutomatic, models.SmallAutoField):  # type: ignore[type-arg, misc]
+class SpicySmallAutoField(SpicyAutomatic[Taken, Given], models.SmallAutoField):  # type: ignore[type-arg, misc]
     """An id over a `SmallAutoField`: 16 bits."""
 
     BITS = 16
 
 
-class SpicyBigIntegerField(SpicyInteger, models.BigIntegerField):  # type: ignore[type-arg, misc]
+class SpicyBigIntegerField(SpicyInteger[Taken, Given], models.BigIntegerField):  # type: ignore[type-arg, misc]
     """A column that holds the key of a row elsewhere, without a reference to it: 64 bits."""
 
     BITS = 64
 
 
-class SpicyIntegerField(SpicyInteger, models.IntegerField):  # type: ignore[type-arg, misc]
+class SpicyIntegerField(SpicyInteger[Taken, Given], models.IntegerField):  # type: ignore[type-arg, misc]
     """The same with 32 bits."""
 
     BITS = 32
 
 
-class SpicySmallIntegerField(SpicyInteger, models.SmallIntegerField):  # type: ignore[type-arg, misc]
+class SpicySmallIntegerField(SpicyInteger[Taken, Given], models.SmallIntegerField):  # type: ignore[type-arg, misc]
     """The same with 16 bits."""
 
     BITS = 16
 
 
-class SpicyUUIDField(SpicyUUID, models.UUIDField):  # type: ignore[type-arg, misc]
+class SpicyUUIDField(SpicyUUID[Taken, Given], models.UUIDField):  # type: ignore[type-arg, misc]
     """An id over a `UUIDField`: 128 bits."""
 
 

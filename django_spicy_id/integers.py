@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.core.exceptions import ImproperlyConfigured
 
 from django_spicy_id import ordered
-from django_spicy_id.base import SpicyField
+from django_spicy_id.base import Given, SpicyField, Taken
 from django_spicy_id.encoding import Codec, Reader
 from django_spicy_id.errors import MalformedSpicyIdError
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.expressions import Combinable
 
 #: What `randomize` can be, besides True and False.
 BY_TIME = "time"
@@ -31,10 +32,15 @@ def id_by_time(codec: Codec) -> str:
     return codec.encode(ordered.next_key())
 
 
-class SpicyInteger(SpicyField):
+class SpicyInteger(SpicyField[Taken, Given]):
     """An id over a column of integers with a sign."""
 
     BITS: ClassVar[int] = 64
+
+    if TYPE_CHECKING:  # for the plugin of django-stubs: what a foreign key's _id attribute and queries take
+        _pyi_private_set_type: str | int | Combinable
+        _pyi_private_get_type: str
+        _pyi_lookup_exact_type: str | int
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -67,7 +73,7 @@ class SpicyInteger(SpicyField):
         return self.codec.read if functions == [self.codec.read] else None
 
 
-class SpicyAutomatic(SpicyInteger):
+class SpicyAutomatic(SpicyInteger[Taken, Given]):
     """An id over an automatic key."""
 
     def formfield(self, **kwargs: Any) -> Any:

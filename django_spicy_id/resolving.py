@@ -22,13 +22,19 @@ class _Pair(NamedTuple):
 class ResolvedId(_Pair):
     """The model whose id it is, and what the column holds. Whether there is such a row is not asked."""
 
-    field: SpicyField
+    _field: Any
 
     def __new__(cls, model: type[models.Model], key: Any, field: SpicyField | None = None) -> ResolvedId:
         """`field` is the one that has the key, by default the model's primary key."""
         made = super().__new__(cls, model, key)
-        made.field = field or spicy_field(model)
+        made._field = field or spicy_field(model)
         return made
+
+    @property
+    def field(self) -> SpicyField:
+        """The spicy field of the model that has this key."""
+        field: SpicyField = self._field
+        return field
 
     def exists(self, using: str | None = None) -> bool:
         """Tell whether the database `using` (by default the one that the model is read from) has the row."""

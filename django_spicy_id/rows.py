@@ -39,11 +39,11 @@ def connect(spicy_field: type[Field[Any, Any]]) -> None:
     def apply_converters(self: Any, rows: Iterable[Any], converters: Converters) -> Iterable[Row]:
         readers: list[tuple[int, Reader, Codec]] = []
         others = {}
+        field: Any
         for position, (functions, expression) in converters.items():
-            field: Any = expression.output_field
-            reader = (
-                field.column_reader(functions, self.connection) if isinstance(field, spicy_field) else None
-            )
+            field = expression.output_field
+            is_ours = isinstance(field, spicy_field)
+            reader = field.column_reader(functions, self.connection) if is_ours else None
             if reader:
                 readers.append((position, reader, field.codec))
             else:

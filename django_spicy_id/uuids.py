@@ -11,22 +11,28 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.functional import cached_property
 
 from django_spicy_id import ordered
-from django_spicy_id.base import SpicyField
+from django_spicy_id.base import Given, SpicyField, Taken
 from django_spicy_id.encoding import ENCODING_BASE_62, Reader
-from django_spicy_id.errors import MalformedSpicyIdError, shown
+from django_spicy_id.errors import MalformedSpicyIdError
 from django_spicy_id.integers import BY_TIME
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.models.expressions import Combinable
 
 #: A UUID as other programs write it.
 PLAIN = re.compile("[0-9a-f]{8}(-?)(?:[0-9a-f]{4}\\1){3}[0-9a-f]{12}\\Z", re.IGNORECASE)
 
 
-class SpicyUUID(SpicyField):
+class SpicyUUID(SpicyField[Taken, Given]):
     """An id over a column of UUIDs."""
 
     MAXIMUM = 2**128 - 1
+
+    if TYPE_CHECKING:  # as for integers
+        _pyi_private_set_type: str | uuid.UUID | Combinable
+        _pyi_private_get_type: str
+        _pyi_lookup_exact_type: str | uuid.UUID
 
     def __init__(
         self,

@@ -2,8 +2,8 @@
 Packages of others that have to be told about spicy fields, each as soon as the project imports it.
 
 None of them is imported here, and none has to be: a project that does not use one pays nothing. A module below has a
-function `introduce`, which gets the module of the other package that it changes, right after that was executed. A version
-that looks different from all that are known does not stop the project: the system check spicy_id.W002 tells.
+function `introduce`, which gets the module of the other package that it changes, right after that was executed. A
+version that looks different from all that are known does not stop the project: the system check spicy_id.W002 tells.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ NEIGHBOURS: Final = {
     "guardian.shortcuts": "guardian",
     "import_export.resources": "import_export",
     "ninja.orm.fields": "ninja",
+    "polymorphic.admin.parentadmin": "polymorphic",
     "reversion.models": "reversion",
     "simple_history.models": "simple_history",
     "strawberry_django.fields.types": "strawberry",
@@ -70,7 +71,7 @@ class _Finder(MetaPathFinder):
         return None
 
 
-def introduce(module: ModuleType) -> None:
+def introduce(module: Any) -> None:
     """Tell `module`, which is one of `NEIGHBOURS`, about spicy fields."""
     name = module.__name__
     try:
@@ -93,6 +94,6 @@ def watch() -> None:
 def replace(package: str, name: str, original: Any, replacement: Any) -> None:
     """Put `replacement` wherever the modules of `package` have `original` by this `name`."""
     for module in list(sys.modules.values()):
-        if (getattr(module, "__name__", "") + ".").startswith(f"{package}."):
-            if module.__dict__.get(name) is original:
-                setattr(module, name, replacement)
+        is_of_package = (getattr(module, "__name__", "") + ".").startswith(f"{package}.")
+        if is_of_package and module.__dict__.get(name) is original:
+            setattr(module, name, replacement)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Any
 
 from django_spicy_id.fields import SPICY_FIELDS
 
 
-def introduce(filterset: ModuleType) -> None:
+def introduce(filterset: Any) -> None:
     for field_class in SPICY_FIELDS:
         filterset.GrapheneFilterSetMixin.FILTER_DEFAULTS[field_class] = {
             "filter_class": filterset.GlobalIDFilter

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 from django_spicy_id.base import SpicyField
 
 
-def introduce(converter: ModuleType) -> None:
-    def convert(field: SpicyField, registry: Any = None) -> Any:
+def introduce(converter: Any) -> None:
+    def convert(field: SpicyField, _registry: Any = None) -> Any:
         description = converter.get_django_field_description(field)
         return converter.ID(description=description, required=not field.null)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial, wraps
-from types import ModuleType
 from typing import Any
 
 from django_spicy_id.neighbours.casts import IdCast, spicy_target
 
 
-def introduce(shortcuts: ModuleType) -> None:
+def introduce(shortcuts: Any) -> None:
     original = shortcuts._handle_pk_field
 
     @wraps(original)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -29,7 +28,7 @@ class SpicyIdWidget(Widget):  # type: ignore[misc]
             raise ValueError(" ".join(error.messages)) from error
 
 
-def introduce(resources: ModuleType) -> None:
+def introduce(resources: Any) -> None:
     original = resources.ModelResource.widget_from_django_field.__func__
 
     def widget_from_django_field(cls: Any, f: Any, *args: Any, **kwargs: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import wraps
-from types import ModuleType
 from typing import Annotated, Any
 
 from django.core.exceptions import ValidationError
@@ -36,7 +35,7 @@ def id_of_row_type(field: SpicyField) -> Any:
     return Annotated[id_type(field), BeforeValidator(key)]
 
 
-def introduce(fields: ModuleType) -> None:
+def introduce(fields: Any) -> None:
     original = fields.get_schema_field
 
     @wraps(original)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import wraps
-from types import ModuleType
 from typing import Any
 
 from django.db import router
@@ -14,7 +13,7 @@ from django_spicy_id.integers import SpicyInteger
 from django_spicy_id.neighbours.casts import IdCast, spicy_target
 
 
-def introduce(models: ModuleType) -> None:
+def introduce(models: Any) -> None:
     assert models.Cast is Cast
     models.Cast = IdCast
     original = models.VersionQuerySet.get_deleted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import wraps
-from types import ModuleType
 from typing import Any, Final
 
 from django.db.models import NOT_PROVIDED
@@ -14,16 +13,17 @@ from django_spicy_id.integers import SpicyAutomatic
 COLUMNS: Final = {64: SpicyBigIntegerField, 32: SpicyIntegerField, 16: SpicySmallIntegerField}
 
 
-def introduce(models: ModuleType) -> None:
+def introduce(models: Any) -> None:
     original = models.transform_field
 
     @wraps(original)
     def transform_field(field: Any) -> Any:
         if isinstance(field, SpicyAutomatic):
-            field.__class__ = COLUMNS[field.BITS]
+            copy: Any = field
+            copy.__class__ = COLUMNS[copy.BITS]
             # A row of the history has the key of the row that it is about.
-            field.randomize, field.default = False, NOT_PROVIDED
-            field.__dict__.pop("_get_default", None)
+            copy.randomize, copy.default = False, NOT_PROVIDED
+            copy.__dict__.pop("_get_default", None)
         return original(field)
 
     models.transform_field = transform_field

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import wraps
-from types import ModuleType
 from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerFieldExtension
@@ -23,7 +22,7 @@ class SpicyIdExtension(OpenApiSerializerFieldExtension):  # type: ignore[misc]
         return openapi_schema(self.target.model_field)
 
 
-def introduce(openapi: ModuleType) -> None:
+def introduce(openapi: Any) -> None:
     original = openapi.AutoSchema._map_model_field
 
     @wraps(original)

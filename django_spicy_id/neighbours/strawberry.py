@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Any
 
 from django_spicy_id.fields import SPICY_FIELDS
 from django_spicy_id.integers import SpicyAutomatic
 
 
-def introduce(types: ModuleType) -> None:
+def introduce(types: Any) -> None:
     for field_class in SPICY_FIELDS:
         types.field_type_map[field_class] = types.strawberry.ID
         if issubclass(field_class, SpicyAutomatic):

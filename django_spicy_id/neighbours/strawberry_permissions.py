@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Any
 
 from django.db.models.functions import Cast
 
 from django_spicy_id.neighbours.casts import IdCast
 
 
-def introduce(query: ModuleType) -> None:
+def introduce(query: Any) -> None:
     assert query.Cast is Cast
     query.Cast = IdCast

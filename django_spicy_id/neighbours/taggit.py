@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import wraps
-from types import ModuleType
 from typing import Any
 
 from django_spicy_id.neighbours.casts import spicy_target
 
 
-def introduce(managers: ModuleType) -> None:
+def introduce(managers: Any) -> None:
     manager = managers._TaggableManager
     original = manager.get_prefetch_querysets
 

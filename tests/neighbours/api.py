@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import graphene
 import strawberry
 import strawberry_django
@@ -15,7 +13,8 @@ from ninja import ModelSchema, NinjaAPI
 from rest_framework.routers import DefaultRouter
 from rest_framework.serializers import ModelSerializer
 from rest_framework.viewsets import ModelViewSet
-from strawberry import auto, relay as strawberry_relay
+from strawberry import auto
+from strawberry import relay as strawberry_relay
 
 from tests.neighbours.models import Author, Book, Parcel
 
@@ -128,7 +127,12 @@ class BookNode(DjangoObjectType):
     class Meta:
         model = Book
         fields = ("id", "title", "author", "editor")
-        filter_fields = {"id": ["exact", "in"], "author": ["exact"], "author__id": ["exact"], "title": ["exact"]}
+        filter_fields = {
+            "id": ["exact", "in"],
+            "author": ["exact"],
+            "author__id": ["exact"],
+            "title": ["exact"],
+        }
         interfaces = (relay.Node,)
 
 
@@ -163,7 +167,7 @@ class AuthorFilter:
 class AuthorType:
     id: auto
     name: auto
-    books: list["BookType"]
+    books: list[BookType]
 
 
 @strawberry_django.type(Book)
@@ -210,7 +214,7 @@ class StrawberryQuery:
     author: AuthorType = strawberry_django.field()
     book: BookType = strawberry_django.field()
     parcels: list[ParcelType] = strawberry_django.field()
-    node: Optional[strawberry_relay.Node] = strawberry_django.node()
+    node: strawberry_relay.Node | None = strawberry_django.node()
 
 
 @strawberry.type

@@ -6,7 +6,15 @@ import importlib.util
 
 import pytest
 
-PACKAGES = ("auditlog", "graphene_django", "guardian", "import_export", "ninja", "reversion", "strawberry_django")
+PACKAGES = (
+    "auditlog",
+    "graphene_django",
+    "guardian",
+    "import_export",
+    "ninja",
+    "reversion",
+    "strawberry_django",
+)
 #: Elsewhere than in such an environment, these tests are not there.
 collect_ignore_glob = [] if all(map(importlib.util.find_spec, PACKAGES)) else ["test_*.py"]
 

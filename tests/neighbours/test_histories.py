@@ -107,8 +107,10 @@ def test_reversion_reverts_and_finds_what_is_gone(model: Any, book: Book) -> Non
         kept = make()
         kept.save()
     with reversion.create_revision():
-        gone = Author.objects.create(name="y") if model is Author else model.objects.create(
-            **({"title": "Gone", "author": book.author} if model is Book else {})
+        gone = (
+            Author.objects.create(name="y")
+            if model is Author
+            else model.objects.create(**({"title": "Gone", "author": book.author} if model is Book else {}))
         )
         gone.save()
     key = gone.pk

@@ -134,7 +134,7 @@ def run(query: str) -> Any:
 
 def test_graphene_filters_by_global_ids(book: Book) -> None:
     author, one = to_global_id("AuthorNode", "aut_8M0kX"), to_global_id("BookNode", "bk-00000005")
-    titles = '{ edges { node { id title author { id } } } }'
+    titles = "{ edges { node { id title author { id } } } }"
     for arguments in (
         f'id: "{one}"', f'author: "{author}"', f'author_Id: "{author}"', 'title: "One"', f'id_In: ["{one}"]'
     ):  # fmt: skip

@@ -79,7 +79,9 @@ def test_an_empty_id_is_a_new_row_and_a_wrong_one_an_error(ada: Author) -> None:
         rows = tablib.Dataset([garbage, "Bad"], headers=["id", "name"])
         result = AuthorResource().import_data(rows)
         assert result.has_errors() or result.has_validation_errors()
-    books = tablib.Dataset(["", "X", "garbage", "", ""], headers=["id", "title", "author", "editor", "readers"])
+    books = tablib.Dataset(
+        ["", "X", "garbage", "", ""], headers=["id", "title", "author", "editor", "readers"]
+    )
     result = BookResource().import_data(books)
     assert result.has_errors() or result.has_validation_errors()
     assert not Author.objects.filter(name="Bad").exists()

@@ -44,8 +44,14 @@ FIELD_CLASSES = [SpicyBigAutoField, SpicyAutoField, SpicySmallAutoField]
         ({"prefix": "usr", "pad": -1}, "pad is True, False, or how many digits"),
         ({"prefix": "usr", "randomize": "clock"}, "randomize is True, False or 'time', not 'clock'"),
         ({"prefix": "usr", "randomize": True, "default": 5}, "cannot provide both `randomize` and `default`"),
-        ({"prefix": "usr", "randomize": True, "default": None}, "cannot provide both `randomize` and `default`"),
-        ({"prefix": "usr", "randomize": True, "db_default": 5}, "cannot provide both `randomize` and `db_default`"),
+        (
+            {"prefix": "usr", "randomize": True, "default": None},
+            "cannot provide both `randomize` and `default`",
+        ),
+        (
+            {"prefix": "usr", "randomize": True, "db_default": 5},
+            "cannot provide both `randomize` and `db_default`",
+        ),
     ],
 )
 @pytest.mark.parametrize("field_class", FIELD_CLASSES)

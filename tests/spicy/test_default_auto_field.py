@@ -60,7 +60,7 @@ def test_a_function_that_gives_no_prefix_is_named_with_its_model(registry: Apps)
 @override_settings(DEFAULT_AUTO_FIELD=f"{__name__}.ByName")
 def test_migrations_hold_the_prefix_and_nothing_of_the_class(registry: Apps) -> None:
     state = ModelState.from_model(declare(registry, "Car"))
-    name, path, args, kwargs = state.fields["id"].deconstruct()
+    _name, path, _args, kwargs = state.fields["id"].deconstruct()
     assert path == "django_spicy_id.fields.SpicyBigAutoField"
     assert kwargs["prefix"] == "car"
     old, new = ProjectState(), ProjectState()
