@@ -15,7 +15,7 @@ _UPDATE: Final = re.compile(rf"\s*UPDATE\s+{_NAME}\s+SET\b", re.IGNORECASE)
 _DELETE: Final = re.compile(rf"\s*DELETE\s+FROM\s+{_NAME}(?=\s+WHERE\b|\s*\Z)", re.IGNORECASE)
 #: How Django deletes by what other tables hold on MySQL.
 _DELETE_JOINED: Final = re.compile(rf"\s*DELETE\s+{_NAME}\s+FROM\s+(?=\1\s)", re.IGNORECASE)
-_WORDS: Final = re.compile(r"\b(?:WHERE|FROM|USING|ORDER|LIMIT|RETURNING|WITH)\b|[();]", re.IGNORECASE)
+_WORDS: Final = re.compile(r"\b(?:WHERE|FROM|USING|ORDER|LIMIT|RETURNING|WITH|CURRENT)\b|[();]", re.IGNORECASE)
 #: Not told apart from the rest: comments of MySQL, texts of PostgreSQL, and what may end a text or not.
 _DOUBTFUL: Final = re.compile(r"#|\$\w*\$|\\")
 #: As Django has it in each LIKE for SQLite.
@@ -53,7 +53,7 @@ def aim_of(sql: Any, parameters: Any) -> Aim | None:
     return _aim(text_of(sql))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _aim(text: str) -> Aim | None:
     # All stays as long as it is, so that what is found here can be taken from there.
     plain = text.replace(_ESCAPE, " " * len(_ESCAPE))

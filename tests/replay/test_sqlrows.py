@@ -59,6 +59,7 @@ def test_rows_of_a_statement_are_found_by_its_own_condition(
         "UPDATE a SET b = 'it\\'s' WHERE c = 1",
         "UPDATE a SET b = $$ WHERE $$ WHERE c = 1",
         "UPDATE other.a SET b = 1",
+        "UPDATE a SET b = 1 WHERE CURRENT OF c",
         "DELETE FROM a USING c WHERE a.c = c.id",
         "DELETE a, c FROM a JOIN c",
         "WITH x AS (SELECT 1) DELETE FROM a",
