@@ -108,8 +108,9 @@ class Log:
         floor = self._find_floor(since + self._link.offset - DISORDER)
         entries = () if floor is None else self._entries(floor, wanted)
         # What was received as a part of a batch and could not be read there, is perhaps part of another one by now.
-        waiting, _holes = self._waiting_and_holes() if entries else ([], [])
-        found = _telling(entry for entry in entries if not self._is_known(entry, waiting))
+        unsent = self._unsent() if entries else []
+        self.__dict__.pop("_has_received_what_was_pruned", None)
+        found = _telling(entry for entry in entries if not self._is_known(entry, unsent))
         return self._with_held_back(found, wanted)
 
     def unsent_changes(self, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
@@ -235,13 +236,14 @@ class Log:
     def _entries_of_all(self) -> QuerySet[ChangeLog]:
         return ChangeLog.objects.using(self._link.remote.alias)
 
-    def _is_known(self, entry: Entry, waiting: Collection[Range]) -> bool:
+    def _is_known(self, entry: Entry, unsent: Collection[Range]) -> bool:
         """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
         if entry.id <= self._link.copied_log:
             return True
-        if self._is_unread(entry) or not any(ids.first <= entry.id <= ids.last for ids in self._received):
+        if self._is_unread(entry) or any(ids.first <= entry.id <= ids.last for ids in unsent):
             return False
-        if any(ids.first <= entry.id <= ids.last for ids in waiting):
+        is_received = any(ids.first <= entry.id <= ids.last for ids in self._received)
+        if not is_received and not self._has_received_what_was_pruned:
             return False
         if not self._held_back:
             return True
@@ -268,6 +270,12 @@ class Log:
             return {}
         rows = SetAside.objects.using(side.alias).filter(peer_id=there.pk, batch__lte=self._taken)
         return held_by(side, rows.order_by("batch", "id"))
+
+    @cached_property
+    def _has_received_what_was_pruned(self) -> bool:
+        """Pruning leaves the newest entry, and drops the batch that it was in."""
+        node = Node.objects.using(self._link.remote.alias).get(pk=1)
+        return node.forgotten < node.pruned <= self._taken
 
     @cached_property
     def _received(self) -> list[Range]:

@@ -4,8 +4,10 @@ What must hold once nobody writes any more and every run has been to its end: th
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Sequence
+
 from tests.protocol.rules import Rules, Wrong, recorded
-from tests.protocol.state import Row, State
+from tests.protocol.state import Moment, Row, State
 from tests.protocol.steps import beginnings, step
 
 #: How often every run may be repeated until nothing is left to do.
@@ -58,31 +60,48 @@ def run_to_the_end(rules: Rules, state: State, link: int) -> State:
 
 
 def check_equal(rules: Rules, state: State) -> None:
-    for here, there in rules.scope.links:
-        check_link(rules, state, here, there)
     lost = recorded(state, rules.scope)
-    for moment, number in state.committed:
-        rows = final_rows(state, number)
-        if moment not in lost and not any(moment in row.seen for row in rows):
-            raise Wrong(f"change {moment}, of object {number}, is lost without a record")
-        newest = max(m for m, n in state.committed if n == number)
-        if not any(newest in row.seen for row in rows):
-            raise Wrong(f"change {newest}, the newest of object {number}, has lost")
+    for here, there in rules.scope.links:
+        sides = [[row for _key, row in state.nodes[place].rows] for place in (here, there)]
+        check_sides(*sides)
+        check_references(rules, state, here, there)
+    gone = [row for node in state.nodes for _key, row in node.gone]
+    check_changes(sides[0], gone, state.committed, lost)
 
 
-def check_link(rules: Rules, state: State, here: int, there: int) -> None:
-    local, remote = state.nodes[here], state.nodes[there]
-    ours, theirs = by_object(local.rows), by_object(remote.rows)
-    if len(ours) != len(local.rows) or len(theirs) != len(remote.rows):
+def check_sides(local: Sequence[Row], remote: Sequence[Row]) -> None:
+    """Each object is on both sides, once, with the same value."""
+    ours, theirs = by_object(local), by_object(remote)
+    if len(ours) != len(local) or len(theirs) != len(remote):
         raise Wrong("an object is doubled")
     if ours != theirs:
         raise Wrong(f"LOCAL has {values(ours)}, REMOTE has {values(theirs)}")
+
+
+def check_changes(
+    rows: Sequence[Row], gone: Sequence[Row], committed: Iterable[tuple[Moment, int]], lost: Container[Moment]
+) -> None:
+    """
+    Each change that was committed is part of what there is (or was known where the object was deleted), or a record
+    says that it lost; and the newest change of each object has not lost.
+    """
+    present = by_object(rows)
+    newest = {number: moment for moment, number in sorted(committed)}
+    for moment, number in sorted(committed):
+        last = [present[number]] if number in present else [row for row in gone if row.object == number]
+        is_known = any(moment in row.seen for row in last)
+        if not is_known and moment not in lost:
+            raise Wrong(f"change {moment}, of object {number}, is lost without a record")
+        if not is_known and moment == newest[number]:
+            raise Wrong(f"change {moment}, the newest of object {number}, has lost")
+
+
+def check_references(rules: Rules, state: State, here: int, there: int) -> None:
+    local, remote = dict(state.nodes[here].rows), dict(state.nodes[there].rows)
     if rules.scope.references:
-        known, others = dict(local.rows), dict(remote.rows)
-        for pair in local.peers[there].pairs:
-            if pair.own in known and (
-                pair.other not in others or others[pair.other].object != known[pair.own].object
-            ):
+        for pair in state.nodes[here].peers[there].pairs:
+            other = remote.get(pair.other)
+            if pair.own in local and (other is None or other.object != local[pair.own].object):
                 raise Wrong(f"the reference {pair} leads to another object")
 
 
@@ -91,7 +110,7 @@ def check_what_was_put_back(rules: Rules, state: State) -> None:
     for link, (here, there) in enumerate(rules.scope.links):
         after = state._replace(writes=(), crashes=0, drops=0, copies=0)
         after = run_to_the_end(rules, after, link)
-        ours, theirs = by_object(after.nodes[here].rows), by_object(after.nodes[there].rows)
+        ours, theirs = (by_object(dict(after.nodes[place].rows).values()) for place in (here, there))
         has_run = after.nodes[there].peers[here].receipt[0] == after.nodes[here].formed
         if has_run and ours != theirs and not state.nodes[here].open and stops(rules, after, link) is None:
             raise Wrong(f"LOCAL has {values(ours)}, REMOTE has {values(theirs)}, and no run says so")
@@ -107,15 +126,9 @@ def stops(rules: Rules, state: State, link: int) -> str | None:
     return label if after.runs[slot] is None else None
 
 
-def by_object(rows: tuple[tuple[int, Row], ...]) -> dict[int, Row]:
-    return {row.object: row for _key, row in rows}
+def by_object(rows: Iterable[Row]) -> dict[int, Row]:
+    return {row.object: row for row in rows}
 
 
 def values(rows: dict[int, Row]) -> str:
     return ", ".join(f"{number}: {row.written}" for number, row in sorted(rows.items())) or "nothing"
-
-
-def final_rows(state: State, number: int) -> list[Row]:
-    """What there is of an object, or, where it is nowhere any more, what was known of it when it was deleted."""
-    present = [row for node in state.nodes for _key, row in node.rows if row.object == number]
-    return present or [row for node in state.nodes for _key, row in node.gone if row.object == number]

@@ -122,8 +122,15 @@ class WritesDownAfterwardsWhatItDecided(Rules):
 
 
 class TakesWhatWasRefusedForReceived(Rules):
-    def held_back(self, state: State, run: Run) -> set[int]:
-        return set()
+    def held_back(self, state: State, link: int, taken: int) -> tuple[Note, ...]:
+        return ()
+
+
+class AsksLaterWhatWasRefused(Rules):
+    """When REMOTE's log is read; a run the other way may have taken it up again since LOCAL's rows were read."""
+
+    def their_changes(self, state: State, run: Run) -> dict[int, Conflict]:
+        return super().their_changes(state, run._replace(held=self.held_back(state, run.link, run.taken)))
 
 
 class ForgetsWhatIsInQuarantine(Rules):
@@ -136,3 +143,8 @@ class ForgetsWhatIsInQuarantine(Rules):
 class PrunesWhatTheFastestHas(Rules):
     def needed_from(self, local: Node, peers: Iterable[int]) -> int:
         return max(local.peers[peer].checkpoint for peer in peers)
+
+
+class TakesWhatPruningLeavesForNews(Rules):
+    def left_by_pruning(self, remote: Node) -> set[int]:
+        return set()

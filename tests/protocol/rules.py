@@ -152,7 +152,7 @@ class Rules:
         waiting = hole.writers & writers
         return Hole(hole.id, waiting) if waiting else None
 
-    def form(self, local: Node, run: Run) -> tuple[Node, Batch | None]:
+    def form(self, local: Node, run: Run, now: Moment) -> tuple[Node, Batch | None]:
         """Write down a batch of new ids, and of those that have appeared in holes."""
         holes = [*local.holes, *(Hole(number, run.writers) for number in self.gaps(local, run.new))]
         visible = run.visible if run.visible is not None else {entry.id for entry in local.log}
@@ -162,10 +162,10 @@ class Rules:
         local = local._replace(
             highest=max([local.highest, *run.new]), holes=tuple(hole for hole in left if hole is not None)
         )
-        return self.write_batch(local, ids) if ids else (local, None)
+        return self.write_batch(local, ids, now) if ids else (local, None)
 
-    def write_batch(self, local: Node, ids: tuple[int, ...]) -> tuple[Node, Batch]:
-        batch = Batch(local.formed + 1, ids, token=local.life)
+    def write_batch(self, local: Node, ids: tuple[int, ...], now: Moment) -> tuple[Node, Batch]:
+        batch = Batch(local.formed + 1, ids, local.life, now if self.scope.prunes else 0)
         return local._replace(formed=batch.number, batches=(*local.batches, batch)), batch
 
     # -- read: coalesce.py, carry.py, read.py ---------------------------------------------------------------
@@ -203,7 +203,8 @@ class Rules:
     def note_received(self, state: State, run: Run) -> Run:
         """Before LOCAL's rows are read: they do not know what LOCAL receives from then on."""
         here, there = self.scope.links[run.link]
-        return run._replace(taken=state.nodes[here].peers[there].receipt[0])
+        taken = state.nodes[here].peers[there].receipt[0]
+        return run._replace(taken=taken, held=self.held_back(state, run.link, taken))
 
     #: Whether that happens before the rows are read, as it must.
     notes_received_first = True
@@ -220,10 +221,10 @@ class Rules:
         here, there = self.scope.links[run.link]
         return newest_notes(state.nodes[here].peers[there].notes, run.arrived)
 
-    def held_back(self, state: State, run: Run) -> set[int]:
-        """REMOTE's keys of changes that LOCAL has refused: it has not received them, though their batch arrived."""
-        here, there = self.scope.links[run.link]
-        return {note.key for note in newest_notes(state.nodes[there].peers[here].notes, run.taken)}
+    def held_back(self, state: State, link: int, taken: int) -> tuple[Note, ...]:
+        """What LOCAL has refused: it has not received that, though its batch arrived."""
+        here, there = self.scope.links[link]
+        return tuple(newest_notes(state.nodes[there].peers[here].notes, taken))
 
     def refuses(self, state: State, row: Row) -> bool:
         return row.object in state.refused and (len(row.seen) > 1 or not self.scope.refuses_changes)
@@ -268,8 +269,9 @@ class Rules:
         """By REMOTE's own log, less what LOCAL has received."""
         remote = state.nodes[self.scope.links[run.link][1]]
         received = {i for batch in remote.batches if batch.number <= run.taken for i in batch.ids}
-        # What was pruned there has been received by all.
-        held = self.held_back(state, run)
+        if remote.pruned <= run.taken:
+            received |= self.left_by_pruning(remote)
+        held = {note.key: note for note in run.held}
         found: dict[int, Conflict] = {}
         for entry in sorted(remote.log, key=lambda entry: entry.id):
             if entry.id not in received or entry.key in held:
@@ -277,9 +279,21 @@ class Rules:
                 written = max(entry.written, known.written if known else 0)
                 is_born = known.is_born if known else entry.action == "add"
                 found[entry.key] = Conflict(written, entry.action == "del", is_born)
-        for note in newest_notes(remote.peers[self.scope.links[run.link][0]].notes, run.taken):
-            if note.key in held and note.key not in found:
-                found[note.key] = Conflict(note.written, note.action == "del", False)
+        for key, note in held.items():
+            found.setdefault(key, Conflict(note.written, note.action == "del", False))
+        return self.with_presumed(remote, run, found)
+
+    def left_by_pruning(self, remote: Node) -> set[int]:
+        """The newest entry stays when its batch is dropped."""
+        kept = {i for batch in remote.batches for i in batch.ids} | {hole.id for hole in remote.holes}
+        return {entry.id for entry in remote.log if entry.id <= remote.highest} - kept
+
+    def with_presumed(self, remote: Node, run: Run, found: dict[int, Conflict]) -> dict[int, Conflict]:
+        """What REMOTE has pruned and LOCAL had not received counts as changed there too, right before."""
+        if remote.pruned > run.taken:
+            for (_key, other), change in zip(run.identities, run.changes, strict=True):
+                if other is not None and change.written <= remote.pruned_until:
+                    found.setdefault(other, Conflict(change.written - 1, True, False))
         return found
 
     def is_newer(self, run: Run, ours: Moment, theirs: Moment) -> bool:
@@ -477,6 +491,7 @@ class Rules:
             log=tuple(entry for entry in local.log if entry.id not in old),
             batches=tuple(batch for batch in local.batches if batch.number > done),
             pruned=max(local.pruned, done),
+            pruned_until=max([local.pruned_until, *(b.formed for b in local.batches if b.number <= done)]),
         )
         return with_node(state, place, local)
 

@@ -15,12 +15,16 @@ TWO_REMOTES = ((0, 1), (0, 2))
 SMALL = {
     "late commits": Scope(writes=(3, 0), objects=2, batch_size=2, deletes=False),
     "late commits, batches of one": Scope(writes=(3, 0), objects=2, batch_size=1),
-    "transactions of two changes": Scope(writes=(4, 0), objects=2, changes=2, batch_size=1, deletes=False),
+    "transactions of two changes": Scope(
+        writes=(4, 0), objects=2, changes=2, batch_size=1, crashes=0, deletes=False
+    ),
     "two processes at once": Scope(writes=(2, 0), objects=1, writers=1, batch_size=1, drops=1),
     "a copy is put back": Scope(
         TWO_REMOTES, (2, 0, 0), objects=2, writers=1, batch_size=1, crashes=0, copies=1, rollbacks=False, deletes=False
     ),
-    "two REMOTEs and pruning": Scope(TWO_REMOTES, (2, 0, 0), objects=1, writers=1, batch_size=1, prunes=True),
+    "two REMOTEs and pruning": Scope(
+        TWO_REMOTES, (2, 0, 0), objects=1, writers=1, batch_size=1, prunes=True, rollbacks=False, deletes=False
+    ),
     "quarantine": Scope(writes=(2, 0), objects=1, writers=1, batch_size=1, retries=1, rollbacks=False),
     "both ways": Scope(BOTH_WAYS, (2, 1), objects=1, writers=1, batch_size=1, crashes=0),
     "both ways, the same keys": Scope(

@@ -50,6 +50,8 @@ class Batch(NamedTuple):
     number: int
     ids: tuple[int, ...]
     token: int
+    #: When it was formed. (Nothing but pruning asks.)
+    formed: Moment = 0
 
 
 class Note(NamedTuple):
@@ -104,6 +106,7 @@ class Node(NamedTuple):
     batches: tuple[Batch, ...] = ()
     formed: int = 0
     pruned: int = 0
+    pruned_until: Moment = 0
     #: How often it was put back to an older state.
     life: int = 0
 
@@ -144,6 +147,8 @@ class Run(NamedTuple):
     born: frozenset[int] = frozenset()
     #: Up to which batch LOCAL had received REMOTE's changes before it was read.
     taken: int = 0
+    #: What of that LOCAL had refused, as it is in REMOTE's quarantine.
+    held: tuple[Note, ...] = ()
     rows: tuple[tuple[int, Row], ...] = ()
     identities: tuple[tuple[int, int | None], ...] = ()
     plan: Plan = Plan()

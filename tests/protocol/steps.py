@@ -178,8 +178,16 @@ def processes(rules: Rules, state: State) -> Iterator[Next]:
     if rules.scope.prunes:
         for place in sorted({here for here, _there in rules.scope.links}):
             pruned = rules.prune(state, place)
-            if pruned != state:
+            if pruned != state and not is_read(rules.scope, state, place):
                 yield f"{'ABC'[place]} prunes its log", pruned
+
+
+def is_read(scope: Scope, state: State, place: int) -> bool:
+    """Whether a run is about to ask this log for conflicts: entries are kept for longer than a batch takes."""
+    return any(
+        run and scope.links[run.link][1] == place and run.step in ("rows", "identify", "resolve")
+        for run in state.runs
+    )
 
 
 def beginnings(rules: Rules, state: State, link: int) -> Iterator[Next]:
@@ -234,7 +242,7 @@ def _form(rules: Rules, state: State, slot: int, run: Run) -> State | None:
             return ended(state, slot)
         if being_formed(rules.scope, state, place):
             return None
-        node, batch = rules.write_batch(local, ())
+        node, batch = rules.write_batch(local, (), state.clock)
         retry = run._replace(batch=batch, step="entries")
         return with_run(with_node(state, place, node), slot, retry)
     if being_formed(rules.scope, state, place):
@@ -263,7 +271,7 @@ def _holes(rules: Rules, state: State, slot: int, run: Run) -> State:
     place = rules.scope.links[run.link][0]
     if rules.looks_first:
         run = run._replace(writers=rules.writers(state.nodes[place]))
-    node, batch = rules.form(state.nodes[place], run)
+    node, batch = rules.form(state.nodes[place], run, state.clock)
     state = with_node(state, place, node)
     run = run._replace(new=(), writers=frozenset(), visible=None)
     if batch is None or batch.number != run.arrived + 1:
@@ -281,7 +289,7 @@ def _retry(rules: Rules, state: State, slot: int, run: Run) -> State | None:
         return None
     batch = rules.formed_already(state, run)
     if batch is None:
-        node, batch = rules.write_batch(state.nodes[place], ())
+        node, batch = rules.write_batch(state.nodes[place], (), state.clock)
         state = with_node(state, place, node)
     return with_run(state, slot, run._replace(batch=batch, step="entries"))
 
@@ -337,7 +345,7 @@ def _resolve(rules: Rules, state: State, slot: int, run: Run) -> State:
     following_step = "record" if plan.records or plan.notes or abandoned else "commit"
     if not rules.records_first:
         following_step = "commit"
-    return with_run(state, slot, run._replace(plan=plan, rows=(), step=following_step))
+    return with_run(state, slot, run._replace(plan=plan, rows=(), held=(), step=following_step))
 
 
 def _record(rules: Rules, state: State, slot: int, run: Run) -> State:

@@ -69,6 +69,27 @@ def test_entries_stay_for_ever_where_that_was_asked_for(settings: Any) -> None:
     assert ChangeLog.objects.count() == 3
 
 
+def test_newest_entry_that_pruning_leaves_is_no_conflict_with_what_came_later(settings: Any) -> None:
+    """Its batch is gone, which said that it was received."""
+    settings.SYNCHRO_RETENTION = timedelta(0)
+    Country.objects.create(code="AM", name="Ankh")
+    call_synchronize()
+    with other_side():
+        country = Country.objects.get(code="AM")
+        country.name = "Morpork"
+        country.save()
+        call_synchronize()
+        assert (ChangeLog.objects.count(), Batch.objects.count()) == (1, 0)
+    country = Country.objects.get(code="AM")
+    country.name = "Ankh-Morpork"
+    country.save()
+
+    report = call_synchronize()
+
+    assert report.conflicts == 0
+    assert_same_rows(Country)
+
+
 def test_entries_that_have_not_arrived_stay_however_old_they_are() -> None:
     obstacle = create_on_remote(Seat, number=1)
     Seat.objects.create(number=1)
