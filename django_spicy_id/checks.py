@@ -65,6 +65,21 @@ def check_preamble(field: SpicyField[Any, Any]) -> list[CheckMessage]:
     return messages
 
 
+def check_neighbours(**_kwargs: Any) -> list[CheckMessage]:
+    """Return what could not be told to packages of others."""
+    from django_spicy_id.neighbours import problems
+
+    return [
+        Warning(
+            f"{name} is not as django_spicy_id knows it, so it was not told about spicy ids: "
+            f"{type(error).__name__}: {error}",
+            hint="Use a version of that package that the page «Spicy ids with other packages» names.",
+            id="spicy_id.W002",
+        )
+        for name, error in problems.items()
+    ]
+
+
 def common_id(one: Codec, other: Codec) -> str | None:
     """
     Return an id that both codecs accept, None if there is none.
