@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import django
 from django.apps import AppConfig, apps
+from django.core import checks
+
+from django_spicy_id.checks import check_neighbours
 
 
 class SpicyIdConfig(AppConfig):
@@ -11,6 +14,7 @@ class SpicyIdConfig(AppConfig):
     verbose_name = "Spicy ids"
 
     def ready(self) -> None:
+        checks.register(check_neighbours)
         # Each only where the project has it: all of them are optional, and slow to import.
         if apps.is_installed("rest_framework"):
             from django_spicy_id.drf import monkey_patch_drf

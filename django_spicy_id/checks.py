@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.apps.registry import Apps
 from django.core.checks import CheckMessage, Error, Warning
@@ -13,29 +13,29 @@ from django_spicy_id.encoding import Codec
 from django_spicy_id.errors import MalformedSpicyIdError
 
 if TYPE_CHECKING:
-    from django_spicy_id.fields import SpicyField
+    from django_spicy_id.base import SpicyField
 
 
-def spicy_fields(registry: Apps) -> Iterator[SpicyField]:
+def spicy_fields(registry: Apps) -> Iterator[SpicyField[Any, Any]]:
     """
-    Yield each spicy field once, from the model that has its column.
+    Yield each spicy field that leads to a row once, from the model that has its column.
 
     Proxies and children of multi-table inheritance have none of their own. Where several models share one
     table, the managed one counts.
     """
-    from django_spicy_id.fields import SpicyField
+    from django_spicy_id.base import SpicyField
 
-    seen: dict[tuple[str, str], SpicyField] = {}
+    seen: dict[tuple[str, str], SpicyField[Any, Any]] = {}
     for model in registry.get_models(include_auto_created=True):
         for field in model._meta.local_fields:
-            if isinstance(field, SpicyField):
+            if isinstance(field, SpicyField) and field.is_key:
                 place = model._meta.db_table, str(field.column)
                 if place not in seen or (model._meta.managed and not seen[place].model._meta.managed):
                     seen[place] = field
     yield from seen.values()
 
 
-def check_preamble(field: SpicyField) -> list[CheckMessage]:
+def check_preamble(field: SpicyField[Any, Any]) -> list[CheckMessage]:
     """Return what there is to say about `field` and those that come before it: each pair is named once."""
     messages: list[CheckMessage] = []
     fields = list(spicy_fields(field.model._meta.apps))
@@ -63,6 +63,21 @@ def check_preamble(field: SpicyField) -> list[CheckMessage]:
                 )
             )
     return messages
+
+
+def check_neighbours(**_kwargs: Any) -> list[CheckMessage]:
+    """Return what could not be told to packages of others."""
+    from django_spicy_id.neighbours import problems
+
+    return [
+        Warning(
+            f"{name} is not as django_spicy_id knows it, so it was not told about spicy ids: "
+            f"{type(error).__name__}: {error}",
+            hint="Use a version of that package that the page «Spicy ids with other packages» names.",
+            id="spicy_id.W002",
+        )
+        for name, error in problems.items()
+    ]
 
 
 def common_id(one: Codec, other: Codec) -> str | None:
@@ -94,5 +109,5 @@ def _accepts(codec: Codec, text: str) -> bool:
     return True
 
 
-def _label(field: SpicyField) -> str:
+def _label(field: SpicyField[Any, Any]) -> str:
     return f"{field.model._meta.label}.{field.name}"

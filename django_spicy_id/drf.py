@@ -9,9 +9,10 @@ def monkey_patch_drf() -> None:
 
     With ``django_spicy_id`` and ``rest_framework`` in ``INSTALLED_APPS`` this has been done at start-up.
     """
-    from rest_framework.serializers import CharField, ModelSerializer
+    from rest_framework.serializers import ModelSerializer
 
-    from django_spicy_id.fields import SpicyAutoField, SpicyBigAutoField, SpicySmallAutoField
+    from django_spicy_id.fields import SPICY_FIELDS
+    from django_spicy_id.serializers import SpicyIdField
 
-    for field_class in (SpicyAutoField, SpicyBigAutoField, SpicySmallAutoField):
-        ModelSerializer.serializer_field_mapping[field_class] = CharField
+    for field_class in SPICY_FIELDS:
+        ModelSerializer.serializer_field_mapping[field_class] = SpicyIdField

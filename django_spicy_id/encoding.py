@@ -10,23 +10,30 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, Final
 
 from django_spicy_id import lanes
 from django_spicy_id.errors import MalformedSpicyIdError
+from django_spicy_id.patterns import range_pattern
 
 ENCODING_BASE_62: Final = "b62"
 ENCODING_BASE_58: Final = "b58"
 ENCODING_HEX: Final = "hex"
+ENCODING_BASE_32: Final = "b32"
 
 #: The digits of each encoding, in the order of their code points: so ids of one length have, as text, the
-#: order of their integers, and `_range_pattern` can speak of ranges of characters.
+#: order of their integers, and `patterns` can speak of ranges of characters.
 ALPHABETS: Final = {
     ENCODING_BASE_62: "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
     ENCODING_BASE_58: "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz",
     ENCODING_HEX: "0123456789abcdef",
+    # Crockford's, in lower case: no letter that looks like a digit, and ids that differ in more than case.
+    ENCODING_BASE_32: "0123456789abcdefghjkmnpqrstvwxyz",
 }
+
+#: Encodings whose keys of 63 bits have not the 11 digits that `lanes` cuts them into.
+LANELESS: Final = frozenset({ENCODING_HEX, ENCODING_BASE_32})
 
 #: What `from_db_value` of a Django field looks like; the last two arguments are not used here.
 Reader = Callable[..., Any]
@@ -67,17 +74,19 @@ class Codec:
     """
 
     __slots__ = (
-        *("alphabet", "encoding", "maximum", "pad", "preamble", "width"),
+        *("alphabet", "encoding", "least", "maximum", "pad", "preamble", "width"),
         *("decode", "encode", "read", "read_column"),
     )
 
-    def __init__(self, preamble: str, encoding: str, maximum: int, pad: bool) -> None:
+    def __init__(self, preamble: str, encoding: str, maximum: int, pad: bool | int) -> None:
         self.preamble = preamble
         self.encoding = encoding
         self.maximum = maximum
         self.pad = pad
         self.alphabet = ALPHABETS[encoding]
         self.width = len(spell(maximum, self.alphabet))
+        # How many digits an id has at least: `pad` is that number, or True for as many as the longest has.
+        self.least = self.width if pad is True else max(1, int(pad))
         self.read: Reader = _reader(self)
         self.read_column: ColumnReader = _column_reader(self)
         self.encode: Callable[[int], str] = self.read
@@ -89,11 +98,13 @@ class Codec:
     @property
     def pattern(self) -> str:
         """A regular expression, without anchors and groups, for exactly the strings that `decode` accepts."""
-        return re.escape(self.preamble) + _range_pattern(self.alphabet, self.maximum, self.pad)
+        return re.escape(self.preamble) + range_pattern(
+            self.alphabet, spell(self.maximum, self.alphabet), self.least
+        )
 
 
-@cache
-def codec_for(preamble: str, encoding: str, maximum: int, pad: bool) -> Codec:
+@lru_cache(maxsize=None, typed=True)  # since 1 is True
+def codec_for(preamble: str, encoding: str, maximum: int, pad: bool | int) -> Codec:
     """Return the one codec of a declaration: migrations clone fields often."""
     return Codec(preamble, encoding, maximum, pad)
 
@@ -102,11 +113,13 @@ def _reader(codec: Codec) -> Reader:
     """Return the function from a column's value to its id; it takes and ignores two more arguments."""
     if codec.encoding == ENCODING_HEX:
         return _hexadecimal_reader(codec)
+    if codec.width > 12:
+        return _wide_reader(codec)
     return _table_reader(codec) if _has_tables(codec) else _padded_reader(codec)
 
 
 def _has_tables(codec: Codec) -> bool:
-    return codec.encoding != ENCODING_HEX and not codec.pad
+    return codec.encoding != ENCODING_HEX and codec.least == 1 and codec.width <= 12
 
 
 @cache
@@ -125,9 +138,9 @@ def _head_values(preamble: str, alphabet: str) -> dict[str, int]:
 def _column_reader(codec: Codec) -> ColumnReader:
     """Return the function from values of a column to ids: large keys side by side, others one by one."""
     read = codec.read
-    if codec.encoding == ENCODING_HEX or codec.maximum != lanes.LARGEST:
+    if codec.encoding in LANELESS or codec.maximum != lanes.LARGEST:
         return partial(map, read)
-    spell_large = lanes.speller(codec.preamble, codec.alphabet, codec.pad)
+    spell_large = lanes.speller(codec.preamble, codec.alphabet, codec.least)
     large = len(codec.alphabet) ** 8  # below that, one by one is as fast
 
     def read_column(values: list[Any]) -> Iterable[Any]:
@@ -152,16 +165,14 @@ def _read_oddity(codec: Codec, value: Any) -> str | None:
         return None
     number = int(value)
     sign = "-" if number < 0 else ""
-    digits = spell(abs(number), codec.alphabet)
-    if codec.pad:
-        digits = digits.rjust(codec.width, codec.alphabet[0])
+    digits = spell(abs(number), codec.alphabet).rjust(codec.least, codec.alphabet[0])
     return f"{codec.preamble}{sign}{digits}"
 
 
 def _hexadecimal_reader(codec: Codec) -> Reader:
     maximum = codec.maximum
     # By the operator, which has a shorter way for an integer in hexadecimal than an f-string.
-    form = codec.preamble.replace("%", "%%") + (f"%0{codec.width}x" if codec.pad else "%x")
+    form = codec.preamble.replace("%", "%%") + f"%0{codec.least}x"
 
     def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
         if value.__class__ is int and 0 <= value <= maximum:
@@ -173,8 +184,8 @@ def _hexadecimal_reader(codec: Codec) -> Reader:
 
 def _padded_reader(codec: Codec) -> Reader:
     """Numbers of up to four digits, as automatic keys mostly are, by table; the others are filled up."""
-    preamble, width, zero, maximum = codec.preamble, codec.width, codec.alphabet[0], codec.maximum
-    digits = codec_for("", codec.encoding, maximum, pad=False).encode
+    preamble, width, zero, maximum = codec.preamble, codec.least, codec.alphabet[0], codec.maximum
+    digits = codec_for("", codec.encoding, maximum, False).encode
     pairs = _pairs(codec.alphabet)
     heads: list[str] = []
     two = len(pairs)
@@ -189,6 +200,29 @@ def _padded_reader(codec: Codec) -> Reader:
             except IndexError:  # the first time
                 heads[:] = [preamble + zero * (width - 4) + pair for pair in pairs]
                 return read(value)
+        return _read_oddity(codec, value)
+
+    return read
+
+
+def _wide_reader(codec: Codec) -> Reader:
+    """Numbers of more digits, such as those of 128 bits: eight digits at a time, by table."""
+    preamble, least, zero, maximum = codec.preamble, codec.least, codec.alphabet[0], codec.maximum
+    base = len(codec.alphabet)
+    pairs = _pairs(codec.alphabet)
+    two, four, eight = base**2, base**4, base**8
+
+    def digits(value: int) -> str:
+        high = value // four
+        low = value % four
+        return f"{pairs[high // two]}{pairs[high % two]}{pairs[low // two]}{pairs[low % two]}"
+
+    def read(value: Any, _expression: object = None, _connection: object = None) -> Any:
+        if value.__class__ is int and 0 <= value <= maximum:
+            high, low = divmod(value, eight)
+            top, middle = divmod(high, eight)
+            first = digits(top) if top < eight else spell(top, codec.alphabet)
+            return preamble + f"{first}{digits(middle)}{digits(low)}".lstrip(zero).rjust(least, zero)
         return _read_oddity(codec, value)
 
     return read
@@ -236,12 +270,11 @@ def _table_reader(codec: Codec) -> Reader:
 
 def _decoder(codec: Codec) -> Callable[[str], int]:
     """Return the function from an id to its integer; it raises MalformedSpicyIdError for any other value."""
-    preamble, maximum, pad, width = codec.preamble, codec.maximum, codec.pad, codec.width
+    preamble, maximum, least, width = codec.preamble, codec.maximum, codec.least, codec.width
     alphabet = codec.alphabet
     values = {digit: value for value, digit in enumerate(alphabet)}
     zero, base, start = alphabet[0], len(alphabet), len(preamble)
-    longest = start + width
-    shortest = longest if pad else start + 1
+    longest, shortest = start + width, start + least
 
     def decode(text: str) -> int:
         if text.__class__ is not str and not isinstance(text, str):
@@ -250,15 +283,15 @@ def _decoder(codec: Codec) -> Callable[[str], int]:
             raise MalformedSpicyIdError(f"it does not start with {preamble!r}")
         length = len(text)
         if length > longest or length < shortest:
-            raise MalformedSpicyIdError(_length_reason(length - start, width, pad))
+            raise MalformedSpicyIdError(_length_reason(length - start, width, least))
         number = 0
         try:
             for digit in text[start:]:
                 number = number * base + values[digit]
         except KeyError:
             raise MalformedSpicyIdError(f"{digit!r} is not a digit of {codec.encoding}") from None
-        if not pad and text[start] == zero and length != start + 1:
-            raise MalformedSpicyIdError("it is padded, and the ids of this field are not")
+        if text[start] == zero and length != shortest:
+            raise MalformedSpicyIdError(_padding_reason(least))
         if number > maximum:
             raise MalformedSpicyIdError(f"it is above the largest id, {codec.encode(maximum)!r}")
         return number
@@ -304,44 +337,19 @@ def _table_decoder(codec: Codec) -> Callable[[str], int]:
     return decode
 
 
-def _length_reason(digits: int, width: int, pad: bool) -> str:
-    if pad:
+def _padding_reason(least: int) -> str:
+    return (
+        f"it is padded to more than {least} digits"
+        if least > 1
+        else "it is padded, and no id of the field is"
+    )
+
+
+def _length_reason(digits: int, width: int, least: int) -> str:
+    if least == width:
         return f"it has {digits} digits after the separator where {width} are due"
     if not digits:
         return "there is nothing after the separator"
+    if digits < least:
+        return f"it has {digits} digits after the separator where at least {least} are due"
     return f"it has {digits} digits after the separator where at most {width} are possible"
-
-
-def _range_pattern(alphabet: str, maximum: int, pad: bool) -> str:
-    """Return the regular expression of the digits of the numbers from 0 to `maximum`."""
-    digits = spell(maximum, alphabet)
-    width = len(digits)
-    # One alternative for each position: the digits of the maximum up to there, a smaller one, then any.
-    alternatives = [digits]
-    for position, digit in enumerate(digits):
-        first = 0 if position or pad else 1
-        smaller = alphabet[first : alphabet.index(digit)]
-        if smaller:
-            rest = width - position - 1
-            alternatives.append(digits[:position] + _characters(smaller) + _repeated(alphabet, rest, rest))
-    if not pad:
-        alternatives.append(alphabet[0])
-        alternatives.append(_characters(alphabet[1:]) + _repeated(alphabet, 0, width - 2))
-    return f"(?:{'|'.join(alternatives)})"
-
-
-def _repeated(alphabet: str, least: int, most: int) -> str:
-    if not most:
-        return ""
-    return _characters(alphabet) + (f"{{{most}}}" if least == most else f"{{{least},{most}}}")
-
-
-def _characters(characters: str) -> str:
-    """Return the character class of some digits in the order of their code points, as ranges."""
-    ranges: list[list[str]] = []
-    for character in characters:
-        if ranges and ord(character) == ord(ranges[-1][1]) + 1:
-            ranges[-1][1] = character
-        else:
-            ranges.append([character, character])
-    return f"[{''.join(low if low == high else f'{low}-{high}' for low, high in ranges)}]"

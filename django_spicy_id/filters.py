@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import django_filters
 
-from django_spicy_id.fields import SpicyAutoField, SpicyBigAutoField, SpicySmallAutoField
+from django_spicy_id.fields import SPICY_FIELDS
 from django_spicy_id.forms import SpicyIdField
 
 
@@ -19,7 +19,7 @@ def register() -> None:
     # REST framework's filter sets have a table of their own, where there is REST framework.
     filter_set = getattr(django_filters, "rest_framework", django_filters).FilterSet
     for table in (django_filters.FilterSet.FILTER_DEFAULTS, filter_set.FILTER_DEFAULTS):
-        for field_class in (SpicyAutoField, SpicyBigAutoField, SpicySmallAutoField):
+        for field_class in SPICY_FIELDS:
             table[field_class] = {
                 "filter_class": SpicyIdFilter,
                 "extra": lambda field: {"model_field": field},

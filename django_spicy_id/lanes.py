@@ -96,7 +96,7 @@ MARKS: Final = _everywhere(
 )
 
 
-def speller(preamble: str, alphabet: str, pad: bool) -> Callable[[list[int]], list[str]]:
+def speller(preamble: str, alphabet: str, least: int) -> Callable[[list[int]], list[str]]:
     """
     Return the function from up to `LANES` keys to their ids.
 
@@ -106,7 +106,7 @@ def speller(preamble: str, alphabet: str, pad: bool) -> Callable[[list[int]], li
     digits = alphabet.encode().ljust(MARK, b"?") + bytes(range(MARK, 256))
     nothing = bytes([NOTHING])
     begin, zero = SEPARATOR + preamble, SEPARATOR + alphabet[0]
-    most_zeros = 0 if pad else DIGITS - 1
+    most_zeros = DIGITS - least
 
     def spell(keys: list[int]) -> list[str]:
         count = len(keys)

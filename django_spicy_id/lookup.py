@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 if TYPE_CHECKING:
     from django.db import models
 
-    from django_spicy_id.fields import SpicyField
+    from django_spicy_id.base import SpicyField
 
 
 def spicy_field(model: type[models.Model], field_name: str = "pk") -> SpicyField:
@@ -19,7 +19,7 @@ def spicy_field(model: type[models.Model], field_name: str = "pk") -> SpicyField
     'pk' is the primary key; foreign keys and parent links are followed to the key that they hold. Any other
     kind of field raises ImproperlyConfigured, an unknown name FieldDoesNotExist.
     """
-    from django_spicy_id.fields import SpicyField
+    from django_spicy_id.base import SpicyField
 
     field: Any = model._meta.pk if field_name == "pk" else model._meta.get_field(field_name)
     while getattr(field, "many_to_one", False) or getattr(field, "one_to_one", False):

@@ -7,6 +7,8 @@ the target is known. That works for every model, prepared before or after this m
 So is the preparing of values. Django's managers of many-to-many sets prepare the keys that they are given by the
 foreign key of the table between, and look for them among those that they read from it, which are ids: as integers
 they would find none, and remove and add all rows of the set again.
+
+And so is the preparing of what is saved: an empty text is no id, and is not to become NULL quietly.
 """
 
 from __future__ import annotations
@@ -65,6 +67,9 @@ def connect(spicy_field: type[models.Field[Any, Any]]) -> None:
             setattr(field.model, field.attname, SpicyReference(field, target))
         if type(field).get_prep_value is ForeignKey.get_prep_value and not field.primary_key:
             field.get_prep_value = target.prepared_id
+        if type(field).get_db_prep_save is ForeignKey.get_db_prep_save:
+            # Django's own makes NULL of an empty text, in front of every key of numbers.
+            field.get_db_prep_save = target.get_db_prep_save
 
     class_prepared.connect(watch, weak=False, dispatch_uid="django_spicy_id.references")
     for models_by_name in apps.all_models.values():

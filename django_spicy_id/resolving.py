@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.db import models
 
+from django_spicy_id.base import SpicyField
 from django_spicy_id.checks import spicy_fields
 from django_spicy_id.errors import AmbiguousSpicyIdError, MalformedSpicyIdError, UnknownSpicyIdError, shown
-from django_spicy_id.fields import SpicyField
+from django_spicy_id.lookup import spicy_field
 
 
-class ResolvedId(NamedTuple):
-    """The model whose id it is, and the integer in the column. Whether there is such a row is not asked."""
-
+class _Pair(NamedTuple):
     model: type[models.Model]
-    key: int
+    #: An integer, or a UUID where the field is one of UUIDs.
+    key: Any
+
+
+class ResolvedId(_Pair):
+    """The model whose id it is, and what the column holds. Whether there is such a row is not asked."""
+
+    _field: Any
+
+    def __new__(cls, model: type[models.Model], key: Any, field: SpicyField | None = None) -> ResolvedId:
+        """`field` is the one that has the key, by default the model's primary key."""
+        made = super().__new__(cls, model, key)
+        made._field = field or spicy_field(model)
+        return made
 
     @property
     def field(self) -> SpicyField:
-        """The spicy field of the model; it has no second one."""
-        return next(field for field in self.model._meta.local_fields if isinstance(field, SpicyField))
+        """The spicy field of the model that has this key."""
+        field: SpicyField = self._field
+        return field
 
     def exists(self, using: str | None = None) -> bool:
         """Tell whether the database `using` (by default the one that the model is read from) has the row."""
@@ -31,7 +44,7 @@ class ResolvedId(NamedTuple):
 
 def resolve(text: str) -> ResolvedId:
     """
-    Return the model and the integer key of an id of this project.
+    Return the model and the key of an id of this project.
 
     Raises UnknownSpicyIdError where no model's ids begin like `text`, MalformedSpicyIdError where one's do
     but `text` is not the spelling of any key, AmbiguousSpicyIdError where it is an id of several models.
@@ -43,7 +56,7 @@ def resolve(text: str) -> ResolvedId:
     reasons: list[str] = []
     for field in fields:
         try:
-            found.append(ResolvedId(field.model, field.codec.decode(text)))
+            found.append(ResolvedId(field.model, field.key_of(text), field))
         except MalformedSpicyIdError as error:
             reasons.append(f"as an id of {field.model._meta.label}, {error}")
     if len(found) == 1:

@@ -37,31 +37,38 @@ def connect(spicy_field: type[Field[Any, Any]]) -> None:
 
     @wraps(original)
     def apply_converters(self: Any, rows: Iterable[Any], converters: Converters) -> Iterable[Row]:
-        codecs: list[tuple[int, Codec]] = []
+        readers: list[tuple[int, Reader, Codec]] = []
         others = {}
+        field: Any
         for position, (functions, expression) in converters.items():
             field = expression.output_field
-            if isinstance(field, spicy_field) and functions == [field.codec.read]:  # type: ignore[attr-defined]
-                codecs.append((position, field.codec))  # type: ignore[attr-defined]
+            is_ours = isinstance(field, spicy_field)
+            reader = field.column_reader(functions, self.connection) if is_ours else None
+            if reader:
+                readers.append((position, reader, field.codec))
             else:
                 others[position] = (functions, expression)
-        if codecs:
-            rows = chain.from_iterable(_read(iter(rows), codecs))
-        return original(self, rows, others) if others or not codecs else rows
+        if readers:
+            rows = chain.from_iterable(_read(iter(rows), readers))
+        return original(self, rows, others) if others or not readers else rows
 
     compiler.apply_converters = apply_converters
 
 
-def _read(rows: Iterator[Any], codecs: list[tuple[int, Codec]]) -> Iterator[Iterable[Row]]:
+def _read(rows: Iterator[Any], readers: list[tuple[int, Reader, Codec]]) -> Iterator[Iterable[Row]]:
     """Yield the rows, in pieces and still unread: how many columns they have, only the first one tells."""
     first = next(rows, None)
     if first is None:
         return
     rows = chain([first], rows)
     if len(first) > 1:
-        yield _read_columns(rows, [(position, codec.read) for position, codec in codecs])
+        yield _read_columns(rows, [(position, read) for position, read, _codec in readers])
+        return
+    _position, read, codec = readers[0]
+    if read == codec.read:
+        yield from _read_column(rows, codec)
     else:
-        yield from _read_column(rows, codecs[0][1])
+        yield ((read(value),) for (value,) in rows)
 
 
 def _read_column(rows: Iterator[Any], codec: Codec) -> Iterator[Iterable[Row]]:

@@ -52,7 +52,8 @@ class SynchroConfig(AppConfig):
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _keep_triggers(self) -> None:
-        from synchro import moved
+        from synchro import former, moved
+        from synchro.replay import former_sets
         from synchro.replay.signals import starting
         from synchro.triggers import checks, migrate, ready
 
@@ -62,6 +63,10 @@ class SynchroConfig(AppConfig):
         # After the triggers: from now on they log what has moved under its new name.
         post_migrate.connect(moved.after_migrate, sender=self, dispatch_uid="synchro_after_move")
         starting.connect(moved.follow_setting, dispatch_uid="synchro_moved")
+        starting.connect(former.refuse_former_models, dispatch_uid="synchro_former_models")
+        starting.connect(
+            former_sets.refuse_pairs_that_are_not_known, dispatch_uid="synchro_pairs_that_are_not_known"
+        )
         starting.connect(ready.refuse_without_triggers, dispatch_uid="synchro_triggers_ready")
         starting.connect(
             ready.refuse_triggers_that_miss_changes, dispatch_uid="synchro_triggers_that_miss_changes"

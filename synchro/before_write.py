@@ -13,7 +13,7 @@ from django.db.models.expressions import DatabaseDefault
 from synchro.expressions import value_of
 from synchro.historical import is_historical
 from synchro.keys import AnyField, is_expression, key_fields
-from synchro.natural import natural_fields
+from synchro.relations import logged_natural_fields
 
 #: Where an object keeps, between the signals before and after its deletion, what was read of its row.
 _READ: Final = "_synchro_read"
@@ -58,7 +58,7 @@ def read_natural_key(model: type[Model], instance: Model, using: str) -> None:
     """Read what the natural key is made of and the object does not hold, as long as the row is there."""
     if is_historical(model):
         return
-    fields = [field for field in natural_fields(model) or () if not _is_held(instance, field)]
+    fields = [field for field in logged_natural_fields(model) or () if not _is_held(instance, field)]
     if fields:
         rows: Any = QuerySet(model, using=using).filter(pk=instance.pk)
         values = rows.values_list(*(field.attname for field in fields)).first()

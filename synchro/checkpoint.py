@@ -59,9 +59,11 @@ class Options:
     def last_check(self, value: datetime | str | None) -> None:
         moment = _moment(value)
         text = "" if moment is None else moment.isoformat(timespec="microseconds")
-        is_new = moment is not None and not _rows().filter(name=NAME, value=text).exists()
-        _rows().update_or_create(name=NAME, defaults={"value": text})
-        if is_new and not _by_a_run.get():
+        is_wish = moment is not None and not _by_a_run.get()
+        is_new = is_wish and not _rows().filter(name=NAME, value=text).exists()
+        if not _rows().filter(name=NAME).update(value=text):
+            _rows().update_or_create(name=NAME, defaults={"value": text})
+        if is_new:
             checkpoint_set.send(sender=type(self), moment=moment)
 
 

@@ -13,7 +13,7 @@ from django.db.models import Model
 
 from synchro.checks import when_settings_are_right
 from synchro.conf import LOCAL, conf
-from synchro.engines import engine_for
+from synchro.engines import check_vendor
 from synchro.exceptions import SynchroError
 from synchro.registry import watched_models
 
@@ -46,7 +46,7 @@ def _engines() -> Iterator[CheckMessage]:
     for alias in (LOCAL, *conf.remotes):
         engine = connections.settings[alias].get("ENGINE")
         try:
-            engine_for(connections[alias])
+            check_vendor(connections[alias])
         except SynchroError as error:
             yield Error(str(error), id="synchro.E050")
         except (ImproperlyConfigured, ImportError) as error:

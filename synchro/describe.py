@@ -17,8 +17,9 @@ from synchro.entries import ModelName
 from synchro.historical import is_historical
 from synchro.keys import Key, key_fields, key_of, normalize, to_text, value_to_text
 from synchro.model_options import model_option
-from synchro.natural import natural_fields, natural_names
+from synchro.natural import natural_names
 from synchro.natural_parts import natural_parts, to_json
+from synchro.relations import logged_natural_fields
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def natural_key_of(instance: Model, model: type[Model]) -> str | None:
     """
     read = what_was_read(instance)
     try:
-        fields = None if is_historical(model) else natural_fields(model)
+        fields = None if is_historical(model) else logged_natural_fields(model)
         if fields is not None:
             return to_json([normalize(field, _held(instance, field.attname, read)) for field in fields])
         return to_json(natural_parts(instance, _model_of)) if _has_natural_key(type(instance)) else None

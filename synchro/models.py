@@ -125,8 +125,9 @@ class Node(models.Model):
     unread = models.TextField(default="{}")
     #: Batches up to this one have been pruned, with their entries.
     pruned = models.BigIntegerField(default=0)
-    #: Nothing that was dropped from the log is newer than this.
+    #: Nothing that was dropped from the log is newer than this, or has a higher id; None where that is not known.
     pruned_until = UTCDateTimeField(null=True)
+    pruned_upto = models.BigIntegerField(null=True)
 
     class Meta:
         verbose_name = _("node")
@@ -221,6 +222,8 @@ class Checkpoint(models.Model):
     peer = models.OneToOneField(Peer, models.CASCADE, primary_key=True)
     batch = models.BigIntegerField(default=0)
     date = UTCDateTimeField(null=True)
+    #: The last batch with which something was done to what was set aside before: its entries do not tell what.
+    took_up = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         verbose_name = _("checkpoint")

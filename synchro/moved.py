@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
+from itertools import count
+from typing import Any, Final
 
 from django.apps import apps as installed
 from django.apps.registry import Apps
@@ -29,6 +30,9 @@ from synchro.registry import watched_models
 #: An app and a model, as content types have them.
 Name = tuple[str, str]
 
+#: What is kept about a content type.
+KEPT: Final[tuple[type[Model], ...]] = (Reference, Baseline, ModelIdentity, Conflict, SetAside, ChangeLog)
+
 #: By database and content type: the models that the `migrate` which is at work there has found or made, with their
 #: tables, under the names that those have by now.
 _before: dict[str, dict[int, tuple[Name, str]]] = {}
@@ -41,10 +45,59 @@ def before_migrate(sender: Any, using: str, apps: Apps | None = None, **kwargs: 
     """Receive ``pre_migrate``, of synchro's own app, so once."""
     _before[using] = {}
     if _has_tables(using, ContentType):
+        tables = list(_tables(apps or installed))
+        if _is_ready(using):
+            _name_sets(using, tables)
         types = _type_ids(using)
-        for name, model in _tables(apps or installed):
+        for name, model in tables:
             if name in types:
                 _before[using][types[name]] = (name, model._meta.db_table)
+        if _is_ready(using):
+            _put_by_what_is_gone(using, {name for name, _model in tables})
+
+
+def _name_sets(alias: str, tables: Iterable[tuple[Name, type[Model]]]) -> None:
+    """Give automatic tables content types, which Django does not: one may become a model's table."""
+    known, labels = _type_ids(alias), {model._meta.app_label for model in watched_models()}
+    for name, model in tables:
+        if model._meta.auto_created and name[0] in labels and name not in known:
+            _type_of(alias, name)
+
+
+def table_dropped(alias: str, model: type[Model]) -> None:
+    """To be called when `migrate` drops a table: a model that gets its name later has nothing to do with its rows."""
+    name = (model._meta.app_label, str(model._meta.model_name))
+    type_id = _type_ids(alias).get(name) if _is_ready(alias) else None
+    if type_id is not None and _is_kept(alias, type_id):
+        _put_by(alias, type_id, name)
+        _before.get(alias, {}).pop(type_id, None)
+
+
+def _put_by_what_is_gone(alias: str, present: set[Name]) -> None:
+    """The same for models whose tables went in another way."""
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        tables = {*connection.introspection.table_names(cursor)}
+    for gone in NamedTable.objects.using(alias).filter(successor=None).exclude(db_table=""):
+        name = (gone.app_label, gone.model)
+        if name not in present and gone.db_table not in tables and _is_kept(alias, gone.content_type):
+            _put_by(alias, gone.content_type, name)
+
+
+def _put_by(alias: str, type_id: int, name: Name) -> None:
+    """
+    Keep what is about a model that is gone with its table apart: a reference to one of its rows would lead to any row
+    of a model that gets its name.
+    """
+    names = (f"{name[1][:90]}-{number}" for number in count(1))
+    other = _type_of(alias, (name[0], next(n for n in names if not _types(alias).filter(model=n).exists())))
+    _note(alias, other, name, "")  # so that SYNCHRO_MOVED finds it
+    carry_over(alias, type_id, other)
+
+
+def _is_kept(alias: str, type_id: int) -> bool:
+    """Whether anything is kept about this content type."""
+    return any(model._base_manager.using(alias).filter(content_type_id=type_id).exists() for model in KEPT)
 
 
 def table_made(alias: str, type_id: int, model: type[Model]) -> None:
@@ -76,9 +129,19 @@ def after_migrate(sender: Any, using: str, apps: Apps | None = None, **kwargs: A
             continue  # it is there, perhaps under another name, with its content type
         _note(using, type_id, name, table)
         found = [other for other, model in present.items() if model._meta.db_table == table]
+        found = found or [*_models_of_sets(name, present)]
         if len(found) == 1:
             carry_over(using, type_id, _type_of(using, found[0]))
     _note_watched(using, present)
+
+
+def _models_of_sets(name: Name, present: dict[Name, type[Model]]) -> Iterator[Name]:
+    """The model that a set has now whose automatic table had this name, where that table was renamed past Django."""
+    for (app, owner), model in present.items():
+        for field in model._meta.local_many_to_many:
+            through: Any = field.remote_field.through
+            if (app, f"{owner}_{field.name}".lower()) == name and not through._meta.auto_created:
+                yield through._meta.app_label, str(through._meta.model_name)
 
 
 def _tables(apps: Apps) -> Iterator[tuple[Name, type[Model]]]:
@@ -151,7 +214,7 @@ def carry_over(alias: str, old: int, new: int) -> None:
         _drop_known(Reference, alias, old, new, ("peer_id", "local_object_id"))
         _drop_known(Baseline, alias, old, new, ("node",))
         _drop_known(ModelIdentity, alias, old, new, ("peer_id",))
-        for model in (Reference, Baseline, ModelIdentity, Conflict, SetAside, ChangeLog):
+        for model in KEPT:
             model._base_manager.using(alias).filter(content_type_id=old).update(content_type_id=new)
         if node is not None:
             _rename_in_node(node, old, new)

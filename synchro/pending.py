@@ -11,7 +11,9 @@ from django.db.models import Q, Sum
 from synchro.conf import LOCAL, conf
 from synchro.models import Batch, ChangeLog, Checkpoint, Node, SetAside
 from synchro.replay.form import holes_of, own_node
+from synchro.replay.lacking import IdSet
 from synchro.replay.ranges import Range, from_text
+from synchro.replay.unread import Unread
 
 #: How many ranges of ids one statement names.
 AT_ONCE = 200
@@ -50,7 +52,7 @@ def all_pending(until: datetime | None = None) -> list[Pending]:
 
 def _pending(alias: str, node: Node, checkpoint: Checkpoint | None, until: datetime | None) -> Pending:
     arrived = max(node.forgotten, checkpoint.batch if checkpoint else 0)
-    entries = _in_batches(arrived, until) + _in_none(node, until)
+    entries = _in_batches(arrived, until) + _in_none(node, until) + _unread(node, arrived, until)
     if checkpoint is None:
         return Pending(alias, entries, 0)
     kept = SetAside.objects.using(LOCAL).filter(
@@ -75,6 +77,14 @@ def _in_none(node: Node, until: datetime | None) -> int:
     if until is not None:
         log = log.filter(date__lte=until)
     return log.count() + _count(holes_of(node), until)
+
+
+def _unread(node: Node, arrived: int, until: datetime | None) -> int:
+    """Count the entries in batches that have arrived, and that wait for a process which can read them."""
+    log = ChangeLog.objects.using(LOCAL).filter(Unread.from_text(node.unread).condition())
+    log = log if until is None else log.filter(date__lte=until)
+    others = IdSet.lacking(LOCAL, arrived)  # which are counted among those
+    return sum(number not in others for number in log.values_list("id", flat=True).iterator())
 
 
 def _count(ranges: Iterable[Range], until: datetime | None) -> int:

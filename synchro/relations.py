@@ -8,11 +8,12 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import Model
+from django.db.models import ManyToManyField, Model
 
 from synchro.exceptions import WrongSetting
 from synchro.keys import AnyField, column_field, is_integer, key_fields
 from synchro.model_options import model_option, names_option
+from synchro.natural import natural_fields, natural_names
 
 
 def points_at_rows(field: AnyField) -> bool:
@@ -43,6 +44,34 @@ def target_of(field: AnyField) -> type[Model] | None:
     if len(keys) == 1 and field.target_field in (keys[0], model._meta.pk):
         return model
     return None
+
+
+@cache
+def ends_of_set(through: type[Model]) -> tuple[AnyField, AnyField] | None:
+    """
+    Return the two foreign keys by which the model of a many-to-many field's own table joins objects, that of the object
+    which declares the field first. None for other models, and for automatic tables.
+    """
+    if through._meta.auto_created:
+        return None
+    for model in apps.get_models():
+        for field in model._meta.local_many_to_many:
+            if isinstance(field, ManyToManyField) and field.remote_field.through is through:
+                names = field.m2m_field_name(), field.m2m_reverse_field_name()
+                near, far = (through._meta.get_field(name) for name in names)
+                return near, far
+    return None
+
+
+def logged_natural_fields(model: type[Model]) -> tuple[AnyField, ...] | None:
+    """
+    Return the columns whose values the entry of a deletion holds: those of the natural key; of the model of a set those
+    of the pair, which is what its rows are known by where it took over the set's automatic table.
+    """
+    found = natural_fields(model)
+    if found is not None or hasattr(model, "natural_key") or natural_names(model):
+        return found
+    return ends_of_set(model)
 
 
 def must_exist(field: AnyField) -> bool:
@@ -113,3 +142,4 @@ def _holds_same(field: AnyField, key: AnyField) -> bool:
 def forget_named_models() -> None:
     """To be called where what the settings say of models has changed."""
     named_models.cache_clear()
+    ends_of_set.cache_clear()

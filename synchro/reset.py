@@ -46,6 +46,8 @@ def reset_synchro(by: str = "") -> None:
     Raises `synchro.exceptions.Busy` during a run, which would go on under the former name, and `NotReady` where one was
     interrupted and its REMOTE cannot be reached.
     """
+    # A process that goes on while its database is replaced by a copy remembers numbers of the former one.
+    ContentType.objects.clear_cache()
     with ExitStack() as stack:
         for alias in conf.remotes:
             stack.enter_context(alone(Link(Side(alias))))
@@ -95,6 +97,8 @@ def _forget(by: str) -> Reset:
                 "batch": 0,
                 "forgotten": 0,
                 "pruned": 0,
+                "pruned_until": None,
+                "pruned_upto": None,
             },
         )
         with moved_by_a_run():

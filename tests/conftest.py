@@ -12,10 +12,10 @@ from django.test import TransactionTestCase
 
 HERE = Path(__file__).parent
 #: What is about both databases at once, and so runs on pairs of two kinds too.
-ABOUT_PAIRS = ("replay", "test_pair.py")
+ABOUT_PAIRS = ("replay", "protocol", "test_pair.py")
 
-#: Of tests/replay, what `Pair.leaves_out` names. What is left is every kind of value, key, relation, set and conflict,
-#: two ways, receivers, refusals, and the random histories.
+#: Of tests/replay and tests/protocol, what `Pair.leaves_out` names. What is left is every kind of value, key, relation,
+#: set and conflict, two ways, receivers, refusals, and the random histories.
 FAULTS = (
     "command", "connections", "full_disk", "killed", "links", "one_at_a_time", "pruning", "quarantine_killed",
     "receipts", "remote_without_tables", "retry", "rights",
@@ -65,7 +65,9 @@ def pytest_collection_finish() -> None:
 
 def _is_among(item: pytest.Item, files: tuple[str, ...]) -> bool:
     folder, name = item.path.parent.name, item.path.stem.removeprefix("test_")
-    return folder == "replay" and any(name == one or name.startswith(f"{one}_") for one in files)
+    return folder in ("replay", "protocol") and any(
+        name == one or name.startswith(f"{one}_") for one in files
+    )
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,42 +1,45 @@
-"""The part of the suite that has an environment of its own."""
+"""The parts of the suite that have environments of their own."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.backends.errors import BackendError
 from tests.backends.state import State
-from tests.suite import applications, venv
+from tests.suite import applications, neighbours, venv
 from tests.suite.programs import Programs
 
 pytestmark = pytest.mark.once
 
 
-def without_an_environment(monkeypatch: pytest.MonkeyPatch) -> str:
+def without_an_environment(part: ModuleType, monkeypatch: pytest.MonkeyPatch) -> str:
     def refuse(name: str) -> venv.Environment:
         raise BackendError(f"{name} cannot be installed\nand more words")
 
     monkeypatch.setattr(venv, "ensure", refuse)
-    return str(applications.test((), Programs(), State(Path("nowhere"))))
+    return str(part.test((), Programs(), State(Path("nowhere"))))
 
 
+@pytest.mark.parametrize(("part", "runs"), [(applications, 1), (neighbours, 2)])
 def test_tests_whose_environment_cannot_be_made_are_skipped_with_the_reason(
-    monkeypatch: pytest.MonkeyPatch,
+    part: ModuleType, runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
 
-    row = without_an_environment(monkeypatch)
+    row = without_an_environment(part, monkeypatch)
 
-    assert row.split()[:7] == ["applications", "0", "passed", "0", "failed", "1", "skipped"]
-    assert row.endswith("its environment cannot be made: applications cannot be installed")
+    assert row.split()[:7] == [part.LABEL, "0", "passed", "0", "failed", str(runs), "skipped"]
+    assert f"its environment cannot be made: {part.LABEL} cannot be installed" in row
 
 
-def test_in_ci_that_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("part", "runs"), [(applications, 1), (neighbours, 2)])
+def test_in_ci_that_is_a_failure(part: ModuleType, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "1")
 
-    assert without_an_environment(monkeypatch).split()[3:5] == ["1", "failed"]
+    assert without_an_environment(part, monkeypatch).split()[3:5] == [str(runs), "failed"]
 
 
 def test_an_environment_is_made_anew_when_its_requirements_change(tmp_path: Path) -> None:

@@ -10,25 +10,33 @@ from synchro.engines.postgresql import PostgreSQL
 from synchro.engines.sqlite import SQLite
 from synchro.exceptions import NotReady
 
-__all__ = ["Convert", "Engine", "Unfit", "engine_for"]
+__all__ = ["Convert", "Engine", "Unfit", "check_vendor", "engine_for"]
 
 _sqlite, _postgresql, _mysql, _mariadb = SQLite(), PostgreSQL(), MySQL(), MariaDB()
 
 
 def engine_for(connection: BaseDatabaseWrapper) -> Engine:
     """
-    The engine behind `connection`.
+    The engine behind `connection`. Telling MariaDB from MySQL asks the server.
 
     Raises `NotReady` for one that synchro does not know.
     """
+    check_vendor(connection)
     match connection.vendor:
         case "sqlite":
             return _sqlite
         case "postgresql":
             return _postgresql
-        case "mysql":
+        case _:
             return _mariadb if connection.mysql_is_mariadb else _mysql  # type: ignore[attr-defined]
-    raise NotReady(
-        f"The database {connection.alias!r} is {connection.display_name}; "
-        "django-synchro knows PostgreSQL, MySQL, MariaDB and SQLite."
-    )
+
+
+def check_vendor(connection: BaseDatabaseWrapper) -> None:
+    """
+    Raise `NotReady` if synchro does not know the engine of `connection`, which need not be reachable.
+    """
+    if connection.vendor not in {"sqlite", "postgresql", "mysql"}:
+        raise NotReady(
+            f"The database {connection.alias!r} is {connection.display_name}; "
+            "django-synchro knows PostgreSQL, MySQL, MariaDB and SQLite."
+        )

@@ -103,8 +103,10 @@ class Engine(ABC):
         """Whether the column may take texts for equal that are spelled otherwise."""
         return getattr(field, "db_collation", None) is not None
 
-    def describe(self, connection: BaseDatabaseWrapper, table: str) -> Mapping[str, Described]:
-        """The columns of a table as the server describes them, where it changes what does not fit into one."""
+    def describe(
+        self, connection: BaseDatabaseWrapper, tables: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Described]]:
+        """The columns of these tables as the server describes them, where it changes what does not fit into one."""
         return {}
 
     def longest_statement(self, connection: BaseDatabaseWrapper) -> int:

@@ -25,7 +25,7 @@ from synchro.engines.base import PREPARED, Convert, Engine, PairsTable, Row, Unf
 from synchro.engines.capture import SessionSwitch
 from synchro.engines.exact import Reading, exact_date, exact_moment, exact_time, finite_decimal
 from synchro.engines.foreign import ForeignTrigger
-from synchro.engines.narrow import COLUMNS, Described
+from synchro.engines.narrow import Described, described
 from synchro.engines.packets import fitting
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
@@ -125,10 +125,12 @@ class MySQL(Engine):
                 return _json
         return None
 
-    def describe(self, connection: BaseDatabaseWrapper, table: str) -> Mapping[str, Described]:
-        with connection.cursor() as cursor:
-            cursor.execute(COLUMNS.format("DATABASE()"), [table])
-            return {name: Described(*more) for name, *more in cursor.fetchall()}
+    def describe(
+        self, connection: BaseDatabaseWrapper, tables: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Described]]:
+        found = described(connection, "DATABASE()", tables)
+        # Some servers keep all names of tables in lower case.
+        return {table: found.get(table) or found.get(table.lower(), {}) for table in tables}
 
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]

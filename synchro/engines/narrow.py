@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
 from synchro.engines.base import Convert, Unfit
 from synchro.engines.exact import refuse_more_places
 from synchro.keys import TEXTS, AnyField
-
-#: What `information_schema` says of the columns of a table of this connection's database.
-COLUMNS = """
-    SELECT column_name, LOWER(data_type), numeric_scale, datetime_precision, character_maximum_length
-    FROM information_schema.columns WHERE table_schema = {} AND table_name = %s
-"""
 
 SINGLE, DAYS = {"float", "real"}, {"date"}
 #: MySQL takes the blanks off the end of what is in such a column, PostgreSQL puts some there.
@@ -33,6 +29,23 @@ class Described:
     scale: int | None
     precision: int | None
     length: int | None
+
+
+def described(
+    connection: BaseDatabaseWrapper, schema: str, tables: Sequence[str]
+) -> dict[str, dict[str, Described]]:
+    """What `information_schema` says of the columns of these tables in the schema that this SQL names."""
+    found: dict[str, dict[str, Described]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT table_name, column_name, LOWER(data_type), numeric_scale, datetime_precision, "
+            f"character_maximum_length FROM information_schema.columns WHERE table_schema = {schema} "
+            f"AND table_name IN ({', '.join(['%s'] * len(tables))})",
+            [*tables],
+        )
+        for table, column, *more in cursor.fetchall():
+            found.setdefault(table, {})[column] = Described(*more)
+    return found
 
 
 def check_of(field: AnyField, column: Described) -> Convert | None:
@@ -97,4 +110,4 @@ def _length(length: int, value: str) -> str:
     return value
 
 
-__all__ = ["COLUMNS", "Described", "check_of"]
+__all__ = ["Described", "check_of", "described"]

@@ -19,7 +19,7 @@ from synchro.engines.base import PREPARED, Engine, PairsTable, Row, quoted, whol
 from synchro.engines.capture import TransactionSwitch
 from synchro.engines.exact import Reading, exact_duration
 from synchro.engines.foreign import ForeignTrigger
-from synchro.engines.narrow import COLUMNS, Described
+from synchro.engines.narrow import Described, described
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
 
@@ -28,8 +28,8 @@ INCOMING = "synchro_incoming"
 #: How COPY spells it.
 NULL = b"\\N"
 
-#: What decides how a server spells values.
-SPELLING = ("DateStyle", "IntervalStyle", "client_encoding")
+#: What decides how a server spells values, and what a transaction of the replayer sets it to.
+SPELLING = {"DateStyle": "ISO, YMD", "IntervalStyle": "postgres"}
 #: Serialization failure, deadlock, a lock that was not granted, too many connections, and a server that is shut down,
 #: has crashed, or is starting. (All of class 08 are lost connections.)
 PASSING = {"40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"}
@@ -79,9 +79,10 @@ READINGS = {
         exact_duration,
     ),
 }
-#: On these tables and on their partitions, where they fire in this session. (A foreign key's own triggers are internal;
+#: On these tables and on their partitions, where they fire in this session; what a function does, only where the
+#: trigger itself does not ask our switch, as each of ours does. (A foreign key's own triggers are internal;
 #: 28 is the sum of the bits for INSERT, DELETE and UPDATE.)
-TRIGGERS_ON = """
+TRIGGERS_ON = r"""
     WITH asked AS (SELECT to_regclass(name)::oid AS root FROM unnest(%(tables)s::text[]) AS name),
     part AS (
         SELECT root, root AS id FROM asked
@@ -90,11 +91,15 @@ TRIGGERS_ON = """
     firing AS (
         SELECT CASE current_setting('session_replication_role') WHEN 'replica' THEN 'RA' ELSE 'OA' END AS modes
     )
-    SELECT DISTINCT relname::text, tgname::text, pg_get_triggerdef(pg_trigger.oid) || ' ' || coalesce(prosrc, ''),
-        coalesce(prosrc, ''),
+    SELECT DISTINCT relname::text, tgname::text, declared || ' ' || body, body,
         (tgtype & 66) <> 0, (tgtype & 28) = 8
     FROM part JOIN pg_trigger ON tgrelid = id JOIN pg_proc ON pg_proc.oid = tgfoid
     JOIN pg_class ON pg_class.oid = root CROSS JOIN firing
+    CROSS JOIN LATERAL (SELECT pg_get_triggerdef(pg_trigger.oid) AS declared) AS said
+    CROSS JOIN LATERAL (
+        SELECT CASE WHEN declared ~ 'synchro\.capture\M' AND declared !~ '--|/\*' THEN '' ELSE coalesce(prosrc, '') END
+        AS body
+    ) AS does
     WHERE NOT tgisinternal AND (tgtype & 28) <> 0 AND strpos(modes, tgenabled::text) > 0
     UNION SELECT relname::text, rulename::text, pg_get_ruledef(pg_rewrite.oid), '', true, false
     FROM part JOIN pg_rewrite ON ev_class = id JOIN pg_class ON pg_class.oid = root CROSS JOIN firing
@@ -108,9 +113,8 @@ TRIGGERS_ON = """
 OWN_SETTINGS = "SELECT " + ", ".join(
     f"set_config('{name}', '{value}', true)"
     for name, value in {
+        **SPELLING,
         "extra_float_digits": "3",
-        "DateStyle": "ISO, YMD",
-        "IntervalStyle": "postgres",
         "bytea_output": "hex",
         "lc_monetary": "C",
         "row_security": "off",
@@ -166,10 +170,10 @@ class PostgreSQL(Engine):
             return rows
         return [row for row in rows if not any(isinstance(value, str) and "\0" in value for value in row)]
 
-    def describe(self, connection: BaseDatabaseWrapper, table: str) -> Mapping[str, Described]:
-        with connection.cursor() as cursor:
-            cursor.execute(COLUMNS.format("CURRENT_SCHEMA()"), [table])
-            return {name: Described(*more) for name, *more in cursor.fetchall()}
+    def describe(
+        self, connection: BaseDatabaseWrapper, tables: Sequence[str]
+    ) -> Mapping[str, Mapping[str, Described]]:
+        return described(connection, "CURRENT_SCHEMA()", tables)
 
     def key_condition(
         self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
@@ -240,11 +244,9 @@ class PostgreSQL(Engine):
     def passes_rows(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> bool:
         if here.vendor != there.vendor:
             return False
-        one, other = here.connection.info, there.connection.info
+        one, other = _spelling(here), _spelling(there)
         # Other styles name a time zone by letters that mean several.
-        return (one.parameter_status("DateStyle") or "").startswith("ISO") and all(
-            one.parameter_status(name) == other.parameter_status(name) for name in SPELLING
-        )
+        return one == other and one["DateStyle"].startswith("ISO")
 
     def dump(
         self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], keys: Sequence[Row]
@@ -450,12 +452,21 @@ class PostgreSQL(Engine):
             yield
 
     def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
-        if not connection.savepoint_ids:  # the outermost block: nothing has been asked yet
-            with connection.cursor() as cursor:
-                cursor.execute("SHOW transaction_isolation")
-                if cursor.fetchone()[0] != "read committed":
-                    cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-                cursor.execute(OWN_SETTINGS)
+        if connection.savepoint_ids:
+            return  # not the outermost block
+        driver = connection.connection
+        is_new = (
+            driver.info.transaction_status == TransactionSwitch.IDLE
+        )  # it begins with the first statement
+        with connection.cursor() as cursor:
+            cursor.execute(f"{OWN_SETTINGS}, current_setting('transaction_isolation')")
+            if cursor.fetchone()[-1] == "read committed":
+                return
+            # The level can be set before the first question only.
+            if is_new:
+                driver.rollback()
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            cursor.execute(OWN_SETTINGS)
 
     def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
         with connection.cursor() as cursor:
@@ -558,21 +569,24 @@ class PostgreSQL(Engine):
             own.close()
 
     def reserves_ids(self, connection: BaseDatabaseWrapper, table: str, column: str) -> bool:
-        sequence = self._sequence(connection, table, column)
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT 1 FROM pg_sequence WHERE seqrelid = %s::regclass AND (seqcache > 1 OR seqincrement < 0)",
-                [sequence],
+                f"SELECT 1 FROM pg_sequence WHERE seqrelid = ({SEQUENCE})::regclass "
+                "AND (seqcache > 1 OR seqincrement < 0)",
+                {"table": connection.ops.quote_name(table), "column": column},
             )
             return cursor.fetchone() is not None
 
     def gives_ids_again(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> bool:
-        sequence = self._sequence(connection, table, column)
-        if sequence is None:
-            return False
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT last_value < %s OR NOT is_called FROM {sequence}", [highest])
-            return bool(cursor.fetchone()[0])
+            # Of a sequence that was never asked the last value is NULL; where there is none, there is no row.
+            cursor.execute(
+                f"SELECT coalesce(pg_sequence_last_value(sequence) < %(highest)s, true) "
+                f"FROM (SELECT ({SEQUENCE})::regclass AS sequence) AS one WHERE sequence IS NOT NULL",
+                {"table": connection.ops.quote_name(table), "column": column, "highest": highest},
+            )
+            found = cursor.fetchone()
+            return found is not None and bool(found[0])
 
     def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
         # Whoever inserts locks the table before it takes an id, and until it ends; every role may look.
@@ -585,3 +599,10 @@ class PostgreSQL(Engine):
                 [PREPARED, connection.ops.quote_name(table)],
             )
             return frozenset(name for (name,) in cursor.fetchall())
+
+
+def _spelling(connection: BaseDatabaseWrapper) -> dict[str, str]:
+    """How this session spells values in its open transaction, or in the one that `dump` would open."""
+    status = connection.connection.info.parameter_status
+    styles = {name: status(name) for name in SPELLING} if connection.in_atomic_block else SPELLING
+    return {**styles, "client_encoding": status("client_encoding")}

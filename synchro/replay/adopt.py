@@ -13,7 +13,7 @@ from synchro.replay.identify import existing, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.ranges import from_text
 from synchro.replay.read import select
-from synchro.replay.references import forget, remote_keys
+from synchro.replay.references import forget, local_keys_there, remote_keys
 
 
 def adopt(link: Link, there: Peer, checkpoint: Checkpoint, arrived: int) -> None:
@@ -45,7 +45,10 @@ def _take_over(link: Link, there: Peer, known: int, arrived: int) -> None:
 
 
 def _gone(link: Link, known: int, arrived: int) -> dict[type[Model], list[Key]]:
-    """The objects with references that these batches say were deleted, and that neither side has any more."""
+    """
+    The objects with references that these batches say were deleted, and that neither side has any more, or whose rows
+    on REMOTE are other objects' by now.
+    """
     deleted: dict[type[Model], dict[Key, None]] = {}
     batches = Batch.objects.using(LOCAL).filter(number__gt=known, number__lte=arrived)
     for text in batches.values_list("ranges", flat=True):
@@ -56,7 +59,12 @@ def _gone(link: Link, known: int, arrived: int) -> dict[type[Model], list[Key]]:
     for model, keys in deleted.items():
         own = key_fields(model)
         here = {key for (key,) in select(link.local, model, own, own, [(key,) for key in keys])}
-        pairs = remote_keys(link, model, keys.keys() - here)
+        pairs = remote_keys(link, model, keys)
         there = existing(link, model, pairs.values(), lock=False)
-        gone[model] = [key for key, remote in pairs.items() if remote not in there]
+        owners = local_keys_there(link, model, there)
+        gone[model] = [
+            key
+            for key, remote in pairs.items()
+            if owners.get(remote, key) != key or (key not in here and remote not in there)
+        ]
     return gone

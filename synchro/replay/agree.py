@@ -8,10 +8,10 @@ taken over from REMOTE.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
@@ -23,11 +23,13 @@ from synchro.replay.adopt import adopt
 from synchro.replay.form import own_node
 from synchro.replay.link import Link, Side
 from synchro.replay.nameless import nameless_peer, new_peer, refuse_lost_tables
-from synchro.replay.ready import lacks_columns
+from synchro.replay.ready import can_select, lacks_columns
 from synchro.replay.receipts import compare, is_of_another_batch, local_is_older
 from synchro.replay.renamed import pass_on
 from synchro.replay.topology import refuse_other_senders
 
+#: What REMOTE needs to take part.
+TABLES = (Node, Peer, Receipt, Reference, SetAside)
 #: Differences of two clocks below this are noise of the measurement.
 CLOCK_NOISE = timedelta(seconds=1)
 
@@ -40,9 +42,9 @@ def agree(link: Link) -> int:
     """
     local = _own_node_here(link)
     link.node = local.uuid
-    link.begun = link.local.engine.now(link.local.connection)
-    link.offset = _clock_offset(link.local, link.remote)
-    if not _has_tables(link.remote):
+    link.begun, link.offset = _clocks(link.local, link.remote)
+    peers = list(Peer.objects.using(LOCAL).order_by("pk"))
+    if not _has_tables(link.remote, _had_tables(peers, link.remote)):
         return _agree_alone(link, local)
     remote = own_node(link.remote.alias)
     if remote.uuid == local.uuid:
@@ -51,9 +53,11 @@ def agree(link: Link) -> int:
     if there is None:
         there = _welcome(link.remote, link.local, Peer(uuid=local.uuid))
     link.peer_there = there
-    link.peer = _peer(link, there, remote.uuid)
-    link.baselines = _baselines(link, local.uuid, remote.uuid)
-    link.copied_log = _copied_log(remote.uuid)
+    link.peer = _peer(link, there, remote.uuid, peers)
+    here, far = _baselines(link.local, remote.uuid), _baselines(link.remote, local.uuid)
+    # Whichever is the copy has noted it.
+    link.baselines = {model: max(here.get(model, 0), far.get(model, 0)) for model in here | far}
+    link.copied_log = here.get(ChangeLog, 0)
     checkpoint = _checkpoint(link)
     receipts = list(Receipt.objects.using(link.remote.alias).select_related("peer"))
     receipt = next((one for one in receipts if one.peer_id == there.pk), None)
@@ -117,8 +121,15 @@ def _agree_alone(link: Link, local: Node) -> int:
     return max(link.arrived, local.forgotten)
 
 
-def _has_tables(side: Side) -> bool:
-    ours = {model._meta.db_table for model in (Node, Peer, Receipt, Reference, SetAside)}
+def _had_tables(peers: Iterable[Peer], remote: Side) -> bool:
+    """Whether LOCAL has met this REMOTE by a node id, which stands in one of its tables."""
+    return any(peer.alias == remote.alias and peer.uuid is not None for peer in peers)
+
+
+def _has_tables(side: Side, are_expected: bool = False) -> bool:
+    if are_expected and can_select(side, TABLES):
+        return True  # without a look at all tables that there are
+    ours = {model._meta.db_table for model in TABLES}
     with side.connection.cursor() as cursor:
         present = ours & set(side.connection.introspection.table_names(cursor))
     if present and (present != ours or not _has_columns(side)):
@@ -134,13 +145,13 @@ def _has_tables(side: Side) -> bool:
 
 def _has_columns(side: Side) -> bool:
     """Whether no column is missing. (What else is wrong with a table, whoever uses it will hear.)"""
-    return not lacks_columns(side, (Node, Peer, Receipt, Reference, SetAside))
+    return not lacks_columns(side, TABLES)
 
 
-def _peer(link: Link, there: Peer, uuid: UUID) -> Peer:
-    """LOCAL's row about this REMOTE, which may have been without a name until now."""
+def _peer(link: Link, there: Peer, uuid: UUID, peers: Iterable[Peer]) -> Peer:
+    """LOCAL's row about this REMOTE, one of `peers`, which may have been without a name until now."""
     alias = link.remote.alias
-    known = Peer.objects.using(LOCAL).filter(uuid=uuid).first()
+    known = next((peer for peer in peers if peer.uuid == uuid), None)
     if known is None:
         known = nameless_peer(link.remote, has_tables=True) or Peer()
         if known.pk is not None:
@@ -226,7 +237,7 @@ def adopt_what_arrived(alias: str) -> None:
     if last is None:
         return
     try:
-        link.offset = _clock_offset(link.local, link.remote)
+        _now, link.offset = _clocks(link.local, link.remote)
         if not _has_tables(link.remote):
             return
         peer = Peer.objects.using(LOCAL).filter(uuid=own_node(alias).uuid).first()
@@ -244,7 +255,7 @@ def adopt_what_arrived(alias: str) -> None:
         ) from error
     if peer is None or there is None or receipt is None:
         return
-    link.peer = peer
+    link.peer, link.peer_there = peer, there
     checkpoint = _checkpoint(link)
     if receipt.batch > local.batch or is_of_another_batch(
         link, receipt, max(checkpoint.batch, local.forgotten)
@@ -255,28 +266,21 @@ def adopt_what_arrived(alias: str) -> None:
         adopt(link, there, checkpoint, receipt.batch)
 
 
-def _baselines(link: Link, local: UUID, remote: UUID) -> dict[type[Model], int]:
-    """How far one is a copy of the other: whichever is the copy has noted it."""
+def _baselines(side: Side, other: UUID) -> dict[type[Model], int]:
+    """Up to which key this side is a copy of the node `other`, by model."""
     found: dict[type[Model], int] = {}
-    for side, other in ((link.local, remote), (link.remote, local)):
-        for type_id, highest in (
-            Baseline.objects.using(side.alias).filter(node=other).values_list("content_type_id", "highest")
-        ):
-            model = side.model_of(type_id)
-            if model is not None:
-                found[model] = max(highest, found.get(model, 0))
+    noted = Baseline.objects.using(side.alias).filter(node=other)
+    for type_id, highest in noted.values_list("content_type_id", "highest"):
+        model = side.model_of(type_id)
+        if model is not None:
+            found[model] = max(highest, found.get(model, 0))
     return found
 
 
-def _copied_log(remote: UUID) -> int:
-    log = ContentType.objects.db_manager(LOCAL).get_for_model(ChangeLog)
-    noted = Baseline.objects.using(LOCAL).filter(node=remote, content_type=log)
-    return noted.values_list("highest", flat=True).first() or 0
-
-
-def _clock_offset(local: Side, remote: Side) -> timedelta:
+def _clocks(local: Side, remote: Side) -> tuple[datetime, timedelta]:
+    """LOCAL's time, and what to add to a time of its clock to compare it with REMOTE's."""
     before = local.engine.now(local.connection)
     there = remote.engine.now(remote.connection)
     after = local.engine.now(local.connection)
     offset = there - (before + (after - before) / 2)
-    return offset if abs(offset) > max(CLOCK_NOISE, after - before) else timedelta(0)
+    return before, offset if abs(offset) > max(CLOCK_NOISE, after - before) else timedelta(0)

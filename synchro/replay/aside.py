@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from synchro.conf import LOCAL, conf
 from synchro.keys import from_text, to_text
-from synchro.models import Batch, SetAside
+from synchro.models import Batch, Checkpoint, SetAside
 from synchro.replay.coalesce import M2M, Change, Changes
 from synchro.replay.dependants import Place, Reason, by_model
 from synchro.replay.held import change_of, times_of
@@ -135,6 +135,9 @@ class Aside:
             self._link.local.engine.begin_writing(self._link.local.connection)
             abandoned._raw_delete(LOCAL)
             SetAside.objects.using(LOCAL).bulk_create(rows, batch_size=500)
+            if any(place in self._ids for place in (*note.kept, *note.over)):
+                checkpoint = Checkpoint.objects.using(LOCAL).filter(peer_id=self._link.peer.pk)
+                checkpoint.filter(took_up__lt=batch.number).update(took_up=batch.number)
         return True
 
     def advance(self, note: Note) -> None:

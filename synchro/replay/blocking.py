@@ -2,30 +2,27 @@
 Blocking: rows of REMOTE that would stop a deletion, or would go along with it, though LOCAL has changed them since.
 
 LOCAL has deleted them too, or has moved them elsewhere, and the entry that says so is in a later batch. What would go
-along and is on LOCAL would be lost with all that is below it, since no entry names that.
+along and is on LOCAL would be lost with all that is below it, since no entry names that. Where REMOTE has moved it
+there itself, the conflict's rule has decided about it before; where no log says how it got there, LOCAL's row counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from django.contrib.contenttypes.fields import GenericRelation
-from django.db.models import DO_NOTHING, PROTECT, RESTRICT, Model, QuerySet
+from django.db.models import DO_NOTHING, PROTECT, RESTRICT, Model
 
-from synchro.keys import AnyField, Key, key_fields, key_of
+from synchro.keys import AnyField, Key, key_fields
 from synchro.registry import is_watched
-from synchro.replay.delete import CASCADES, attributes, relations
+from synchro.replay.below import concrete, generic_relations, generically_below, owners_of_values
+from synchro.replay.delete import CASCADES, relations
 from synchro.replay.dependants import Place
-from synchro.replay.entangled import Entangled, known_here, pending_entries
+from synchro.replay.entangled import Entangled, known_here
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
 from synchro.replay.resolve import Plan
-from synchro.replay.spare import owners_of_values
-
-#: Of how many rows Django is asked at once what is generically related to them.
-PART = 1000
 
 
 class Blocking:
@@ -77,17 +74,16 @@ class Blocking:
         own = key_fields(model)
         values = [as_values(here) for here in known.values()]
         present = {as_key(row) for row in select(self._link.local, model, own, own, values)}
-        here = set(known.values())
-        found |= {(model, key) for key in (here if blocks else self._changed(model, here & present))}
+        wanted = known.items() if blocks else self._undecided(model, known, present)
+        found |= {(model, here) for _there, here in wanted}
         return {there for there, key in known.items() if key not in present}
 
-    def _changed(self, model: type[Model], keys: Collection[Key]) -> set[Key]:
-        """Those of these objects of LOCAL that it has changed itself; what REMOTE moved is for the conflict's rule."""
-        if not keys:
-            return set()
-        return {entry.key for entry in pending_entries(self._link, [(model, key) for key in keys])} & set(
-            keys
-        )
+    def _undecided(
+        self, model: type[Model], known: Mapping[Key, Key], present: Collection[Key]
+    ) -> list[tuple[Key, Key]]:
+        """Those of these rows that LOCAL has, and that are below the object without REMOTE's own log saying so."""
+        decided = self._plan.decided.get(model, ())
+        return [(there, here) for there, here in known.items() if here in present and there not in decided]
 
     def _rows_below(
         self, parent: type[Model], keys: Collection[Key]
@@ -103,21 +99,10 @@ class Blocking:
             )
             if rows:
                 yield child, {as_key(row) for row in rows}, blocks
-        for field in parent._meta.private_fields:
-            if isinstance(field, GenericRelation):
-                yield from self._generically_below(parent, field, list(keys))
-
-    def _generically_below(
-        self, parent: type[Model], field: GenericRelation, keys: list[Key]
-    ) -> Iterator[tuple[type[Model], set[Key], bool]]:
-        alias = self._link.remote.alias
-        rows: QuerySet[Model] = QuerySet(parent, using=alias)
-        for start in range(0, len(keys), PART):
-            objects = rows.filter(pk__in=attributes(self._link, parent, keys[start : start + PART]))
-            related = field.bulk_related_objects(list(objects), using=alias)
-            found = {key_of(row, related.model) for row in related}
+        for relation in generic_relations(parent):
+            found = {key for key, _owner in generically_below(self._link.remote, parent, relation, keys)}
             if found:
-                yield related.model, found, False
+                yield concrete(relation), found, False
 
 
 def _blocks(column: AnyField, rule: Any) -> bool:

@@ -24,11 +24,13 @@ from synchro.replay.dependants import Place, leave_out
 from synchro.replay.disputes import describe_disputes
 from synchro.replay.entangled import Entangled, pending_entries
 from synchro.replay.form import check_entries
+from synchro.replay.former_sets import name_rows
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
 from synchro.replay.lost import forget_lost
 from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
+from synchro.replay.narrow import look_at_columns
 from synchro.replay.order import parents_first
 from synchro.replay.orphans import complete
 from synchro.replay.outcome import Outcome
@@ -44,7 +46,7 @@ from synchro.replay.sets import expand
 from synchro.replay.sift import refuse_lost
 from synchro.replay.spare import spare
 from synchro.replay.spelling import follow_respelled
-from synchro.replay.successors import replace_deleted
+from synchro.replay.successors import keep_taken_over, replace_deleted
 from synchro.replay.trial import Trial
 from synchro.replay.unread import Unread
 from synchro.replay.unreadable import refuse_unreadable
@@ -97,13 +99,16 @@ def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Tria
     """What LOCAL has to say: the entries with these ids, and the rows that they name."""
     unread = Unread()
     changes = coalesce(entries_of(link.local, ids, unread))
+    name_rows(link, changes)
     check_entries(batch)
     resting = trial.join(changes)
     if trial.also:
         changes.take_along(trial.also, coalesce(pending_entries(link, trial.also)), link.begun)
     log.note_received()
     rows = Rows(link.local)
-    for model, keys in changes.by_model().items():
+    by_model = changes.by_model()
+    look_at_columns(link.remote, by_model)
+    for model, keys in by_model.items():
         read(link, rows, model, keys)
     announce("read", batch)
     return Material(changes, rows, resting, unread)
@@ -134,6 +139,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     spare(link, log, changes, plan, rows, identities, records)
     expand(link, log, changes, identities, plan)
     complete(link, log, changes, plan, rows, identities, records)
+    keep_taken_over(plan, rows, identities)
     left_out = leave_out(link, plan, rows, identities, trial.refused(plan), material.resting)
     conflicts = describe(link, batch, plan.conflicts, rows, there)
     conflicts += [*describe_disputes(link, batch, plan), *describe_losses(link, batch, plan.losses, there)]

@@ -16,7 +16,7 @@ from synchro.conf import conf
 from synchro.keys import AnyField, Key, from_text, key_fields
 from synchro.models import ChangeLog
 from synchro.registry import Table, is_watched
-from synchro.replay.entangled import first_pending, known_here, same_key_children
+from synchro.replay.entangled import known_here, lacking_there, same_key_children
 from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
@@ -162,7 +162,7 @@ class _Ahead:
         if self._taken >= MOST_AHEAD or len(key_fields(self._model)) > 1:
             return []
         if self._at is None:
-            self._at = first_pending(self._link) - 1
+            self._at = lacking_there(self._link).first - 1
         side = self._link.local
         types = [side.content_type_id(model) for model in (self._model, *same_key_children(self._model))]
         entries = ChangeLog.objects.using(side.alias).filter(id__gt=self._at, content_type_id__in=types)

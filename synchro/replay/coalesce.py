@@ -16,6 +16,7 @@ from synchro.fields import moment_reader
 from synchro.keys import Key, TextReader, key_fields, key_reader, value_from_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
 from synchro.registry import is_watched
+from synchro.relations import ends_of_set
 from synchro.replay.link import Side
 from synchro.replay.named import has_fields, has_sets, names_watched_set, sets_named, unreadable_key
 from synchro.replay.ranges import Range
@@ -62,6 +63,8 @@ class Change:
     deleted: datetime | None = None
     #: Whether its first entry says that it was added: nothing of it can have been on REMOTE before.
     is_born: bool = False
+    #: Whether it was there again after a deletion, and no entry says who added it: REMOTE's run has brought it.
+    came_back: bool = False
     #: The newest entry.
     entry: int = 0
     #: Whether an entry names this very table, rather than that of a child whose row includes this one.
@@ -75,6 +78,8 @@ class Change:
         self.is_own |= own
         self.entry = max(self.entry, entry.id)
         self.natural_key = entry.natural_key or self.natural_key
+        if self.deleted is not None and entry.action != ADDITION and fields != ():
+            self.is_born, self.came_back = False, True
         if entry.action == DELETION:
             self.deleted = date
         elif entry.action == ADDITION:
@@ -94,7 +99,7 @@ class Change:
         """Take over what an earlier change of the row says, which has not arrived yet."""
         self.date = max(self.date, earlier.date)
         self.natural_key = self.natural_key or earlier.natural_key
-        self.is_born = earlier.is_born
+        self.is_born = earlier.is_born and not self.came_back
         if earlier.whole is not None:
             self.whole = earlier.whole if self.whole is None else max(self.whole, earlier.whole)
         for name, date in earlier.fields.items():
@@ -196,6 +201,11 @@ def coalesce(entries: Iterable[Entry]) -> Changes:
                     raise unreadable_key(entry.id, entry.model, entry.members or "") from error
                 changes.sets.setdefault(m2m, SetChange()).add(entry.date, members)
             continue
+        if is_pair(entry):
+            owner, member = entry.key
+            former = M2M(entry.model, False, owner)
+            changes.sets.setdefault(former, SetChange()).add(entry.date, [member])
+            continue
         for model, fields in tables_of(entry.model, entry.fields, entry.action == DELETION):
             place = (model, entry.key)
             change = rows.get(place)
@@ -204,6 +214,11 @@ def coalesce(entries: Iterable[Entry]) -> Changes:
             else:
                 change.add(entry, fields, model is entry.model)
     return changes
+
+
+def is_pair(entry: Entry) -> bool:
+    """Whether the entry is about a row of an automatic table that is a model's now."""
+    return isinstance(entry.key, tuple) and len(key_fields(entry.model)) == 1
 
 
 def _first(model: type[Model], entry: Entry, fields: tuple[str, ...] | None) -> Change:
@@ -218,6 +233,7 @@ def _first(model: type[Model], entry: Entry, fields: tuple[str, ...] | None) -> 
         entry.natural_key,
         date if is_deletion else None,
         entry.action == ADDITION,
+        False,
         entry.id,
         model is entry.model,
     )
@@ -260,12 +276,8 @@ def same_key_parents(model: type[Model]) -> Iterator[type[Model]]:
 
 
 def sets_of(entry: Entry) -> Iterator[M2M]:
-    """
-    The sets that an entry is about.
-
-    Raises `Refused` for a set whose rows are those of a model now.
-    """
-    for through, reverse in sets_named(entry.id, entry.model, entry.key, entry.fields or ()):
+    """The sets that an entry is about."""
+    for through, reverse in sets_named(entry.model, entry.fields or ()):
         if is_watched(through):
             yield M2M(through, reverse, entry.key)
 
@@ -274,7 +286,7 @@ def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
     """The keys of the objects that came or went; None where any may have."""
     if entry.members is None or not has_sets(entry.model, entry.fields or ()):
         return None
-    far = key_fields(m2m.through)[0 if m2m.reverse else 1]
+    far = (ends_of_set(m2m.through) or key_fields(m2m.through))[0 if m2m.reverse else 1]
     return [value_from_text(far, text) for text in json.loads(entry.members)]
 
 
@@ -314,7 +326,9 @@ def read_entries(side: Side, log: QuerySet[ChangeLog], unread: Unread | None = N
         try:
             key = key_from(text)
         except NO_KEY as error:
-            raise unreadable_key(number, model, text) from error
+            key = pair_named(model, text)
+            if key is None:
+                raise unreadable_key(number, model, text) from error
         yield Entry(number, model, key, action, moment(date), _names(fields), natural_key, members)
 
 
@@ -331,6 +345,18 @@ def _reader(side: Side, type_id: int) -> tuple[type[Model], TextReader, bool] | 
     """The model of a content type, what reads its keys, and whether it is watched."""
     standing, model = standing_of(side, type_id)
     return (model, key_reader(model), standing is Standing.WATCHED) if model is not None else None
+
+
+def pair_named(model: type[Model], text: str) -> Key | None:
+    """The two objects that a row of an automatic table joined which is that of `model` now."""
+    ends = ends_of_set(model)
+    try:
+        parts = json.loads(text, strict=False) if ends is not None else None
+        if ends is None or not isinstance(parts, list) or len(parts) != len(ends):
+            return None
+        return tuple(value_from_text(field, str(part)) for field, part in zip(ends, parts, strict=True))
+    except NO_KEY:
+        return None
 
 
 def _is_about_a_watched_set(model: type[Model], action: int, fields: str | None) -> bool:

@@ -7,20 +7,20 @@ pointed at by one that LOCAL has moved or deleted since. The present decides: so
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.keys import AnyField, Key, key_fields, to_text
-from synchro.models import ADDITION, DELETION, M2M_CHANGE, Batch, ChangeLog
+from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
 from synchro.registry import watched_models
 from synchro.relations import target_of
 from synchro.replay.coalesce import Entry, Place, by_model, read_entries, same_key_parents
 from synchro.replay.identify import Identities, keeps_references
+from synchro.replay.lacking import IdSet
 from synchro.replay.link import Link
-from synchro.replay.ranges import from_text as ranges_from_text
 from synchro.replay.read import as_key, as_values, select
 
 #: Of how many objects the log is asked by one statement.
@@ -56,8 +56,21 @@ def known_here(
     if keeps_references(model):
         return identities.owners(model, keys)
     fields = key_fields(model)
+    found = by_parts_here(link, identities, fields, keys, {})
+    known = _known_by_the_same_key(link, model, set(found.values()))
+    return {there: here for there, here in found.items() if here in known}
+
+
+def by_parts_here(
+    link: Link,
+    identities: Identities,
+    fields: Sequence[AnyField],
+    keys: Collection[Key],
+    given: Mapping[AnyField, Mapping[Any, Any]],
+) -> dict[Key, Key]:
+    """What these keys of REMOTE, of so many `fields`, are on LOCAL; `given` says so of some parts."""
     parts = [
-        _parts_here(link, identities, field, {as_values(key)[place] for key in keys})
+        given.get(field) or _parts_here(link, identities, field, {as_values(key)[place] for key in keys})
         for place, field in enumerate(fields)
     ]
     found: dict[Key, Key] = {}
@@ -65,8 +78,7 @@ def known_here(
         values = [part.get(value) for part, value in zip(parts, as_values(key), strict=True)]
         if None not in values:
             found[key] = as_key(values)
-    known = _known_by_the_same_key(link, model, set(found.values()))
-    return {there: here for there, here in found.items() if here in known}
+    return found
 
 
 def _parts_here(
@@ -89,29 +101,33 @@ def _known_by_the_same_key(link: Link, model: type[Model], keys: set[Key]) -> se
 
 def _deleted_since(link: Link, model: type[Model], texts: list[str]) -> Iterator[str]:
     """Those of these objects that LOCAL had when the first batch began that REMOTE lacks, and has deleted since."""
-    first = first_pending(link) if texts else 0
+    if not texts:
+        return
+    lacking = lacking_there(link)
     entries = ChangeLog.objects.using(link.local.alias).filter(
-        id__gte=first, content_type=link.local.content_type_id(model), action__in=(ADDITION, DELETION)
+        id__gte=lacking.first, content_type=link.local.content_type_id(model), action__in=(ADDITION, DELETION)
     )
     for start in range(0, len(texts), PART):
         seen: dict[str, int] = {}
         found = entries.filter(object_id__in=texts[start : start + PART]).order_by("id")
-        for text, action in found.values_list("object_id", "action"):
-            seen.setdefault(text, action)
+        for number, text, action in found.values_list("id", "object_id", "action"):
+            if number in lacking:
+                seen.setdefault(text, action)
         yield from (text for text, action in seen.items() if action == DELETION)
 
 
 def pending_entries(link: Link, places: Collection[Place]) -> Iterator[Entry]:
-    """What the log says of these objects from the first batch on that REMOTE lacks."""
-    side, first = link.local, first_pending(link)
+    """What the log says of these objects and REMOTE lacks."""
+    side, lacking = link.local, lacking_there(link)
     for model, keys in by_model(places).items():
         types = [side.content_type_id(each) for each in (model, *same_key_children(model))]
         texts = [to_text(model, key) for key in keys]
         for start in range(0, len(texts), PART):
             entries = ChangeLog.objects.using(side.alias).filter(
-                id__gte=first, content_type_id__in=types, object_id__in=texts[start : start + PART]
+                id__gte=lacking.first, content_type_id__in=types, object_id__in=texts[start : start + PART]
             )
-            yield from read_entries(side, entries.exclude(action=M2M_CHANGE).order_by("id"))
+            several = read_entries(side, entries.exclude(action=M2M_CHANGE).order_by("id"))
+            yield from (entry for entry in several if entry.id in lacking)
 
 
 def same_key_children(model: type[Model]) -> list[type[Model]]:
@@ -119,8 +135,6 @@ def same_key_children(model: type[Model]) -> list[type[Model]]:
     return [child for child in watched_models() if model in same_key_parents(child)]
 
 
-def first_pending(link: Link) -> int:
-    """The first id of the log that is in a batch which REMOTE lacks."""
-    pending = Batch.objects.using(link.local.alias).filter(number__gt=link.arrived).order_by("number")
-    ranges = pending.values_list("ranges", flat=True)
-    return min((ids.first for text in ranges.iterator() for ids in ranges_from_text(text)), default=0)
+def lacking_there(link: Link) -> IdSet:
+    """The ids of LOCAL's log that REMOTE lacks."""
+    return IdSet.lacking(link.local.alias, link.arrived)

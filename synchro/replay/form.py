@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Any
 from uuid import uuid4
 
 from django.db import connections, transaction
@@ -40,6 +41,19 @@ class Hole:
     ids: Range
     #: None where the engine cannot tell who is writing: then the hole stays.
     writers: frozenset[str] | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry of the log: what it says, and when it was written."""
+
+    id: int
+    what: list[Any]
+    date: datetime
+
+
+#: In place of the newest entry of an empty log.
+NONE = Entry(0, [], datetime.min)
 
 
 def own_node(alias: str) -> Node:
@@ -69,7 +83,7 @@ def pending(after: int) -> Iterator[Batch]:
             return
         last = max((ids.last for ids in from_text(batch.ranges)), default=0)
         # Whoever forms the second batch after the node's last began to look after the node was read.
-        if batch.number > node.batch + 1 and last >= newest:
+        if batch.number > node.batch + 1 and last >= newest.id:
             return
         batch = next_batch(batch.number)
 
@@ -174,14 +188,14 @@ def _beyond(highest: int, limit: int) -> list[Range]:
     return [whole] if len(whole) == found["count"] else ranges_of(ids)
 
 
-def _newest() -> int:
+def _newest() -> Entry:
     # The end of the primary key. Whether there is any id beyond one, PostgreSQL may read the whole table to find out.
-    return _log().aggregate(highest=Max("id"))["highest"] or 0
+    return _entry(_log().order_by("-id")) or NONE
 
 
-def _is_all_formed(node: Node, newest: int) -> bool:
-    """Whether all that was visible, up to the id `newest`, when the node had been read is in batches."""
-    if newest > node.highest or node.holes != "[]" or not _is_whole(node):
+def _is_all_formed(node: Node, newest: Entry) -> bool:
+    """Whether all that was visible, up to the entry `newest`, when the node had been read is in batches."""
+    if newest.id > node.highest or node.holes != "[]" or not _is_whole(node, newest):
         return False
     return node.unread == "{}" or not Unread.from_text(node.unread).readable(Side(LOCAL))
 
@@ -206,28 +220,27 @@ def _take_up(node: Node) -> list[Range]:
 def _move_on(node: Node, highest: int) -> None:
     """From now on ids up to `highest` have been put into batches, but for the holes."""
     node.highest, node.newest = highest, None
-    place = _place(highest)
-    if place is not None:
-        *what, date = place
-        node.newest = json.dumps([*what, date.isoformat()])
+    entry = _entry(_log().filter(id=highest))
+    if entry is not None:
+        node.newest = json.dumps([*entry.what, entry.date.isoformat()])
 
 
-def _is_whole(node: Node) -> bool:
+def _is_whole(node: Node, newest: Entry = NONE) -> bool:
     """
     Whether the newest entry that was put into a batch is still there. (Pruning leaves it.)
 
-    Where somebody emptied the log, and its ids began again, one that was written later may have taken its id.
+    Where somebody emptied the log, and its ids began again, one that was written later may have taken its id. (The
+    one that has it by now may be known: the `newest`.)
     """
     if node.highest == 0:
         return True
-    place = _place(node.highest)
-    if place is not None and _gives_ids_again(node):
+    entry = newest if newest.id == node.highest else _entry(_log().filter(id=node.highest))
+    if entry is not None and _gives_ids_again(node):
         return False
-    if place is None or node.newest is None:
-        return place is not None
-    *what, date = place
+    if entry is None or node.newest is None:
+        return entry is not None
     *known, moment = json.loads(node.newest)
-    return what == known and date <= datetime.fromisoformat(moment)
+    return entry.what == known and entry.date <= datetime.fromisoformat(moment)
 
 
 def _gives_ids_again(node: Node) -> bool:
@@ -256,10 +269,13 @@ def check_ids() -> None:
         )
 
 
-def _place(number: int) -> tuple[int, str, int, datetime] | None:
-    """What the entry with this id says, and when it was written."""
-    found = _log().filter(id=number).values_list("content_type_id", "object_id", "action", "date").first()
-    return None if found is None else (*found[:3], aware(found[3]).astimezone(UTC))
+def _entry(log: QuerySet[ChangeLog]) -> Entry | None:
+    """The first one."""
+    found = log.values_list("id", "content_type_id", "object_id", "action", "date").first()
+    if found is None:
+        return None
+    number, *what, date = found
+    return Entry(number, what, aware(date).astimezone(UTC))
 
 
 def _look_into_holes(node: Node, new: Sequence[Range]) -> list[int]:

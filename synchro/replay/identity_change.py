@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import CharField, Exists, F, Max, Model, OuterRef
 from django.db.models.functions import Cast
@@ -32,6 +33,7 @@ def convert_identities(alias: str) -> list[Difference]:
     rows cannot be converted.
     """
     link = Link(Side(alias))
+    ContentType.objects.clear_cache()  # either database may have been replaced by a copy
     with reachable(link), alone(link):
         agree(link)
         found = list(differences([link.peer]))

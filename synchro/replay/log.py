@@ -17,8 +17,8 @@ from synchro.keys import Key, to_text
 from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
 from synchro.registry import watched_models
 from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
-from synchro.replay.form import holes_of
 from synchro.replay.held import held_by
+from synchro.replay.lacking import lacking_ids
 from synchro.replay.link import Link
 from synchro.replay.policy import policy_for
 from synchro.replay.ranges import Range
@@ -33,8 +33,8 @@ DISORDER = timedelta(minutes=10)
 #: however old it is.
 LOOK_BACK = 100_000
 
-#: The highest id that there can be, and how many ranges of ids are looked through one by one.
-BEYOND, MANY = 2**63 - 1, 20
+#: How many ranges of ids are looked through one by one.
+MANY = 20
 
 
 class Log:
@@ -45,6 +45,10 @@ class Log:
         self._floor: tuple[datetime, int] | None = None
         self._taken = 0
         self._top = 0
+        #: What LOCAL refused when it received it, which REMOTE keeps in quarantine.
+        self._held_back: dict[type[Model], dict[Key, Change]] = {}
+        #: What REMOTE's own runs have met and could not read: LOCAL has not received it, though its batch arrived.
+        self._unread: dict[type[Model], Span] = {}
 
     def has_news(self, since: datetime) -> bool:
         """Whether it has entries that can be newer than a moment of LOCAL's clock, or that it has not sent."""
@@ -57,17 +61,18 @@ class Log:
         """
         if self._link.peer_there is None:
             return
-        receipts = Receipt.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk)
-        taken = receipts.values_list("batch", flat=True).first() or 0
-        if taken != self._taken:
-            self._taken = taken
-            self._forget_received()
-
-    def _forget_received(self) -> None:
-        self.__dict__.pop("_received", None)
-        self.__dict__.pop("_held_back", None)
-        self.__dict__.pop("_unread", None)
         self.__dict__.pop("_pruned_until", None)
+        taken = self._read_taken()
+        while taken != self._taken:
+            self._taken = taken
+            self.__dict__.pop("_received", None)
+            self._held_back, self._unread = self._read_held_back(), self._read_unread()
+            # What LOCAL receives between these questions is in quarantine no more, and not in LOCAL's rows either.
+            taken = self._read_taken()
+
+    def _read_taken(self) -> int:
+        receipts = Receipt.objects.using(self._link.local.alias).filter(peer_id=self._link.peer.pk)
+        return receipts.values_list("batch", flat=True).first() or 0
 
     def may_have_lost(self, date: datetime) -> bool:
         """
@@ -84,20 +89,28 @@ class Log:
         node = Node.objects.using(self._link.remote.alias).filter(pk=1).first()
         if node is None or (node.pruned_until is None and node.pruned == 0):
             return None
-        oldest = self._entries_of_all().order_by("id").values_list("id", "date").first()
-        if oldest is not None and oldest[0] <= self._link.copied_log + 1:
+        if node.pruned_upto is not None and node.pruned_upto <= self._link.copied_log:
             return None
         if node.pruned and node.pruned <= self._taken:
             return None
         if node.pruned_until is not None:
             return aware(node.pruned_until)
-        return aware(oldest[1]) if oldest is not None else None  # pruned by an earlier version
+        return self._formed_after(node.pruned)  # pruned by an earlier version
+
+    def _formed_after(self, batch: int) -> datetime:
+        """When the next batch was formed, or any may be at the latest: what stood in the log before that is older."""
+        batches = Batch.objects.using(self._link.remote.alias).filter(number__gt=batch).order_by("number")
+        formed = batches.values_list("formed", flat=True).first()
+        return aware(formed) if formed else self._link.begun + self._link.offset
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """What it says of these of REMOTE's rows, and of sets that they are part of."""
         floor = self._find_floor(since + self._link.offset - DISORDER)
         entries = () if floor is None else self._entries(floor, wanted)
-        found = _telling(entry for entry in entries if not self._is_known(entry, floor or 0))
+        # What was received as a part of a batch and could not be read there, is perhaps part of another one by now.
+        unsent = self._unsent() if entries else []
+        self.__dict__.pop("_has_received_what_was_pruned", None)
+        found = _telling(entry for entry in entries if not self._is_known(entry, unsent))
         return self._with_held_back(found, wanted)
 
     def unsent_changes(self, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
@@ -135,14 +148,10 @@ class Log:
 
     def _waiting_and_holes(self) -> tuple[list[Range], list[Range]]:
         """The ids of what REMOTE has yet to send, and those that are in its log perhaps only later."""
-        alias, copied = self._link.remote.alias, self._link.copied_log
-        # In this order: what is cut into a batch between the two questions is in both answers, not in none.
-        node = Node.objects.using(alias).get(pk=1)
-        batches = Batch.objects.using(alias).filter(number__gt=max(self._taken, node.forgotten))
-        formed = [ids for text in batches.values_list("ranges", flat=True) for ids in ranges_from_text(text)]
+        copied = self._link.copied_log
         waiting, holes = (
             [Range(max(ids.first, copied + 1), ids.last) for ids in found if ids.last > copied]
-            for found in ([Range(node.highest + 1, BEYOND), *formed], holes_of(node))
+            for found in lacking_ids(self._link.remote.alias, self._taken)
         )
         return waiting, holes
 
@@ -151,18 +160,18 @@ class Log:
         if self._link.peer_there is None:
             return True
         models = list(models)
-        if self.may_have_lost(since):
-            return False
         family = {each for model in models for each in _same_key_children(model)}
         if not family.isdisjoint(self._held_back):
             return False
         if self._has_unsent([model for model in models if policy_for(model).weighs_old_changes]):
             return False
         floor = self._find_floor(aware(since) + self._link.offset - DISORDER)
-        if floor is None:
-            return True
         # In their order, since PostgreSQL may otherwise read the whole log to find none.
-        return self._about(models).filter(id__gt=floor).order_by("id").first() is None
+        if floor is not None and self._about(models).filter(id__gt=floor).order_by("id").first() is not None:
+            return False
+        # Asked after the log was read, and anew: it may have been pruned meanwhile.
+        self.__dict__.pop("_pruned_until", None)
+        return not self.may_have_lost(since)
 
     def _has_unsent(self, models: Collection[type[Model]]) -> bool:
         """Whether it may say something of these models, however old, that LOCAL has not received."""
@@ -198,7 +207,7 @@ class Log:
         """
         self._top = self._entries_of_all().aggregate(top=Max("id"))["top"] or 0
         if self._floor is None or self._floor[0] > since:
-            self._forget_received()
+            self.__dict__.pop("_received", None)
             self._floor = (since, min(self._floor_by_date(since), self._floor_of_the_unsent()))
         floor = self._floor[1]
         return floor if floor < self._top else None
@@ -227,11 +236,14 @@ class Log:
     def _entries_of_all(self) -> QuerySet[ChangeLog]:
         return ChangeLog.objects.using(self._link.remote.alias)
 
-    def _is_known(self, entry: Entry, floor: int) -> bool:
+    def _is_known(self, entry: Entry, unsent: Collection[Range]) -> bool:
         """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
         if entry.id <= self._link.copied_log:
             return True
-        if self._is_unread(entry) or not any(ids.first <= entry.id <= ids.last for ids in self._received):
+        if self._is_unread(entry) or any(ids.first <= entry.id <= ids.last for ids in unsent):
+            return False
+        is_received = any(ids.first <= entry.id <= ids.last for ids in self._received)
+        if not is_received and not self._has_received_what_was_pruned:
             return False
         if not self._held_back:
             return True
@@ -240,9 +252,7 @@ class Log:
         tables = (entry.model, *same_key_parents(entry.model))
         return all(entry.key not in self._held_back.get(table, ()) for table in tables)
 
-    @cached_property
-    def _unread(self) -> dict[type[Model], Span]:
-        """What REMOTE's own runs have met and could not read: LOCAL has not received it, though its batch arrived."""
+    def _read_unread(self) -> dict[type[Model], Span]:
         if not self._taken:
             return {}
         side = self._link.remote
@@ -254,14 +264,18 @@ class Log:
         span = self._unread.get(entry.model)
         return span is not None and span.first <= entry.id <= span.last
 
-    @cached_property
-    def _held_back(self) -> dict[type[Model], dict[Key, Change]]:
-        """What LOCAL refused when it received it, which REMOTE keeps in quarantine."""
+    def _read_held_back(self) -> dict[type[Model], dict[Key, Change]]:
         there, side = self._link.peer_there, self._link.remote
         if there is None or not self._taken:
             return {}
         rows = SetAside.objects.using(side.alias).filter(peer_id=there.pk, batch__lte=self._taken)
         return held_by(side, rows.order_by("batch", "id"))
+
+    @cached_property
+    def _has_received_what_was_pruned(self) -> bool:
+        """Pruning leaves the newest entry, and drops the batch that it was in."""
+        node = Node.objects.using(self._link.remote.alias).get(pk=1)
+        return node.forgotten < node.pruned <= self._taken
 
     @cached_property
     def _received(self) -> list[Range]:

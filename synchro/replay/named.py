@@ -11,14 +11,15 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from django.db.models import ManyToManyField, ManyToManyRel, Model
+from django.db.models import ManyToManyRel, Model
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Refused
-from synchro.keys import Key, key_fields
+from synchro.keys import key_fields
 from synchro.registry import is_watched
+from synchro.relations import ends_of_set
 
-#: An automatic many-to-many table, and whether the object stands on the side that does not declare the field.
+#: The table of a many-to-many field, and whether the object stands on the side that does not declare the field.
 Set = tuple[type[Model], bool]
 
 
@@ -28,28 +29,15 @@ def has_fields(model: type[Model], names: Iterable[str]) -> bool:
 
 
 def has_sets(model: type[Model], names: Iterable[str]) -> bool:
-    """Whether all these names are those of automatic many-to-many tables that objects of `model` have a part in."""
+    """Whether all these names are those of many-to-many tables that objects of `model` have a part in."""
     return {*names} <= _sets(model).keys()
 
 
-def sets_named(entry: int, model: type[Model], key: Key, names: Iterable[str]) -> list[Set]:
-    """
-    The sets of an object of `model` that an entry names; all that it has, where one of them is no more.
-
-    Raises `Refused` for a set whose rows are those of a model now.
-    """
+def sets_named(model: type[Model], names: Iterable[str]) -> list[Set]:
+    """The sets of an object of `model` that an entry names; all that it has, where one of them is no more."""
     sets = _sets(model)
-    found: list[Set] = []
-    for name in names:
-        if name in sets:
-            found.append(sets[name])
-            continue
-        field = _field_named(model, name)
-        if field is None:
-            return list(sets.values())
-        if not field.remote_field.symmetrical:  # else only the mirrored rows, which are rows of a model too
-            raise _refused_set(entry, model, key, name, field.remote_field.through)
-    return found
+    found = [sets[name] for name in names if name in sets]
+    return found if len(found) == len({*names}) else list(sets.values())
 
 
 def names_watched_set(model: type[Model], names: Iterable[str]) -> bool:
@@ -75,32 +63,12 @@ def _sets(model: type[Model]) -> dict[str, Set]:
 
 
 def _add(found: dict[str, Set], name: str, through: Any, reverse: bool) -> None:
-    if through._meta.auto_created:
+    if through._meta.auto_created or ends_of_set(through) is not None:
         found[name] = (through, reverse)
 
 
 def _full_name(field: Any) -> str:
     return f"{field.model._meta.label}.{field.name}"
-
-
-def _field_named(model: type[Model], name: str) -> ManyToManyField[Any, Any] | None:
-    for relation in model._meta.get_fields(include_hidden=True):
-        if isinstance(relation, ManyToManyField) and relation.name == name:
-            return relation
-        if isinstance(relation, ManyToManyRel) and _full_name(relation.field) == name:
-            return relation.field
-    return None
-
-
-def _refused_set(entry: int, model: type[Model], key: Key, name: str, through: Any) -> Refused:
-    return Refused(
-        _(
-            "Entry %(id)d of the log is about the set %(name)s of %(model)s %(key)s, which had no model of its own "
-            "when it was changed; now its rows are those of %(through)s. Make the rows of %(through)s that belong to "
-            "it equal in both databases, and then delete the entry: ChangeLog.objects.filter(pk=%(id)d).delete()."
-        )
-        % {"id": entry, "name": name, "model": model._meta.label, "key": key, "through": through._meta.label}
-    )
 
 
 def unreadable_key(entry: int, model: type[Model], text: str) -> Refused:

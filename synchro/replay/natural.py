@@ -130,10 +130,14 @@ class ByColumns:
         return self._without_successors(model, found)
 
     def values_here(self, model: type[Model], keys: Sequence[Key]) -> dict[Key, Values]:
-        """The natural keys of these objects on LOCAL, from their rows or their deletions' entries."""
+        """
+        The natural keys of these objects on LOCAL, from their rows or their deletions' entries; none of a row of which
+        a part of it cannot be read.
+        """
         fields = natural_fields(model) or ()
         rows = self._rows.load(model, keys)
-        found = self._stored(model, fields, rows)
+        known = {key for key in rows if self._rows.unreadable_fields(model, key).isdisjoint(fields)}
+        found = self._stored(model, fields, {key: row for key, row in rows.items() if key in known})
         for key in keys:
             if key not in rows and (text := self._naturals.get((model, key))):
                 values = values_from_entry(model, text)

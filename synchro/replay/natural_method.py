@@ -43,7 +43,9 @@ class ByMethod:
         Raises `Unidentified` where a method of the model raises, or looks into another database.
         """
         here = self._rows.load(model, keys)
-        parts = self._of_present(model, [key for key in keys if key in here])
+        # What cannot be read looks empty to the method.
+        readable = [key for key in here if not self._rows.unreadable_fields(model, key)]
+        parts = self._of_present(model, readable)
         gone = self._of_gone(model, [key for key in keys if key not in here])
         there = self._there(model, parts | gone, lock)
         manager = self._manager(model, there)

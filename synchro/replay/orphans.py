@@ -16,9 +16,10 @@ from django.db.models import SET_NULL, Model
 
 from synchro.keys import AnyField, Key
 from synchro.models import Conflict
-from synchro.registry import is_watched
+from synchro.registry import generic_keys, is_watched
+from synchro.replay.below import dependents_below, is_generic_part
 from synchro.replay.coalesce import Changes
-from synchro.replay.delete import CASCADES, relations
+from synchro.replay.delete import CASCADES
 from synchro.replay.dependants import Place, by_model, pointing
 from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
@@ -30,7 +31,6 @@ from synchro.replay.read import Rows
 from synchro.replay.record import Decision, Records
 from synchro.replay.resolve import Dispute, Plan
 from synchro.replay.rivals import rival_key
-from synchro.replay.spare import rows_below
 
 
 def complete(
@@ -156,7 +156,8 @@ class _Step:
             for model in self._plan.puts:
                 for key, column, *target in pointing(self._link, self._plan, self._rows, model, missing):
                     over, place = frontier[target[0], target[1]], (model, key)
-                    kind = self._note(found, place, column, over)
+                    is_part = column is None and is_generic_part(target[0], model)
+                    kind = found.rows if is_part else self._note(found, place, column, over)
                     if kind is not None and (new := over - kind.get(place, set())):
                         kind.setdefault(place, set()).update(new)
                         if kind is found.rows:
@@ -247,9 +248,9 @@ class _Step:
     def bring_back(self, revived: Mapping[type[Model], Collection[Key]]) -> None:
         """Have the plan put what belongs to these objects and REMOTE lacks, and what should point at them there."""
         for model, keys in revived.items():
-            for child, column, _rule in relations(model):
+            several: dict[Key, Collection[Key]] = dict.fromkeys(keys, ())
+            for child, column, _rule, below in dependents_below(self._link.local, model, several):
                 if is_watched(child):
-                    below = rows_below(self._link.local, model, child, column, dict.fromkeys(keys, ()))
                     self._bring(child, column, [key for key in below if (child, key) not in self._lost])
 
     def _bring(self, child: type[Model], column: AnyField, keys: Collection[Key]) -> None:
@@ -264,9 +265,20 @@ class _Step:
             if not known[key].exists:
                 # What REMOTE deleted by itself stays deleted, unless it is a part of the very object.
                 is_gone = theirs is not None and theirs.deleted is not None
-                if key not in puts and (not is_gone or column.remote_field.parent_link):
+                if key not in puts and (not is_gone or _is_same_object(column)):
                     self._plan.put(child, key)
                     self._plan.revive(child, key)
             elif not child._meta.auto_created and not (theirs and theirs.changed_at(column.name)):
                 names = puts.get(key, frozenset())
-                self._plan.put(child, key, None if names is None else names | {column.name})
+                self._plan.put(child, key, None if names is None else names | _names(column))
+
+
+def _is_same_object(column: AnyField) -> bool:
+    """Whether it leads from a child's row to its parent's, in multi-table inheritance."""
+    return column.remote_field is not None and bool(column.remote_field.parent_link)
+
+
+def _names(column: AnyField) -> frozenset[str]:
+    """The names to write so that a row points at what its column says."""
+    generic = [each for each in generic_keys(column.model) if each.fk_field == column.name]
+    return frozenset({column.name, *(each.ct_field for each in generic)})

@@ -20,7 +20,7 @@ from synchro.replay.columns import is_plain
 from synchro.replay.identify import Identity
 from synchro.replay.link import Link, Side
 from synchro.replay.listeners import hears_saves
-from synchro.replay.narrow import narrow_columns
+from synchro.replay.narrow import spells_all
 from synchro.replay.natural import has_natural_key
 from synchro.replay.read import Rows, encode_keys
 from synchro.replay.unreadable import is_about_the_server
@@ -39,7 +39,7 @@ def can_pass(local: Side, remote: Side, model: type[Model]) -> bool:
         and not generic_keys(model)
         and all(not points_at_rows(field) and is_plain(field) for field in Table(model).fields)
         and all(field.has_db_default() for field in Table(model).skipped)
-        and not narrow_columns(remote, model)
+        and spells_all(local, remote, model)
     )
 
 

@@ -24,9 +24,9 @@ def postpone(unread: Unread) -> None:
         node.save(using=LOCAL, update_fields=["unread"])
 
 
-def warn_of_unread(link: Link) -> None:
-    """Say what waits for a process that can read it."""
-    for type_id, span in Unread.from_text(own_node(LOCAL).unread).spans.items():
+def warn_of_unread(link: Link, node: Node) -> None:
+    """Say what waits on LOCAL, whose own row is `node`, for a process that can read it."""
+    for type_id, span in Unread.from_text(node.unread).spans.items():
         standing, _model = standing_of(link.local, type_id)
         if standing is Standing.WATCHED:
             continue  # logged or noted while this run was at work

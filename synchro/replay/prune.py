@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.db.models import Min
 from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
-from synchro.engines import engine_for
 from synchro.models import Batch, ChangeLog, Checkpoint, Node
 from synchro.replay.link import Link
 from synchro.replay.ranges import from_text
@@ -28,7 +27,7 @@ def prune(link: Link) -> None:
     """Drop the oldest batches, with their entries, that nobody needs. The newest entry always stays."""
     if conf.retention is None:
         return
-    limit = engine_for(connections[LOCAL]).now(connections[LOCAL]) - conf.retention
+    limit = link.begun - conf.retention
     # By number, as they were formed: there is no index by time.
     first = Batch.objects.using(LOCAL).order_by("number").first()
     if first is None or aware(first.formed) >= limit:
@@ -47,10 +46,19 @@ def prune(link: Link) -> None:
             for ids in from_text(batch.ranges):
                 arrived = ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(unread)
                 arrived.exclude(id=node.highest)._raw_delete(LOCAL)
-            Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(
-                pruned=batch.number, pruned_until=batch.formed
-            )
+            _note_pruned(batch)
             batch.delete(using=LOCAL)
+
+
+def _note_pruned(batch: Batch) -> None:
+    """Say up to when, and up to which id, entries are gone: one of them may stay, so what is left does not tell."""
+    node = Node.objects.using(LOCAL).select_for_update().get(pk=1)
+    # What an earlier release pruned, or a person, is in batches.
+    known = node.pruned_upto or (node.highest if node.pruned or node.pruned_until else 0)
+    node.pruned_upto = max(known, *(ids.last for ids in from_text(batch.ranges)), 0)
+    if node.pruned < batch.number:
+        node.pruned, node.pruned_until = batch.number, batch.formed
+    node.save(using=LOCAL, update_fields=["pruned", "pruned_until", "pruned_upto"])
 
 
 def _warn_of_the_slow(link: Link, limit: datetime, forgotten: int) -> None:

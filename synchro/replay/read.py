@@ -126,6 +126,10 @@ class Rows:
         """Which of these rows LOCAL has."""
         return self.lines[model] if model in self.lines else self.load(model, keys)
 
+    def forget_lines(self, model: type[Model]) -> None:
+        """Have the rows of a model read as values."""
+        self.lines.pop(model, None)
+
     def load(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Sequence[Any]]:
         """The rows of `model` by key, in the order of its table's fields; keys that LOCAL lacks are left out."""
         asked = self._asked.setdefault(model, set())
@@ -186,6 +190,10 @@ class Rows:
                         [*row[:place], pairs.get(row[place], row[place]), *row[place + 1 :]] for row in rows
                     ]
         return rows
+
+    def unreadable_fields(self, model: type[Model], key: Key) -> set[AnyField]:
+        """The columns of a row that was loaded whose values are not known."""
+        return {field for field, _cause in self.unreadable.get(model, {}).get(key, ())}
 
     def forget(self, model: type[Model], keys: Iterable[Key]) -> None:
         for key in keys:

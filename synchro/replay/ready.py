@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 from django.apps import apps
@@ -30,9 +31,9 @@ def check_tables(link: Link) -> None:
         models = [model for model in watched_models() if model not in left_out]
         for start in range(0, len(models), AT_ONCE):
             part = models[start : start + AT_ONCE]
-            if not _can_select(side, part):
+            if not can_select(side, part):
                 raise NotReady(
-                    _complaint(side, next((m for m in part if not _can_select(side, [m])), part[0]))
+                    _complaint(side, next((m for m in part if not can_select(side, [m])), part[0]))
                 )
 
     check_foreign_triggers(link)
@@ -98,7 +99,7 @@ def _check_rights(side: Side, left_out: Container[type[Model]]) -> None:
 
 def lacks_columns(side: Side, models: Sequence[type[Model]]) -> bool:
     """Whether a column of one of these models, whose tables are there, is missing."""
-    return not _can_select(side, models) and any(map(partial(_lacking, side), models))
+    return not can_select(side, models) and any(map(partial(_lacking, side), models))
 
 
 def _lacking(side: Side, model: type[Model]) -> list[str]:
@@ -112,7 +113,7 @@ def _lacking(side: Side, model: type[Model]) -> list[str]:
     return [field.column for field in Table(model).fields if field.column not in present]
 
 
-def _can_select(side: Side, models: Sequence[type[Model]]) -> bool:
+def can_select(side: Side, models: Sequence[type[Model]]) -> bool:
     """Whether all tables and columns can be named in a statement, which reads no row."""
     quote = side.connection.ops.quote_name
     selects = []
@@ -122,7 +123,12 @@ def _can_select(side: Side, models: Sequence[type[Model]]) -> bool:
         columns = " OR ".join(f"{table}.{quote(field.column)} IS NULL" for field in Table(model).fields)
         selects.append(f"SELECT 1 FROM {table} WHERE 1 = 0 AND ({columns})")
     try:
-        with transaction.atomic(using=side.alias), side.connection.cursor() as cursor:
+        # A savepoint, where there is something to save; a transaction takes several trips to the server.
+        is_inside = side.connection.in_atomic_block
+        with (
+            transaction.atomic(using=side.alias) if is_inside else nullcontext(),
+            side.connection.cursor() as cursor,
+        ):
             cursor.execute(" UNION ALL ".join(selects))
     except DatabaseError as error:
         if side.engine.is_passing(error):  # that says nothing of the tables

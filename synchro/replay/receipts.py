@@ -92,7 +92,7 @@ def _go_back(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> N
     kept = Batch.objects.using(LOCAL).filter(number__gt=arrived, number__lte=checkpoint.batch)
     # What was forgotten on purpose is not sent again. Batches do not tell what they took up of what was set aside.
     is_whole = kept.exclude(size=0).count() == checkpoint.batch - arrived and local.forgotten <= arrived
-    if not is_whole or conf.on_error == "quarantine":
+    if not is_whole or checkpoint.took_up > arrived or conf.on_error == "quarantine":
         raise UnknownState(
             _(
                 "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "

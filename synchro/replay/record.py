@@ -155,7 +155,14 @@ def _parts(conflicts: Sequence[Conflict]) -> Iterator[list[Conflict]]:
 
 
 def forget_what_was_in_vain(link: Link, first: Batch) -> None:
-    """Forget what was decided about batches, from the `first`, that did not arrive: it will be decided again."""
+    """
+    Forget what was decided about batches, from the `first`, that did not arrive: it will be decided again.
+
+    To be called while the receipt is held. Before that, a commit of a process that was killed may still be on its
+    way, and what it decided would be on record nowhere.
+    """
+    if not _decided_since(link, first).exists():
+        return
     with transaction.atomic(using=link.local.alias):
         link.local.engine.begin_writing(link.local.connection)
         _forget(link, _decided_since(link, first))

@@ -10,13 +10,13 @@ from django.db.models import PROTECT, RESTRICT, Model, ProtectedError, QuerySet,
 from django.db.models.deletion import Collector
 
 from synchro.keys import AnyField, Key, key_fields
+from synchro.replay.below import owners_of_values
 from synchro.replay.blocking import Blocking
 from synchro.replay.columns import Codec
 from synchro.replay.delete import attributes, relations
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
 from synchro.replay.resolve import Plan
-from synchro.replay.spare import owners_of_values
 from synchro.replay.swaps import Swaps
 
 #: Deletes the rows with these keys of REMOTE, and returns how many there were.

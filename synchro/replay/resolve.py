@@ -76,6 +76,9 @@ class Plan:
     losses: list[Loss] = field(default_factory=list)
     #: REMOTE's keys of objects that LOCAL deleted and that stay there, with the time of the change that they stay for.
     stays: dict[type[Model], dict[Key, datetime]] = field(default_factory=dict)
+    #: REMOTE's keys of rows that depend on these, or on what goes, and that REMOTE changed itself: what becomes of them
+    #: was decided with the object.
+    decided: dict[type[Model], set[Key]] = field(default_factory=dict)
     #: LOCAL's keys of objects that REMOTE deleted, and that come back there.
     revived: dict[type[Model], set[Key]] = field(default_factory=dict)
     #: Values that LOCAL is to get first. Then nothing of this plan is carried out.
@@ -129,6 +132,9 @@ def resolve(
     for model, key in replaced:
         plan.forgotten.setdefault(model, []).append(key)
     theirs = their_changes(link, log, changes, identities)
+    # What is compared must be what is written, and a run the other way may have changed LOCAL's rows since.
+    for model, _key in theirs.rows:
+        rows.forget_lines(model)
     present = {model: rows.present(model, keys) for model, keys in changes.by_model().items()}
     if not theirs.rows:
         _all_stand(changes, present, identities, plan, replaced)

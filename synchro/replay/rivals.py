@@ -56,11 +56,12 @@ class Rivals:
         here, there = self.rows(model, key)
         if here is None or there is None:
             return set()
-        generic = {each.fk_field for each in generic_keys(model)}
+        unknown = {each.fk_field for each in generic_keys(model)}
+        unknown |= {field.name for field in self._here.unreadable_fields(model, key)}
         return {
             field.name
             for field, ours, theirs in zip(Table(model).fields, here, there, strict=True)
-            if field.name not in generic and self._is_equal(model, field, ours, theirs)
+            if field.name not in unknown and self._is_equal(model, field, ours, theirs)
         }
 
     def _is_equal(self, model: type[Model], field: AnyField, ours: Any, theirs: Any) -> bool:

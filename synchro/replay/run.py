@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from synchro.checkpoint import aware, moved_by_a_run
 from synchro.conf import LOCAL
 from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, SynchroError
-from synchro.models import Batch, options
+from synchro.models import Batch, Node, options
 from synchro.replay import signals
 from synchro.replay.acknowledge import acknowledge, hold_receipt
 from synchro.replay.agree import agree
@@ -134,7 +134,8 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
     link = Link(Side(alias))
     # Either database may have been replaced by a copy since this process remembered its content types.
     ContentType.objects.clear_cache()
-    forget_columns(link.remote)
+    for side in (link.local, link.remote):
+        forget_columns(side)
     with reachable(link), own_sessions(link), in_run():
         signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
         with alone(link):
@@ -151,16 +152,17 @@ def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
                     _go_on(link, done, totals, replay_pending, {form_empty().number: part})
             except Pruned as error:
                 raise lost_to_pruning(link) from error
-            _warn_if_blind(link)
-            warn_of_unread(link)
+            node = own_node(LOCAL)
+            _warn_if_blind(link, node)
+            warn_of_unread(link, node)
             prune(link)
             totals.aside = len(link.aside)
             link.aside.warn()
     return link
 
 
-def _warn_if_blind(link: Link) -> None:
-    if is_blind(own_node(LOCAL)):
+def _warn_if_blind(link: Link, node: Node) -> None:
+    if is_blind(node):
         link.warn(
             _(
                 "The account of LOCAL may not see which transactions are open. So ids that were rolled back are "
@@ -185,25 +187,37 @@ def _replay_one_by_one(link: Link, done: int, totals: Totals, taken_up: TakenUp)
     log = Log(link)
     for place, batch in enumerate(pending(done)):
         if place == 0:
-            check_tables(link)
-            forget_what_was_in_vain(link, batch)
+            _prepare(link)
         with uncollected():
-            replay(link, log, batch, totals, taken_up.get(batch.number, ()))
+            replay(link, log, batch, totals, taken_up.get(batch.number, ()), is_first=place == 0)
+
+
+def _prepare(link: Link) -> None:
+    """Do what is done once in a run that has something to replay."""
+    check_tables(link)
+    for side in (link.local, *([link.remote] if link.peer_there is not None else [])):
+        side.look_at_content_types()
 
 
 def _replay_as_one(link: Link, done: int, totals: Totals, taken_up: TakenUp) -> None:
     first = next_batch(done)
     if first is None:
         return
-    check_tables(link)
-    forget_what_was_in_vain(link, first)
+    _prepare(link)
     outcomes = merging(link, first, lambda: replay_as_one(link, list(pending(done)), taken_up))
     link.merged = False  # what was merged is in these batches
     for outcome in outcomes:
         confirm(link, outcome, totals)
 
 
-def replay(link: Link, log: Log, batch: Batch, totals: Totals, taken_up: Collection[Place] = ()) -> None:
+def replay(
+    link: Link,
+    log: Log,
+    batch: Batch,
+    totals: Totals,
+    taken_up: Collection[Place] = (),
+    is_first: bool = False,
+) -> None:
     """Bring REMOTE's rows to LOCAL's current values for every object named in the batch, or taken up again with it."""
     announce("formed", batch)
     ids = list(from_text(batch.ranges))
@@ -212,7 +226,9 @@ def replay(link: Link, log: Log, batch: Batch, totals: Totals, taken_up: Collect
         batch,
         lambda: insisting(
             trial_of(link.aside, taken_up),
-            lambda trial: attempt(link, log, batch, ids, trial, lambda: _alone(link)),
+            lambda trial: attempt(
+                link, log, batch, ids, trial, lambda: _alone(link, batch if is_first else None)
+            ),
         ),
     )
     link.aside.advance(outcome.note)
@@ -220,10 +236,12 @@ def replay(link: Link, log: Log, batch: Batch, totals: Totals, taken_up: Collect
 
 
 @contextmanager
-def _alone(link: Link) -> Iterator[Finish]:
-    """A transaction of REMOTE for one batch."""
+def _alone(link: Link, first: Batch | None) -> Iterator[Finish]:
+    """A transaction of REMOTE for one batch; for the `first` one of a run it is given."""
     with writing(link):
         hold_receipt(link)
+        if first is not None:
+            forget_what_was_in_vain(link, first)
         yield partial(keep_record, link)
 
 

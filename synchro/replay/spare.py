@@ -17,16 +17,16 @@ from django.db.models import PROTECT, RESTRICT, Model
 from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.models import CHANGE, DELETION, ChangeLog, Conflict
 from synchro.registry import is_watched
-from synchro.relations import target_of
+from synchro.replay.below import dependents_below
 from synchro.replay.coalesce import Change, Changes, same_key_parents
-from synchro.replay.delete import CASCADES, relations
+from synchro.replay.delete import CASCADES
 from synchro.replay.entangled import known_here, pending_entries
 from synchro.replay.identify import Identities, existing_here
-from synchro.replay.link import Link, Side
+from synchro.replay.link import Link
 from synchro.replay.log import Log, family_of
 from synchro.replay.membership import changed_at, ends_of, names_here
 from synchro.replay.policy import policy_for
-from synchro.replay.read import Rows, as_key, as_values, select
+from synchro.replay.read import Rows
 from synchro.replay.record import Decision, Loss, Records
 from synchro.replay.resolve import Dispute, Plan
 from synchro.replay.theirs import MOMENT
@@ -35,7 +35,7 @@ Row = tuple[type[Model], Key]
 
 
 class Below(NamedTuple):
-    """A row that depends on objects, by REMOTE's keys, and the foreign key by which it does."""
+    """A row that depends on objects, by REMOTE's keys, and the column by which it does."""
 
     model: type[Model]
     key: Key
@@ -91,6 +91,8 @@ def spare(
                 for table in _keep(records, plan, going[remote], remote, date):
                     objects[table, remote] = date, None
         _note_losses(identities, records, plan, going, found)
+        for below, _date in found.theirs:
+            plan.decided.setdefault(below.model, set()).add(below.key)
         for below in found.rows:
             if stay := below.roots & found.kept.keys():
                 date = max(found.kept[root] for root in stay)
@@ -157,9 +159,8 @@ class _Search:
         while frontier:
             below: dict[type[Model], dict[Key, set[Key]]] = {}
             for parent, keys in frontier.items():
-                for child, column, rule in relations(parent):
+                for child, column, rule, found in dependents_below(self._link.remote, parent, keys):
                     # A row may stand below several objects, and by ways of different length.
-                    found = rows_below(self._link.remote, parent, child, column, keys)
                     new = {key: over - seen.get((child, key), set()) for key, over in found.items()}
                     self._note(child, column, rule, {key: over for key, over in new.items() if over})
                     for key, over in new.items():
@@ -222,33 +223,6 @@ class _Search:
             return False
         # A row that forbids the deletion was given to the object by whoever did not know of it.
         return rule in (PROTECT, RESTRICT) or not self._policy.local_wins(self._link, ours.date, theirs)
-
-
-def rows_below(
-    side: Side, parent: type[Model], child: type[Model], column: AnyField, keys: Mapping[Key, Collection[Key]]
-) -> dict[Key, set[Key]]:
-    """Rows of `child` that point at these rows of `parent`, each with what is said of those that it points at."""
-    owners = owners_of_values(side, parent, column, keys)
-    found: dict[Key, set[Key]] = {}
-    values = [(value,) for value in owners]
-    for *pk, value in select(side, child, [*key_fields(child), column], [column], values):
-        if value in owners:
-            found.setdefault(as_key(pk), set()).update(keys[owners[value]])
-    return found
-
-
-def owners_of_values(
-    side: Side, parent: type[Model], column: AnyField, keys: Collection[Key]
-) -> dict[Any, Key]:
-    """The values of a foreign key that point at these rows, with the rows' keys."""
-    if target_of(column) is parent:
-        return {key: key for key in keys}
-    target = getattr(column, "target_field", None)
-    if target not in parent._meta.local_concrete_fields:
-        return {}
-    own = key_fields(parent)
-    rows = select(side, parent, [*own, target], own, [as_values(key) for key in keys])
-    return {value: as_key(pk) for *pk, value in rows if value is not None}
 
 
 def _keep(records: Records, plan: Plan, ours: Change, remote: Key, date: datetime) -> Iterator[type[Model]]:

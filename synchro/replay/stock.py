@@ -11,7 +11,7 @@ from synchro.keys import AnyField, Key, is_automatic, is_integer
 from synchro.relations import points_at_rows
 from synchro.replay.columns import Codec, is_plain
 from synchro.replay.link import Link
-from synchro.replay.narrow import narrow_columns
+from synchro.replay.narrow import narrow_columns, spells_all
 from synchro.replay.parcel import Names
 from synchro.replay.passing import fields_of
 
@@ -37,9 +37,9 @@ class Stock:
         self._there, self._remote = link.remote.connection, link.remote.engine
         self._narrow = narrow_columns(link.remote, model)
         self._passes = (
-            not self._narrow
-            and self._local.passes_rows(self._here, self._there)
+            self._local.passes_rows(self._here, self._there)
             and all(map(_can_pass, self.fields))
+            and spells_all(link.local, link.remote, model)
         )
 
     def fields_named(self, names: Names) -> list[AnyField]:

@@ -15,14 +15,16 @@ from django.db.models import Model
 from synchro.keys import Key, key_fields
 from synchro.registry import is_watched
 from synchro.relations import target_of
+from synchro.replay.below import rows_below
 from synchro.replay.coalesce import M2M, Changes, SetChange, coalesce
 from synchro.replay.delete import relations
-from synchro.replay.entangled import pending_entries
+from synchro.replay.entangled import Entangled, by_parts_here, pending_entries
 from synchro.replay.identify import Identities, existing_here, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.natural import has_natural_key
 from synchro.replay.read import Rows
 from synchro.replay.references import local_keys_there
+from synchro.replay.resolve import Plan
 
 Place: TypeAlias = tuple[type[Model], Key]
 
@@ -52,6 +54,7 @@ def replace_deleted(link: Link, changes: Changes, rows: Rows, identities: Identi
                     successors[model] = found
     if not successors:
         return set()
+    _take_parts_along(link, changes, rows, identities, successors)
     for model, pairs in successors.items():
         for old, new in pairs.items():
             if (model, old) in changes.rows:
@@ -73,6 +76,49 @@ def successors_of(
     others = {key: owners[there] for key, there in gone.items() if owners.get(there, key) != key}
     here = existing_here(link, model, others.values()) if others else set()
     return {key: other for key, other in others.items() if other in here}
+
+
+def _take_parts_along(
+    link: Link,
+    changes: Changes,
+    rows: Rows,
+    identities: Identities,
+    successors: Mapping[type[Model], Mapping[Key, Key]],
+) -> None:
+    """
+    Make what has the old row's key in its own, and what the log says of that, part of the batch: which row of REMOTE it
+    is, nobody will know any more.
+    """
+    for model, pairs in successors.items():
+        old = {identities.of(model, key).remote: key for key in pairs}
+        for child, column, _rule in relations(model):
+            fields = key_fields(child)
+            if child._meta.auto_created or column not in fields or not is_watched(child):
+                continue
+            there = rows_below(link.remote, model, child, column, dict.fromkeys(old, ()))
+            here = by_parts_here(link, identities, fields, list(there), {column: old})
+            places = [(child, key) for key in here.values()]
+            later = coalesce(pending_entries(link, places))
+            named = [place for place in places if place in later.rows]
+            changes.take_along(named, later, link.begun)
+            keys = [key for _child, key in named]
+            rows.load(child, keys)
+            identities.find(child, keys, lock=True)
+
+
+def keep_taken_over(plan: Plan, rows: Rows, identities: Identities) -> None:
+    """
+    Raise `Entangled` where a row that is to go turned out, while what others point at was looked for, to be that of an
+    object which LOCAL has: it has to be part of the batch, so that the row stays.
+    """
+    found: set[Place] = set()
+    for model, removals in plan.removals.items():
+        if keeps_references(model) and has_natural_key(model):
+            known = identities.known(model)
+            others = {key for key, i in known.items() if i.exists and removals.get(i.remote, key) != key}
+            found |= {(model, key) for key in rows.present(model, others)}
+    if found:
+        raise Entangled(found)
 
 
 def _sets_of(model: type[Model]) -> Iterator[tuple[type[Model], bool]]:

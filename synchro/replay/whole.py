@@ -27,6 +27,7 @@ from synchro.replay.made import Made
 from synchro.replay.merge import Merging
 from synchro.replay.outcome import Outcome
 from synchro.replay.ranges import Range, from_text, united
+from synchro.replay.record import forget_what_was_in_vain
 from synchro.replay.trial import Trial, trial_of
 
 
@@ -46,6 +47,7 @@ def replay_as_one(
     merges: list[Merging] = []
     with _as_if_arrived(link), writing(link):
         hold_receipt(link)
+        forget_what_was_in_vain(link, batches[0])
         with link.local.engine.snapshot(link.local.connection):
             for batch in batches:
                 ids = list(from_text(batch.ranges))

@@ -27,6 +27,7 @@ from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.listeners import hears_deletes
 from synchro.replay.log import Log
+from synchro.replay.narrow import look_at_columns
 from synchro.replay.natural import has_natural_key
 from synchro.replay.order import parents_first
 from synchro.replay.parcel import Named, NotPlain, Parcel
@@ -76,6 +77,7 @@ def deliver(link: Link, log: Log, parcel: Parcel) -> Delivered:
     try:
         with transaction.atomic(using=link.remote.alias):
             by_model = {named.model: named for named in parcel.named}
+            look_at_columns(link.remote, by_model)
             ways = [_way(link, by_model[model], delivered) for model in parents_first(by_model)]
             for way in ways:
                 way.put()

@@ -197,6 +197,10 @@ class Backend(ABC):
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         """All triggers of ours in this database."""
 
+    def stems(self, connection: BaseDatabaseWrapper) -> set[str]:
+        """Return what `Target.stem` is of the tables that have triggers of ours, without a look into these."""
+        return {stem_of(one.stem) or one.stem for one in self.installed(connection)}
+
     def missing_changes(self, connection: BaseDatabaseWrapper) -> list[str]:
         """Return the tables that have triggers of a version which does not see the changes of every session."""
         return []

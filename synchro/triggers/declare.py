@@ -14,8 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
 from synchro.keys import key_fields
-from synchro.natural import natural_fields
 from synchro.registry import Table, is_optional, is_watched, watched_tables
+from synchro.relations import logged_natural_fields
 from synchro.triggers.base import LOG, SWITCH, Backend, Cascade, Detail, Shape, Target, Uncapturable
 from synchro.triggers.kinds import READABLE, kind_of
 
@@ -125,7 +125,7 @@ class Declaration:
 
     def _natural(self, model: type[Model], shape: Shape) -> tuple[Field[Any, Any], ...]:
         """The fields of the natural key, where all are columns of the table itself that JSON can hold."""
-        found = natural_fields(model) or ()
+        found = logged_natural_fields(model) or ()
         return found if _has(shape.columns, found) and all(map(self._is_readable, found)) else ()
 
     def _is_readable(self, field: Field[Any, Any]) -> bool:

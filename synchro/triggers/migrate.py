@@ -35,7 +35,7 @@ from synchro.conf import LOCAL, conf
 from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.keys import key_fields
-from synchro.moved import table_made, table_renamed
+from synchro.moved import table_dropped, table_made, table_renamed
 from synchro.registry import may_become_watched, watched_tables
 from synchro.triggers import backend_for
 from synchro.triggers.base import LOG, SWITCH, Backend, Detail, Installed, Shape, Target, Uncapturable
@@ -237,6 +237,8 @@ class KeepsTriggers(Editor):
                 self.keeper.remove(model._meta.db_table)
                 self.keeper.remove_mentions(model._meta.db_table)
         super().delete_model(model, **kwargs)
+        if not self.collect_sql and not kwargs and not self._is_remaking:
+            table_dropped(self.connection.alias, model)
 
     def alter_db_table(self, model: Any, old_db_table: str, new_db_table: str) -> None:
         if not self.collect_sql and old_db_table != new_db_table:

@@ -127,6 +127,17 @@ class MySQL(Backend):
                 )
         return found
 
+    def stems(self, connection: BaseDatabaseWrapper) -> set[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT trigger_name FROM information_schema.triggers "
+                "WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1",
+                [PREFIX],
+            )
+            return {
+                stem for (name,) in cursor.fetchall() if _NAME.fullmatch(name) and (stem := stem_of(name))
+            }
+
     def missing_changes(self, connection: BaseDatabaseWrapper) -> list[str]:
         with connection.cursor() as cursor:
             cursor.execute(

@@ -59,6 +59,12 @@ _SEES_ABOVE = re.compile(r"attnum > ([0-9]+)")
 #: How the entry of a change begins, or ends, where its fields are not known.
 _KEY_ONLY = ("NULL::text AS synchro_fields", "clock_timestamp(), 2, NULL;")
 
+#: Those of ours, given the name of the log and what theirs begin with.
+FUNCTIONS = (
+    "FROM pg_proc p JOIN pg_class l ON l.oid = to_regclass(%s) AND l.relnamespace = p.pronamespace "
+    "WHERE starts_with(p.proname, %s) AND p.prorettype = 'trigger'::regtype"
+)
+
 STATEMENT = {
     "insert": "AFTER INSERT ON {table} REFERENCING NEW TABLE AS synchro_new FOR EACH STATEMENT",
     "update": "AFTER UPDATE ON {table} REFERENCING OLD TABLE AS synchro_old NEW TABLE AS synchro_new "
@@ -109,29 +115,30 @@ class PostgreSQL(Backend):
         # listed.
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT p.proname, format('%%I.%%I', l.relnamespace::regnamespace::name, p.proname), "
-                "p.prosrc, "
-                "t.tgname, t.tgrelid::regclass::text, t.tgenabled FROM pg_proc p JOIN pg_class l ON l.oid = "
-                "to_regclass(%s) AND l.relnamespace = p.pronamespace "
-                "LEFT JOIN pg_trigger t ON t.tgfoid = p.oid AND t.tgparentid = 0 "
-                "WHERE starts_with(p.proname, %s) AND p.prorettype = 'trigger'::regtype",
+                "SELECT p.proname, format('%%I.%%I', l.relnamespace::regnamespace::name, p.proname), p.prosrc, "
+                "ARRAY(SELECT ARRAY[t.tgname, t.tgrelid::regclass::text, t.tgenabled::text] FROM pg_trigger t "
+                f"WHERE t.tgfoid = p.oid AND t.tgparentid = 0) {FUNCTIONS}",
                 [connection.ops.quote_name(LOG), PREFIX],
             )
             rows = cursor.fetchall()
         found = []
-        for name, function, source, trigger, table, enabled in rows:
+        for name, function, source, triggers in rows:
             stem = stem_of(name)
             if stem is None:
                 continue
             version, content_type = read_header(source)
-            # A function is listed once for itself, and once for each trigger that calls it.
             known, above = _columns_known(source)
             found.append(Installed(stem, function, version, content_type, "", knows=known, sees_above=above))
-            if trigger is not None:
-                found.append(
-                    Installed(f"{stem}:{trigger}", trigger, "", content_type, table, enabled in ("O", "A"))
-                )
-        return list(dict.fromkeys(found))
+            found += [
+                Installed(f"{stem}:{trigger}", trigger, "", content_type, table, enabled in ("O", "A"))
+                for trigger, table, enabled in triggers
+            ]
+        return found
+
+    def stems(self, connection: BaseDatabaseWrapper) -> set[str]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT p.proname {FUNCTIONS}", [connection.ops.quote_name(LOG), PREFIX])
+            return {stem for (name,) in cursor.fetchall() if (stem := stem_of(name))}
 
     def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
         with connection.cursor() as cursor:

@@ -45,12 +45,11 @@ def without_capture(connection: BaseDatabaseWrapper) -> checks.CheckMessage | No
     if conf.capture != "triggers":
         return None
     backend = backend_for(connection)
-    if not backend.is_ready(connection):
-        return None
     stems = {stem_for(table.name) for table in watched_tables()}
-    there = {stem_of(one.stem) or one.stem for one in backend.installed(connection)}
-    missing = stems - there
-    if not missing or (missing == stems and _captures_by_signals(connection)):
+    missing = stems - backend.stems(connection)
+    if not missing or not backend.is_ready(connection):
+        return None
+    if missing == stems and _captures_by_signals(connection):
         return None
     return checks.Warning(
         f"The database {connection.alias!r} has synchro's tables, but {len(missing)} of {len(stems)} watched tables "

@@ -12,6 +12,8 @@ from tests.backends.server import DATABASE, PASSWORD, USER
 
 VERSIONS = Path("usr/lib/postgresql")
 CLUSTERS = Path("/etc/postgresql")
+#: Tests put it in front of a server.
+POOLER = ("pgbouncer",)
 OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "300",
@@ -26,6 +28,7 @@ OPTIONS = {
 
 def newest() -> Installation:
     """PostgreSQL of Debian unstable."""
+    apt.install(POOLER)
     return Installation("postgres", sid.root())
 
 

@@ -129,6 +129,14 @@ class Comparison:
             for key, name in self._natural_keys(model, LOCAL).items():
                 if key not in pairs and name in by_name:
                     pairs[key] = by_name[name]
+        named = self._natural_names(model)
+        if named:
+            fields_named = [model._meta.get_field(name) for name in named]
+            by_values = {tuple(row[f.attname] for f in fields_named): key for key, row in remote.items()}
+            for key, row in local.items():
+                values = tuple(self.translate(f, row[f.attname]) for f in fields_named)
+                if key not in pairs and values in by_values:
+                    pairs[key] = by_values[values]
         highest = self._baseline(model)
         if highest:
             pairs |= {key: key for key in local if key not in pairs and key <= highest and key in remote}
@@ -137,6 +145,11 @@ class Comparison:
     def _identity(self, model: type[Model]) -> str | None:
         """As the settings say; permissions are known by their names whatever these say."""
         return getattr(model, "SYNCHRO_IDENTITY", getattr(settings, "SYNCHRO_IDENTITY", None))
+
+    def _natural_names(self, model: type[Model]) -> Sequence[str]:
+        """As the settings give it to a model that has no methods for it."""
+        options = getattr(settings, "SYNCHRO_MODEL_OPTIONS", {})
+        return options.get(model._meta.label, {}).get("NATURAL_KEY", ())  # type: ignore[no-any-return]
 
     def _translated_key(self, model: type[Model], row: Row) -> Any:
         values = tuple(self.translate(field, row[field.attname]) for field in key_fields(model))

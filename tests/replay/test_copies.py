@@ -12,7 +12,7 @@ from django.test import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize, reset_synchro
 from synchro.exceptions import UnknownState
-from synchro.models import ChangeLog, Node, Reference
+from synchro.models import Baseline, ChangeLog, Node, Reference
 from tests.replay import processes
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
@@ -26,6 +26,7 @@ from tests.replay.sides import (
     pass_sequences,
     remote,
     remote_count,
+    save_unlogged,
     set_capture,
     unlogged,
 )
@@ -151,6 +152,20 @@ def test_edit_on_remote_of_a_row_that_was_copied_comes_to_the_same_row_here(rese
     assert Customer.objects.get(name="Carrot").cash == 7
     assert Customer.objects.count() == 2
     assert_same_rows()
+
+
+def test_reset_by_a_process_that_goes_on_is_about_the_models_of_the_copy() -> None:
+    """The copy numbers content types in another way than the database in whose place it was put."""
+    for number in range(3):
+        save_unlogged(Place(name=f"{number}"))
+    types = ContentType.objects.db_manager(LOCAL)
+    first, second = types.get_for_model(Place), types.get_for_model(Artist)
+    for content_type, name in ((first, "gone"), (second, "place"), (first, "artist")):
+        types.filter(pk=content_type.pk).update(model=name)
+
+    reset_synchro()
+
+    assert {note.content_type_id: note.highest for note in Baseline.objects.all()}[second.pk] >= 3
 
 
 def test_row_of_several_tables_that_was_copied_is_the_same_row() -> None:

@@ -12,7 +12,8 @@ from django.db.models import Q, UniqueConstraint
 
 from synchro.core import call_synchronize
 from synchro.exceptions import Refused
-from synchro.models import Reference, SetAside
+from synchro.models import ChangeLog, Node, Reference, SetAside
+from synchro.replay.form import next_batch
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     LOCAL,
@@ -185,6 +186,35 @@ def test_row_that_hands_its_unique_value_on_and_is_deleted_in_a_later_batch_goes
     call_synchronize()
 
     assert remote(Seat).number == 2
+
+
+@pytest.mark.django_db(databases=["default", "remote"])
+@pytest.mark.parametrize("identity", ["reference", "pk"])
+def test_entry_that_commits_late_gets_the_value_of_a_row_that_is_deleted_in_a_later_batch(
+    one_by_one: None, settings: Any, identity: str
+) -> None:
+    """Between the two ids there are entries that arrived long ago, such as that the other row was added."""
+    settings.SYNCHRO_IDENTITY = identity
+    one = Seat.objects.create(number=1)
+    call_synchronize()
+    one.number = 3
+    one.save()
+    late = ChangeLog.objects.latest("pk")
+    ChangeLog.objects.filter(pk=late.pk).delete()
+    with unlogged(LOCAL):
+        Seat.objects.update(number=1)
+    other = Seat.objects.create(number=2)
+    call_synchronize()
+    Node.objects.update(holes=f"[[{late.pk}, {late.pk}, null]]")
+    late.save(force_insert=True)
+    assert next_batch(Node.objects.get().batch) is not None
+    other.delete()
+    with unlogged(LOCAL):
+        Seat.objects.update(number=2)
+
+    call_synchronize()
+
+    assert_same_rows(Seat)
 
 
 @pytest.fixture

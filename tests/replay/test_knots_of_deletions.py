@@ -12,6 +12,7 @@ from django.db.models.signals import post_delete
 
 from synchro.core import call_synchronize
 from synchro.exceptions import Refused
+from synchro.models import Conflict
 from synchro.replay.signals import step as step_signal
 from tests.knots.models import (
     Anchor,
@@ -30,7 +31,17 @@ from tests.knots.models import (
     Ship,
 )
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import BY_TRIGGERS, LOCAL, REMOTE, create_on_remote, remote_count, watching
+from tests.replay.sides import (
+    BY_TRIGGERS,
+    LOCAL,
+    REMOTE,
+    create_on_remote,
+    let_time_pass,
+    other_side,
+    remote_count,
+    unlogged,
+    watching,
+)
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -207,6 +218,22 @@ def test_what_is_below_a_row_that_moves_later_does_not_go_with_its_first_parent(
     assert_same_rows()
 
 
+def test_row_that_stands_elsewhere_on_remote_without_anybody_knowing_why_does_not_go_along(
+    listener: None,
+) -> None:
+    """REMOTE moved it by what its capture does not see, such as `QuerySet.update` with signals."""
+    lost, kept = Ship.objects.create(name="lost"), Ship.objects.create(name="kept")
+    Deck.objects.create(ship=kept, name="upper")
+    call_synchronize()
+    with unlogged(REMOTE):
+        Deck.objects.using(REMOTE).update(ship=Ship.objects.using(REMOTE).get(name="lost"))
+
+    lost.delete()
+    call_synchronize()
+
+    assert_same_rows()
+
+
 def test_row_of_remotes_own_still_protects_what_it_points_at(listener: None) -> None:
     ship = Ship.objects.create(name="Pequod")
     call_synchronize()
@@ -218,6 +245,35 @@ def test_row_of_remotes_own_still_protects_what_it_points_at(listener: None) -> 
         call_synchronize()
 
     assert [remote_count(model) for model in (Ship, Duty)] == [1, 1]
+
+
+@pytest.mark.parametrize("first_here", [True, False], ids=["this side runs first", "the other runs first"])
+@pytest.mark.parametrize("is_later", [True, False])
+def test_what_the_other_side_puts_on_a_deleted_object_counts_like_a_row_of_a_foreign_key(
+    first_here: bool, is_later: bool
+) -> None:
+    """Django deletes what is generically related together with the object."""
+    ship = Ship.objects.create(name="Unsinkable")
+    call_synchronize()
+    if is_later:
+        ship.delete()
+        let_time_pass()
+    with other_side():
+        Label.objects.create(target=Ship.objects.get(), text="newest")
+    if not is_later:
+        let_time_pass()
+        ship.delete()
+
+    for _round in range(2):
+        with nullcontext() if first_here else other_side():
+            call_synchronize()
+        with other_side() if first_here else nullcontext():
+            call_synchronize()
+
+    assert [Ship.objects.count(), remote_count(Ship)] == [int(is_later)] * 2
+    assert [Label.objects.count(), remote_count(Label)] == [int(is_later)] * 2
+    assert_same_rows()
+    assert Conflict.objects.exists() or Conflict.objects.using(REMOTE).exists()
 
 
 def test_row_that_points_at_a_value_goes_with_it_though_its_deletion_comes_later(listener: None) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from synchro.core import call_synchronize
-from synchro.models import Conflict
+from synchro.models import Checkpoint, Conflict, Reference
 from tests.odd.models import Clip, Mention, Topic
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
@@ -153,3 +153,47 @@ def test_row_that_was_made_again_can_be_changed_and_deleted_like_any_other(
 
     assert not Topic.objects.filter(word="cats").exists()
     assert_alike()
+
+
+@pytest.mark.parametrize("batch_size", [1, 5000])
+def test_part_that_the_other_side_brought_back_goes_with_the_next_old_row(
+    settings: Any, batch_size: int
+) -> None:
+    """Its log says that it was added and deleted, and deleted again: not that it was never anywhere else."""
+    with other_side():
+        cats = Topic.objects.create(word="cats")
+        use_up_key_on_remote(Topic, word="gone")
+        call_synchronize()
+        Mention.objects.create(topic=cats, page="first")
+    Mention.objects.create(topic=Topic.objects.get(), page="first")
+    with other_side():
+        cats.delete()
+        Topic.objects.create(word="cats").delete()
+    let_time_pass()
+    touch_here()
+    call_synchronize()
+    settings.SYNCHRO_BATCH_SIZE = batch_size
+    make_again_there()
+
+    synchronize_both(first_here=False)
+
+    assert not Mention.objects.exists()
+    assert_alike()
+
+
+def test_reference_of_the_old_row_does_not_survive_a_process_that_died(cats: Topic) -> None:
+    """It died between the two commits. Then the old key is given to another row, which is not the new one."""
+    key, checkpoint = cats.pk, Checkpoint.objects.get().batch
+    references = list(Reference.objects.all())
+    cats.delete()
+    Topic.objects.create(word="cats", note="made again")
+    call_synchronize()
+    Reference.objects.all().delete()
+    Reference.objects.bulk_create(references)
+    Checkpoint.objects.update(batch=checkpoint)
+
+    Topic.objects.create(pk=key, word="dogs")
+    call_synchronize()
+
+    assert sorted(topic.word for topic in Topic.objects.using(REMOTE).all()) == ["cats", "dogs"]
+    assert_same_rows(Topic)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ast import literal_eval
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.test import override_settings
 
 from synchro import moved
 from synchro.core import DisableSynchroLog, call_synchronize
-from synchro.exceptions import Refused, WrongSetting
+from synchro.exceptions import NotReady, Refused, WrongSetting
 from synchro.models import (
     ADDITION,
     CHANGE,
@@ -30,8 +31,18 @@ from synchro.models import (
     SetAside,
 )
 from synchro.triggers.migrate import before_migrate
+from tests.people.models import Twinning, Village
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import LOCAL, REMOTE, remote, remote_count, use_up_key_on_remote
+from tests.replay.sides import (
+    BY_TRIGGERS,
+    LOCAL,
+    REMOTE,
+    create_on_remote,
+    remote,
+    remote_count,
+    unlogged,
+    use_up_key_on_remote,
+)
 from tests.shop.models import Album, Artist, Band, Customer, Membership
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -96,25 +107,99 @@ def test_a_change_of_a_set_that_has_another_name_now_arrives(name: str) -> None:
     assert [one.name for one in remote(Album).artists.all()] == ["Joni"]
 
 
-def test_a_change_of_a_set_that_has_a_model_of_its_own_now_is_refused_in_words() -> None:
-    band = Band.objects.create(name="Them")
-    call_synchronize()
-    log(band, M2M_CHANGE, fields=("members",), members="[]")
+# -- a set's automatic table that is a model's now -----------------------------------------------------------------
 
-    with pytest.raises(
-        Refused, match=r"set members of shop\.Band .*rows of shop\.Membership that belong to it"
-    ):
+
+@pytest.fixture
+def joined() -> tuple[Band, Artist]:
+    """A band and its member on both sides, which number the rows of `Membership` differently."""
+    band, artist = Band.objects.create(name="Them"), Artist.objects.create(name="Van")
+    call_synchronize()
+    other = create_on_remote(Artist, name="Other")
+    with unlogged(REMOTE):
+        for _ in range(3):
+            Membership.objects.using(REMOTE).create(band=remote(Band), artist=other).delete()
+    return band, artist
+
+
+def log_of_the_set(band: Band, artist: Artist, way: str) -> None:
+    """An entry as it was written while the table was an automatic one."""
+    if way == "pair":
+        content_type = ContentType.objects.get_for_model(Membership)
+        pair = json.dumps([band.pk, artist.pk])
+        ChangeLog.objects.create(content_type=content_type, object_id=pair, action=ADDITION)
+    elif way == "other end":
+        log(artist, M2M_CHANGE, fields=("shop.Band.members",), members=json.dumps([str(band.pk)]))
+    else:
+        log(band, M2M_CHANGE, fields=("members",), members=None if way == "whole" else f'["{artist.pk}"]')
+
+
+@pytest.mark.parametrize("way", ["member", "whole", "other end", "pair"])
+def test_a_change_of_a_set_that_has_a_model_of_its_own_now_arrives(
+    joined: tuple[Band, Artist], way: str
+) -> None:
+    band, artist = joined
+    with override_settings(SYNCHRO_MODEL_OPTIONS={"shop.Membership": {"NATURAL_KEY": ("band", "artist")}}):
+        with DisableSynchroLog():
+            made = Membership.objects.create(band=band, artist=artist, role="bass")
+        log_of_the_set(band, artist, way)
         call_synchronize()
-    ChangeLog.objects.latest("id").delete()
+        assert (remote(Membership).artist.name, remote(Membership).role) == ("Van", "bass")
+
+        with DisableSynchroLog():
+            made.delete()
+        log_of_the_set(band, artist, way)
+        call_synchronize()
+        assert remote_count(Membership) == 0
+
+
+@pytest.mark.usefixtures("joined")
+def test_a_table_that_is_a_models_now_needs_to_be_known_by_its_pairs() -> None:
+    Artist.objects.create(name="Gone")
     call_synchronize()
-
-
-def test_a_pair_of_a_table_that_has_a_model_of_its_own_now_is_refused_in_words() -> None:
+    for alias in (LOCAL, REMOTE):  # as rows of an automatic table they have no references
+        with unlogged(alias), DisableSynchroLog():
+            for one in Artist.objects.using(alias).exclude(name="Other").order_by("-name"):
+                Membership.objects.using(alias).create(band_id=Band.objects.using(alias).get().pk, artist=one)
+    rows = list(Membership.objects.order_by("pk"))
     content_type = ContentType.objects.get_for_model(Membership)
+    NamedTable.objects.create(
+        content_type=2**31 - 1, app_label="shop", model="band_members", db_table="", successor=content_type.pk
+    )
+    rows[0].role = "bass"
+    rows[0].save()
+    rows[1].delete()
+
+    with pytest.raises(NotReady, match="was the automatic table of a many-to-many field") as refused:
+        call_synchronize()
+    options = literal_eval(str(refused.value).rpartition(" = ")[2].removesuffix("."))
+    with override_settings(SYNCHRO_MODEL_OPTIONS=options):
+        call_synchronize()
+        assert [(one.artist.name, one.role) for one in Membership.objects.using(REMOTE).all()] == [
+            ("Van", "bass")
+        ]
+
+
+def test_a_pair_of_a_table_whose_model_joins_no_set_is_refused_in_words() -> None:
+    content_type = ContentType.objects.get_for_model(Customer)
     ChangeLog.objects.create(content_type=content_type, object_id="[1,2]", action=ADDITION)
 
-    with pytest.raises(Refused, match=r"pair \[1,2\] of a many-to-many table .*rows of shop\.Membership"):
+    with pytest.raises(Refused, match=r"pair \[1,2\] of a many-to-many table .*rows of shop\.Customer"):
         call_synchronize()
+
+
+@pytest.mark.skipif(BY_TRIGGERS, reason="triggers see the mirrored rows themselves")
+def test_mirrored_rows_of_a_through_model_arrive(settings: Any) -> None:
+    settings.SYNCHRO_MODELS = ["people"]
+    one, other = Village.objects.create(name="one"), Village.objects.create(name="other")
+    one.twins.add(other)
+    call_synchronize()
+    found = Twinning.objects.using(REMOTE).values_list("one__name", "other__name")
+    assert sorted(found) == [("one", "other"), ("other", "one")]
+
+    one.twins.remove(other)
+    call_synchronize()
+    assert remote_count(Twinning) == 0
 
 
 # -- models --------------------------------------------------------------------------------------------------------
@@ -280,3 +365,31 @@ def test_pending_entries_outlive_the_removal_of_stale_content_types(former: dict
     count = ChangeLog.objects.count()
     ContentType.objects.get(pk=former[LOCAL]).delete()
     assert ChangeLog.objects.count() == count
+
+
+@pytest.mark.parametrize("alias", [LOCAL, REMOTE])
+@pytest.mark.parametrize("how", ["renamed", "moved"])
+def test_a_process_that_still_has_the_former_model_does_not_synchronize(alias: str, how: str) -> None:
+    """It would find no references, and so double the rows that it brings."""
+    use_up_key_on_remote(Customer, name="Other")
+    ann = Customer.objects.create(name="Ann")
+    call_synchronize()
+    for each in (LOCAL, REMOTE):
+        moved.after_migrate(None, using=each)
+    types = ContentType.objects.db_manager(alias)
+    own = types.get_for_model(Customer)
+    if how == "renamed":
+        types.filter(pk=own.pk).update(app_label="staff", model="client")
+    else:
+        client = types.create(app_label="staff", model="client")
+        NamedTable.objects.using(alias).create(
+            content_type=client.pk, app_label="staff", model="client", db_table="shop_customer"
+        )
+        moved.carry_over(alias, own.pk, client.pk)
+    ann.cash = 5
+    ann.save()
+
+    with pytest.raises(NotReady, match=r"staff\.client"):
+        call_synchronize()
+
+    assert remote_count(Customer) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time
@@ -13,7 +14,7 @@ from django.db import connections
 
 from synchro.core import call_synchronize
 from synchro.exceptions import Refused
-from tests.replay.sides import REMOTE, remote, remote_count
+from tests.replay.sides import LOCAL, REMOTE, remote, remote_count
 from tests.shop.models import Measurement
 
 pytestmark = [
@@ -41,20 +42,19 @@ NARROW: list[tuple[str, str, str, Any, Any]] = [
 
 
 @contextmanager
-def narrow_on_remote(name: str, kind: str) -> Iterator[None]:
-    """Inside, the column has this type on REMOTE."""
-    connection = connections[REMOTE]
+def narrow(alias: str, name: str, kind: str) -> Iterator[None]:
+    """Inside, the column has this type in the database `alias`."""
     field = Measurement._meta.get_field(name)
     try:
-        alter(name, kind)
+        alter(alias, name, kind)
         yield
     finally:
-        Measurement.objects.using(REMOTE).all().delete()
-        alter(name, field.db_type(connection) or "")
+        Measurement.objects.using(alias).all().delete()
+        alter(alias, name, field.db_type(connections[alias]) or "")
 
 
-def alter(name: str, kind: str) -> None:
-    connection = connections[REMOTE]
+def alter(alias: str, name: str, kind: str) -> None:
+    connection = connections[alias]
     quote = connection.ops.quote_name
     change = (
         f"MODIFY {quote(name)} {kind} NULL"
@@ -69,7 +69,7 @@ def alter(name: str, kind: str) -> None:
 def test_value_that_a_narrow_column_would_change_is_refused_by_name(
     name: str, on_mysql: str, on_postgresql: str, fits: Any, does_not: Any
 ) -> None:
-    with narrow_on_remote(name, on_mysql if connections[REMOTE].vendor == "mysql" else on_postgresql):
+    with narrow(REMOTE, name, on_mysql if connections[REMOTE].vendor == "mysql" else on_postgresql):
         measurement = Measurement.objects.create(**{name: fits})
         call_synchronize()
         assert getattr(remote(Measurement), name) == fits
@@ -83,3 +83,14 @@ def test_value_that_a_narrow_column_would_change_is_refused_by_name(
 
         assert remote_count(Measurement) == 1
         assert getattr(remote(Measurement), name) == fits
+
+
+def test_number_of_a_narrow_column_of_local_arrives_as_it_is() -> None:
+    if connections[LOCAL].vendor == "sqlite":
+        pytest.skip("SQLite's columns hold whatever they are given")
+    with narrow(LOCAL, "ratio", "float" if connections[LOCAL].vendor == "mysql" else "real"):
+        Measurement.objects.create(ratio=0.1)
+        call_synchronize()
+
+        (single,) = struct.unpack("f", struct.pack("f", 0.1))
+        assert remote(Measurement).ratio == single

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.test import override_settings
@@ -16,7 +17,7 @@ from synchro.exceptions import Ambiguous, SynchroError
 from synchro.models import options
 from synchro.replay.signals import step as step_signal
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, create_on_remote, remote, remote_count, save_unlogged
+from tests.replay.sides import REMOTE, create_on_remote, other_side, remote, remote_count, save_unlogged
 from tests.shop.models import Book, Coin, Edition, Person, Publisher, Tag
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -224,6 +225,30 @@ def test_row_that_takes_over_the_natural_key_of_a_deleted_one_stays() -> None:
 
     assert [one.city for one in Publisher.objects.using(REMOTE).all()] == ["Ankh-Morpork"]
     assert_same_rows()
+
+
+def test_row_that_only_a_child_leads_to_takes_over_that_of_a_deleted_one(settings: Any) -> None:
+    """Were it to go, what REMOTE has added below the child would go along."""
+    old, other = Publisher.objects.create(name="Gollancz"), Publisher.objects.create(name="Corgi")
+    book = Book.objects.create(publisher=other, title="Mort")
+    Edition.objects.create(book=book, number=1, price=1)
+    call_synchronize()
+    settings.SYNCHRO_BATCH_SIZE = 3
+    book.save()
+    old.name = "Orion"
+    old.save()
+    old.delete()
+    book.publisher = Publisher.objects.create(name="Gollancz")
+    book.save()
+    with other_side():
+        Edition.objects.create(book=Book.objects.get(), number=2, price=2)
+
+    call_synchronize()
+    with other_side():
+        call_synchronize()
+
+    assert [edition.number for edition in Edition.objects.order_by("number")] == [1, 2]
+    assert_same_rows(Publisher, Book, Edition)
 
 
 @pytest.mark.parametrize("is_stopped_between", [False, True])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +16,7 @@ from synchro.core import call_synchronize
 from synchro.exceptions import Refused
 from tests.odd.models import Answer, Appointment, Departure, Host, Interval, Level, Tariff
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import BY_TRIGGERS, REMOTE, remote, remote_count
+from tests.replay.sides import BY_TRIGGERS, LOCAL, REMOTE, create_on_remote, remote, remote_count, unlogged
 from tests.shop.models import Customer, Measurement, Warehouse
 from tests.unwatched.models import Frequency
 
@@ -131,6 +131,27 @@ def test_value_arrives_as_it_is_or_is_refused(name: str, value: Any) -> None:
             .values_list(name, flat=True)
         )
         assert there == here or repr(there) == repr(here) or is_the_same_float(here, there)
+
+
+@pytest.mark.once
+def test_natural_key_that_cannot_be_read_is_not_taken_for_an_empty_one(settings: Any) -> None:
+    """REMOTE's row that has none there is another one."""
+    if connections[LOCAL].vendor != "sqlite":
+        pytest.skip("only SQLite holds a text in a column of dates")
+    settings.SYNCHRO_MODEL_OPTIONS = {"shop.Measurement": {"NATURAL_KEY": ("short", "day")}}
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    own = create_on_remote(Measurement, short="x", day=None, number=5)
+    Measurement.objects.create(short="x", day=date(2020, 1, 1), number=1)
+    with unlogged(LOCAL), connections[LOCAL].cursor() as cursor:
+        cursor.execute("UPDATE shop_measurement SET day = 'no day'")
+    assert call_synchronize().aside == 1
+
+    with unlogged(LOCAL):
+        Measurement.objects.update(day=date(2020, 1, 1))
+    assert call_synchronize(retry=True).aside == 0
+
+    assert remote(Measurement, pk=own.pk).number == 5
+    assert remote_count(Measurement) == 2
 
 
 def is_the_same_float(here: Any, there: Any) -> bool:

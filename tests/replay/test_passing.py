@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connections
 
@@ -80,3 +82,23 @@ def test_only_rows_that_need_no_translation_pass() -> None:
     assert can_pass(local, remote, Seat) is (vendors in ({"postgresql"}, {"sqlite"}))
     assert not can_pass(local, remote, Order)  # a foreign key
     assert not can_pass(local, remote, Publisher)  # a natural key
+
+
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+def test_rows_pass_in_a_run_of_its_own() -> None:
+    """Outside of a test's transaction the sessions have settings of their own, which are no reason not to."""
+    if {connections[alias].vendor for alias in ("default", REMOTE)} != {"postgresql"}:
+        pytest.skip("only PostgreSQL's COPY is no statement that Django knows of")
+    Seat.objects.create(number=1)
+    said: list[str] = []
+
+    def listen(execute: Any, sql: str, *more: Any) -> Any:
+        said.append(sql)
+        return execute(sql, *more)
+
+    with connections["default"].execute_wrapper(listen):
+        call_synchronize()
+
+    assert_same_rows()
+    assert remote_count(Seat) == 1
+    assert not [sql for sql in said if 'FROM "shop_seat" WHERE "id"' in sql], "rows were read as values"

@@ -9,11 +9,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.utils import timezone
 
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
-from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Peer, options
+from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Conflict, Node, Peer, options
 from synchro.replay import form
 from synchro.replay.link import Link, Side
 from synchro.replay.prune import prune
@@ -66,6 +67,27 @@ def test_entries_stay_for_ever_where_that_was_asked_for(settings: Any) -> None:
     call_synchronize()
 
     assert ChangeLog.objects.count() == 3
+
+
+def test_newest_entry_that_pruning_leaves_is_no_conflict_with_what_came_later(settings: Any) -> None:
+    """Its batch is gone, which said that it was received."""
+    settings.SYNCHRO_RETENTION = timedelta(0)
+    Country.objects.create(code="AM", name="Ankh")
+    call_synchronize()
+    with other_side():
+        country = Country.objects.get(code="AM")
+        country.name = "Morpork"
+        country.save()
+        call_synchronize()
+        assert (ChangeLog.objects.count(), Batch.objects.count()) == (1, 0)
+    country = Country.objects.get(code="AM")
+    country.name = "Ankh-Morpork"
+    country.save()
+
+    report = call_synchronize()
+
+    assert report.conflicts == 0
+    assert_same_rows(Country)
 
 
 def test_entries_that_have_not_arrived_stay_however_old_they_are() -> None:
@@ -234,6 +256,40 @@ def test_older_change_of_a_row_that_remote_deleted_long_ago_is_on_record(vimes: 
 
     assert remote(Customer).cash == 2
     assert Conflict.objects.get().remote_values is None
+
+
+def test_entry_that_stayed_at_an_earlier_pruning_does_not_hide_a_later_one(vimes: Customer) -> None:
+    """The office was loaded from a copy of the main server, made when that entry was the newest one."""
+    vimes.cash = 2
+    vimes.save()
+    let_time_pass()
+    with other_side():
+        prune_all_for_an_archive("XX")
+        newest = ChangeLog.objects.get().pk
+    change_there(cash=3)
+    with other_side():
+        prune_all_for_an_archive("YY")
+        node = Node.objects.get().uuid
+    log = ContentType.objects.get_for_model(ChangeLog)
+    Baseline.objects.create(node=node, content_type=log, highest=newest)
+
+    call_synchronize()
+
+    assert '"cash": 3' in (Conflict.objects.get().remote_values or "")
+
+
+def prune_all_for_an_archive(code: str) -> None:
+    """What was logged until now has been sent to an archive, and has been dropped but for the newest entry."""
+    Country.objects.create(code=code)
+    batch = form.next_batch(Node.objects.get().batch)
+    assert batch is not None
+    archive, _new = Peer.objects.get_or_create(alias="archive", defaults={"uuid": uuid4()})
+    Checkpoint.objects.update_or_create(peer=archive, defaults={"batch": batch.number})
+    let_days_pass(31)
+    link = Link(Side(REMOTE))
+    link.peer = archive
+    prune(link)
+    assert not Batch.objects.exists()
 
 
 @pytest.mark.parametrize("what", ["new", "equal", "later", "received"])

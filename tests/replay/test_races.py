@@ -18,6 +18,7 @@ from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Receipt
 from synchro.replay import form
 from synchro.replay.signals import step as step_signal
 from tests.replay.compare import assert_same_rows
+from tests.replay.refusing import refusing
 from tests.replay.sides import REMOTE, let_time_pass, other_side, remote, remote_count, unlogged
 from tests.replay.writers import in_thread
 from tests.shop.models import Country, Customer, Order, Ticket
@@ -343,3 +344,29 @@ def test_reset_during_a_run_is_refused() -> None:
 
     assert refused
     assert Node.objects.get().uuid == node
+
+
+def test_newer_change_that_leaves_quarantine_while_rows_are_read_is_not_overwritten(settings: Any) -> None:
+    """LOCAL receives it after its row was read, so the older change must still be compared. (tests/protocol)"""
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    Country.objects.create(code="AM", name="Ankh")
+    call_synchronize()
+    let_time_pass()
+    Country.objects.filter(code="AM").get().save()
+    let_time_pass()
+    with other_side(), refusing(Country):
+        country = Country.objects.get(code="AM")
+        country.name = "cursed"
+        country.save()
+        assert call_synchronize().aside == 1
+
+    def take_up_again() -> None:
+        with other_side():
+            assert call_synchronize(retry=True).aside == 0
+
+    with at_step("read", take_up_again) as seen:
+        call_synchronize()
+
+    assert seen
+    assert remote(Country, code="AM").name == "cursed"
+    assert_same_rows(Country)

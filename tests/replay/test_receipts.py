@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -15,8 +15,8 @@ from synchro.exceptions import NotReady, UnknownState
 from synchro.models import Batch, ChangeLog, Checkpoint, Node, Receipt, Reference
 from synchro.replay.receipts import resending
 from tests.replay.compare import assert_same_rows
-from tests.replay.sides import REMOTE, pass_sequences, remote, remote_count, unlogged
-from tests.shop.models import Customer, Order
+from tests.replay.sides import REMOTE, create_on_remote, pass_sequences, remote, remote_count, unlogged
+from tests.shop.models import Customer, Order, Seat
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -180,6 +180,27 @@ def test_what_cannot_be_sent_again_after_a_restore_is_refused() -> None:
         call_synchronize()
 
     assert remote_count(Customer) == 1
+
+
+def test_what_was_taken_up_again_cannot_be_sent_again(settings: Any) -> None:
+    """The batch with which it arrived names it nowhere."""
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    obstacle = create_on_remote(Seat, number=1)
+    Seat.objects.create(number=1)
+    assert call_synchronize().aside == 1
+    with unlogged(REMOTE):
+        obstacle.delete()
+    settings.SYNCHRO_ON_ERROR = "stop"
+    exchange("Vimes")
+    assert remote_count(Seat) == 1
+    with unlogged(REMOTE):
+        Seat.objects.using(REMOTE).all().delete()
+    restore_remote(1)
+
+    with resending(), pytest.raises(UnknownState, match="not all"):
+        call_synchronize()
+
+    assert remote_count(Customer) == 0
 
 
 def test_batch_of_another_copy_of_local_is_not_taken_for_ones_own() -> None:

@@ -343,3 +343,16 @@ def test_row_whose_key_was_given_and_taken_back_there_ends_alike_on_both_sides(f
 
     assert [country.name for country in Country.objects.all()] == ["here"]
     assert_same_rows(Country)
+
+
+def test_row_that_the_other_side_brought_back_is_deleted_there_too() -> None:
+    """It was added and deleted here before, so that its first entry says that it is new."""
+    Country.objects.create(code="XX", name="ours").delete()
+    with other_side():
+        Country.objects.create(code="XX", name="theirs")
+        call_synchronize()
+    Country.objects.get().delete()
+
+    call_synchronize()
+
+    assert remote_count(Country) == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import NotConfigured
-from synchro.models import Batch, ChangeLog, Node, options
+from synchro.models import Batch, ChangeLog, Node, Reset, options
 from synchro.replay.postpone import forget
 from synchro.replay.signals import step as step_signal
 from synchro.status import remotes
@@ -196,6 +196,32 @@ def test_remotes_change_that_its_own_run_could_not_read_is_not_taken_for_receive
     assert_same_rows()
 
 
+def test_remotes_change_is_not_taken_for_received_before_the_batch_that_takes_it_up_has_arrived(
+    settings: Any,
+) -> None:
+    Country.objects.create(code="AM", name="Ankh")
+    call_synchronize()
+    let_time_pass()
+    country = Country.objects.get(code="AM")
+    country.name = "older"
+    country.save()
+    let_time_pass()
+    with other_side():
+        country = Country.objects.get(code="AM")
+        country.name = "newer"
+        country.save()
+        synchronize(settings, FEW)
+        with dying("formed"), suppress(KeyboardInterrupt):
+            call_synchronize()
+
+    call_synchronize()
+
+    assert remote(Country, code="AM").name == "newer"
+    with other_side():
+        call_synchronize()
+    assert_same_rows(Country)
+
+
 def test_checkpoint_that_a_person_sets_and_a_reset_leave_nothing_waiting(settings: Any) -> None:
     make_rows()
     synchronize(settings, FEW)
@@ -208,3 +234,16 @@ def test_checkpoint_that_a_person_sets_and_a_reset_leave_nothing_waiting(setting
     reset_synchro()
     assert Node.objects.get().unread == "{}"
     assert Node.objects.using(REMOTE).get().unread == "{}"
+
+
+def test_number_of_those_that_are_forgotten_is_said(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    make_rows()
+    synchronize(settings, FEW)
+
+    options.last_check = ChangeLog.objects.latest("id").date
+    assert "3 entries that were pending" in caplog.text
+
+    Country.objects.create(code="XX", name="Hidden")
+    synchronize(settings, FEW)
+    reset_synchro()
+    assert "remote: 1 entries pending" in Reset.objects.get().forgotten

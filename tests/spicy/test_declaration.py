@@ -28,21 +28,30 @@ FIELD_CLASSES = [SpicyBigAutoField, SpicyAutoField, SpicySmallAutoField]
     [
         ({"prefix": 5}, "prefix must be a string"),
         ({"prefix": None}, "prefix must be a string"),
-        ({"prefix": ""}, "prefix must not be empty"),
-        ({"prefix": "us-r"}, "prefix must consist of ASCII letters and digits"),
-        ({"prefix": "usér"}, "prefix must consist of ASCII letters and digits"),
-        ({"prefix": "usr\n"}, "prefix must consist of ASCII letters and digits"),
-        ({"prefix": "\u0661usr"}, "prefix must consist of ASCII letters and digits"),
-        ({"prefix": "1usr"}, "prefix must not start with a digit"),
+        ({"prefix": ""}, "prefix: only ascii numbers and letters allowed, must start with a letter"),
+        ({"prefix": "us-r"}, "prefix: only ascii numbers and letters allowed"),
+        ({"prefix": "usér"}, "prefix: only ascii numbers and letters allowed"),
+        ({"prefix": "usr\n"}, "prefix: only ascii numbers and letters allowed"),
+        ({"prefix": "\u0661usr"}, "prefix: only ascii numbers and letters allowed"),
+        ({"prefix": "1usr"}, "must start with a letter"),
         ({"prefix": "usr", "sep": None}, "sep must be a string"),
         ({"prefix": "usr", "sep": 5}, "sep must be a string"),
-        ({"prefix": "usr", "sep": "→"}, "sep must consist of ASCII characters"),
-        ({"prefix": "usr", "encoding": "b64"}, "encoding must be one of b62, b58, hex"),
-        ({"prefix": "usr", "encoding": None}, "encoding must be one of b62, b58, hex"),
-        ({"prefix": "usr", "encoding": []}, "encoding must be one of b62, b58, hex"),
-        ({"prefix": "usr", "randomize": True, "default": 5}, "it excludes default"),
-        ({"prefix": "usr", "randomize": True, "default": None}, "it excludes default"),
-        ({"prefix": "usr", "randomize": True, "db_default": 5}, "it excludes db_default"),
+        ({"prefix": "usr", "sep": "→"}, "sep must be ascii"),
+        ({"prefix": "usr", "encoding": "b64"}, "unknown encoding .*: it is one of b62, b58, hex, b32"),
+        ({"prefix": "usr", "encoding": None}, "unknown encoding .*: it is one of b62, b58, hex, b32"),
+        ({"prefix": "usr", "encoding": []}, "unknown encoding .*: it is one of b62, b58, hex, b32"),
+        ({"prefix": "usr", "pad": 17}, "pad is True, False, or how many digits an id has at least, up to"),
+        ({"prefix": "usr", "pad": -1}, "pad is True, False, or how many digits"),
+        ({"prefix": "usr", "randomize": "clock"}, "randomize is True, False or 'time', not 'clock'"),
+        ({"prefix": "usr", "randomize": True, "default": 5}, "cannot provide both `randomize` and `default`"),
+        (
+            {"prefix": "usr", "randomize": True, "default": None},
+            "cannot provide both `randomize` and `default`",
+        ),
+        (
+            {"prefix": "usr", "randomize": True, "db_default": 5},
+            "cannot provide both `randomize` and `db_default`",
+        ),
     ],
 )
 @pytest.mark.parametrize("field_class", FIELD_CLASSES)
@@ -102,6 +111,7 @@ OPTIONS = [
     {"prefix": "usr", "sep": "", "encoding": "b58", "pad": True},
     {"prefix": "usr", "sep": "-", "encoding": "hex", "randomize": True},
     {"prefix": "usr", "default": 5},
+    {"prefix": "usr", "encoding": "b32", "pad": 2},
 ]
 
 
@@ -163,7 +173,7 @@ def test_a_migration_of_1_0_stands_for_the_field_as_declared_today() -> None:
 
 @pytest.mark.parametrize("field_class", FIELD_CLASSES)
 def test_it_must_be_the_primary_key_as_django_says_of_automatic_fields(field_class: type) -> None:
-    with mock.patch("django_spicy_id.fields.check_preamble", return_value=[]):
+    with mock.patch("django_spicy_id.base.check_preamble", return_value=[]):
         field = field_class(prefix="usr", unique=True)
         field.set_attributes_from_name("code")
         field.model = User

@@ -13,6 +13,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from django_spicy_id import (
+    ENCODING_BASE_32,
     ENCODING_BASE_58,
     ENCODING_BASE_62,
     ENCODING_HEX,
@@ -31,12 +32,12 @@ FIELDS = [
     field_class(primary_key=True, prefix="usr", encoding=encoding, pad=pad)
     for field_class in WIDTHS
     for encoding in ALPHABETS
-    for pad in (False, True)
+    for pad in (False, True, 3)
 ]
 BIG = {
     (encoding, pad): SpicyBigAutoField(primary_key=True, prefix="usr", encoding=encoding, pad=pad)
     for encoding in ALPHABETS
-    for pad in (False, True)
+    for pad in (False, True, 4)
 }
 
 fields = st.sampled_from(FIELDS)
@@ -67,6 +68,10 @@ def fields_and_keys(draw: st.DrawFn) -> tuple[SpicyBigAutoField, int]:
         (ENCODING_BASE_62, False, 0, "0"),
         (ENCODING_BASE_58, False, 0, "1"),
         (ENCODING_HEX, True, 0, "0" * 16),
+        (ENCODING_BASE_32, False, 123456789, "3nqk8n"),
+        (ENCODING_BASE_32, True, 2**63 - 1, "7zzzzzzzzzzzz"),
+        (ENCODING_BASE_62, 4, 61, "000z"),
+        (ENCODING_BASE_62, 4, 123456789, "8M0kX"),
     ],
 )
 def test_known_values(encoding: str, pad: bool, key: int, text: str) -> None:
@@ -294,3 +299,27 @@ def test_a_codec_can_be_copied(copied: object) -> None:
     codec = copied(BIG[ENCODING_BASE_58, True].codec)  # type: ignore[operator]
     assert codec.decode(codec.encode(123456789)) == 123456789
     assert codec.encode(123456789) == "usr_111111BukQL"
+
+
+@pytest.mark.parametrize("pad", [False, True, 7])
+@pytest.mark.parametrize("encoding", ALPHABETS)
+def test_ids_of_128_bits_survive_and_are_the_only_spelling(encoding: str, pad: bool | int) -> None:
+    codec = Codec("ses_", encoding, 2**128 - 1, pad)
+    base = len(codec.alphabet)
+    edges = {base**power + step for power in range(1, codec.width) for step in (-1, 0, 1)}
+    for key in (0, *edges, 2**128 - 2, 2**128 - 1):
+        text = codec.encode(key)
+        assert codec.decode(text) == key
+        assert re.fullmatch(codec.pattern, text)
+        with pytest.raises(MalformedSpicyIdError):
+            codec.decode(f"ses_{codec.alphabet[0]}{text[4:]}")
+    with pytest.raises(MalformedSpicyIdError):
+        codec.decode("ses_" + codec.alphabet[-1] * (codec.width + (encoding == "hex")))
+
+
+def test_an_id_that_is_padded_too_far_or_not_enough_is_refused() -> None:
+    field = SpicyBigAutoField(primary_key=True, prefix="usr", pad=4)
+    for text, reason in [("usr_00001", "padded to more than 4"), ("usr_001", "at least 4 are due")]:
+        assert not field.re.match(text)
+        with pytest.raises(MalformedSpicyIdError, match=reason):
+            field.validate_string(text)

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from django.apps.registry import Apps
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection, models
+from django.db import connection, models, transaction
 from django.db.models import Count, F, Max, prefetch_related_objects
 from django.db.models.signals import m2m_changed
 from django.db.utils import ProgrammingError
 
-from django_spicy_id import SpicyBigAutoField
+from django_spicy_id import SpicyBigAutoField, SpicyIdQueryError
 from tests.spicy.models import Device, Invoice, Menu, Note, Place, Restaurant, Tag, User, UserProxy
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("chosen_keys")]
@@ -329,3 +329,18 @@ def test_a_reference_can_be_part_of_a_composite_key(registry: Apps, tables: Any,
         Slot.objects.filter(pk=("garbage", 1)).exists()
     slot.delete()
     assert Slot.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", ["customer_id", "payer_id"])
+def test_an_empty_text_is_no_id_of_a_reference(ada: User, invoice: Invoice, name: str) -> None:
+    values = {"customer_id": ada.id, name: ""}
+    with pytest.raises(SpicyIdQueryError), transaction.atomic():
+        Invoice.objects.create(**values)
+    with pytest.raises(SpicyIdQueryError), transaction.atomic():
+        Invoice.objects.bulk_create([Invoice(**values)])
+    with pytest.raises(SpicyIdQueryError), transaction.atomic():
+        Invoice.objects.update(**{name: ""})
+    setattr(invoice, name, "")
+    with pytest.raises(SpicyIdQueryError), transaction.atomic():
+        invoice.save()
+    assert Invoice.objects.get().customer == ada

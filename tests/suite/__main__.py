@@ -20,22 +20,24 @@ from tests.backends.errors import BackendError
 from tests.backends.pairs import Pair
 from tests.backends.server import KINDS
 from tests.backends.state import PROJECT, State
-from tests.suite import applications, lint, pytest_runs, venv
+from tests.suite import applications, lint, neighbours, pytest_runs, venv
 from tests.suite.outcomes import Outcome, closing_lines
 from tests.suite.programs import Programs
 
 # Tests with this marker restart servers, which other pairs use at the same time.
 EXCLUSIVE = "exclusive"
+#: The parts with environments of their own, by what people write in ``PAIRS``.
+OTHERS = {part.LABEL: part for part in (applications, neighbours)}
 
 
 class Suite:
     """One run of the suite."""
 
     def __init__(
-        self, chosen: Sequence[Pair], arguments: Sequence[str], lints: bool, has_applications: bool
+        self, chosen: Sequence[Pair], arguments: Sequence[str], lints: bool, others: Sequence[str]
     ) -> None:
         self.chosen = list(chosen)
-        self.has_applications = has_applications
+        self.others = list(others)
         self.arguments = list(arguments)
         self.lints = lints
         self.environments = {name: venv.ensure(name) for name in self._environment_names()}
@@ -49,8 +51,8 @@ class Suite:
         """Do it all; the exit code."""
         unusable = self._without_driver()
         wanted = {name for pair in self.chosen for name in pair.servers}
-        if self.has_applications:
-            wanted |= applications.SERVERS
+        for label in self.others:
+            wanted |= OTHERS[label].SERVERS
         names = [name for name in KINDS if name in wanted and name not in unusable]
         with lifecycle.running(names, tell) as servers, self.programs:
             servers.skipped |= {name: unusable[name] for name in wanted & set(unusable)}
@@ -74,7 +76,7 @@ class Suite:
         # Two more than there are cores: now and then a test waits for something.
         with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) + 2) as pool:
             try:
-                others = [pool.submit(self._test_applications, servers)] if self.has_applications else []
+                others = [pool.submit(self._test_other, label, servers) for label in self.others]
                 lanes = [pool.submit(self._test_lane, lane, servers) for lane in lanes_of(ready)]
                 checks = [pool.submit(self._lint, label) for label in self._checks()]
                 tests = {
@@ -102,8 +104,8 @@ class Suite:
         tell(str(outcome))
         return outcome
 
-    def _test_applications(self, servers: State) -> Outcome:
-        outcome = applications.test(self.arguments, self.programs, servers)
+    def _test_other(self, label: str, servers: State) -> Outcome:
+        outcome = OTHERS[label].test(self.arguments, self.programs, servers)
         tell(str(outcome))
         return outcome
 
@@ -204,17 +206,19 @@ def main(arguments: Sequence[str]) -> int:
     """Do what `arguments` say; the exit code."""
     parser = argparse.ArgumentParser(prog="python3 -m tests.suite", description=__doc__)
     parser.add_argument(
-        "--pairs", default="", help="labels of pairs, or applications, separated by spaces (default: all)"
+        "--pairs",
+        default="",
+        help=f"labels of pairs, or {', '.join(OTHERS)}, separated by spaces (default: all)",
     )
     parser.add_argument("--arguments", default="", help="arguments for pytest, as one string")
     options = parser.parse_args(arguments)
     lifecycle.end_on_signals()
     try:
         labels = options.pairs.split()
-        chosen = [pairs.find(label) for label in labels if label != applications.LABEL]
-        has_applications = not labels or applications.LABEL in labels
+        chosen = [pairs.find(label) for label in labels if label not in OTHERS]
+        others = [label for label in OTHERS if label in labels or not labels]
         everything = chosen if labels else list(pairs.PAIRS)
-        return Suite(everything, shlex.split(options.arguments), not labels, has_applications).run()
+        return Suite(everything, shlex.split(options.arguments), not labels, others).run()
     except BackendError as error:
         print(f"error: {error}", file=sys.stderr)
     except KeyboardInterrupt:

@@ -48,6 +48,17 @@ ENVIRONMENTS = {
         ("test", "postgresql", "mysql"),
         requirements=PROJECT / "tests" / "applications" / "requirements.txt",
     ),
+    "spicy-neighbours": Environment(
+        PROJECT / ".venv-spicy-neighbours",
+        ("test", "postgresql"),
+        requirements=PROJECT / "tests" / "neighbours" / "newest.txt",
+    ),
+    "spicy-neighbours-oldest": Environment(
+        PROJECT / ".venv-spicy-neighbours-oldest",
+        ("test",),
+        "Django~=5.2.0",
+        requirements=PROJECT / "tests" / "neighbours" / "oldest.txt",
+    ),
     "demo": Environment(PROJECT / ".venv-demo", ("example",)),
 }
 

@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, models
 from django_spicy_id.errors import MalformedSpicyIdError, SpicyIdError, shown
 from django_spicy_id.lookup import spicy_field
 from django_spicy_id.resolving import ResolvedId, resolve
+from django_spicy_id.uuids import SpicyUUID
 
 #: No column has more digits, and Python does not convert any number of them.
 INTEGER = re.compile("[0-9]{1,30}")
@@ -22,7 +23,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("what", metavar="id | model", help="an id, or a model such as User or shop.User")
-        parser.add_argument("key", nargs="?", help="with a model: the integer key")
+        parser.add_argument("key", nargs="?", help="with a model: the integer or UUID in the column")
         parser.add_argument("--database", default=DEFAULT_DB_ALIAS, help="where to look for the row")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -35,7 +36,7 @@ class Command(BaseCommand):
             exists = found.exists(options["database"])
         except DatabaseError as error:
             raise CommandError(f"{found.model._meta.db_table} cannot be read: {error}") from error
-        self.stdout.write(f"id: {found.field.codec.encode(found.key)}")
+        self.stdout.write(f"id: {found.field.spelled(found.key)}")
         self.stdout.write(f"model: {found.model._meta.label}")
         self.stdout.write(f"table: {found.model._meta.db_table}")
         self.stdout.write(f"key: {found.key}")
@@ -50,11 +51,13 @@ def _by_id(text: str) -> ResolvedId:
 
 
 def _by_key(model_name: str, digits: str) -> ResolvedId:
-    if not INTEGER.fullmatch(digits):
-        raise CommandError(f"{shown(digits)} is not an integer key")
     try:
         field = spicy_field(_model(model_name))
-        return ResolvedId(field.model, field.key(int(digits)))
+        if isinstance(field, SpicyUUID):
+            return ResolvedId(field.model, field.key(digits), field)
+        if not INTEGER.fullmatch(digits):
+            raise CommandError(f"{shown(digits)} is not an integer key")
+        return ResolvedId(field.model, field.key(int(digits)), field)
     except ImproperlyConfigured as error:
         raise CommandError(str(error)) from error
     except MalformedSpicyIdError as error:
