@@ -1,7 +1,7 @@
 """
 The protocol in every order of events, as a model that is small enough for all of its states to be visited.
 
-See docs/protocol-model.md. ``test_histories_of_the_model.py`` does the same with two real databases.
+See docs/protocol-model.md. ``test_histories.py`` does the same with two real databases.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ MISTAKES: list[tuple[type[Rules], str, str]] = [
     (mutations.TakesWhatWasRefusedForReceived, "both ways, changes are refused", "without a record"),
     (mutations.AsksLaterWhatWasRefused, "both ways, changes are refused", "without a record"),
     (mutations.PrunesWhatTheFastestHas, "two REMOTEs and pruning", "pruned"),
+    (mutations.TakesWhatPruningLeavesForNews, "both ways, pruning", "without a record"),
 ]
 
 #: Not visited whole in the suite: it takes a while.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -179,6 +179,19 @@ def test_what_cannot_be_sent_again_after_a_restore_is_refused() -> None:
     with resending(), pytest.raises(UnknownState, match="not all"):
         call_synchronize()
 
+    assert remote_count(Customer) == 1
+
+
+def test_nothing_is_sent_again_where_what_was_set_aside_may_be_among_it(settings: Any) -> None:
+    """A change that was set aside and arrived later is in no batch that the copy lacks."""
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    exchange("Vimes", "Carrot", "Nobby")
+    restore_remote(1)
+
+    with resending(), pytest.raises(UnknownState, match="set aside and arrived later") as raised:
+        call_synchronize()
+
+    assert "--resend" not in str(raised.value)
     assert remote_count(Customer) == 1
 
 
