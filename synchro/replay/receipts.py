@@ -98,10 +98,10 @@ def _go_back(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> N
             _(
                 "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "
                 "arrived there: it was restored from an older copy. With SYNCHRO_ON_ERROR = 'quarantine' the batches "
-                "after %(arrived)d cannot be sent again, whatever the setting is changed to: changes that were set aside "
-                "and arrived later are in none of them. Nothing was written. Restore it from a newer copy; or keep a "
-                "copy of it, load it from one of LOCAL, and call synchro.core.reset_synchro() there, on the loaded "
-                "copy, before anything is changed in it."
+                "after %(arrived)d cannot be sent again, nor if the setting is changed now: changes that were set "
+                "aside and arrived later are in none of them. Nothing was written. Restore it from a newer copy; or "
+                "keep a copy of it, load it from one of LOCAL, and call synchro.core.reset_synchro() there, on the "
+                "loaded copy, before anything is changed in it."
             )
             % names
         )

@@ -30,9 +30,6 @@ SMALL = {
     "both ways, the same keys": Scope(
         BOTH_WAYS, (2, 1), objects=1, writers=1, batch_size=1, crashes=0, references=False
     ),
-    "both ways, pruning": Scope(
-        BOTH_WAYS, (2, 1), objects=1, writers=1, batch_size=1, crashes=0, prunes=True, rollbacks=False
-    ),
     "both ways, changes are refused": Scope(
         BOTH_WAYS, (2, 1), objects=1, writers=1, batch_size=1, crashes=0, retries=1, refuses_changes=True,
         rollbacks=False, deletes=False,
@@ -55,6 +52,9 @@ LARGE = {
         BOTH_WAYS, (3, 1), objects=1, writers=2, batch_size=1, crashes=0, rollbacks=False
     ),
     "both ways, crashes": Scope(BOTH_WAYS, (2, 1), objects=1, writers=1, batch_size=2, crashes=1),
+    "both ways, pruning": Scope(
+        BOTH_WAYS, (2, 1), objects=1, writers=1, batch_size=1, crashes=0, prunes=True, rollbacks=False
+    ),
     "both ways, pruning and crashes": Scope(
         BOTH_WAYS, (2, 1), objects=1, writers=1, batch_size=1, crashes=1, prunes=True, rollbacks=False
     ),
