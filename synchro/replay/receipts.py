@@ -90,9 +90,22 @@ def _go_back(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> N
     """REMOTE lacks what it once had. Where asked for, let LOCAL know, so that it is sent again."""
     names = {"alias": link.remote.alias, "arrived": arrived, "known": checkpoint.batch}
     kept = Batch.objects.using(LOCAL).filter(number__gt=arrived, number__lte=checkpoint.batch)
-    # What was forgotten on purpose is not sent again. Batches do not tell what they took up of what was set aside.
+    # What was forgotten on purpose is not sent again.
     is_whole = kept.exclude(size=0).count() == checkpoint.batch - arrived and local.forgotten <= arrived
-    if not is_whole or checkpoint.took_up > arrived or conf.on_error == "quarantine":
+    if checkpoint.took_up > arrived or conf.on_error == "quarantine":
+        # Batches do not tell what they took up of what was set aside.
+        raise UnknownState(
+            _(
+                "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "
+                "arrived there: it was restored from an older copy. The batches after %(arrived)d cannot be sent again, "
+                "nor if SYNCHRO_ON_ERROR is changed now: changes that were set aside and arrived later are in none of "
+                "them. Nothing was written. Restore it from a newer copy; or keep a copy of it, load it from one of "
+                "LOCAL, and call synchro.core.reset_synchro() there, on the loaded copy, before anything is changed in "
+                "it."
+            )
+            % names
+        )
+    if not is_whole:
         raise UnknownState(
             _(
                 "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 
-from tests.protocol.rules import Rules, Wrong, recorded
+from tests.protocol.rules import Rules, Wrong
 from tests.protocol.state import Moment, Row, State
 from tests.protocol.steps import beginnings, step
+from tests.protocol.words import recorded
 
 #: How often every run may be repeated until nothing is left to do.
 ROUNDS = 6

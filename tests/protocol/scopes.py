@@ -53,6 +53,9 @@ LARGE = {
     ),
     "both ways, crashes": Scope(BOTH_WAYS, (2, 1), objects=1, writers=1, batch_size=2, crashes=1),
     "both ways, pruning": Scope(
+        BOTH_WAYS, (2, 1), objects=1, writers=1, batch_size=1, crashes=0, prunes=True, rollbacks=False
+    ),
+    "both ways, pruning and crashes": Scope(
         BOTH_WAYS, (2, 1), objects=1, writers=1, batch_size=1, crashes=1, prunes=True, rollbacks=False
     ),
     "both ways, quarantine": Scope(

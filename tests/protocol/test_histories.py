@@ -7,6 +7,7 @@ side does at that moment.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -53,6 +54,9 @@ SETTINGS: dict[str, Any] = {
 #: Objects that one world has at the most.
 MOST = 3
 
+#: SQLite has one writer at a time.
+ARE_SERVERS = "sqlite" not in os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite").split("-")
+
 numbers = st.integers(1, MOST)
 sides = st.booleans()
 
@@ -76,6 +80,8 @@ class Histories(RuleBasedStateMachine):
             self.world.settle()
             self.world.check()
         finally:
+            while self.world.open:
+                self.world.end(self.world.open[0], is_commit=False)
             self.listening.__exit__(None, None, None)
             self.settings.disable()
             for alias in (LOCAL, REMOTE):
@@ -103,6 +109,17 @@ class Histories(RuleBasedStateMachine):
         if number in self.world.names:
             what(number)
 
+    @precondition(lambda self: ARE_SERVERS and len(self.world.names) < MOST and len(self.world.open) < 2)
+    @rule(here=sides, model=st.sampled_from(list(COLUMNS)))
+    def somebody_adds_and_does_not_commit(self, here: bool, model: Any) -> None:
+        with side(here):
+            self.world.add_and_leave_open(model)
+
+    @precondition(lambda self: self.world.open)
+    @rule(is_commit=st.booleans(), place=st.integers(0, 1))
+    def that_is_ended(self, is_commit: bool, place: int) -> None:
+        self.world.end(self.world.open[place % len(self.world.open)], is_commit)
+
     @rule(number=numbers)
     def something_is_refused(self, number: int) -> None:
         self.world.refused.add(f"object {number}")
@@ -127,7 +144,8 @@ class Histories(RuleBasedStateMachine):
     @rule(here=sides, step=st.sampled_from(STEPS))
     def a_run_is_killed(self, here: bool, step: str) -> None:
         with side(here):
-            run_killed_at(step, self.is_process)
+            # A process with other threads is not to be forked.
+            run_killed_at(step, self.is_process and not self.world.open)
 
     @rule(
         here=sides,

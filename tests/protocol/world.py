@@ -7,11 +7,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management import CommandError, call_command
+from django.db import connections, transaction
 from django.db.models import Model
 from django.db.models.signals import pre_save
 
@@ -52,6 +54,7 @@ class World:
         self.committed: set[tuple[Moment, int]] = set()
         self.deletions: dict[Moment, int] = {}
         self.refused: set[str] = set()
+        self.open: list[OpenTransaction] = []
 
     # -- what people do -------------------------------------------------------------------------------------
 
@@ -97,6 +100,16 @@ class World:
         newest = ChangeLog.objects.using(LOCAL).latest("id")
         ChangeLog.objects.filter(pk=newest.pk).update(date=self.begun + timedelta(seconds=moment))
 
+    def add_and_leave_open(self, model: type[Model]) -> None:
+        """Add an object in a transaction that commits later. (Nobody else knows the row, so nobody waits for it.)"""
+        self.open.append(OpenTransaction(lambda: self.add(model), number=len(self.names) + 1))
+
+    def end(self, transaction: OpenTransaction, is_commit: bool) -> None:
+        self.open.remove(transaction)
+        transaction.end(is_commit)
+        if not is_commit:
+            self.committed = {change for change in self.committed if change[1] != transaction.number}
+
     # -- what a side refuses --------------------------------------------------------------------------------
 
     @contextmanager
@@ -117,7 +130,9 @@ class World:
     # -- the end --------------------------------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Run both ways until nothing is left to do."""
+        """Commit what is open, and run both ways until nothing is left to do."""
+        while self.open:
+            self.end(self.open[0], is_commit=True)
         self.refused.clear()
         for _ in range(6):
             here = when_free(lambda: call_synchronize(retry=True))
@@ -162,6 +177,28 @@ class World:
             date = record.remote_date if record.decision == Conflict.LOCAL else record.local_date
             found |= self.seen[round((aware(date) - self.begun).total_seconds())]
         return found
+
+
+class OpenTransaction:
+    """A transaction of LOCAL in a session of its own."""
+
+    def __init__(self, do: Callable[[], None], number: int) -> None:
+        self.number = number
+        self._pool = ThreadPoolExecutor(1)
+
+        def begin() -> None:
+            transaction.set_autocommit(False)
+            do()
+
+        self._pool.submit(begin).result(60)
+
+    def end(self, is_commit: bool) -> None:
+        def finish() -> None:
+            transaction.commit() if is_commit else transaction.rollback()
+            connections.close_all()
+
+        self._pool.submit(finish).result(60)
+        self._pool.shutdown()
 
 
 def run(retry: bool = False) -> None:

@@ -197,10 +197,23 @@ def test_what_was_taken_up_again_cannot_be_sent_again(settings: Any) -> None:
         Seat.objects.using(REMOTE).all().delete()
     restore_remote(1)
 
-    with resending(), pytest.raises(UnknownState, match="not all"):
+    with resending(), pytest.raises(UnknownState, match="set aside and arrived later"):
         call_synchronize()
 
     assert remote_count(Customer) == 0
+
+
+def test_nothing_is_sent_again_where_what_was_set_aside_may_be_among_it(settings: Any) -> None:
+    """A change that was set aside and arrived later is in no batch that the copy lacks."""
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    exchange("Vimes", "Carrot", "Nobby")
+    restore_remote(1)
+
+    with resending(), pytest.raises(UnknownState, match="set aside and arrived later") as raised:
+        call_synchronize()
+
+    assert "--resend" not in str(raised.value)
+    assert remote_count(Customer) == 1
 
 
 def test_batch_of_another_copy_of_local_is_not_taken_for_ones_own() -> None:
