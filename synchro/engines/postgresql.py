@@ -135,6 +135,13 @@ class PostgreSQL(Engine):
     def reading(self, field: AnyField) -> Reading | None:
         return READINGS.get(field.get_internal_type())
 
+    def reading_of_type(self, db_type: str | None) -> Reading | None:
+        return READINGS["DurationField"] if db_type == "interval" else None
+
+    def spelled_alike(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> str | None:
+        is_alike = here.vendor == there.vendor and here.timezone_name == there.timezone_name
+        return "{}::text" if is_alike else None
+
     def select(
         self,
         connection: BaseDatabaseWrapper,
