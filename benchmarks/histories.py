@@ -4,8 +4,8 @@ Random tests at length: what the suite tries a few times, with other examples ea
     python -m benchmarks.histories                                   # 200 examples of each, on SQLite and PostgreSQL
     python -m benchmarks.histories --examples 1000 --pairs mysql-postgresql --tests values
 
-    values    rows of every type of field, and raw values that an engine holds and Django does not make: REMOTE gives them
-              back equal, or they are refused by name
+    values    rows of every type of field, and raw values that an engine holds and Django does not make: REMOTE gives
+              them back equal, or they are refused by name
     schema    random migrations between random writes and runs: REMOTE ends with LOCAL's rows, and none is doubled
 
 `--first` says with which history of the schema to begin; it is the number in the name of a test that fails.

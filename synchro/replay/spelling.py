@@ -83,7 +83,8 @@ def _repoint(link: Link, model: type[Model], old: Key, new: Key) -> None:
     for child in watched_models():
         for generic in generic_keys(child):
             names = (generic.ct_field, generic.fk_field)
-            kind, column = (child._meta.get_field(name)) for name in names)
+            columns: list[AnyField] = [child._meta.get_field(name) for name in names]
+            kind, column = columns
             if is_text(column) and column.model is child:
                 _set(link, child, column, old, new, {kind.column: link.remote.content_type_id(model)})
 
