@@ -14,6 +14,10 @@ while to find. The tests, of --histories each:
     shop         sets, cascades, inheritance and natural keys, one way and both ways
     quarantine   what receivers and REMOTE's rows refuse, one way and both ways
     knots        rings, chains of unique values, protected rows, wherever a batch ends
+    values       rows of every type of field, and raw values that an engine holds and Django does not make: REMOTE gives
+                 them back equal, or they are refused by name
+    schema       random migrations between random writes and runs. `--first` is the number of the first history, which
+                 is in the name of a test that fails
 """
 
 from __future__ import annotations
@@ -29,26 +33,29 @@ from tests.backends.errors import BackendError
 from tests.backends.state import PROJECT
 
 TESTS = {
-    "protocol": "tests/protocol/test_histories.py",
-    "shop": "tests/replay/test_histories.py",
-    "quarantine": "tests/replay/test_quarantine_histories.py",
-    "knots": "tests/replay/test_knots_histories.py",
+    "protocol": ("tests/protocol/test_histories.py",),
+    "shop": ("tests/replay/test_histories.py",),
+    "quarantine": ("tests/replay/test_quarantine_histories.py",),
+    "knots": ("tests/replay/test_knots_histories.py",),
+    "values": ("tests/replay/test_any_values.py", "tests/replay/test_any_raw_values.py"),
+    "schema": ("tests/replay/test_schema_histories.py",),
 }
 PAIRS = ["sqlite", "sqlite-sqlite-triggers"]
 
 
-def run(label: str, test: str, histories: int) -> bool:
+def run(label: str, test: str, histories: int, first: int) -> bool:
     """Whether all histories of this test keep the promises on this pair."""
     begun = time.monotonic()
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "tests.backends", "run", "--pair", label, "--"),
-            *(sys.executable, "-m", "pytest", "-q", "-k", "not mistake", TESTS[test]),
+            *(sys.executable, "-m", "pytest", "-q", "-k", "not mistake", *TESTS[test]),
         ],
         cwd=PROJECT,
         env={
             **os.environ,
             "SYNCHRO_TEST_EXAMPLES": str(histories),
+            "SYNCHRO_TEST_FIRST": str(first),
             "SYNCHRO_TEST_EVERYTHING": "1",
             "SYNCHRO_TEST_SHRINK": "1",
         },
@@ -72,12 +79,15 @@ def main() -> int:
     parser.add_argument("--pairs", nargs="+", default=PAIRS, help="LOCAL and REMOTE, such as %(default)s")
     parser.add_argument("--tests", nargs="+", default=list(TESTS), choices=list(TESTS))
     parser.add_argument("--histories", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=1000, help="of the histories of a schema")
     arguments = parser.parse_args()
     try:
         labels = [pairs.find(label).label for label in arguments.pairs]
     except BackendError as error:
         parser.error(str(error))
-    well = [run(label, test, arguments.histories) for label in labels for test in arguments.tests]
+    well = [
+        run(label, test, arguments.histories, arguments.first) for label in labels for test in arguments.tests
+    ]
     return 0 if all(well) else 1
 
 

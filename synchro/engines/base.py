@@ -99,6 +99,17 @@ class Engine(ABC):
         """How to read this field of Django's own where the driver would change a value, or give none for it."""
         return None
 
+    def reading_of_type(self, db_type: str | None) -> Reading | None:
+        """The same for a field of others, by the type of its column."""
+        return None
+
+    def spelled_alike(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> str | None:
+        """
+        SQL in which a column stands for {}, and which gives the same text on both sides for the same value of any type;
+        None where there is none such.
+        """
+        return None
+
     def equates_texts(self, field: AnyField) -> bool:
         """Whether the column may take texts for equal that are spelled otherwise."""
         return getattr(field, "db_collation", None) is not None

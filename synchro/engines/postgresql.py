@@ -34,6 +34,9 @@ SPELLING = {"DateStyle": "ISO, YMD", "IntervalStyle": "postgres"}
 #: has crashed, or is starting. (All of class 08 are lost connections.)
 PASSING = {"40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"}
 
+#: The numbers of its widest type of integers.
+LARGEST = range(-(2**63), 2**63)
+
 #: No room on the disk.
 DISK_FULL = "53100"
 
@@ -139,6 +142,13 @@ class PostgreSQL(Engine):
     def reading(self, field: AnyField) -> Reading | None:
         return READINGS.get(field.get_internal_type())
 
+    def reading_of_type(self, db_type: str | None) -> Reading | None:
+        return READINGS["DurationField"] if db_type == "interval" else None
+
+    def spelled_alike(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> str | None:
+        is_alike = here.vendor == there.vendor and here.timezone_name == there.timezone_name
+        return "{}::text" if is_alike else None
+
     def select(
         self,
         connection: BaseDatabaseWrapper,
@@ -165,10 +175,17 @@ class PostgreSQL(Engine):
             yield
 
     def findable(self, rows: Sequence[Row]) -> Sequence[Row]:
-        # A statement with a NUL character in it is refused.
-        if not any("\0" in value for row in rows for value in row if isinstance(value, str)):
+        # A statement with a NUL character in it is refused, and so is a number that no integer column holds.
+        if not any("\0" in value for row in rows for value in row if isinstance(value, str)) and not any(
+            value not in LARGEST for row in rows for value in row if isinstance(value, int)
+        ):
             return rows
-        return [row for row in rows if not any(isinstance(value, str) and "\0" in value for value in row)]
+        return [
+            row
+            for row in rows
+            if not any("\0" in value for value in row if isinstance(value, str))
+            and all(value in LARGEST for value in row if isinstance(value, int))
+        ]
 
     def describe(
         self, connection: BaseDatabaseWrapper, tables: Sequence[str]

@@ -17,6 +17,7 @@ from synchro.keys import Key, to_text
 from synchro.models import Batch
 from synchro.replay import signals
 from synchro.replay.acknowledge import new_pairs, sign_receipt
+from synchro.replay.altered import refuse_altered
 from synchro.replay.aside import Note
 from synchro.replay.births import note_births
 from synchro.replay.coalesce import Changes, coalesce, entries_of
@@ -150,6 +151,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
         )
     writer = Writer(link, log, plan, rows, identities, trial.judge)
     writer.write()
+    refuse_altered(link, plan, rows, identities)
     if trial.is_thorough:
         refuse_lost(link, plan, identities)
     pairs = new_pairs(plan, identities)

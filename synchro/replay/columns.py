@@ -133,8 +133,9 @@ def decoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
 
 
 def reading_of(field: AnyField, connection: BaseDatabaseWrapper) -> Reading | None:
-    """How the column is to be read, where it is one of Django's own types."""
-    return engine_for(connection).reading(column_field(field)) if is_plain(field) else None
+    """How the column is to be read, where the driver would change its values."""
+    engine, target = engine_for(connection), column_field(field)
+    return engine.reading(target) if is_plain(field) else engine.reading_of_type(target.db_type(connection))
 
 
 def _convert(

@@ -16,6 +16,7 @@ from synchro.keys import Key, is_automatic, is_integer, key_fields
 from synchro.models import ADDITION, M2M_CHANGE
 from synchro.registry import Table, generic_keys, is_watched
 from synchro.relations import points_at_rows, target_of
+from synchro.replay.altered import is_checked
 from synchro.replay.coalesce import log_of
 from synchro.replay.delete import pointing_at
 from synchro.replay.identify import keeps_references, uses_same_key
@@ -171,6 +172,7 @@ def is_plain_model(model: type[Model]) -> bool:
         and (uses_same_key(model) or not is_automatic(own) or keeps_references(model))
         and not hears_saves(model)
         and not generic_keys(model)
+        and not any(is_checked(f) for f in Table(model).fields)
         and all(not points_at_rows(f) or target_of(f) is not None for f in Table(model).fields)
         and all(f.has_db_default() for f in Table(model).skipped)
         and all(column.target_field.primary_key for column, _rule in pointing_at(model))

@@ -8,14 +8,15 @@ goes to REMOTE as its target is spelled.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from django.db.models import Model
 
 from synchro.engines.base import quoted
-from synchro.keys import AnyField, Key, column_field, key_fields
+from synchro.keys import AnyField, Key, column_field, is_text, key_fields
+from synchro.registry import generic_keys, watched_models
 from synchro.replay.coalesce import Change, Changes
 from synchro.replay.delete import delete_rows, relations
 from synchro.replay.identify import existing
@@ -79,13 +80,31 @@ def _repoint(link: Link, model: type[Model], old: Key, new: Key) -> None:
             _set(link, child, column, old, new)
             if column.primary_key:
                 _repoint(link, child, old, new)
+    for child in watched_models():
+        for generic in generic_keys(child):
+            names = (generic.ct_field, generic.fk_field)
+            columns: list[AnyField] = [child._meta.get_field(name) for name in names]
+            kind, column = columns
+            if is_text(column) and column.model is child:
+                _set(link, child, column, old, new, {kind.column: link.remote.content_type_id(model)})
 
 
-def _set(link: Link, model: type[Model], column: AnyField, old: Key, new: Key) -> None:
-    """Set the column to `new` where it is `old`."""
+def _set(
+    link: Link,
+    model: type[Model],
+    column: AnyField,
+    old: Key,
+    new: Key,
+    where: Mapping[str, int] | None = None,
+) -> None:
+    """Set the column to `new` where it is `old`, and other columns have these numbers."""
     connection = link.remote.connection
     table, name = quoted(connection, model._meta.db_table), quoted(connection, column.column)
-    target = column_field(column).model
-    values: Collection[Any] = [key for (key,) in encode_keys(target, [new, old], link.remote)]
+    values: Sequence[Any] = [new, old]
+    if column.remote_field is not None or column.primary_key:
+        values = [key for (key,) in encode_keys(column_field(column).model, values, link.remote)]
+    others = "".join(
+        f" AND {quoted(connection, other)} = {number:d}" for other, number in (where or {}).items()
+    )
     with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE {table} SET {name} = %s WHERE {name} = %s", list(values))
+        cursor.execute(f"UPDATE {table} SET {name} = %s WHERE {name} = %s{others}", values)

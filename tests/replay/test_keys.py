@@ -13,7 +13,10 @@ from django.test import override_settings
 
 from synchro.core import call_synchronize
 from synchro.exceptions import NotReady, Refused
+from synchro.keys import key_fields
 from synchro.models import Reference
+from synchro.replay.link import Side
+from synchro.replay.read import select
 from tests.odd.models import Level, Shift
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import LOCAL, REMOTE, create_on_remote, remote, remote_count
@@ -296,3 +299,10 @@ def test_table_that_hands_out_no_keys_is_named() -> None:
         call_synchronize()
 
     assert remote_count(Measurement) == 0
+
+
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1, -(2**63) - 1])
+def test_key_that_no_column_holds_is_that_of_no_row(number: int) -> None:
+    fields = key_fields(Customer)
+    Customer.objects.create(pk=5, name="a")
+    assert select(Side(LOCAL), Customer, fields, fields, [(number,), (5,)]) == [(5,)]
