@@ -195,8 +195,6 @@ def _replay_one_by_one(link: Link, done: int, totals: Totals, taken_up: TakenUp)
 def _prepare(link: Link, first: Batch) -> None:
     """What there is to do once in a run that has something to replay, of which this is the first batch."""
     check_tables(link)
-    for side in (link.local, *([link.remote] if link.peer_there is not None else [])):
-        side.look_at_content_types()
     forget_what_was_in_vain(link, first)
 
 
