@@ -36,12 +36,6 @@ class Side:
     def engine(self) -> Engine:
         return engine_for(self.connection)
 
-    def look_at_content_types(self) -> None:
-        """Ask for all at once, so that a run over many models need not ask for each."""
-        manager = ContentType.objects.db_manager(self.alias)
-        for content_type in manager.all():
-            manager._add_to_cache(self.alias, content_type)  # type: ignore[attr-defined]
-
     def content_type_id(self, model: type[Model]) -> int:
         manager = ContentType.objects.db_manager(self.alias)
         return int(manager.get_for_model(model, for_concrete_model=True).pk)

@@ -187,23 +187,16 @@ def _replay_one_by_one(link: Link, done: int, totals: Totals, taken_up: TakenUp)
     log = Log(link)
     for place, batch in enumerate(pending(done)):
         if place == 0:
-            _prepare(link)
+            check_tables(link)
         with uncollected():
             replay(link, log, batch, totals, taken_up.get(batch.number, ()), is_first=place == 0)
-
-
-def _prepare(link: Link) -> None:
-    """Do what is done once in a run that has something to replay."""
-    check_tables(link)
-    for side in (link.local, *([link.remote] if link.peer_there is not None else [])):
-        side.look_at_content_types()
 
 
 def _replay_as_one(link: Link, done: int, totals: Totals, taken_up: TakenUp) -> None:
     first = next_batch(done)
     if first is None:
         return
-    _prepare(link)
+    check_tables(link)
     outcomes = merging(link, first, lambda: replay_as_one(link, list(pending(done)), taken_up))
     link.merged = False  # what was merged is in these batches
     for outcome in outcomes:

@@ -167,7 +167,10 @@ class Comparison:
         }
 
     def _natural_keys(self, model: type[Model], alias: str) -> dict[Any, Any]:
-        return {row.pk: row.natural_key() for row in model._base_manager.using(alias).all()}  # type: ignore[attr-defined]
+        rows = model._base_manager.using(alias).all()
+        if model is Permission:
+            rows = rows.select_related("content_type")  # of the hundreds that there are each asks for its own
+        return {row.pk: row.natural_key() for row in rows}  # type: ignore[attr-defined]
 
     def _baseline(self, model: type[Model]) -> int:
         content_type = ContentType.objects.db_manager(LOCAL).get_for_model(model)

@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from synchro.core import Report, call_synchronize
 from synchro.exceptions import NotReady, UnknownState
-from synchro.models import Checkpoint, Peer, Reference
+from synchro.models import Checkpoint, Node, Peer, Reference
 from tests.few import only
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import BY_TRIGGERS, REMOTE, remote, remote_count, set_capture, use_up_key_on_remote
@@ -24,18 +24,19 @@ pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remo
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _triggers_at_the_end(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def _tables_at_the_end(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Once for all tests, since it takes longer than most of them."""
     yield
-    if BY_TRIGGERS:
-        with django_db_blocker.unblock():
+    with django_db_blocker.unblock():
+        migrate()
+        if BY_TRIGGERS:
             set_capture(REMOTE, "triggers")
 
 
 @pytest.fixture(autouse=True)
-def without_tables() -> Iterator[None]:
-    migrate("zero")
-    yield
-    migrate()
+def without_tables() -> None:
+    if Node._meta.db_table in connections[REMOTE].introspection.table_names():
+        migrate("zero")
 
 
 def migrate(*step: str) -> None:
