@@ -16,18 +16,21 @@ SETTINGS = """
 from tests.neighbours.settings import *
 INSTALLED_APPS = [*INSTALLED_APPS[:-1], "shop"]
 ROOT_URLCONF = "shop.rest"
-SILENCED_SYSTEM_CHECKS = ["urls"]
+DATABASES["default"].setdefault("TEST", {})["NAME"] = f"{DATABASES['default']['NAME']}_page"
 STRAWBERRY_DJANGO = {}
 """
 PROGRAM = """
 import doctest, sys, django
 django.setup()
-from django.test.utils import setup_databases
-setup_databases(0, False)
+from django.test.utils import setup_databases, teardown_databases
+databases = setup_databases(0, False)
 text = open("examples.txt").read()
 test = doctest.DocTestParser().get_doctest(text, {}, "page", "page", 0)
 runner = doctest.DocTestRunner(optionflags=doctest.FAIL_FAST)
-runner.run(test)
+try:
+    runner.run(test)
+finally:
+    teardown_databases(databases, 0)
 sys.exit(f"{runner.failures} of {runner.tries} failed" if runner.failures else 0)
 """
 
