@@ -105,7 +105,7 @@ class Suite:
         return outcome
 
     def _test_other(self, label: str, servers: State) -> Outcome:
-        outcome = OTHERS[label].test(self.arguments, self.programs, servers)
+        outcome: Outcome = OTHERS[label].test(self.arguments, self.programs, servers)
         tell(str(outcome))
         return outcome
 
