@@ -97,11 +97,11 @@ def _go_back(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> N
         raise UnknownState(
             _(
                 "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "
-                "arrived there: it was restored from an older copy. The batches after %(arrived)d cannot be sent again, "
-                "nor if SYNCHRO_ON_ERROR is changed now: changes that were set aside and arrived later are in none of "
-                "them. Nothing was written. Restore it from a newer copy; or keep a copy of it, load it from one of "
-                "LOCAL, and call synchro.core.reset_synchro() there, on the loaded copy, before anything is changed in "
-                "it."
+                "arrived there: it was restored from an older copy. The batches after %(arrived)d cannot be sent "
+                "again, nor if SYNCHRO_ON_ERROR is changed now: changes that were set aside and arrived later are in "
+                "none of them. Nothing was written. Restore it from a newer copy; or keep a copy of it, load it from "
+                "one of LOCAL, and call synchro.core.reset_synchro() there, on the loaded copy, before anything is "
+                "changed in it."
             )
             % names
         )
