@@ -17,7 +17,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware
-from synchro.conf import LOCAL, conf
+from synchro.conf import LOCAL
 from synchro.exceptions import UnknownState
 from synchro.models import Batch, Checkpoint, Node, Peer, Receipt, Reference
 from synchro.replay.link import Link
@@ -92,8 +92,8 @@ def _go_back(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> N
     kept = Batch.objects.using(LOCAL).filter(number__gt=arrived, number__lte=checkpoint.batch)
     # What was forgotten on purpose is not sent again.
     is_whole = kept.exclude(size=0).count() == checkpoint.batch - arrived and local.forgotten <= arrived
-    if checkpoint.took_up > arrived or conf.on_error == "quarantine":
-        # Batches do not tell what they took up of what was set aside.
+    if checkpoint.took_up > arrived:
+        # Batches do not tell what they took up of what was set aside. What they set aside anew, their entries tell.
         raise UnknownState(
             _(
                 "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "

@@ -79,6 +79,7 @@ def test_newest_entry_that_pruning_leaves_is_no_conflict_with_what_came_later(se
         country.name = "Morpork"
         country.save()
         call_synchronize()
+        call_synchronize()
         assert (ChangeLog.objects.count(), Batch.objects.count()) == (1, 0)
     country = Country.objects.get(code="AM")
     country.name = "Ankh-Morpork"
