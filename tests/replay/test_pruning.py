@@ -189,7 +189,7 @@ def prune_there() -> None:
         archive = Peer.objects.create(uuid=uuid4(), alias="archive")
         Checkpoint.objects.create(peer=archive, batch=last.number)
         let_days_pass(31)
-        link = Link(Side(REMOTE))
+        link = Link(Side(REMOTE), begun=timezone.now())
         link.peer = archive
         before = ChangeLog.objects.count()
         prune(link)
@@ -287,7 +287,7 @@ def prune_all_for_an_archive(code: str) -> None:
     archive, _new = Peer.objects.get_or_create(alias="archive", defaults={"uuid": uuid4()})
     Checkpoint.objects.update_or_create(peer=archive, defaults={"batch": batch.number})
     let_days_pass(31)
-    link = Link(Side(REMOTE))
+    link = Link(Side(REMOTE), begun=timezone.now())
     link.peer = archive
     prune(link)
     assert not Batch.objects.exists()
