@@ -19,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from synchro.replay import acknowledge, adopt, carry, resolve
+from synchro.replay import acknowledge, adopt, carry, form, resolve
 from synchro.replay import run as replay_run
 from synchro.replay.aside import Aside
 from synchro.replay.coalesce import Changes
@@ -289,6 +289,21 @@ def test_mistake_in_the_code_is_noticed(
         mistake(patch)
         with pytest.raises(Wrong):
             live(story)
+
+
+def test_gap_that_is_not_remembered_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not ARE_SERVERS:
+        pytest.skip("SQLite has one writer at a time")
+
+    def late(world: World) -> None:
+        world.add_and_leave_open(Country)
+        world.add(Country)
+        run()
+
+    live(late)
+    monkeypatch.setattr(form, "between", lambda *arguments: [])
+    with pytest.raises(Wrong, match="LOCAL has"):
+        live(late)
 
 
 def live(story: Callable[[World], None]) -> None:
