@@ -21,10 +21,12 @@ from django.db.models import Model
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
+from synchro.conf import conf
 from synchro.exceptions import AfterCommit, Culprit, WrongDatabase
 from synchro.keys import Key, key_of, to_text
-from synchro.receivers import setting_without
+from synchro.receivers import path_of, setting_without
 from synchro.replay.sqltext import is_read, watched_table
+from synchro.switch import is_capture_off
 
 _MARK: Final = "_synchro_guest"
 
@@ -64,10 +66,12 @@ _guarded: ContextVar[_Guard | None] = ContextVar("synchro_guarded", default=None
 
 
 @contextmanager
-def guarded(remote: str, guest: Guest, refuses_reads: bool = False) -> Iterator[None]:
+def guarded(
+    remote: str, guest: Guest, refuses_reads: bool = False, tell: Callable[[str], None] | None = None
+) -> Iterator[None]:
     """
     Inside, this thread can write to no other database than `remote`, an alias; nor, with `refuses_reads`, read the
-    watched tables of another one.
+    watched tables of another one. `tell` is called with what is to be said of what waits for a commit.
 
     Raises `WrongDatabase` for the first statement that tried, at once and again at the end, whatever caught it. Other
     errors come out as they are, and `guest_of` knows what they came of.
@@ -78,7 +82,7 @@ def guarded(remote: str, guest: Guest, refuses_reads: bool = False) -> Iterator[
         stack.callback(_guarded.reset, _guarded.set(guard))
         for alias in connections:
             connection = connections[alias]
-            stack.enter_context(_guarded_later(connection, remote, guest))
+            stack.enter_context(_guarded_later(connection, remote, guest, tell))
             if connection is not own:
                 stack.enter_context(guard.on(connection))
         try:
@@ -218,7 +222,9 @@ def _mark(error: Exception, guest: Guest, guard: _Guard | None) -> None:
 
 
 @contextmanager
-def _guarded_later(connection: BaseDatabaseWrapper, remote: str, guest: Guest) -> Iterator[None]:
+def _guarded_later(
+    connection: BaseDatabaseWrapper, remote: str, guest: Guest, tell: Callable[[str], None] | None
+) -> Iterator[None]:
     """What is registered inside, to be called after a commit, is guarded as well."""
     before = len(connection.run_on_commit)
     try:
@@ -227,7 +233,7 @@ def _guarded_later(connection: BaseDatabaseWrapper, remote: str, guest: Guest) -
         hooks: list[Any] = connection.run_on_commit
         for place in range(before, len(hooks)):
             sids, call, robust = hooks[place]
-            hooks[place] = (sids, _Later(call, remote, guest), robust)
+            hooks[place] = (sids, _Later(call, remote, guest, tell), robust)
 
 
 @dataclass(frozen=True)
@@ -235,17 +241,36 @@ class _Later:
     call: Callable[[], Any]
     remote: str
     guest: Guest
+    tell: Callable[[str], None] | None
 
     def __call__(self) -> None:
         """Its failure is no error of the batch, which may be on REMOTE by now."""
         try:
-            with guarded(self.remote, self.guest):
+            with guarded(self.remote, self.guest), connections[self.remote].execute_wrapper(self._watch):
                 self.call()
         except Exception as error:
             text = _(
                 "%(code)s waited for a commit, and failed then (%(cause)s). What was committed stays. Correct it, and "
                 "run synchronize again."
             )
-            code = f"{self.call.__module__}.{getattr(self.call, '__qualname__', self.call)}"
             cause = error.cause if isinstance(error, WrongDatabase) else type(error).__name__
-            raise AfterCommit(text % {"code": code, "cause": cause}) from error
+            raise AfterCommit(text % {"code": self._code, "cause": cause}) from error
+
+    @property
+    def _code(self) -> str:
+        return path_of(self.call)
+
+    def _watch(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
+    ) -> Any:
+        """Wraps each statement for REMOTE: what is written after the commit, nothing puts back."""
+        is_meant = is_capture_off() and conf.capture == "signals"
+        table = None if self.tell is None or is_meant or is_read(sql) else watched_table(sql)
+        if self.tell is not None and table is not None:
+            text = _(
+                "%(code)s waited for a commit, and wrote to %(table)s of the database “%(alias)s” then. Nothing puts "
+                "that back, so it may be there twice, and differ from LOCAL. Leave it out: %(setting)s."
+            )
+            names = {**self.guest.names(), "code": self._code, "table": table, "alias": self.remote}
+            self.tell(text % names)
+        return execute(sql, params, many, context)

@@ -76,7 +76,7 @@ def on_remote(link: Link, model: type[Model], key: Key | None, verb: str) -> Ite
     guest = Guest(method(model, verb) if key is not None else None, model, key)
     token = _choosing.set(True)
     try:
-        with at_work(model) as work, guarded(link.remote.alias, guest):
+        with at_work(model) as work, guarded(link.remote.alias, guest, tell=link.warn):
             yield work
     finally:
         _choosing.reset(token)

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import F, Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.dispatch import Signal
@@ -470,3 +470,18 @@ def test_object_of_local_is_not_written_over_the_row_that_has_its_key_on_remote(
     assert remote(Customer).name == "REMOTE's own"
     call_synchronize()
     assert set(Customer.objects.using(REMOTE).values_list("name", flat=True)) == {"REMOTE's own", "Vimes"}
+
+
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+def test_what_a_receiver_writes_to_remote_after_the_commit_is_told() -> None:
+    def later(using: str, **kwargs: Any) -> None:
+        transaction.on_commit(lambda: charge_by_update(using), using=using)
+
+    Customer.objects.create(name="Vimes")
+    Delivery.objects.create(place="Ankh")
+    with listening(later, post_save, Delivery):
+        report = call_synchronize()
+
+    (warning,) = report.warnings
+    assert "test_what_a_receiver_writes_to_remote_after_the_commit_is_told.<locals>.later" in warning
+    assert "shop_customer" in warning
