@@ -30,7 +30,7 @@ PROTOCOL = (*FAULTS, *RULES, "batches", "races", "writers")
 MOST = (
     *PROTOCOL, "any_raw_values", "conflicts", "histories", "knots_of_deletions", "knots_of_references", "listeners",
     "many_to_many", "names_that_change", "natural_keys", "odd_models", "quarantine_histories", "relations",
-    "rows_of_others", "two_ways", "wholesale_histories",
+    "rows_of_others", "schema_histories", "two_ways", "values_of_added_types", "wholesale_histories",
 )  # fmt: skip
 GROUPS = {"": (), "rules": RULES, "protocol": PROTOCOL, "most": MOST}
 

@@ -101,6 +101,8 @@ def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Tria
     unread = Unread()
     changes = coalesce(entries_of(link.local, ids, unread))
     name_rows(link, changes)
+    for place in [place for place in changes.rows if place[0] in link.left_out]:
+        del changes.rows[place]
     check_entries(batch)
     resting = trial.join(changes)
     if trial.also:

@@ -11,7 +11,7 @@ from synchro.triggers.remote import foreign_triggers, without_capture
 
 def check_foreign_triggers(link: Link) -> None:
     """Raise `NotReady` where a trigger of REMOTE's own would change, double or drop what is written."""
-    found = foreign_triggers(link.remote.connection)
+    found = foreign_triggers(link.remote.connection, link.left_out)
     if found:
         raise NotReady(
             _(

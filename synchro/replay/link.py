@@ -74,6 +74,8 @@ class Link:
     baselines: dict[type[Model], int] = field(default_factory=dict)
     #: LOCAL was copied from REMOTE when REMOTE's log went up to this id.
     copied_log: int = 0
+    #: Watched models of which LOCAL has no table: nothing of them goes to REMOTE.
+    left_out: frozenset[type[Model]] = frozenset()
     #: What earlier batches of a transaction have made that is still open.
     made: Made = field(default_factory=Made)
     #: Whether values were merged since REMOTE was last given all that was pending.

@@ -133,7 +133,7 @@ def _named(link: Link, groups: Iterable[_Group]) -> tuple[Named, ...]:
     found: dict[type[Model], Named] = {}
     for group in groups:
         model = link.local.model_of(group.type_id)
-        if model is None or group.action == M2M_CHANGE or not is_plain_model(model):
+        if model is None or model in link.left_out or group.action == M2M_CHANGE or not is_plain_model(model):
             raise NotPlain
         named = found.setdefault(model, Named(model))
         names = None if group.fields is None else synchronized_names(model, group.fields)

@@ -26,7 +26,7 @@ def check_tables(link: Link) -> None:
     Raise `NotReady` where LOCAL or REMOTE lacks a table or a column that a watched model needs, or where this account
     may not write into one of REMOTE's tables.
     """
-    left_out = _without_a_table(link)
+    left_out = link.left_out = frozenset(_without_a_table(link))
     for side in (link.local, link.remote):
         models = [model for model in watched_models() if model not in left_out]
         for start in range(0, len(models), AT_ONCE):

@@ -16,7 +16,7 @@ from synchro.conf import LOCAL, conf
 from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.triggers import backend_for
-from synchro.triggers.install import INCOMPLETE, MISSES_CHANGES, Problem, survey
+from synchro.triggers.install import EVERY, INCOMPLETE, MISSES_CHANGES, Problem, survey
 from synchro.triggers.remote import foreign_triggers, without_capture
 
 HINT = "Run: manage.py synchro_install_triggers (with --check it lists them all)"
@@ -48,7 +48,7 @@ def _messages() -> Iterator[checks.CheckMessage]:
     found = survey(connection)
     for label, why in found.impossible.items():
         yield checks.Error(why, obj=label, id="synchro.E102")
-    unnamed = [Problem("missing", model._meta.label, "its triggers") for model in found.unnamed]
+    unnamed = [Problem("missing", model._meta.label, EVERY) for model in found.unnamed]
     yield from _warnings([*unnamed, *found.problems])
     if backend.blind_spot:
         yield checks.Warning(

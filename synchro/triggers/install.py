@@ -17,6 +17,9 @@ from synchro.triggers.declare import Declaration
 PATIENCE = 10
 #: What is wrong with a trigger that `Installed.misses_changes`.
 MISSES_CHANGES = "of a version that misses changes of other sessions"
+#: What stands for the triggers of a table that has none.
+EVERY = "its triggers"
+
 #: What is wrong with a trigger that does not know a column whose changes are to be captured.
 INCOMPLETE = "incomplete"
 
@@ -33,7 +36,7 @@ class Problem:
 
     def __str__(self) -> str:
         lacking = f": it does not see changes of {', '.join(self.columns)}" if self.columns else ""
-        return f"{self.table}: {self.trigger} is {self.what}{lacking}"
+        return f"{self.table}: {self.trigger} {'are' if self.trigger == EVERY else 'is'} {self.what}{lacking}"
 
 
 @dataclass(frozen=True)

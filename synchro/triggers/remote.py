@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from fnmatch import fnmatchcase
 
 from django.core import checks
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
 
 from synchro.conf import conf
 from synchro.engines import engine_for
@@ -17,10 +19,13 @@ from synchro.triggers import backend_for
 from synchro.triggers.base import stem_for, stem_of
 
 
-def foreign_triggers(connection: BaseDatabaseWrapper) -> list[ForeignTrigger]:
+def foreign_triggers(
+    connection: BaseDatabaseWrapper, left_out: Container[type[Model]] = ()
+) -> list[ForeignTrigger]:
     """Those that fire for what a run writes, and may do more than refuse it."""
     engine = engine_for(connection)
-    found = engine.triggers_on(connection, [table.name for table in watched_tables()])
+    tables = [table.name for table in watched_tables() if table.model not in left_out]
+    found = engine.triggers_on(connection, tables)
     return [
         trigger
         for trigger in found
