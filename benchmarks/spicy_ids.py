@@ -1,5 +1,5 @@
 """
-Spicy ids against django-spicy-id 1.0.0 and against plain keys.
+Spicy ids against django-spicy-id 1.1.0 and against plain keys.
 
     python benchmarks/spicy_ids.py
     python -m benchmarks.spicy_ids --databases   # the read alone, on every database that is there
@@ -7,10 +7,10 @@ Spicy ids against django-spicy-id 1.0.0 and against plain keys.
 Each package runs in a process of its own, on an SQLite file of its own; django-spicy-id is installed into a
 folder of the cache the first time. The processes take turns, and the best of the rounds counts: what disturbs
 a measurement only makes it slower. Keys are measured as a database hands them out (1, 2, 3, ...) and random
-over 63 bits.
+over 63 bits, and as random UUIDs.
 
-`read` is ``list(values_list("id"))``, also compared with the same over a plain ``BigAutoField`` in the same
-process. With ``--databases`` only that is measured, for this package, on SQLite and on the servers that
+`read` is ``list(values_list("id"))``, also compared with the same over a plain ``BigAutoField`` or ``UUIDField`` in the
+same process. With ``--databases`` only that is measured, for this package, on SQLite and on the servers that
 ``make servers`` starts.
 """
 
@@ -28,11 +28,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "benchmarks"
-OTHER = "django-spicy-id==1.0.0"
-KINDS = ("automatic", "random")
+OTHER = "django-spicy-id==1.1.0"
+KINDS = ("automatic", "random", "uuid")
 #: What the project promises: at least so many times as fast as the other, at most so many times a plain read.
 AT_LEAST = {"encode": 3.0, "decode": 3.0, "read": 2.0}
 AT_MOST_OF_PLAIN = 2.5
@@ -42,10 +43,12 @@ READS = 3
 Results = dict[str, float]
 
 
-def keys(kind: str, count: int) -> list[int]:
+def keys(kind: str, count: int) -> list[Any]:
     if kind == "automatic":
         return list(range(1, count + 1))
     numbers = random.Random(count)
+    if kind == "uuid":
+        return sorted(UUID(int=numbers.getrandbits(128)) for _ in range(count))
     return sorted({numbers.randrange(1, 2**63) for _ in range(count)})
 
 
@@ -67,14 +70,19 @@ class Worker:
         django.setup()
         from django.db import connection, models
 
-        from django_spicy_id import SpicyBigAutoField
+        from django_spicy_id import SpicyBigAutoField, SpicyUUIDField
 
         self.values, self.rows = values, rows
         self.tables = {}
         for kind in KINDS:
+            spicy, plain = (
+                (SpicyUUIDField, models.UUIDField)
+                if kind == "uuid"
+                else (SpicyBigAutoField, models.BigAutoField)
+            )
             for name, field in (
-                ("spicy", SpicyBigAutoField(primary_key=True, prefix="usr")),
-                ("plain", models.BigAutoField(primary_key=True)),
+                ("spicy", spicy(primary_key=True, prefix="usr")),
+                ("plain", plain(primary_key=True)),
             ):
                 # Of this process: the database of a server is shared.
                 table = f"benchmark_{name}_{kind}_{os.getpid()}"
@@ -210,7 +218,7 @@ def measure_databases(rows: int, rounds: int) -> bool:
 def report(ours: Results, other: Results, values: int, rows: int) -> bool:
     """Print the table; return whether all promises are kept."""
     kept = True
-    print(f"{'':28}{'here':>10}{'1.0.0':>10}{'ratio':>8}{'plain':>10}{'of plain':>10}")
+    print(f"{'':28}{'here':>10}{'1.1.0':>10}{'ratio':>8}{'plain':>10}{'of plain':>10}")
     for kind in KINDS:
         for what, least in AT_LEAST.items():
             count = rows if what == "read" else values
@@ -226,7 +234,7 @@ def report(ours: Results, other: Results, values: int, rows: int) -> bool:
             print(row + ("" if good else "  beyond the promise"))
             kept = kept and good
     promises = ", ".join(f"{what} {least:g} times" for what, least in AT_LEAST.items())
-    print(f"\nPromised: {promises} the speed of 1.0.0;")
+    print(f"\nPromised: {promises} the speed of 1.1.0;")
     print(f"a read at most {AT_MOST_OF_PLAIN:g} times as long as a plain one.")
     return kept
 

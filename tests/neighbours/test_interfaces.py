@@ -108,6 +108,15 @@ def test_ninja_takes_and_gives_ids(book: Book) -> None:
     ]
 
 
+def test_ninja_answers_what_is_no_id_in_a_path_as_a_bad_request(book: Book) -> None:
+    client = Client(raise_request_exception=False)
+    assert [client.get(f"/ninja/books/{text}").status_code for text in ("garbage", "5", "bk-99999999")] == [
+        400
+    ] * 3
+    with pytest.raises(Book.DoesNotExist):
+        Client().get("/ninja/books/bk-00000007")
+
+
 @pytest.mark.parametrize("garbage", [*GARBAGE, 2**64, True, None, []])
 @pytest.mark.parametrize("name", ["author_id", "readers"])
 def test_ninja_refuses_what_is_no_id(book: Book, name: str, garbage: Any) -> None:
