@@ -63,6 +63,36 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
+@pytest.fixture(scope="session")
+def _own_apps_last() -> Iterator[pytest.MonkeyPatch]:
+    """
+    Until it is undone, `migrate` makes the tables of the tests' apps after all others: each migration that comes after
+    them makes classes of their many models anew.
+    """
+    from django.apps import apps
+    from django.db.migrations.graph import MigrationGraph
+
+    leaf_nodes = MigrationGraph.leaf_nodes
+
+    def own_last(self: MigrationGraph, app: str | None = None) -> list[tuple[str, str]]:
+        return sorted(leaf_nodes(self, app), key=lambda node: (apps.is_installed(f"tests.{node[0]}"), node))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MigrationGraph, "leaf_nodes", own_last)
+        yield patch
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(_own_apps_last: pytest.MonkeyPatch) -> None:
+    """What the plugin asks for before it makes the databases."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(_own_apps_last: pytest.MonkeyPatch, django_db_setup: None) -> None:
+    """The plugin's; what tests migrate is migrated in Django's own order."""
+    _own_apps_last.undo()
+
+
 def _is_among(item: pytest.Item, files: tuple[str, ...]) -> bool:
     folder, name = item.path.parent.name, item.path.stem.removeprefix("test_")
     return folder == "replay" and any(name == one or name.startswith(f"{one}_") for one in files)
