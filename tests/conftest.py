@@ -35,22 +35,32 @@ MOST = (
 GROUPS = {"": (), "rules": RULES, "protocol": PROTOCOL, "most": MOST}
 
 
+PAIR = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite")
+BY_TRIGGERS = os.environ.get("SYNCHRO_TEST_CAPTURE") == "triggers"
+DONE_ELSEWHERE = GROUPS[os.environ.get("SYNCHRO_TEST_LEAVES_OUT", "")]
+EXCLUSIVE = "exclusive"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """
+    What is about one database runs where both are of one kind; where capture is by triggers, what is about
+    synchronizing. (Tests of one way to capture choose it themselves.) What is left out is not even loaded.
+    """
+    if HERE not in collection_path.parents:
+        return None
+    local, _, remote = PAIR.partition("-")
+    is_about_pairs = collection_path.relative_to(HERE).parts[0] in ABOUT_PAIRS
+    if ((BY_TRIGGERS or local != remote) and not is_about_pairs) or _is_among(
+        collection_path, DONE_ELSEWHERE
+    ):
+        return True
+    is_for_all = config.option.markexpr != EXCLUSIVE or not collection_path.name.startswith("test_")
+    return None if is_for_all or f"pytest.mark.{EXCLUSIVE}" in collection_path.read_text() else True
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """
-    What has nothing to do with an engine runs once; what is about one database, where both are of one kind; where
-    capture is by triggers, what is about synchronizing. (Tests of one way to capture choose it themselves.)
-    """
-    done_elsewhere = GROUPS[os.environ.get("SYNCHRO_TEST_LEAVES_OUT", "")]
-    by_triggers = os.environ.get("SYNCHRO_TEST_CAPTURE") == "triggers"
-    pair = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite")
-    local, _, remote = pair.partition("-")
-    left_out = [
-        item
-        for item in items
-        if (pair != "sqlite-sqlite" and item.get_closest_marker("once"))
-        or ((by_triggers or local != remote) and item.path.relative_to(HERE).parts[0] not in ABOUT_PAIRS)
-        or _is_among(item, done_elsewhere)
-    ]
+    """What has nothing to do with an engine runs once."""
+    left_out = [item for item in items if PAIR != "sqlite-sqlite" and item.get_closest_marker("once")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
@@ -93,8 +103,8 @@ def django_db_setup(_own_apps_last: pytest.MonkeyPatch, django_db_setup: None) -
     _own_apps_last.undo()
 
 
-def _is_among(item: pytest.Item, files: tuple[str, ...]) -> bool:
-    folder, name = item.path.parent.name, item.path.stem.removeprefix("test_")
+def _is_among(path: Path, files: tuple[str, ...]) -> bool:
+    folder, name = path.parent.name, path.stem.removeprefix("test_")
     return folder == "replay" and any(name == one or name.startswith(f"{one}_") for one in files)
 
 
