@@ -167,7 +167,7 @@ def prune_there() -> None:
         Checkpoint.objects.create(peer=archive, batch=last.number)
         let_days_pass(31)
         link = Link(Side(REMOTE))
-        link.peer = archive
+        link.peer, link.begun = archive, link.local.engine.now(link.local.connection)
         before = ChangeLog.objects.count()
         prune(link)
         assert ChangeLog.objects.count() < before
