@@ -35,22 +35,32 @@ MOST = (
 GROUPS = {"": (), "rules": RULES, "protocol": PROTOCOL, "most": MOST}
 
 
+PAIR = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite")
+BY_TRIGGERS = os.environ.get("SYNCHRO_TEST_CAPTURE") == "triggers"
+DONE_ELSEWHERE = GROUPS[os.environ.get("SYNCHRO_TEST_LEAVES_OUT", "")]
+EXCLUSIVE = "exclusive"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """
+    What is about one database runs where both are of one kind; where capture is by triggers, what is about
+    synchronizing. (Tests of one way to capture choose it themselves.) What is left out is not even loaded.
+    """
+    if HERE not in collection_path.parents:
+        return None
+    local, _, remote = PAIR.partition("-")
+    is_about_pairs = collection_path.relative_to(HERE).parts[0] in ABOUT_PAIRS
+    if ((BY_TRIGGERS or local != remote) and not is_about_pairs) or _is_among(
+        collection_path, DONE_ELSEWHERE
+    ):
+        return True
+    is_for_all = config.option.markexpr != EXCLUSIVE or not collection_path.name.startswith("test_")
+    return None if is_for_all or f"pytest.mark.{EXCLUSIVE}" in collection_path.read_text() else True
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """
-    What has nothing to do with an engine runs once; what is about one database, where both are of one kind; where
-    capture is by triggers, what is about synchronizing. (Tests of one way to capture choose it themselves.)
-    """
-    done_elsewhere = GROUPS[os.environ.get("SYNCHRO_TEST_LEAVES_OUT", "")]
-    by_triggers = os.environ.get("SYNCHRO_TEST_CAPTURE") == "triggers"
-    pair = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite")
-    local, _, remote = pair.partition("-")
-    left_out = [
-        item
-        for item in items
-        if (pair != "sqlite-sqlite" and item.get_closest_marker("once"))
-        or ((by_triggers or local != remote) and item.path.relative_to(HERE).parts[0] not in ABOUT_PAIRS)
-        or _is_among(item, done_elsewhere)
-    ]
+    """What has nothing to do with an engine runs once."""
+    left_out = [item for item in items if PAIR != "sqlite-sqlite" and item.get_closest_marker("once")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
@@ -63,9 +73,39 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
-def _is_among(item: pytest.Item, files: tuple[str, ...]) -> bool:
-    folder, name = item.path.parent.name, item.path.stem.removeprefix("test_")
-    return folder in ("replay", "protocol") and any(
+@pytest.fixture(scope="session")
+def _own_apps_last() -> Iterator[pytest.MonkeyPatch]:
+    """
+    Until it is undone, `migrate` makes the tables of the tests' apps after all others: each migration that comes after
+    them makes classes of their many models anew.
+    """
+    from django.apps import apps
+    from django.db.migrations.graph import MigrationGraph
+
+    leaf_nodes = MigrationGraph.leaf_nodes
+
+    def own_last(self: MigrationGraph, app: str | None = None) -> list[tuple[str, str]]:
+        return sorted(leaf_nodes(self, app), key=lambda node: (apps.is_installed(f"tests.{node[0]}"), node))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MigrationGraph, "leaf_nodes", own_last)
+        yield patch
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(_own_apps_last: pytest.MonkeyPatch) -> None:
+    """What the plugin asks for before it makes the databases."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(_own_apps_last: pytest.MonkeyPatch, django_db_setup: None) -> None:
+    """The plugin's; what tests migrate is migrated in Django's own order."""
+    _own_apps_last.undo()
+
+
+def _is_among(path: Path, files: tuple[str, ...]) -> bool:
+    folder, name = path.parent.name, path.stem.removeprefix("test_")
+    return folder in {"replay", "protocol"} and any(
         name == one or name.startswith(f"{one}_") for one in files
     )
 

@@ -189,8 +189,8 @@ def prune_there() -> None:
         archive = Peer.objects.create(uuid=uuid4(), alias="archive")
         Checkpoint.objects.create(peer=archive, batch=last.number)
         let_days_pass(31)
-        link = Link(Side(REMOTE), begun=timezone.now())
-        link.peer = archive
+        link = Link(Side(REMOTE))
+        link.peer, link.begun = archive, link.local.engine.now(link.local.connection)
         before = ChangeLog.objects.count()
         prune(link)
         assert ChangeLog.objects.count() < before
