@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
@@ -17,6 +18,7 @@ from synchro.keys import Key, TextReader, key_fields, key_reader, value_from_tex
 from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
 from synchro.registry import is_watched
 from synchro.replay.link import Side
+from synchro.replay.moments import Moment
 from synchro.replay.named import has_fields, has_sets, names_watched_set, sets_named, unreadable_key
 from synchro.replay.ranges import Range
 from synchro.replay.unread import Standing, Unread, standing_of
@@ -25,7 +27,10 @@ from synchro.replay.unread import Standing, Unread, standing_of
 Place: TypeAlias = tuple[type[Model], Key]
 ByModel: TypeAlias = dict[type[Model], set[Key]]
 
-COLUMNS = ("id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members")
+COLUMNS = (
+    "id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members",
+    "made", "origin", "number",
+)  # fmt: skip
 
 #: What is raised for a text that is no key.
 NO_KEY = (ValueError, TypeError, ValidationError)
@@ -38,10 +43,14 @@ class Entry(NamedTuple):
     model: type[Model]
     key: Key
     action: int
+    #: When it was made, which of a change that was received is before it was logged.
     date: datetime
     fields: tuple[str, ...] | None
     natural_key: str | None
     members: str | None = None
+    #: Of a change that was received: the node that made it, and the id of the entry there.
+    origin: UUID | None = None
+    number: int | None = None
 
 
 @dataclass(slots=True)
@@ -293,16 +302,19 @@ def log_of(side: Side, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
     return ChangeLog.objects.using(side.alias).filter(condition).order_by("id")
 
 
-def read_entries(side: Side, log: QuerySet[ChangeLog], unread: Unread | None = None) -> Iterator[Entry]:
+def read_entries(
+    side: Side, log: QuerySet[ChangeLog], unread: Unread | None = None, node: UUID | None = None
+) -> Iterator[Entry]:
     """
     Entries of the log on `side`; `unread` takes up those of models that this process does not watch. Changes
     of sets are read all the same: an object at one end of a watched many-to-many table need not be watched itself.
+    With `node`, the name of `side`, the dates say which node made the change.
 
     Raises `Refused` for an entry whose key cannot be read.
     """
     readers: dict[int, tuple[type[Model], TextReader, bool] | None] = {}
     moment = moment_reader(side.connection)
-    for number, type_id, text, action, date, fields, natural_key, members in _stored(side, log):
+    for number, type_id, text, action, date, fields, natural_key, members, *source in _stored(side, log):
         if type_id not in readers:
             readers[type_id] = _reader(side, type_id)
         reader = readers[type_id]
@@ -315,7 +327,11 @@ def read_entries(side: Side, log: QuerySet[ChangeLog], unread: Unread | None = N
             key = key_from(text)
         except NO_KEY as error:
             raise unreadable_key(number, model, text) from error
-        yield Entry(number, model, key, action, moment(date), _names(fields), natural_key, members)
+        made, origin, first = source
+        at, maker = moment(made or date), None if origin is None else as_uuid(origin)
+        if node is not None:
+            at = Moment.at(at, maker or node)
+        yield Entry(number, model, key, action, at, _names(fields), natural_key, members, maker, first)
 
 
 def _stored(side: Side, log: QuerySet[ChangeLog]) -> Iterator[tuple[Any, ...]]:
@@ -335,6 +351,12 @@ def _reader(side: Side, type_id: int) -> tuple[type[Model], TextReader, bool] | 
 
 def _is_about_a_watched_set(model: type[Model], action: int, fields: str | None) -> bool:
     return action == M2M_CHANGE and names_watched_set(model, _names(fields) or ())
+
+
+@lru_cache(maxsize=1000)
+def as_uuid(stored: Any) -> UUID:
+    """The UUID that a driver gives as one, or as its text."""
+    return stored if isinstance(stored, UUID) else UUID(stored)
 
 
 @lru_cache(maxsize=10_000)
