@@ -60,7 +60,8 @@ def agree_on_forwarding(
     link.forwards = remote.forwards_since is not None or (is_third and (sends or is_met))
     if not link.forwards:
         return
-    _refuse_other_policies(link)
+    if receives or is_met:
+        _refuse_other_policies(link)
     _compare_clocks(link)
     if remote.forwards_since is None:
         _begin(link.remote, remote)
