@@ -8,6 +8,7 @@ were made at the same time, the name of the node decides, wherever they are comp
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 #: The shortest time that databases can tell.
@@ -38,20 +39,20 @@ class Moment(datetime):
     def __ne__(self, other: object) -> bool:
         return not self == other
 
-    def __lt__(self, other: datetime) -> bool:
+    def __lt__(self, other: Any) -> bool:
         return super().__lt__(other) or (
             isinstance(other, Moment) and super().__eq__(other) and self.origin.int < other.origin.int
         )
 
-    def __gt__(self, other: datetime) -> bool:
+    def __gt__(self, other: Any) -> bool:
         return super().__gt__(other) or (
             isinstance(other, Moment) and super().__eq__(other) and self.origin.int > other.origin.int
         )
 
-    def __le__(self, other: datetime) -> bool:
+    def __le__(self, other: Any) -> bool:
         return not self > other
 
-    def __ge__(self, other: datetime) -> bool:
+    def __ge__(self, other: Any) -> bool:
         return not self < other
 
     __hash__ = datetime.__hash__

@@ -51,6 +51,7 @@ def _names(link: Link, model: type[Model], keys: Collection[Key]) -> dict[Key, l
         found[key].append((link.node, text))
     peers = Peer.objects.using(side.alias).exclude(uuid=None).exclude(pk=link.peer.pk)
     for pk, uuid in peers.values_list("pk", "uuid"):
+        assert uuid is not None
         references = Reference.objects.using(side.alias).filter(
             peer_id=pk, content_type_id=side.content_type_id(model)
         )
