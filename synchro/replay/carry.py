@@ -20,7 +20,7 @@ from synchro.replay import signals
 from synchro.replay.acknowledge import new_pairs, sign_receipt
 from synchro.replay.aside import Note
 from synchro.replay.births import note_births
-from synchro.replay.coalesce import Changes, Entry, coalesce, entries_of
+from synchro.replay.coalesce import Changes, Entry, coalesce
 from synchro.replay.dependants import Place, leave_out
 from synchro.replay.disputes import describe_disputes
 from synchro.replay.entangled import Entangled, pending_entries
@@ -30,6 +30,7 @@ from synchro.replay.heard import Heard, listen
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
+from synchro.replay.logged import entries_of
 from synchro.replay.lost import forget_lost
 from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.order import parents_first

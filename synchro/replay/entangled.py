@@ -17,9 +17,10 @@ from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE, Batch, ChangeLog
 from synchro.registry import watched_models
 from synchro.relations import target_of
-from synchro.replay.coalesce import Entry, Place, by_model, read_entries, same_key_parents
+from synchro.replay.coalesce import Entry, Place, by_model, same_key_parents
 from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
+from synchro.replay.logged import read_entries
 from synchro.replay.ranges import from_text as ranges_from_text
 from synchro.replay.read import as_key, as_values, select
 

@@ -18,11 +18,14 @@ from django.db.models import Model
 
 from synchro.keys import Key, key_fields, to_text, value_from_text, value_to_text
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
+from synchro.natural import natural_fields
 from synchro.registry import is_watched
-from synchro.replay.coalesce import Changes, Entry, Place, coalesce, read_entries
+from synchro.relations import target_of
+from synchro.replay.coalesce import Changes, Entry, Place, coalesce
 from synchro.replay.heard import PART, Heard, Sign, about, sign_of
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
+from synchro.replay.logged import read_entries
 from synchro.replay.membership import changed_at
 from synchro.replay.named import has_sets, sets_named
 from synchro.replay.resolve import Plan
@@ -69,6 +72,13 @@ def _signs_there(link: Link, heard: Heard, identities: Identities, floor: int) -
 
 def _is_whole(key: Key) -> bool:
     return key is not None and not (isinstance(key, tuple) and None in key)
+
+
+def _natural_key(entry: Entry) -> str | None:
+    """As the entry holds it, where it means the same on all nodes: no key of another row is among its values."""
+    fields = natural_fields(entry.model)
+    is_plain = fields is not None and all(target_of(field) is None for field in fields)
+    return entry.natural_key if is_plain else None
 
 
 class Forward:
@@ -123,7 +133,7 @@ class Forward:
                 origin, number, made = sign_of(entry, self._link.node)
                 yield self._row(
                     entry.model, key, entry.action, now,
-                    fields=entry.fields, natural_key=entry.natural_key, members=self._members(entry),
+                    fields=entry.fields, natural_key=_natural_key(entry), members=self._members(entry),
                     origin=origin, number=number, made=made, sender=self._link.node,
                 )  # fmt: skip
 
@@ -135,7 +145,7 @@ class Forward:
             if there is not None:
                 action = CHANGE if change.deleted is None else DELETION
                 yield self._row(
-                    model, there, action, now, natural_key=change.natural_key,
+                    model, there, action, now,
                     origin=self._link.node, number=-number, made=change.date, sender=self._link.node,
                 )  # fmt: skip
 

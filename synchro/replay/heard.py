@@ -21,8 +21,9 @@ from django.db.models import Max, Model, QuerySet
 from synchro.checkpoint import aware
 from synchro.keys import Key, to_text
 from synchro.models import ChangeLog
-from synchro.replay.coalesce import Entry, log_of, read_entries
+from synchro.replay.coalesce import Entry
 from synchro.replay.link import Link, Side
+from synchro.replay.logged import log_of, read_entries
 from synchro.replay.moments import Moment
 from synchro.replay.ranges import Range
 from synchro.replay.unread import Unread

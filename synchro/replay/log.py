@@ -16,11 +16,12 @@ from synchro.checkpoint import aware
 from synchro.keys import Key, to_text
 from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
 from synchro.registry import watched_models
-from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
+from synchro.replay.coalesce import Change, Changes, Entry, coalesce, same_key_parents, sets_of
 from synchro.replay.form import holes_of
 from synchro.replay.heard import DISORDER, Sign, floor_by_date, sign_of
 from synchro.replay.held import held_by
 from synchro.replay.link import Link
+from synchro.replay.logged import read_entries
 from synchro.replay.policy import policy_for
 from synchro.replay.ranges import Range
 from synchro.replay.ranges import from_text as ranges_from_text

@@ -15,10 +15,11 @@ from uuid import UUID
 
 from django.db.models import Model
 
-from synchro.keys import Key, from_text, to_text
-from synchro.models import Baseline, Original, Peer, Reference
+from synchro.keys import Key, from_text, is_integer, key_fields, to_text
+from synchro.models import DELETION, Baseline, ChangeLog, Original, Peer, Reference
 from synchro.replay.link import Link, Side
 from synchro.replay.made import Pairs
+from synchro.replay.ranges import Range
 
 #: A row of a node, by its key as text.
 Name: TypeAlias = tuple[UUID, str]
@@ -111,6 +112,32 @@ def note_originals(link: Link, pairs: Pairs) -> None:
                 ],
                 batch_size=PART,
             )
+
+
+def forget_originals(side: Side, ids: Range) -> None:
+    """Of rows that were deleted with these entries, and are not there: nobody will ask for them any more."""
+    if not Original.objects.using(side.alias).exists():
+        return
+    deleted = ChangeLog.objects.using(side.alias).filter(id__range=ids, action=DELETION)
+    by_type: dict[int, list[str]] = {}
+    for kind, text in deleted.values_list("content_type_id", "object_id"):
+        by_type.setdefault(kind, []).append(text)
+    for kind, texts in by_type.items():
+        model = side.model_of(kind)
+        if model is None or not keeps_one_number(model):
+            continue
+        for part in _parts(texts):
+            rows = model._base_manager.using(side.alias).filter(pk__in=list(map(int, part)))
+            present = {str(key) for key in rows.values_list("pk", flat=True)}
+            gone = [text for text in part if text not in present]
+            own = Original.objects.using(side.alias).filter(content_type_id=kind, local_object_id__in=gone)
+            own._raw_delete(side.alias)
+
+
+def keeps_one_number(model: type[Model]) -> bool:
+    """Whether its rows are known by one whole number."""
+    own, *more = key_fields(model)
+    return not more and own.remote_field is None and is_integer(own)
 
 
 def _originals(side: Side, model: type[Model], texts: Iterable[str]) -> Iterator[tuple[str, Name]]:

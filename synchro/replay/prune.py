@@ -17,6 +17,7 @@ from synchro.conf import LOCAL, conf
 from synchro.engines import engine_for
 from synchro.models import Batch, ChangeLog, Checkpoint, Node
 from synchro.replay.link import Link
+from synchro.replay.originals import forget_originals
 from synchro.replay.ranges import from_text
 from synchro.replay.unread import Unread
 
@@ -45,6 +46,7 @@ def prune(link: Link) -> None:
         with transaction.atomic(using=LOCAL):
             # Straight in the database: a delete that sends signals would read the entries first.
             for ids in from_text(batch.ranges):
+                forget_originals(link.local, ids)
                 arrived = ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(unread)
                 arrived.exclude(id=node.highest)._raw_delete(LOCAL)
             Node.objects.using(LOCAL).filter(pk=1, pruned__lt=batch.number).update(

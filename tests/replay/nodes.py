@@ -73,10 +73,10 @@ def alias_at(node: str, other: str) -> str:
     return node if other == LOCAL else LOCAL if other == node else other
 
 
-def send(node: str, *others: str) -> Report:
+def send(node: str, *others: str, atomic: bool = False) -> Report:
     """The deployment of `node` synchronizes to these, one after the other."""
     with at(node), override_settings(SYNCHRO_REMOTE=[alias_at(node, other) for other in others]):
-        return call_synchronize()
+        return call_synchronize(atomic=atomic)
 
 
 def meet(edges: Sequence[tuple[str, str]]) -> None:

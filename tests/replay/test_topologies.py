@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from django.db.models import F
 
+from synchro.core import call_synchronize
 from synchro.models import ChangeLog, Conflict
 from tests.replay.nodes import A, B, C, D, at, meet, more_databases, send, settle
-from tests.shop.models import Album, Artist, Country, Customer, Order
+from tests.replay.sides import unlogged
+from tests.shop.models import Album, Artist, Country, Customer, Order, Seat
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -128,6 +130,24 @@ def test_clock_that_is_behind_does_not_make_a_later_change_the_older_one() -> No
 
     names = {Country.objects.using(node).get().name for node in (A, B, C)}
     assert names == {"second, by a clock that is behind"}
+
+
+def test_what_was_set_aside_is_passed_on_when_it_arrives(settings: Any) -> None:
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    meet(HUB)
+    with unlogged(A):
+        obstacle = Seat.objects.using(A).create(number=7)
+    with at(B):
+        Seat.objects.create(number=7, guest="Vimes")
+    settle(HUB)
+    assert not Seat.objects.using(C).exists()
+    with unlogged(A):
+        obstacle.delete()
+    with at(B):
+        call_synchronize(remote=B, retry=True)
+    settle(HUB)
+
+    assert [Seat.objects.using(node).get().guest for node in (A, C)] == ["Vimes", "Vimes"]
 
 
 def test_members_of_sets_travel_on() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from synchro.models import ChangeLog
 from tests.flush import flush
-from tests.replay.chance import modest
+from tests.replay.chance import sparing
 from tests.replay.nodes import A, B, C, D, at, meet, more_databases, send, settle
 from tests.shop.models import Album, Artist, Country, Customer, Order, Publisher, Warehouse
 
@@ -241,7 +241,7 @@ _shifted: dict[str, int] = {}
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @given(data=st.data(), batch_size=st.sampled_from([1, 3, 1000]), is_skewed=st.booleans())
-@modest
+@sparing
 def test_all_nodes_end_equal(
     topology: str, data: st.DataObject, batch_size: int, is_skewed: bool, settings: Any
 ) -> None:
@@ -261,7 +261,7 @@ def test_all_nodes_end_equal(
     settle(edges)
     for number, (name, place, detail) in enumerate(data.draw(STEPS)):
         if name == "send":
-            send(*edges[place % len(edges)])
+            send(*edges[place % len(edges)], atomic=detail % 4 == 3)
         else:
             with at(nodes[place % len(nodes)]):
                 OPERATIONS[name](newest, f"{number}", detail)
