@@ -54,8 +54,8 @@ def agree_on_forwarding(
     if not checkpoint.batch:
         _refuse_gap(link, local, remote, ours)
     is_met = _has_sender(link.remote, receipts, there, link.local)
-    is_third = receives or is_met or _sends_elsewhere(link.local, link.peer)
-    is_third = is_third or _sends_elsewhere(link.remote, there)
+    is_third = receives or is_met or _sends_elsewhere(link.local, link.peer, link.remote)
+    is_third = is_third or _sends_elsewhere(link.remote, there, link.local)
     sends = Checkpoint.objects.using(link.remote.alias).exists()
     link.forwards = remote.forwards_since is not None or (is_third and (sends or is_met))
     if not link.forwards:
@@ -73,22 +73,50 @@ def _has_sender(side: Side, receipts: list[Receipt], peer: Peer, other: Side) ->
     """
     Whether another node than `peer`, which is `other`, sends to `side`, or has said that it will.
 
-    Receipts from before a reset came with the copy that `side` was loaded from. Former names of `other` do not count.
+    Receipts from before a reset came with the copy that `side` was loaded from.
     """
     found = [receipt for receipt in receipts if receipt.peer_id != peer.pk]
     if not found:
         return False
-    former = set(Baseline.objects.using(other.alias).values_list("node", flat=True).distinct())
-    begun = Reset.objects.using(side.alias).order_by("-id").values_list("date", flat=True).first()
+    begun, names = _last_reset(side), _Names(other)
     return any(
-        receipt.peer.uuid not in former and (begun is None or receipt.date > begun) for receipt in found
+        names.is_of_another(receipt.peer, receipt.date) and (begun is None or receipt.date > begun)
+        for receipt in found
     )
 
 
-def _sends_elsewhere(side: Side, peer: Peer) -> bool:
-    """Whether it has been sending to another node than `peer`. One with the same alias is a former name of it."""
-    others = Checkpoint.objects.using(side.alias).exclude(peer_id=peer.pk)
-    return (others.exclude(peer__alias=peer.alias) if peer.alias else others).exists()
+def _sends_elsewhere(side: Side, peer: Peer, other: Side) -> bool:
+    """
+    Whether `side` has been sending to another node than `peer`, which is `other`.
+
+    One with the same alias is a former name of it.
+    """
+    others = Checkpoint.objects.using(side.alias).select_related("peer").exclude(peer_id=peer.pk)
+    found = [one for one in others if not (peer.alias and one.peer.alias == peer.alias)]
+    if not found:
+        return False
+    names = _Names(other)
+    return any(names.is_of_another(one.peer, one.date) for one in found)
+
+
+class _Names:
+    """
+    The names that a node had before it was reset. They may be those of nodes that it was loaded from copies of, which
+    go on: what they do since then is another's.
+    """
+
+    def __init__(self, side: Side) -> None:
+        notes = Baseline.objects.using(side.alias).values_list("node", flat=True)
+        self._former, self._reset = set(notes.distinct()), _last_reset(side)
+
+    def is_of_another(self, peer: Peer, date: datetime | None) -> bool:
+        if peer.uuid not in self._former:
+            return True
+        return date is not None and self._reset is not None and date > self._reset
+
+
+def _last_reset(side: Side) -> datetime | None:
+    return Reset.objects.using(side.alias).order_by("-id").values_list("date", flat=True).first()
 
 
 def _begin(side: Side, node: Node) -> None:
@@ -127,7 +155,7 @@ def _originals(alias: str) -> Iterator[Original]:
 def _refuse_gap(link: Link, local: Node, remote: Node, receipts: list[Receipt]) -> None:
     """Raise `NotConfigured` where REMOTE, which gets its first batch, would miss what others sent to LOCAL before."""
     missing = [receipt for receipt in receipts if receipt.peer_id != link.peer.pk and receipt.unlogged]
-    begun = Reset.objects.using(LOCAL).order_by("-id").values_list("date", flat=True).first()
+    begun = _last_reset(link.local)
     if link.copied_log and begun:  # what came with the copy of REMOTE that LOCAL was loaded from, REMOTE has
         missing = [receipt for receipt in missing if receipt.date > begun]
     if not missing:

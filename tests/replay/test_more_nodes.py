@@ -201,4 +201,9 @@ def test_node_that_gets_a_new_name_is_no_second_sender() -> None:
         add("Rust")
         call_synchronize()
 
+    add("Nobby")
+    reset_synchro()
+    call_synchronize()
+
     assert {"Vimes", "Carrot", "Rust"} <= set(names_on("default"))
+    assert not Node.objects.using("remote").get().forwards_since
