@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from synchro.core import call_synchronize
+from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.models import ChangeLog, Conflict
 from tests.replay.nodes import A, B, C, D, at, meet, more_databases, send, settle
-from tests.replay.sides import unlogged
 from tests.shop.models import Album, Artist, Country, Customer, Order, Seat
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -135,13 +134,13 @@ def test_clock_that_is_behind_does_not_make_a_later_change_the_older_one() -> No
 def test_what_was_set_aside_is_passed_on_when_it_arrives(settings: Any) -> None:
     settings.SYNCHRO_ON_ERROR = "quarantine"
     meet(HUB)
-    with unlogged(A):
-        obstacle = Seat.objects.using(A).create(number=7)
+    with DisableSynchroLog():
+        obstacle = Seat.objects.create(number=7)
     with at(B):
         Seat.objects.create(number=7, guest="Vimes")
     settle(HUB)
     assert not Seat.objects.using(C).exists()
-    with unlogged(A):
+    with DisableSynchroLog():
         obstacle.delete()
     with at(B):
         call_synchronize(remote=B, retry=True)
