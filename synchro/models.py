@@ -27,6 +27,7 @@ __all__ = [
     "NamedTable",
     "Node",
     "Option",
+    "Original",
     "Peer",
     "Receipt",
     "Reference",
@@ -92,6 +93,13 @@ class ChangeLog(models.Model):
     natural_key = models.TextField(_("natural key"), null=True, blank=True)
     #: Of a change of an m2m set: the keys of the objects that came or went, as a JSON list; None for any.
     members = models.TextField(_("members"), null=True, blank=True)
+    #: Of a change that was received: the node where it was made, the id of its entry there, when it was made, and the
+    #: node that sent it. `date` is when it was received. All are None for a change of this database's own. (See
+    #: `synchro.replay.forward`.)
+    origin = models.UUIDField(_("origin"), null=True, blank=True)
+    number = models.BigIntegerField(null=True, blank=True)
+    made = UTCDateTimeField(_("made"), null=True, blank=True)
+    sender = models.UUIDField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("entry")
@@ -128,6 +136,9 @@ class Node(models.Model):
     #: Nothing that was dropped from the log is newer than this, or has a higher id; None where that is not known.
     pruned_until = UTCDateTimeField(null=True)
     pruned_upto = models.BigIntegerField(null=True)
+    #: Since when the log also has entries of what is received; None as long as it has none (see
+    #: `synchro.replay.topology`).
+    forwards_since = UTCDateTimeField(null=True)
 
     class Meta:
         verbose_name = _("node")
@@ -242,6 +253,9 @@ class Receipt(models.Model):
     #: That of the batch; of an earlier one where an earlier release has signed.
     token = models.CharField(max_length=64, default="", db_default="")
     date = UTCDateTimeField(default=DatabaseNow)
+    #: Up to which batch there are no entries of what was received, by when `Node.forwards_since` was set; None for a
+    #: node that has sent nothing before that.
+    unlogged = models.BigIntegerField(null=True)
 
     class Meta:
         verbose_name = _("receipt")
@@ -284,6 +298,37 @@ class Reference(models.Model):
 
     def __str__(self) -> str:
         return f"{content_type_name(self.content_type_id)} {self.local_object_id} = {self.peer} {self.remote_object_id}"
+
+
+class Original(models.Model):
+    """
+    Which row of which node a row of this database is, for nodes that get it by two ways.
+
+    Where more than two nodes exchange changes, a row that is received is known by where it was first, and by what it
+    is on the nodes that it came by. (See `synchro.replay.originals`.)
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    content_type = content_type_key()
+    local_object_id = models.CharField(max_length=255)
+    node = models.UUIDField(_("node"))
+    object_id = models.CharField(max_length=255)
+
+    class Meta:
+        verbose_name = _("original")
+        verbose_name_plural = _("originals")
+        default_permissions = ("view",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("node", "content_type", "object_id"), name="synchro_original_unique"
+            ),
+        )
+        indexes = (models.Index(fields=("content_type", "local_object_id"), name="synchro_original_local"),)
+
+    def __str__(self) -> str:
+        return (
+            f"{content_type_name(self.content_type_id)} {self.local_object_id} = {self.node} {self.object_id}"
+        )
 
 
 class ModelIdentity(models.Model):

@@ -24,9 +24,10 @@ FAULTS = (
 RULES = (
     "chains", "changed_identity", "checkpoint", "conflicts_of_owners", "conflicts_of_sets", "copies", "deciders",
     "foreign_triggers", "guard", "knots_histories", "made_again", "models_without_a_table", "quarantine", "receivers",
-    "renamed_peers", "unwatched_entries", "whole", "wholesale_references", "wholesale_relations",
+    "renamed_peers", "topologies_histories", "unwatched_entries", "whole", "wholesale_references",
+    "wholesale_relations",
 )  # fmt: skip
-PROTOCOL = (*FAULTS, *RULES, "batches", "races", "writers")
+PROTOCOL = (*FAULTS, *RULES, "batches", "races", "topologies", "writers")
 MOST = (
     *PROTOCOL, "any_raw_values", "conflicts", "histories", "knots_of_deletions", "knots_of_references", "listeners",
     "many_to_many", "names_that_change", "natural_keys", "odd_models", "quarantine_histories", "relations",

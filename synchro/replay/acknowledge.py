@@ -8,12 +8,13 @@ from django.db import transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.exceptions import UnknownState
+from synchro.exceptions import NotReady, UnknownState
 from synchro.keys import Key
 from synchro.models import Batch, Checkpoint, Receipt
 from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.link import Link
 from synchro.replay.made import Pairs
+from synchro.replay.originals import note_originals
 from synchro.replay.outcome import Outcome
 from synchro.replay.references import forget, remember
 from synchro.replay.resolve import Plan
@@ -23,7 +24,7 @@ def hold_receipt(link: Link) -> None:
     """
     First thing in REMOTE's transaction: keep the receipt to ourselves, so that nobody else applies this batch.
 
-    Raises `UnknownState` where somebody else has moved it on.
+    Raises `UnknownState` where somebody else has moved it on, and `NotReady` where a third node has come along.
     """
     if link.peer_there is None:
         return
@@ -33,6 +34,14 @@ def hold_receipt(link: Link) -> None:
     if receipt is None:
         receipts.get_or_create(peer_id=link.peer_there.pk)
         receipt = ours.get()
+    if receipt.unlogged != link.unlogged:
+        raise NotReady(
+            _(
+                "Another node has begun to exchange changes with the database “%(alias)s” meanwhile, so what goes "
+                "there has to be passed on. Run synchronize again."
+            )
+            % {"alias": link.remote.alias}
+        )
     if receipt.batch != link.arrived:
         raise UnknownState(
             _("Another run has taken batch %(number)d to the database “%(alias)s” meanwhile.")
@@ -53,6 +62,8 @@ def sign_receipt(link: Link, batch: Batch, pairs: Pairs, plan: Plan) -> None:
     for model, found in pairs.items():
         theirs = {there: here for here, there in found.items()}
         remember(link.remote, link.peer_there.pk, model, theirs, batch.number)
+    if link.forwards:
+        note_originals(link, pairs)
     # It is there: `hold_receipt` saw to that.
     Receipt.objects.using(link.remote.alias).filter(peer_id=link.peer_there.pk).update(
         batch=batch.number, token=batch.token, date=Receipt._meta.get_field("date").get_default()

@@ -8,9 +8,9 @@ from django.db.models import Model
 from synchro.conf import LOCAL
 from synchro.keys import Key, key_fields
 from synchro.models import DELETION, Batch, Checkpoint, Peer, Reference
-from synchro.replay.coalesce import entries_of
 from synchro.replay.identify import existing, keeps_references
 from synchro.replay.link import Link
+from synchro.replay.logged import entries_of
 from synchro.replay.ranges import from_text
 from synchro.replay.read import select
 from synchro.replay.references import forget, local_keys_there, remote_keys

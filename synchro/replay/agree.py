@@ -26,7 +26,7 @@ from synchro.replay.nameless import nameless_peer, new_peer, refuse_lost_tables
 from synchro.replay.ready import can_select, lacks_columns
 from synchro.replay.receipts import compare, is_of_another_batch, local_is_older
 from synchro.replay.renamed import pass_on
-from synchro.replay.topology import refuse_other_senders
+from synchro.replay.topology import agree_on_forwarding
 
 #: What REMOTE needs to take part.
 TABLES = (Node, Peer, Receipt, Reference, SetAside)
@@ -61,9 +61,12 @@ def agree(link: Link) -> int:
     checkpoint = _checkpoint(link)
     receipts = list(Receipt.objects.using(link.remote.alias).select_related("peer"))
     receipt = next((one for one in receipts if one.peer_id == there.pk), None)
-    refuse_other_senders(link, receipts)
+    if receipt is None:  # so that others see that LOCAL is about to send
+        receipt, _created = Receipt.objects.using(link.remote.alias).get_or_create(peer_id=there.pk)
+    link.unlogged = receipt.unlogged
+    agree_on_forwarding(link, local, remote, receipts, checkpoint)
     compare(link, local, checkpoint, receipt)
-    arrived = link.arrived = receipt.batch if receipt else 0
+    arrived = link.arrived = receipt.batch
     if arrived > checkpoint.batch:
         adopt(link, there, checkpoint, arrived)
     return max(arrived, local.forgotten)

@@ -44,7 +44,8 @@ def _strangers(link: Link, changes: Changes, identities: Identities) -> dict[typ
 
 
 def _is_by_natural_key(identity: Identity) -> bool:
-    return identity.exists and not identity.is_remembered and identity.gone is None
+    is_known = identity.is_remembered or identity.is_recognized
+    return identity.exists and not is_known and identity.gone is None
 
 
 def _additions(link: Link, model: type[Model], keys: Mapping[str, Key], before: int) -> dict[Key, list[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
@@ -12,6 +12,7 @@ from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
+from synchro.checkpoint import aware
 from synchro.exceptions import NotReady, Refused, Undecided
 from synchro.keys import Key, to_text
 from synchro.models import Batch
@@ -20,15 +21,18 @@ from synchro.replay.acknowledge import new_pairs, sign_receipt
 from synchro.replay.altered import refuse_altered
 from synchro.replay.aside import Note
 from synchro.replay.births import note_births
-from synchro.replay.coalesce import Changes, coalesce, entries_of
+from synchro.replay.coalesce import Changes, Entry, coalesce
 from synchro.replay.dependants import Place, leave_out
 from synchro.replay.disputes import describe_disputes
 from synchro.replay.entangled import Entangled, pending_entries
 from synchro.replay.form import check_entries
 from synchro.replay.former_sets import name_rows
+from synchro.replay.forward import Forward, drop_known
+from synchro.replay.heard import Heard, listen
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link, Side
 from synchro.replay.log import Log
+from synchro.replay.logged import entries_of
 from synchro.replay.lost import forget_lost
 from synchro.replay.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.narrow import look_at_columns
@@ -74,6 +78,8 @@ class Material:
     resting: Collection[Place]
     #: Entries of models that this process does not watch.
     unread: Unread
+    #: What is to be passed on by REMOTE; None where REMOTE passes nothing on.
+    heard: Heard | None
 
 
 def attempt(
@@ -81,7 +87,7 @@ def attempt(
 ) -> Outcome:
     """Bring to REMOTE the rows that these entries name: wholesale if they are plain, else the usual way."""
     log.note_received()
-    parcel = pack(link, log, ids) if trial.is_free else None
+    parcel = pack(link, log, ids) if trial.is_free and not link.forwards else None
     check_entries(batch)
     if parcel is not None:
         announce("read", batch)
@@ -96,10 +102,11 @@ def attempt(
     return outcome
 
 
-def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Trial) -> Material:
+def gather(link: Link, log: Log, batch: Batch, ids: Sequence[Range], trial: Trial) -> Material:
     """What LOCAL has to say: the entries with these ids, and the rows that they name."""
     unread = Unread()
-    changes = coalesce(entries_of(link.local, ids, unread))
+    heard = listen(link, ids, unread) if link.forwards else None
+    changes = coalesce(entries_of(link.local, ids, unread) if heard is None else heard.entries)
     name_rows(link, changes)
     for place in [place for place in changes.rows if place[0] in link.left_out]:
         del changes.rows[place]
@@ -108,13 +115,14 @@ def gather(link: Link, log: Log, batch: Batch, ids: Iterable[Range], trial: Tria
     if trial.also:
         changes.take_along(trial.also, coalesce(pending_entries(link, trial.also)), link.begun)
     log.note_received()
+    log.note_signs(frozenset() if heard is None else heard.signs)
     rows = Rows(link.local)
     by_model = changes.by_model()
     look_at_columns(link.remote, by_model)
     for model, keys in by_model.items():
         read(link, rows, model, keys)
     announce("read", batch)
-    return Material(changes, rows, resting, unread)
+    return Material(changes, rows, resting, unread, heard)
 
 
 def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) -> Outcome:
@@ -127,6 +135,7 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
     for model in parents_first(by_model):  # a natural key may lead through a parent
         identities.find(model, by_model[model], lock=True)
     forget_lost(link, by_model, rows, identities)
+    new = [] if material.heard is None else _new_to_remote(link, log, material, identities, trial)
     note_births(link, batch, changes, identities)
     announce("identified", batch)
     there = Rows(link.remote)
@@ -151,11 +160,14 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
         link.remote.engine.check_uniques_at_once(
             link.remote.connection, [model._meta.db_table for model in plan.puts]
         )
+    forward = Forward(link, changes, plan, identities, new, material.resting) if link.forwards else None
     writer = Writer(link, log, plan, rows, identities, trial.judge)
     writer.write()
     refuse_altered(link, plan, rows, identities)
     if trial.is_thorough:
         refuse_lost(link, plan, identities)
+    if forward is not None:
+        forward.write(batch.number)
     pairs = new_pairs(plan, identities)
     sign_receipt(link, batch, pairs, plan)
     announce("written", batch)
@@ -172,6 +184,18 @@ def carry(link: Link, log: Log, batch: Batch, material: Material, trial: Trial) 
         note=trial.aside.note(changes, left_out),
         unread=material.unread,
     )
+
+
+def _new_to_remote(
+    link: Link, log: Log, material: Material, identities: Identities, trial: Trial
+) -> list[Entry]:
+    """The entries of the batch that REMOTE does not have by another way; the changes of the others are dropped."""
+    heard = material.heard
+    if heard is None or not heard.entries:
+        return []
+    own = trial.also | trial.aside.all()
+    floor = log.floor(min(aware(entry.date) for entry in heard.entries))
+    return drop_known(link, heard, material.changes, identities, floor, own)
 
 
 def carry_parcel(link: Link, log: Log, batch: Batch, parcel: Parcel) -> Outcome:

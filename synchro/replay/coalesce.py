@@ -7,26 +7,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model
 
-from synchro.fields import moment_reader
-from synchro.keys import Key, TextReader, key_fields, key_reader, value_from_text
-from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
+from synchro.keys import Key, key_fields, value_from_text
+from synchro.models import ADDITION, DELETION, M2M_CHANGE
 from synchro.registry import is_watched
 from synchro.relations import ends_of_set
-from synchro.replay.link import Side
-from synchro.replay.named import has_fields, has_sets, names_watched_set, sets_named, unreadable_key
-from synchro.replay.ranges import Range
-from synchro.replay.unread import Standing, Unread, standing_of
+from synchro.replay.named import has_fields, has_sets, sets_named, unreadable_key
 
 #: A row of LOCAL.
 Place: TypeAlias = tuple[type[Model], Key]
 ByModel: TypeAlias = dict[type[Model], set[Key]]
-
-COLUMNS = ("id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members")
 
 #: What is raised for a text that is no key.
 NO_KEY = (ValueError, TypeError, ValidationError)
@@ -39,10 +34,14 @@ class Entry(NamedTuple):
     model: type[Model]
     key: Key
     action: int
+    #: When it was made, which of a change that was received is before it was logged.
     date: datetime
     fields: tuple[str, ...] | None
     natural_key: str | None
     members: str | None = None
+    #: Of a change that was received: the node that made it, and the id of the entry there.
+    origin: UUID | None = None
+    number: int | None = None
 
 
 @dataclass(slots=True)
@@ -290,63 +289,6 @@ def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
     return [value_from_text(far, text) for text in json.loads(entry.members)]
 
 
-def entries_of(side: Side, ranges: Iterable[Range], unread: Unread | None = None) -> Iterator[Entry]:
-    """The entries of a batch, oldest id first; `unread` takes up those that this process cannot read."""
-    several = list(ranges)
-    for start in range(0, len(several), 200):
-        yield from read_entries(side, log_of(side, several[start : start + 200]), unread)
-
-
-def log_of(side: Side, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
-    """The entries with these ids, oldest first."""
-    condition = Q()
-    for ids in ranges:
-        condition |= Q(id__range=ids)
-    return ChangeLog.objects.using(side.alias).filter(condition).order_by("id")
-
-
-def read_entries(side: Side, log: QuerySet[ChangeLog], unread: Unread | None = None) -> Iterator[Entry]:
-    """
-    Entries of the log on `side`; `unread` takes up those of models that this process does not watch. Changes
-    of sets are read all the same: an object at one end of a watched many-to-many table need not be watched itself.
-
-    Raises `Refused` for an entry whose key cannot be read.
-    """
-    readers: dict[int, tuple[type[Model], TextReader, bool] | None] = {}
-    moment = moment_reader(side.connection)
-    for number, type_id, text, action, date, fields, natural_key, members in _stored(side, log):
-        if type_id not in readers:
-            readers[type_id] = _reader(side, type_id)
-        reader = readers[type_id]
-        if reader is None or not (reader[2] or _is_about_a_watched_set(reader[0], action, fields)):
-            if unread is not None:
-                unread.add(type_id, number)
-            continue
-        model, key_from, _is_watched = reader
-        try:
-            key = key_from(text)
-        except NO_KEY as error:
-            key = pair_named(model, text)
-            if key is None:
-                raise unreadable_key(number, model, text) from error
-        yield Entry(number, model, key, action, moment(date), _names(fields), natural_key, members)
-
-
-def _stored(side: Side, log: QuerySet[ChangeLog]) -> Iterator[tuple[Any, ...]]:
-    """Rows as the driver gives them: what Django does to each value costs more than all the rest of this step."""
-    compiler = log.values_list(*COLUMNS).query.get_compiler(side.alias)
-    with side.connection.cursor() as cursor:
-        cursor.execute(*compiler.as_sql())
-        while rows := cursor.fetchmany(5000):
-            yield from rows
-
-
-def _reader(side: Side, type_id: int) -> tuple[type[Model], TextReader, bool] | None:
-    """The model of a content type, what reads its keys, and whether it is watched."""
-    standing, model = standing_of(side, type_id)
-    return (model, key_reader(model), standing is Standing.WATCHED) if model is not None else None
-
-
 def pair_named(model: type[Model], text: str) -> Key | None:
     """The two objects that a row of an automatic table joined which is that of `model` now."""
     ends = ends_of_set(model)
@@ -357,13 +299,3 @@ def pair_named(model: type[Model], text: str) -> Key | None:
         return tuple(value_from_text(field, str(part)) for field, part in zip(ends, parts, strict=True))
     except NO_KEY:
         return None
-
-
-def _is_about_a_watched_set(model: type[Model], action: int, fields: str | None) -> bool:
-    return action == M2M_CHANGE and names_watched_set(model, _names(fields) or ())
-
-
-@lru_cache(maxsize=10_000)
-def _names(text: str | None) -> tuple[str, ...] | None:
-    names: tuple[str, ...] | None = ChangeLog._meta.get_field("fields").to_python(text)
-    return names

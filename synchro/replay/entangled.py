@@ -17,10 +17,11 @@ from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE, ChangeLog
 from synchro.registry import watched_models
 from synchro.relations import target_of
-from synchro.replay.coalesce import Entry, Place, by_model, read_entries, same_key_parents
+from synchro.replay.coalesce import Entry, Place, by_model, same_key_parents
 from synchro.replay.identify import Identities, keeps_references
 from synchro.replay.lacking import IdSet
 from synchro.replay.link import Link
+from synchro.replay.logged import read_entries
 from synchro.replay.read import as_key, as_values, select
 
 #: Of how many objects the log is asked by one statement.

@@ -25,6 +25,7 @@ from synchro.relations import target_of
 from synchro.replay.link import Link, Side
 from synchro.replay.natural import ByColumns, Naturals, allows_many, ambiguous, finder
 from synchro.replay.natural_method import ByMethod
+from synchro.replay.originals import find_originals
 from synchro.replay.read import Rows, as_key, as_values, real_spellings, select
 from synchro.replay.references import remote_keys
 
@@ -40,6 +41,8 @@ class Identity:
     is_remembered: bool = False
     #: The key of the row that a reference remembers and that is not there any more.
     gone: Key | None = None
+    #: Whether it was found as a row that came there by another node.
+    is_recognized: bool = False
 
 
 def is_known_by_nature(model: type[Model]) -> bool:
@@ -122,13 +125,36 @@ class Identities:
             real = {} if more else real_spellings(self._link.local, model, own, keys)
             candidates = {key: real.get(key, key) for key in keys}
         there = existing(self._link, model, [c for c in candidates.values() if c is not None], lock)
+        recognized: set[Key] = set()
+        if self._link.forwards and keeps_references(model):
+            recognized = self._recognize(model, candidates, there, lock)
         found = {
-            key: Identity(candidate, candidate in there, key in remembered and candidate in there)
+            key: Identity(
+                candidate,
+                candidate in there,
+                key in remembered and candidate in there and key not in recognized,
+                is_recognized=key in recognized,
+            )
             for key, candidate in candidates.items()
         }
         if is_automatic(key_fields(model)[0]) and not uses_same_key(model):
             self._look_by_natural_key(model, found, lock)
         return found
+
+    def _recognize(
+        self, model: type[Model], candidates: dict[Key, Key | None], there: set[Key], lock: bool
+    ) -> set[Key]:
+        """
+        Complete the `candidates`, and the rows that are `there`, by rows that came to REMOTE by other nodes; return the
+        keys of those that were found so.
+        """
+        found = find_originals(self._link, model, [k for k, c in candidates.items() if c not in there])
+        there |= existing(self._link, model, {c for several in found.values() for c in several}, lock)
+        for key, several in found.items():
+            known = [candidate for candidate in several if candidate in there]
+            if known or candidates[key] is None:
+                candidates[key] = (known or several)[0]
+        return {key for key in found if candidates[key] in there}
 
     def _by_parts(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, Key | None]:
         """Keys that are foreign keys, or have some among their parts: each part is its target's key there."""

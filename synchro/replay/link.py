@@ -78,6 +78,10 @@ class Link:
     left_out: frozenset[type[Model]] = frozenset()
     #: What earlier batches of a transaction have made that is still open.
     made: Made = field(default_factory=Made)
+    #: Whether REMOTE's log gets entries of what is written there (see `synchro.replay.topology`).
+    forwards: bool = False
+    #: `Receipt.unlogged` of LOCAL at REMOTE, when the run began.
+    unlogged: int | None = None
     #: Whether values were merged since REMOTE was last given all that was pending.
     merged: bool = False
     #: What is set aside towards REMOTE, once it is known who REMOTE is.

@@ -7,7 +7,7 @@ The log has no index by object, so its newest end is read, from an id on that is
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 
 from django.db.models import Max, Model, QuerySet
@@ -16,18 +16,17 @@ from synchro.checkpoint import aware
 from synchro.keys import Key, to_text
 from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
 from synchro.registry import watched_models
-from synchro.replay.coalesce import Change, Changes, Entry, coalesce, read_entries, same_key_parents, sets_of
+from synchro.replay.coalesce import Change, Changes, Entry, coalesce, same_key_parents, sets_of
+from synchro.replay.heard import DISORDER, Sign, floor_by_date, sign_of
 from synchro.replay.held import held_by
 from synchro.replay.lacking import lacking_ids
 from synchro.replay.link import Link
+from synchro.replay.logged import read_entries
 from synchro.replay.policy import policy_for
 from synchro.replay.ranges import Range
 from synchro.replay.ranges import from_text as ranges_from_text
+from synchro.replay.topology import unlogged_until
 from synchro.replay.unread import Span, Unread
-
-#: How far the dates of entries may be out of the order of their ids: statements that write many rows, and the
-#: moment between taking an id and looking at the clock.
-DISORDER = timedelta(minutes=10)
 
 #: How many of the newest entries are looked through for what a REMOTE that has never sent anything has not sent yet,
 #: however old it is.
@@ -49,6 +48,16 @@ class Log:
         self._held_back: dict[type[Model], dict[Key, Change]] = {}
         #: What REMOTE's own runs have met and could not read: LOCAL has not received it, though its batch arrived.
         self._unread: dict[type[Model], Span] = {}
+        #: What LOCAL has received of the objects of a batch, from whomever.
+        self._signs: frozenset[Sign] = frozenset()
+
+    def note_signs(self, signs: frozenset[Sign]) -> None:
+        """To be called with what LOCAL has received of the objects of the next batch when its rows are read."""
+        self._signs = signs
+
+    def floor(self, since: datetime) -> int:
+        """An id such that entries which were made after this moment of LOCAL's clock have greater ones."""
+        return self._floor_by_date(since + self._link.offset - DISORDER)
 
     def has_news(self, since: datetime) -> bool:
         """Whether it has entries that can be newer than a moment of LOCAL's clock, or that it has not sent."""
@@ -79,8 +88,12 @@ class Log:
         Whether REMOTE may have changed something after this moment of LOCAL's clock, and has dropped the entry before
         LOCAL received it.
         """
-        until = self._pruned_until
-        return until is not None and aware(date) + self._link.offset <= until
+        known = [until for until in (self._pruned_until, self._unlogged_until) if until is not None]
+        return bool(known) and aware(date) + self._link.offset <= max(known)
+
+    @cached_property
+    def _unlogged_until(self) -> datetime | None:
+        return unlogged_until(self._link)
 
     @cached_property
     def _pruned_until(self) -> datetime | None:
@@ -191,6 +204,7 @@ class Log:
 
     def _entries(self, floor: int, wanted: Mapping[type[Model], Iterable[Key]]) -> Iterable[Entry]:
         side = self._link.remote
+        node = self._link.peer.uuid if self._link.forwards else None
         for model, keys in wanted.items():
             texts = [to_text(model, key) for key in keys]
             types = [side.content_type_id(each) for each in _same_key_children(model)]
@@ -198,7 +212,13 @@ class Log:
                 found = self._entries_of_all().filter(
                     id__gt=floor, content_type_id__in=types, object_id__in=texts[start : start + 10_000]
                 )
-                yield from read_entries(side, found.order_by("id"))
+                if node is None:
+                    yield from read_entries(side, found.order_by("id"))
+                    continue
+                # What came from LOCAL, LOCAL knows. In the order in which it was made: it may have come in another.
+                found = found.exclude(origin=self._link.node).exclude(sender=self._link.node)
+                several = read_entries(side, found, node=node)
+                yield from sorted(several, key=lambda entry: (entry.date, entry.id))
 
     def _find_floor(self, since: datetime) -> int | None:
         """
@@ -213,14 +233,7 @@ class Log:
         return floor if floor < self._top else None
 
     def _floor_by_date(self, since: datetime) -> int:
-        back = 0
-        while (candidate := self._top - back) > 0:
-            near = self._entries_of_all().filter(id__gte=candidate).order_by("id")
-            at, date = near.values_list("id", "date").first() or (0, since)
-            if aware(date) < since:
-                return at
-            back = back * 10 or 1000
-        return 0
+        return floor_by_date(self._link.remote, since, self._top)
 
     def _floor_of_the_unsent(self) -> int:
         """What REMOTE changed and has not sent loses in silence, unless it is seen to be in the way."""
@@ -239,6 +252,8 @@ class Log:
     def _is_known(self, entry: Entry, unsent: Collection[Range]) -> bool:
         """Whether LOCAL has received the entry, as a copy of REMOTE or by a run in the other direction."""
         if entry.id <= self._link.copied_log:
+            return True
+        if self._signs and sign_of(entry, self._link.peer.uuid or self._link.node) in self._signs:
             return True
         if self._is_unread(entry) or any(ids.first <= entry.id <= ids.last for ids in unsent):
             return False

@@ -17,12 +17,12 @@ from synchro.models import ADDITION, M2M_CHANGE
 from synchro.registry import Table, generic_keys, is_watched
 from synchro.relations import points_at_rows, target_of
 from synchro.replay.altered import is_checked
-from synchro.replay.coalesce import log_of
 from synchro.replay.delete import pointing_at
 from synchro.replay.identify import keeps_references, uses_same_key
 from synchro.replay.link import Link, Side
 from synchro.replay.listeners import hears_saves
 from synchro.replay.log import Log
+from synchro.replay.logged import log_of
 from synchro.replay.natural import has_natural_key
 from synchro.replay.ranges import Range
 from synchro.replay.resolve import synchronized_names

@@ -23,6 +23,7 @@ from synchro.registry import Table, generic_keys
 from synchro.relations import named_model
 from synchro.replay.columns import to_attribute
 from synchro.replay.link import Link, Side
+from synchro.replay.moments import origin_of
 
 NEWER, LOCAL, REMOTE = "newer", "local", "remote"
 POLICIES = (NEWER, LOCAL, REMOTE)
@@ -55,8 +56,9 @@ class Policy:
 
 def is_newer(link: Link, ours: datetime, theirs: datetime) -> bool:
     """Whether LOCAL's change was later than REMOTE's. Both directions decide alike about the very same moment."""
-    peer = (link.peer.uuid or link.node).int
-    return (aware(ours) + link.offset, link.node.int) > (aware(theirs), peer)
+    peer = link.peer.uuid or link.node
+    here, there = origin_of(ours, link.node), origin_of(theirs, peer)
+    return (aware(ours) + link.offset, here.int) > (aware(theirs), there.int)
 
 
 def policy_for(model: type[Model]) -> Policy:

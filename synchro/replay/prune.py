@@ -16,6 +16,7 @@ from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
 from synchro.models import Batch, ChangeLog, Checkpoint, Node
 from synchro.replay.link import Link
+from synchro.replay.originals import forget_originals
 from synchro.replay.ranges import from_text
 from synchro.replay.unread import Unread
 
@@ -44,6 +45,7 @@ def prune(link: Link) -> None:
         with transaction.atomic(using=LOCAL):
             # Straight in the database: a delete that sends signals would read the entries first.
             for ids in from_text(batch.ranges):
+                forget_originals(link.local, ids)
                 arrived = ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(unread)
                 arrived.exclude(id=node.highest)._raw_delete(LOCAL)
             _note_pruned(batch)

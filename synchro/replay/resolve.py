@@ -162,7 +162,8 @@ def is_deletion(identity: Identity, change: Change) -> bool:
     """Whether REMOTE has the row of an object that LOCAL has not: one born and gone unseen has none of its own."""
     if change.model._meta.auto_created:  # whoever added it, it is the same pair
         return identity.exists
-    return identity.exists and (identity.is_remembered or not change.is_born)
+    is_known = identity.is_remembered or identity.is_recognized
+    return identity.exists and (is_known or not change.is_born)
 
 
 def _spare_successors(

@@ -268,12 +268,14 @@ def _note_losses(
 def _send_back(link: Link, plan: Plan, rows: Mapping[Row, tuple[datetime, Iterable[str] | None]]) -> None:
     """Have REMOTE's log say that LOCAL lacks these of its rows."""
     side = link.remote
+    # To nodes that have heard of the deletion, what stays is news.
+    now = side.engine.now(side.connection) if link.forwards else None
     entries = [
         ChangeLog(
             content_type_id=side.content_type_id(model),
             object_id=to_text(model, key),
             action=CHANGE,
-            date=date,
+            date=now or date,
             fields=names,  # type: ignore[misc]
         )
         for (model, key), (date, names) in rows.items()

@@ -56,8 +56,11 @@ def _presume(link: Link, log: Log, changes: Changes, identities: Identities, the
     taken for earlier than LOCAL's change, so that this arrives, and REMOTE's values are on record.
     """
     for (model, key), change in changes.rows.items():
-        place = (model, rival_key(identities.of(model, key)))
-        if change.is_born or place[1] is None or place in theirs.rows or not log.may_have_lost(change.date):
+        identity = identities.of(model, key)
+        place = (model, rival_key(identity))
+        # What is new here and there all the same, was made on both sides.
+        is_alone = change.is_born and not identity.exists
+        if is_alone or place[1] is None or place in theirs.rows or not log.may_have_lost(change.date):
             continue
         dates = [date for date in (change.whole, *change.fields.values()) if date is not None]
         date = min(dates, default=change.date) + link.offset - MOMENT

@@ -1,65 +1,228 @@
 """
-Who else exchanges changes with these two databases.
+Topology: who else exchanges changes with these two databases, and whether REMOTE's log is to tell them.
 
-What a run writes into REMOTE is not in REMOTE's log. So of two nodes that send to one database neither gets what the
-other sent, and the older change of one can overwrite the newer one of the other without a conflict. Until origins are
-passed on, more than one sender is refused.
+What a run writes into REMOTE is not captured there. Where nobody but LOCAL and REMOTE takes part, nobody needs it to
+be. But a third node that gets REMOTE's changes has to get these too, and one that sends to REMOTE has to find in its
+log what is newer there. So as soon as a third node is seen, the runs to REMOTE write their entries into its log
+themselves (`synchro.replay.forward`). REMOTE notes since when, and goes on with it for good.
+
+A REMOTE that sends nowhere, and gets changes from LOCAL alone, never needs that.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
 
+from django.db import transaction
+from django.db.models import F
 from django.utils.translation import gettext as _
 
+from synchro.checkpoint import aware
 from synchro.conf import LOCAL
-from synchro.exceptions import NotConfigured
-from synchro.models import Peer, Receipt
-from synchro.replay.link import Link
+from synchro.exceptions import NotConfigured, NotReady
+from synchro.models import Baseline, Checkpoint, Node, Original, Peer, Receipt, Reference, Reset
+from synchro.registry import watched_models
+from synchro.replay.link import Link, Side
+from synchro.replay.policy import NEWER, Policy, policy_for
+
+#: By how much clocks may differ where times of several nodes are compared as they are.
+MOST_SKEW = timedelta(minutes=1)
+
+#: How many rows are written at once.
+AT_ONCE = 5000
 
 
-def refuse_other_senders(link: Link, receipts: list[Receipt]) -> None:
+def agree_on_forwarding(
+    link: Link, local: Node, remote: Node, receipts: list[Receipt], checkpoint: Checkpoint
+) -> None:
     """
-    Raise `NotConfigured` where another node than LOCAL sends to REMOTE, or another one than REMOTE sends to LOCAL.
+    Find out whether REMOTE's log gets entries of what this run writes; `receipts` are all of REMOTE's.
 
-    `receipts` are all of REMOTE's, with their peers. One that is older than the first meeting of LOCAL and REMOTE does
-    not count: it is from a former name of one of them, or came with the copy that one of them was loaded from.
+    Raises `NotConfigured` where REMOTE would miss what others sent to LOCAL, or where what decides conflicts is not the
+    same on all nodes, and `NotReady` where the clocks are too far apart.
     """
-    if link.peer_there is None:
+    there = link.peer_there
+    if there is None:
         return
-    other = _sender(receipts, link.peer_there)
-    if other is not None:
-        raise NotConfigured(
-            _(
-                "Another node (%(other)s) sends changes to the database “%(alias)s” too. Nothing was written: with "
-                "more than one sender the older change of one could overwrite the newer one of another unnoticed, and "
-                "none would get what another sent. Let one node send there. If that node sends no more, say so in the "
-                "database “%(alias)s”, with synchro.models.Receipt: "
-                "Receipt.objects.using(“%(alias)s”).filter(peer__uuid=“%(uuid)s”).delete()"
-            )
-            % {"other": other, "alias": link.remote.alias, "uuid": other.uuid}
+    ours = list(Receipt.objects.using(LOCAL).select_related("peer"))
+    receives = _has_sender(link.local, ours, link.peer, link.remote)
+    if receives and local.forwards_since is None:
+        _begin(link.local, local)
+        ours = list(Receipt.objects.using(LOCAL).select_related("peer"))
+    if not checkpoint.batch:
+        _refuse_gap(link, local, remote, ours)
+    is_met = _has_sender(link.remote, receipts, there, link.local)
+    is_third = receives or is_met or _sends_elsewhere(link.local, link.peer, link.remote)
+    is_third = is_third or _sends_elsewhere(link.remote, there, link.local)
+    sends = Checkpoint.objects.using(link.remote.alias).exists()
+    link.forwards = remote.forwards_since is not None or (is_third and (sends or is_met))
+    if not link.forwards:
+        return
+    if receives or is_met:
+        _refuse_other_policies(link)
+    _compare_clocks(link)
+    if remote.forwards_since is None:
+        _begin(link.remote, remote)
+    unlogged = Receipt.objects.using(link.remote.alias).filter(peer_id=there.pk)
+    link.unlogged = unlogged.values_list("unlogged", flat=True).first()
+
+
+def _has_sender(side: Side, receipts: list[Receipt], peer: Peer, other: Side) -> bool:
+    """
+    Whether another node than `peer`, which is `other`, sends to `side`, or has said that it will.
+
+    Receipts from before a reset came with the copy that `side` was loaded from.
+    """
+    found = [receipt for receipt in receipts if receipt.peer_id != peer.pk]
+    if not found:
+        return False
+    begun, names = _last_reset(side), _Names(other)
+    return any(
+        names.is_of_another(receipt.peer, receipt.date) and (begun is None or receipt.date > begun)
+        for receipt in found
+    )
+
+
+def _sends_elsewhere(side: Side, peer: Peer, other: Side) -> bool:
+    """
+    Whether `side` has been sending to another node than `peer`, which is `other`.
+
+    One with the same alias is a former name of it.
+    """
+    others = Checkpoint.objects.using(side.alias).select_related("peer").exclude(peer_id=peer.pk)
+    found = [one for one in others if not (peer.alias and one.peer.alias == peer.alias)]
+    if not found:
+        return False
+    names = _Names(other)
+    return any(names.is_of_another(one.peer, one.date) for one in found)
+
+
+class _Names:
+    """
+    The names that a node had before it was reset. They may be those of nodes that it was loaded from copies of, which
+    go on: what they do since then is another's.
+    """
+
+    def __init__(self, side: Side) -> None:
+        notes = Baseline.objects.using(side.alias).values_list("node", flat=True)
+        self._former, self._reset = set(notes.distinct()), _last_reset(side)
+
+    def is_of_another(self, peer: Peer, date: datetime | None) -> bool:
+        if peer.uuid not in self._former:
+            return True
+        return date is not None and self._reset is not None and date > self._reset
+
+
+def _last_reset(side: Side) -> datetime | None:
+    return Reset.objects.using(side.alias).order_by("-id").values_list("date", flat=True).first()
+
+
+def _begin(side: Side, node: Node) -> None:
+    """From now on its log has entries of what it receives. What it has received before, it has none of."""
+    alias = side.alias
+    with transaction.atomic(using=alias):
+        side.engine.begin_writing(side.connection)
+        # A batch that is on its way is waited for, and the run that brings it begins anew (see `hold_receipt`).
+        list(Receipt.objects.using(alias).select_for_update().order_by("pk"))
+        if Node.objects.using(alias).filter(pk=1).exclude(forwards_since=None).exists():
+            return
+        Receipt.objects.using(alias).update(unlogged=F("batch"))
+        rows = _originals(alias)
+        while part := list(islice(rows, AT_ONCE)):
+            Original.objects.using(alias).bulk_create(part, ignore_conflicts=True)
+        now = side.engine.now(side.connection)
+        Node.objects.using(alias).filter(pk=1).update(forwards_since=now)
+    node.refresh_from_db(using=alias, fields=["forwards_since"])
+
+
+def _originals(alias: str) -> Iterator[Original]:
+    """What its rows are on other nodes, by the references that it has."""
+    names = dict(Peer.objects.using(alias).exclude(uuid=None).values_list("pk", "uuid"))
+    references = Reference.objects.using(alias).filter(peer_id__in=names).order_by("id")
+    for each in references.iterator(chunk_size=AT_ONCE):
+        node = names[each.peer_id or 0]
+        assert node is not None
+        yield Original(
+            content_type_id=each.content_type_id,
+            local_object_id=each.local_object_id,
+            node=node,
+            object_id=each.remote_object_id,
         )
-    other = _sender(list(Receipt.objects.using(LOCAL).select_related("peer")), link.peer)
-    if other is not None:
-        raise NotConfigured(
-            _(
-                "Another node (%(other)s) sends changes to LOCAL, which are not passed on to the database “%(alias)s”. "
-                "Nothing was written: it would miss them, and newer ones among them could be overwritten unnoticed. "
-                "Let that node send to each database itself, or take “%(alias)s” out of SYNCHRO_REMOTE. If that node "
-                "sends no more, say so with synchro.models.Receipt: "
-                "Receipt.objects.filter(peer__uuid=“%(uuid)s”).delete()"
-            )
-            % {"other": other, "alias": link.remote.alias, "uuid": other.uuid}
+
+
+def _refuse_gap(link: Link, local: Node, remote: Node, receipts: list[Receipt]) -> None:
+    """Raise `NotConfigured` where REMOTE, which gets its first batch, would miss what others sent to LOCAL before."""
+    missing = [receipt for receipt in receipts if receipt.peer_id != link.peer.pk and receipt.unlogged]
+    begun = _last_reset(link.local)
+    if link.copied_log and begun:  # what came with the copy of REMOTE that LOCAL was loaded from, REMOTE has
+        missing = [receipt for receipt in missing if receipt.date > begun]
+    if not missing:
+        return
+    copies = Baseline.objects.using(link.remote.alias).filter(node=local.uuid)
+    if remote.forwards_since == local.forwards_since and copies.exists():
+        return
+    raise NotConfigured(
+        _(
+            "Another node (%(other)s) has sent changes to LOCAL, of which the database “%(alias)s” would not get those "
+            "from before %(moment)s. Nothing was written. From that moment on LOCAL passes on what it receives. So "
+            "load “%(alias)s” from a copy of LOCAL that is made now, call synchro.core.reset_synchro() there, and "
+            "synchronize again. If “%(alias)s” has changes of its own, let it send them to LOCAL before that."
         )
+        % {"other": missing[0].peer, "alias": link.remote.alias, "moment": local.forwards_since}
+    )
 
 
-def _sender(receipts: list[Receipt], peer: Peer) -> Peer | None:
-    """Return another node than `peer` that has sent something since `peer` was met."""
-    for receipt in receipts:
-        if receipt.peer_id != peer.pk and receipt.batch and _is_later(receipt.date, peer.met):
-            return receipt.peer
-    return None
+def _refuse_other_policies(link: Link) -> None:
+    """Who comes first must not decide: with more than two nodes that would differ from node to node."""
+    for model in watched_models():
+        if policy_for(model) != Policy(NEWER):
+            raise NotConfigured(
+                _(
+                    "The database “%(alias)s” exchanges changes with more than one node, and SYNCHRO_CONFLICT of "
+                    "%(model)s is not “newer”: then the nodes would not end equal. Nothing was written. Set it to "
+                    "“newer” on all nodes."
+                )
+                % {"alias": link.remote.alias, "model": model._meta.label}
+            )
 
 
-def _is_later(moment: datetime, met: datetime | None) -> bool:
-    return met is None or moment > met
+def _compare_clocks(link: Link) -> None:
+    """Times of several nodes are compared as they are: what one measures of another, a third cannot know."""
+    offset, link.offset = link.offset, timedelta(0)
+    if not offset:
+        return
+    names = {"alias": link.remote.alias, "seconds": round(offset.total_seconds())}
+    if abs(offset) > MOST_SKEW:
+        raise NotReady(
+            _(
+                "The clock of the database “%(alias)s” is %(seconds)d seconds ahead of LOCAL's. With more than two "
+                "nodes the times of changes are compared as the clocks gave them. Nothing was written. Set the "
+                "clocks, and synchronize again."
+            )
+            % names
+        )
+    link.warn(
+        _(
+            "The clock of the database “%(alias)s” is %(seconds)d seconds ahead of LOCAL's. With more than two nodes "
+            "the times of changes are compared as the clocks gave them, so set the clocks."
+        )
+        % names
+    )
+
+
+def unlogged_until(link: Link) -> datetime | None:
+    """
+    Until when REMOTE's log says nothing of changes that other nodes than LOCAL sent there; None where it says
+    everything, or where LOCAL has them since it is a copy.
+    """
+    there, alias = link.peer_there, link.remote.alias
+    if there is None or not link.forwards:
+        return None
+    since = Node.objects.using(alias).values_list("forwards_since", flat=True).get(pk=1)
+    own = Node.objects.using(LOCAL).values_list("forwards_since", flat=True).get(pk=1)
+    if since is None or (link.copied_log and since == own):
+        return None
+    others = Receipt.objects.using(alias).filter(unlogged__gt=0).exclude(peer_id=there.pk)
+    return aware(since) if others.exists() else None

@@ -1,9 +1,11 @@
-"""Three nodes: more than one sender to a database is refused before it can lose a change."""
+"""Three nodes: when a log tells what was received, and what is refused before it can lose a change."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,10 +16,13 @@ from django.db import connections
 from django.test import override_settings
 
 from synchro.core import call_synchronize, reset_synchro
-from synchro.exceptions import NotConfigured
-from synchro.models import Receipt
+from synchro.exceptions import NotConfigured, NotReady
+from synchro.models import ChangeLog, Conflict, Node
+from synchro.replay import agree
+from synchro.replay.signals import step
+from tests.replay.deciders import more_cash
 from tests.replay.sides import other_side
-from tests.shop.models import Customer
+from tests.shop.models import Country, Customer
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True, databases="__all__")]
 
@@ -56,6 +61,16 @@ def _exchange() -> None:
     ContentType.objects.clear_cache()
 
 
+def _make_copy(alias: str, other: str) -> None:
+    """What a dump of one that is loaded into the other does."""
+    own, copy = connections[alias], connections[other]
+    copy.close()
+    own.close()
+    source, target = (sqlite3.connect(str(each.settings_dict["NAME"]), uri=True) for each in (own, copy))
+    with closing(source), closing(target):
+        source.backup(target)
+
+
 def add(name: str) -> None:
     Customer.objects.create(name=name)
 
@@ -64,52 +79,116 @@ def names_on(alias: str) -> list[str]:
     return sorted(Customer.objects.using(alias).values_list("name", flat=True))
 
 
-def test_second_node_that_sends_to_the_same_database_is_refused() -> None:
+def test_what_was_received_before_is_not_thought_to_reach_a_new_remote() -> None:
     add("Vimes")
     call_synchronize()
+
+    with other_side(), override_settings(SYNCHRO_REMOTE="branch"):
+        with pytest.raises(NotConfigured, match="load “branch” from a copy of LOCAL that is made now"):
+            call_synchronize()
+        add("Rust")
+        with pytest.raises(NotConfigured, match="would not get those from before"):
+            call_synchronize()
+
+    assert names_on("branch") == []
+
+
+def test_node_that_is_loaded_from_a_copy_gets_what_was_received_since() -> None:
+    add("Vimes")
+    call_synchronize()
+    with other_side(), override_settings(SYNCHRO_REMOTE="branch"), pytest.raises(NotConfigured):
+        call_synchronize()
+    _make_copy("remote", "branch")
     with as_branch():
-        add("Carrot")
+        reset_synchro()
+    add("Carrot")
+    call_synchronize()
+
+    with other_side(), override_settings(SYNCHRO_REMOTE="branch"):
         call_synchronize()
-    add("Nobby")
 
-    with pytest.raises(NotConfigured, match="sends changes to the database “remote” too"):
+    assert names_on("branch") == names_on("remote") == ["Carrot", "Vimes"]
+
+
+def test_change_from_before_the_log_tells_of_others_is_on_record_where_it_overwrites() -> None:
+    with as_branch():
+        Country.objects.create(code="am", name="older")
+    Country.objects.create(code="am", name="newer")
+    call_synchronize()
+    with as_branch():
+        Country.objects.update(name="older")
+        country = Country.objects.get()
+        country.save()
+
         call_synchronize()
 
-    assert names_on("remote") == ["Carrot", "Vimes"]
+    conflict = Conflict.objects.using("branch").get()
+    assert (conflict.decision, conflict.remote_values) == ("local", '{"name": "newer"}')
 
 
-def test_what_others_sent_to_local_is_not_thought_to_reach_remote() -> None:
+def test_remote_that_sends_nowhere_and_has_one_sender_logs_nothing() -> None:
+    add("Vimes")
+    with override_settings(SYNCHRO_REMOTE=["remote", "branch"]):
+        call_synchronize()
+
+    for alias in ("remote", "branch"):
+        assert not ChangeLog.objects.using(alias).exists()
+        assert Node.objects.using(alias).get().forwards_since is None
+
+
+def test_two_nodes_log_nothing_of_each_other() -> None:
+    add("Vimes")
+    call_synchronize()
     with other_side():
         add("Rust")
-        with override_settings(SYNCHRO_REMOTE="branch"):
-            call_synchronize()
-    add("Vimes")
+        call_synchronize()
     call_synchronize()
 
-    with (
-        other_side(),
-        override_settings(SYNCHRO_REMOTE="branch"),
-        pytest.raises(NotConfigured, match="sends changes to LOCAL, which are not passed on"),
-    ):
-        call_synchronize()
+    for alias in ("default", "remote"):
+        assert ChangeLog.objects.using(alias).get().origin is None
 
 
-def test_node_that_sends_no_more_can_be_taken_away() -> None:
-    with as_branch():
-        add("Carrot")
-        call_synchronize()
-    add("Vimes")
+@pytest.mark.parametrize("policy", ["local", "remote", more_cash])
+def test_other_policies_than_the_newest_are_refused_where_several_send(settings: Any, policy: Any) -> None:
     call_synchronize()
-    with as_branch():
-        add("Nobby")
-        with pytest.raises(NotConfigured) as refused:
-            call_synchronize()
-        uuid = str(refused.value).rpartition("peer__uuid=“")[2].partition("”")[0]
-        Receipt.objects.using("remote").filter(peer__uuid=uuid).delete()
+    settings.SYNCHRO_CONFLICT = policy
 
+    with as_branch(), pytest.raises(NotConfigured, match="is not “newer”"):
         call_synchronize()
 
-    assert names_on("remote") == ["Carrot", "Nobby", "Vimes"]
+
+def test_clocks_that_are_far_apart_are_refused_where_several_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    call_synchronize()
+    for seconds, is_refused in ((30, False), (90, True)):
+        off = timedelta(seconds=seconds)
+        monkeypatch.setattr(agree, "_clock_offset", lambda _local, _remote, off=off: off)
+        with as_branch():
+            if is_refused:
+                with pytest.raises(NotReady, match="90 seconds ahead"):
+                    call_synchronize()
+            else:
+                assert any("30 seconds ahead" in warning for warning in call_synchronize().warnings)
+
+
+def test_run_begins_anew_where_another_node_comes_along() -> None:
+    add("Vimes")
+    add("Carrot")
+
+    def come_along(sender: object, step: str, batch: int, **_more: object) -> None:
+        if step == "acknowledged" and batch == 1:
+            with as_branch(), override_settings(SYNCHRO_REMOTE="remote"):
+                call_synchronize()
+
+    step.connect(come_along)
+    try:
+        with override_settings(SYNCHRO_BATCH_SIZE=1), pytest.raises(NotReady, match="Another node has begun"):
+            call_synchronize()
+    finally:
+        step.disconnect(come_along)
+    call_synchronize()
+
+    assert names_on("remote") == ["Carrot", "Vimes"]
+    assert ChangeLog.objects.using("remote").count() == 1
 
 
 def test_node_that_gets_a_new_name_is_no_second_sender() -> None:
@@ -122,4 +201,9 @@ def test_node_that_gets_a_new_name_is_no_second_sender() -> None:
         add("Rust")
         call_synchronize()
 
+    add("Nobby")
+    reset_synchro()
+    call_synchronize()
+
     assert {"Vimes", "Carrot", "Rust"} <= set(names_on("default"))
+    assert not Node.objects.using("remote").get().forwards_since
