@@ -10,7 +10,7 @@ ARGS ?=
 help:
 	@echo 'make demo          the example, on two SQLite files'
 	@echo 'make test          linters, and the whole suite on every backend'
-	@echo '                   PAIRS="sqlite mysql-postgresql applications" ARGS="-k natural" choose'
+	@echo '                   PAIRS="sqlite applications spicy-neighbours" ARGS="-k natural" choose'
 	@echo 'make lint          ruff and mypy'
 	@echo 'make format        ruff rewrites the code'
 	@echo 'make messages      collect the texts into the catalogues and compile them (needs gettext)'
