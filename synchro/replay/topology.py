@@ -54,10 +54,12 @@ def agree_on_forwarding(
     if not checkpoint.batch:
         _refuse_gap(link, local, remote, ours)
     is_met = _has_sender(link.remote, receipts, there, link.local)
-    is_third = receives or is_met or _sends_elsewhere(link.local, link.peer, link.remote)
-    is_third = is_third or _sends_elsewhere(link.remote, there, link.local)
-    sends = Checkpoint.objects.using(link.remote.alias).exists()
-    link.forwards = remote.forwards_since is not None or (is_third and (sends or is_met))
+    sent = _checkpoints(link.remote)
+    is_third = (
+        receives or is_met or _sends_elsewhere(link.local, _checkpoints(link.local), link.peer, link.remote)
+    )
+    is_third = is_third or _sends_elsewhere(link.remote, sent, there, link.local)
+    link.forwards = remote.forwards_since is not None or (is_third and (bool(sent) or is_met))
     if not link.forwards:
         return
     if receives or is_met:
@@ -85,13 +87,18 @@ def _has_sender(side: Side, receipts: list[Receipt], peer: Peer, other: Side) ->
     )
 
 
-def _sends_elsewhere(side: Side, peer: Peer, other: Side) -> bool:
+def _checkpoints(side: Side) -> list[Checkpoint]:
+    """One for each node that `side` has been sending to."""
+    return list(Checkpoint.objects.using(side.alias).select_related("peer"))
+
+
+def _sends_elsewhere(side: Side, checkpoints: list[Checkpoint], peer: Peer, other: Side) -> bool:
     """
-    Whether `side` has been sending to another node than `peer`, which is `other`.
+    Whether `side`, which has these `checkpoints`, has been sending to another node than `peer`, which is `other`.
 
     One with the same alias is a former name of it.
     """
-    others = Checkpoint.objects.using(side.alias).select_related("peer").exclude(peer_id=peer.pk)
+    others = [one for one in checkpoints if one.peer_id != peer.pk]
     found = [one for one in others if not (peer.alias and one.peer.alias == peer.alias)]
     if not found:
         return False

@@ -161,7 +161,9 @@ def test_clocks_that_are_far_apart_are_refused_where_several_send(monkeypatch: p
     call_synchronize()
     for seconds, is_refused in ((30, False), (90, True)):
         off = timedelta(seconds=seconds)
-        monkeypatch.setattr(agree, "_clock_offset", lambda _local, _remote, off=off: off)
+        monkeypatch.setattr(
+            agree, "_clocks", lambda here, _there, off=off: (here.engine.now(here.connection), off)
+        )
         with as_branch():
             if is_refused:
                 with pytest.raises(NotReady, match="90 seconds ahead"):

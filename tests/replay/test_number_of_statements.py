@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=
 
 #: By the kind of database, on LOCAL and on REMOTE: of a run with nothing to do, and of one that brings one new row.
 #: Where one of these grows, a run takes longer for everybody: see whether a question can be asked with another one.
-IDLE = {"sqlite": (15, 5), "postgresql": (20, 7), "mysql": (20, 8), "mariadb": (20, 8)}
+IDLE = {"sqlite": (19, 8), "postgresql": (23, 9), "mysql": (23, 10), "mariadb": (23, 10)}
 ONE_ROW = {"sqlite": (40, 25), "postgresql": (46, 26), "mysql": (45, 29), "mariadb": (45, 29)}
 #: What capture by triggers adds.
 TRIGGERS = {"sqlite": (4, 1), "postgresql": (3, 1), "mysql": (4, 1), "mariadb": (4, 1)}
