@@ -55,10 +55,8 @@ def agree_on_forwarding(
         _refuse_gap(link, local, remote, ours)
     is_met = _has_sender(link.remote, receipts, there, link.local)
     sent = _checkpoints(link.remote)
-    is_third = (
-        receives or is_met or _sends_elsewhere(link.local, _checkpoints(link.local), link.peer, link.remote)
-    )
-    is_third = is_third or _sends_elsewhere(link.remote, sent, there, link.local)
+    is_third = receives or is_met or _sends_elsewhere(_checkpoints(link.local), link.peer, link.remote)
+    is_third = is_third or _sends_elsewhere(sent, there, link.local)
     link.forwards = remote.forwards_since is not None or (is_third and (bool(sent) or is_met))
     if not link.forwards:
         return
@@ -92,9 +90,9 @@ def _checkpoints(side: Side) -> list[Checkpoint]:
     return list(Checkpoint.objects.using(side.alias).select_related("peer"))
 
 
-def _sends_elsewhere(side: Side, checkpoints: list[Checkpoint], peer: Peer, other: Side) -> bool:
+def _sends_elsewhere(checkpoints: list[Checkpoint], peer: Peer, other: Side) -> bool:
     """
-    Whether `side`, which has these `checkpoints`, has been sending to another node than `peer`, which is `other`.
+    Whether a node with these `checkpoints` has been sending to another one than `peer`, which is `other`.
 
     One with the same alias is a former name of it.
     """
