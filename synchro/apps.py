@@ -36,6 +36,7 @@ class SynchroConfig(AppConfig):
 
         conf.warn_without_remote()
         setting_changed.connect(registry.on_setting_changed, dispatch_uid="synchro_model_options")
+        self._stand_in_for_engines()
         signals.connect()
         saving.capture_saves()
         pre_migrate.connect(
@@ -50,6 +51,16 @@ class SynchroConfig(AppConfig):
         checks_databases.connect()
         receiver_checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
+
+    def _stand_in_for_engines(self) -> None:
+        from synchro.conf import conf
+        from synchro.engines import unloadable
+        from synchro.exceptions import WrongSetting
+
+        try:
+            unloadable.stand_in(conf.remotes)
+        except WrongSetting:
+            return  # a check tells it
 
     def _keep_triggers(self) -> None:
         from synchro import former, moved

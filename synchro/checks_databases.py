@@ -7,7 +7,6 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 from django.db.models import Model
 
@@ -44,19 +43,10 @@ def _absent_remote() -> Iterator[CheckMessage]:
 
 def _engines() -> Iterator[CheckMessage]:
     for alias in (LOCAL, *conf.remotes):
-        engine = connections.settings[alias].get("ENGINE")
         try:
             check_vendor(connections[alias])
         except SynchroError as error:
             yield Error(str(error), id="synchro.E050")
-        except (ImproperlyConfigured, ImportError) as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
-            yield Error(
-                f"DATABASES[{alias!r}] has the ENGINE {engine!r}, which cannot be loaded: {reason}",
-                hint="Correct the name, or install the driver: pip install 'django-synchro[postgresql]' or "
-                "'django-synchro[mysql]'.",
-                id="synchro.E050",
-            )
 
 
 def _routers() -> Iterator[CheckMessage]:

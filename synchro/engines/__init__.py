@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from synchro.engines import unloadable
 from synchro.engines.base import Convert, Engine, Unfit
 from synchro.engines.mysql import MariaDB, MySQL
 from synchro.engines.postgresql import PostgreSQL
@@ -33,8 +34,11 @@ def engine_for(connection: BaseDatabaseWrapper) -> Engine:
 
 def check_vendor(connection: BaseDatabaseWrapper) -> None:
     """
-    Raise `NotReady` if synchro does not know the engine of `connection`, which need not be reachable.
+    Raise `NotReady` if the engine of `connection`, which need not be reachable, cannot be loaded, or synchro does not
+    know it.
     """
+    if reason := unloadable.in_words(connection.alias):
+        raise NotReady(reason)
     if connection.vendor not in {"sqlite", "postgresql", "mysql"}:
         raise NotReady(
             f"The database {connection.alias!r} is {connection.display_name}; "

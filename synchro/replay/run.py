@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware, moved_by_a_run
 from synchro.conf import LOCAL
+from synchro.engines import check_vendor
 from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, SynchroError
 from synchro.models import Batch, Node, options
 from synchro.replay import signals
@@ -100,6 +101,8 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
     begun = time.monotonic()
     totals = Totals()
     sides = (Side(LOCAL), Side(alias))
+    for side in sides:
+        check_vendor(side.connection)
     try:
         link = persistently(lambda: _run(alias, totals, atomic, retry), sides, lambda: totals.batches)
         _show(link.begun)

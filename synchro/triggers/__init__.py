@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from synchro.engines import unloadable
 from synchro.exceptions import NotReady
 from synchro.triggers.base import Backend
 
@@ -14,8 +15,10 @@ def backend_for(connection: BaseDatabaseWrapper) -> Backend:
     """
     The trigger backend of `connection`.
 
-    Raises `NotReady` for an engine that has none.
+    Raises `NotReady` for an engine that has none, or that cannot be loaded.
     """
+    if reason := unloadable.in_words(connection.alias):
+        raise NotReady(reason)
     from synchro.triggers.mysql import MariaDB, MySQL
     from synchro.triggers.postgresql import PostgreSQL
     from synchro.triggers.sqlite import SQLite
