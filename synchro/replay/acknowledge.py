@@ -44,7 +44,10 @@ def hold_receipt(link: Link) -> None:
         )
     if receipt.batch != link.arrived:
         raise UnknownState(
-            _("Another run has taken batch %(number)d to the database “%(alias)s” meanwhile.")
+            _(
+                "Another run has taken batch %(number)d to the database “%(alias)s” meanwhile. This one was rolled "
+                "back: run synchronize again, by one process at a time."
+            )
             % {"number": receipt.batch, "alias": link.remote.alias}
         )
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from django.db import DatabaseError, IntegrityError, connections
-from django.db.models import JSONField, Model, ProtectedError, RestrictedError
+from django.db import DatabaseError, connections
+from django.db.models import JSONField, Model
 from django.utils.translation import gettext as _
 
 from synchro.engines import Unfit
@@ -46,7 +46,11 @@ def refused_together(model: type[Model], keys: Collection[Key], error: Exception
     names = [to_text(model, key) for key in keys]
     more = _(" and %(count)d more") % {"count": len(names) - MOST_NAMED} if len(names) > MOST_NAMED else ""
     return Refused(
-        _("REMOTE refuses these rows of %(model)s together: %(keys)s (%(cause)s). The batch was rolled back.")
+        _(
+            "REMOTE refuses these rows of %(model)s together: %(keys)s (%(cause)s). The batch was rolled back. Compare "
+            "their unique values, and what they point at, with REMOTE's rows; correct what does not fit, and "
+            "synchronize again."
+        )
         % {
             "model": model._meta.label,
             "keys": ", ".join(names[:MOST_NAMED]) + more,
@@ -86,34 +90,6 @@ def blame_one(
     return _unexplained(model, key, error, table.constraint_named_by(error) or type(error).__name__)
 
 
-def blame_removal(model: type[Model], error: Exception, key: Key | None = None) -> Exception:
-    """
-    The error to raise in place of `error`, which REMOTE gave when rows of `model` were deleted; with LOCAL's `key`
-    of the row, where it is known and the error is about one.
-    """
-    if key is not None and not isinstance(error, IntegrityError | SynchroError):
-        return Refused(
-            _("REMOTE refuses to delete %(model)s %(key)s (%(cause)s). The batch was rolled back.")
-            % {"model": model._meta.label, "key": to_text(model, key), "cause": type(error).__name__},
-            [
-                Culprit(
-                    model, key, _("REMOTE refuses to delete it (%(cause)s)") % {"cause": type(error).__name__}
-                )
-            ],
-        )
-    if isinstance(error, ProtectedError | RestrictedError):
-        return Refused(
-            _("%(model)s: REMOTE has rows that protect one from being deleted. The batch was rolled back.")
-            % {"model": model._meta.label}
-        )
-    if isinstance(error, IntegrityError):
-        return Refused(
-            _("REMOTE refuses to delete rows of %(model)s (%(cause)s). The batch was rolled back.")
-            % {"model": model._meta.label, "cause": type(error).__name__}
-        )
-    return of_guest(error) if is_of_guest(error) else error
-
-
 def refused_for(model: type[Model], key: Key, fields: Sequence[str], cause: str) -> Refused:
     """The error that names this object, these of its fields, and why REMOTE cannot take it."""
     names = {
@@ -124,8 +100,9 @@ def refused_for(model: type[Model], key: Key, fields: Sequence[str], cause: str)
     }
     return Refused(
         _(
-            "REMOTE refuses %(model)s %(key)s, column %(fields)s: %(cause)s. The batch was rolled back; mend the row "
-            "on either side and synchronize again."
+            "REMOTE refuses %(model)s %(key)s, column %(fields)s: %(cause)s. The batch was rolled back. Correct this "
+            "row on LOCAL (its value, or what it points at), or the row of REMOTE that is in its way, and synchronize "
+            "again."
         )
         % names,
         [Culprit(model, key, _("column %(fields)s: %(cause)s") % names)],
@@ -136,7 +113,11 @@ def row_is_missing(model: type[Model], keys: Sequence[Key]) -> Refused:
     """The error that names rows which were to be changed, and which REMOTE does not have (any more)."""
     if not keys:
         return Refused(
-            _("REMOTE did not change all rows of %(model)s that it was to change. The batch was rolled back.")
+            _(
+                "REMOTE did not change all rows of %(model)s that it was to change. The batch was rolled back. "
+                "Synchronize again; if this happens again, find out what deletes or keeps them there, such as a "
+                "trigger."
+            )
             % {"model": model._meta.label}
         )
     cause = _("REMOTE does not have the row that was to be changed")
@@ -159,8 +140,10 @@ def _unexplained(model: type[Model], key: Key, error: Exception, cause: str) -> 
     text = _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
     names = {"model": model._meta.label, "key": to_text(model, key), "cause": _in_words(error)}
     guest = guest_of(error)
-    about = "" if guest is None else f" {_about(guest)}"
-    return Refused(f"{text % names}{about}", [Culprit(model, key, cause)])
+    advice = _("Correct this row on LOCAL, or what refuses it on REMOTE, and synchronize again.")
+    return Refused(
+        f"{text % names} {advice if guest is None else _about(guest)}", [Culprit(model, key, cause)]
+    )
 
 
 def is_of_guest(error: Exception) -> bool:

@@ -304,7 +304,10 @@ def writing(link: Link) -> Iterator[None]:
         # What a server checks only at the commit; its own words may hold values.
         about = getattr(error.__cause__, "diag", None)
         raise Refused(
-            _("REMOTE refuses the batch as a whole (%(cause)s). It was rolled back.")
+            _(
+                "REMOTE refuses the batch as a whole (%(cause)s). It was rolled back. Look for the rows that this "
+                "constraint of REMOTE is about, correct them on LOCAL, and synchronize again."
+            )
             % {"cause": getattr(about, "constraint_name", None) or type(error).__name__}
         ) from error
 

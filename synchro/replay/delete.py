@@ -277,7 +277,8 @@ def refuse_dangling(
             raise Refused(
                 _(
                     "REMOTE's %(child)s %(key)s points by %(column)s at a row of %(model)s that LOCAL has deleted or "
-                    "given another value. The batch was rolled back; mend the row on REMOTE and synchronize again."
+                    "given another value. The batch was rolled back. Let %(child)s %(key)s point at another row on "
+                    "REMOTE, and synchronize again."
                 )
                 % names,
                 [

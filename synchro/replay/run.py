@@ -109,7 +109,11 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
     except DatabaseError as error:
         # Its words may hold values of rows; whoever may see those finds them in the cause.
         raise NotReady(
-            _("An error of LOCAL, or of the database “%(alias)s”, stopped the run (%(cause)s).")
+            _(
+                "An error of LOCAL, or of the database “%(alias)s”, stopped the run (%(cause)s). What has arrived "
+                "stays, and nothing is lost. The cause of this error has the words of the database; mend what they are "
+                "about, and synchronize again."
+            )
             % {"alias": alias, "cause": type(error).__name__}
         ) from error
     except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
@@ -259,7 +263,10 @@ def reachable(link: Link) -> Iterator[None]:
             side.connection.ensure_connection()
         except DatabaseError as error:
             raise NotReady(
-                _("The database “%(alias)s” cannot be reached (%(cause)s).")
+                _(
+                    "The database “%(alias)s” cannot be reached (%(cause)s). What was captured waits: synchronize "
+                    "again when it can be."
+                )
                 % {"alias": side.alias, "cause": type(error).__name__}
             ) from error
         if _is_bound(side.connection):

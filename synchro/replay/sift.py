@@ -23,7 +23,6 @@ from synchro.registry import Table
 from synchro.replay.blame import (
     RemoteTable,
     blame_one,
-    blame_removal,
     is_about_a_row,
     is_of_guest,
     of_guest,
@@ -35,6 +34,7 @@ from synchro.replay.entangled import Entangled
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
+from synchro.replay.removal import blame_removal
 from synchro.replay.resolve import Plan
 
 #: Writes, or deletes, the rows with these keys.

@@ -184,7 +184,12 @@ class Translator:
             if fields[0].remote_field is not None and len(fields) == 1:
                 cause = _("column %(fields)s: it points at a row of %(target)s that LOCAL does not have")
                 raise Refused(
-                    text % names_of + " " + _("The batch was rolled back; mend the row on LOCAL."),
+                    text % names_of
+                    + " "
+                    + _(
+                        "The batch was rolled back. Let this row of LOCAL point at a row that LOCAL has, and "
+                        "synchronize again."
+                    ),
                     [Culprit(model, key, cause % names_of)],
                 )
             self._link.warn(text % names_of + " " + _("It points nowhere there."))

@@ -161,7 +161,7 @@ def _stop(error: Refused | IntegrityError) -> NoReturn:
     raise Refused(
         _(
             "REMOTE refuses the batch (%(cause)s): a row in it points at one that is not there. The batch was rolled "
-            "back."
+            "back. Synchronize again; if this happens again, look on LOCAL for rows that point at nothing."
         )
         % {"cause": type(error).__name__}
     ) from error
