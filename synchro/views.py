@@ -105,7 +105,8 @@ def reset(request: HttpRequest) -> HttpResponse:
             database=name,
         )
     try:
-        core.reset_synchro(by=request.user.get_username())
+        # Where anything would be forgotten, the name of the database has been typed.
+        core.reset_synchro(by=request.user.get_username(), is_copy=True)
     except (Busy, NotReady) as error:
         messages.error(request, str(error))
     else:

@@ -27,5 +27,8 @@ def call_synchronize(remote: str | None = None, atomic: bool = False, retry: boo
     Raises a subclass of `synchro.exceptions.SynchroError`.
     """
     if remote and remote not in conf.remotes:
-        raise NotConfigured(_("SYNCHRO_REMOTE does not name the database “%(alias)s”.") % {"alias": remote})
+        raise NotConfigured(
+            _("SYNCHRO_REMOTE does not name the database “%(alias)s”. It names: %(aliases)s.")
+            % {"alias": remote, "aliases": ", ".join(conf.remotes) or "-"}
+        )
     return Report.of(synchronize_all((remote,) if remote else conf.remotes, atomic, retry))

@@ -86,7 +86,8 @@ def _same_node(link: Link) -> SynchroError:
         _(
             "LOCAL and the database “%(alias)s” have the same node id: one is a copy of the other. Nothing was written."
             " A copy gets an id of its own by synchro.core.reset_synchro(), called on it right after it was made. "
-            "A reset forgets what has been changed in the copy since, so make such changes again afterwards."
+            "Never call it on the original. A reset forgets what has been changed in the copy since, so make such "
+            "changes again afterwards."
         )
         % {"alias": link.remote.alias}
     )

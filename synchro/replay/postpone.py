@@ -52,10 +52,12 @@ def forget(label: str) -> int:
         names = {name_of(side, type_id).lower(): type_id for type_id in known.spans}
         type_id = names.get(label.lower())
         if type_id is None:
-            raise NotConfigured(
+            text = (
                 _("No entries of %(model)s wait in the log. Entries of these models do: %(names)s.")
-                % {"model": label, "names": ", ".join(sorted(names)) or "-"}
+                if names
+                else _("No entries of %(model)s wait in the log, nor of any other model.")
             )
+            raise NotConfigured(text % {"model": label, "names": ", ".join(sorted(names))})
         if standing_of(side, type_id)[0] is Standing.WATCHED:
             raise NotConfigured(
                 _(

@@ -44,7 +44,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["database"] not in connections:
-            raise CommandError(f"There is no database {options['database']!r} in DATABASES.")
+            alike = did_you_mean(options["database"], connections)
+            raise CommandError(f"There is no database {options['database']!r} in DATABASES.{alike}")
         connection = connections[options["database"]]
         watched_models()  # a wrong setting is told before anything about the database
         try:
