@@ -41,11 +41,11 @@ def reset_synchro(by: str = "", *, is_copy: bool = False) -> None:
     both are the same. References stay, since they say which rows correspond, and that has not changed; the
     other databases go on with theirs at the next run, by the same notes.
 
-    On a database that is no copy, changes that a REMOTE does not have yet never reach it. So this is refused where
-    LOCAL has sent to a REMOTE that lacks some, and no REMOTE is the database that LOCAL is a copy of, unless `is_copy` says
-    that LOCAL was just loaded. How many changes were forgotten is written to the log of the process (a warning of the
-    logger ``synchro.reset``) and kept as a `Reset`, together with `by`: who asked for it, by default the account of the
-    process.
+    On a database that is no copy, changes that a REMOTE does not have yet never reach it. So this is refused
+    where LOCAL has sent to a REMOTE that lacks some, and no REMOTE is the database that LOCAL is a copy of, unless
+    `is_copy` says that LOCAL was just loaded. How many changes were forgotten is written to the log of the process (a
+    warning of the logger ``synchro.reset``) and kept as a `Reset`, together with `by`: who asked for it, by default the
+    account of the process.
 
     Raises `synchro.exceptions.Busy` during a run, which would go on under the former name, and `NotReady` where one was
     interrupted and its REMOTE cannot be reached, or where changes would be lost.
