@@ -145,6 +145,27 @@ def test_every_setting_has_its_default_in_the_readme() -> None:
             assert ast.literal_eval(rows[setting.name].strip("`")) == setting.default, setting.name
 
 
+def texts(node: ast.AST) -> set[str]:
+    found = (one.value for one in ast.walk(node) if isinstance(one, ast.Constant))
+    return {value for value in found if isinstance(value, str) and " " in value.strip()}
+
+
+def is_warning(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "warn"
+
+
+def test_every_warning_of_a_run_is_documented_and_every_documented_one_exists() -> None:
+    section = (ROOT / "docs" / "messages.md").read_text().split("\n## Warnings of a run\n")[1]
+    quoted = re.findall(r"^\| “(.+?)” \|", section, re.MULTILINE)
+    modules = [ast.parse(path.read_text()) for path in (ROOT / "synchro").rglob("*.py")]
+    in_code = set().union(*map(texts, modules))
+    warnings = [texts(node) for module in modules for node in ast.walk(module) if is_warning(node)]
+
+    assert {one for one in quoted if not any(one in text for text in in_code)} == set()
+    for text in set().union(*warnings) - texts(ast.parse((ROOT / "synchro" / "conf.py").read_text())):
+        assert any(one in text for one in quoted), text
+
+
 def quickstart() -> list[Block]:
     section = README.read_text().split("\n## Quickstart\n")[1].split("\n## ")[0]
     return [block for block in blocks(README) if block.code.strip() in section]

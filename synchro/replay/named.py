@@ -83,6 +83,9 @@ def unreadable_key(entry: int, model: type[Model], text: str) -> Refused:
             % {"id": entry, "model": model._meta.label, "pair": text}
         )
     return Refused(
-        _("Entry %(id)d of the log names an object of %(model)s by a key that cannot be read.")
+        _(
+            "Entry %(id)d of the log names an object of %(model)s by a key that cannot be read. Make the object that "
+            "is meant equal in both databases, and then delete the entry: ChangeLog.objects.filter(pk=%(id)d).delete()."
+        )
         % {"id": entry, "model": model._meta.label}
     )

@@ -151,7 +151,14 @@ def generic_targets(
                 found.setdefault(target, {})[value] = normalize(model_key[0], value)
             except (ValidationError, ValueError, TypeError, ArithmeticError):
                 link.warn(
-                    f"{model._meta.label}.{generic.name} names a key that {target._meta.label} cannot have."
+                    _(
+                        "%(model)s.%(field)s names a key that %(target)s cannot have. Correct such rows on LOCAL."
+                    )
+                    % {
+                        "model": model._meta.label,
+                        "field": generic.name,
+                        "target": target._meta.label,
+                    }
                 )
     return found
 
