@@ -166,6 +166,28 @@ def test_every_warning_of_a_run_is_documented_and_every_documented_one_exists() 
         assert any(one in text for one in quoted), text
 
 
+#: Of refusals to which their raiser adds what to do.
+WITHOUT_ADVICE = {
+    "REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.",
+    "%(models)s: rows depend on each other, and were changed again and again. The batch was rolled back.",
+}
+
+
+def test_every_refusal_says_what_to_do() -> None:
+    modules = [ast.parse(path.read_text()) for path in (ROOT / "synchro" / "replay").rglob("*.py")]
+    refusals = {text for text in set().union(*map(texts, modules)) if "rolled back" in text and "%(" in text}
+    advice = (
+        "ynchronize again",
+        "synchronize --",
+        "%(advice)s",
+        "eave it out",
+        "the cause of this error says",
+    )
+
+    assert {one for one in refusals - WITHOUT_ADVICE if not any(words in one for words in advice)} == set()
+    assert refusals >= WITHOUT_ADVICE
+
+
 def quickstart() -> list[Block]:
     section = README.read_text().split("\n## Quickstart\n")[1].split("\n## ")[0]
     return [block for block in blocks(README) if block.code.strip() in section]

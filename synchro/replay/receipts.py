@@ -79,8 +79,10 @@ def lost_to_pruning(link: Link) -> UnknownState:
     return UnknownState(
         _(
             "Entries that the database “%(alias)s” has not received have been pruned. Synchronize to the other "
-            "databases of SYNCHRO_REMOTE first. Then load this one from a copy of LOCAL, and set options.last_check "
-            "to a moment well before that copy was begun, so that nothing that was open then is missed."
+            "databases of SYNCHRO_REMOTE first, and let “%(alias)s” send to LOCAL what was changed there alone: that "
+            "would be lost. Then load it from a copy of LOCAL, call synchro.core.reset_synchro() there, and set "
+            "options.last_check of LOCAL to a moment well before that copy was begun, so that nothing that was open "
+            "then is missed."
         )
         % {"alias": link.remote.alias}
     )
@@ -100,8 +102,8 @@ def _go_back(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> N
                 "arrived there: it was restored from an older copy. The batches after %(arrived)d cannot be sent "
                 "again, nor if SYNCHRO_ON_ERROR is changed now: changes that were set aside and arrived later are in "
                 "none of them. Nothing was written. Restore it from a newer copy; or keep a copy of it, load it from "
-                "one of LOCAL, and call synchro.core.reset_synchro() there, on the loaded copy, before anything is "
-                "changed in it."
+                "one of LOCAL, call synchro.core.reset_synchro() there, on the loaded copy, before anything is "
+                "changed in it, and make again what was changed there alone."
             )
             % names
         )
@@ -111,7 +113,8 @@ def _go_back(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> N
                 "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "
                 "arrived there: it was restored from an older copy, and not all that came after it can be sent again. "
                 "Nothing was written. Restore it from a newer copy; or keep a copy of it, load it from one of LOCAL, "
-                "and call synchro.core.reset_synchro() there, on the loaded copy, before anything is changed in it."
+                "call synchro.core.reset_synchro() there, on the loaded copy, before anything is changed in it, and "
+                "make again what was changed there alone."
             )
             % names
         )

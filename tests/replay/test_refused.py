@@ -51,6 +51,7 @@ def test_unique_value_that_a_row_of_remotes_own_holds_is_named() -> None:
 
     message = str(caught.value)
     assert "shop.Seat" in message
+    assert "Correct this row on LOCAL" in message
     assert str(seat.pk) in message
     assert "number" in message
     assert (remote_count(Customer), remote_count(Seat)) == (0, 1)
