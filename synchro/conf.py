@@ -173,10 +173,11 @@ class Conf:
                 raise WrongSetting(f"SYNCHRO_REMOTE names {alias!r}, which is not in DATABASES.{cure}")
             if alias == LOCAL:
                 raise WrongSetting(
-                    f"SYNCHRO_REMOTE names {LOCAL!r}, the database whose changes are captured."
+                    f"SYNCHRO_REMOTE names {LOCAL!r}, the database whose changes are captured. Name the one that they "
+                    "are to be replayed into, or None."
                 )
         if len(set(aliases)) != len(aliases):
-            raise WrongSetting("SYNCHRO_REMOTE names a database twice.")
+            raise WrongSetting("SYNCHRO_REMOTE names a database twice: name each one once.")
         return aliases
 
 

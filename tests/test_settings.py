@@ -369,7 +369,7 @@ NO_DRIVER = "sys.modules['MySQLdb'] = None; DATABASES['remote']['ENGINE'] = 'dja
         ("DATABASES['remote'] = {'ENGINE': 'django.db.backends.postgres'}", "No module named"),
         (f"import sys; {NO_DRIVER}", "MySQLdb"),
     ],
-    ids=["no engine", "no driver"],
+    ids=["unknown engine", "no driver"],
 )
 @pytest.mark.parametrize(
     "command",
@@ -392,6 +392,12 @@ def test_engine_that_cannot_be_loaded_is_said_in_one_sentence(
     assert "install its driver" in told
     assert "Traceback" not in run.stderr
     assert (run.returncode == 0) == ("-c" in command)
+
+
+def test_database_without_an_engine_is_said_by_check(tmp_path: Path) -> None:
+    run = run_project(tmp_path, "DATABASES['remote'] = {'NAME': 'x'}", "-m", "django", "check")
+    assert "DATABASES['remote'] has no ENGINE" in run.stderr
+    assert ids(run).count("E050") == 1
 
 
 def test_remote_that_is_not_named_is_said_by_check(tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ def check_vendor(connection: BaseDatabaseWrapper) -> None:
     """
     if reason := unloadable.in_words(connection.alias):
         raise NotReady(reason)
+    if connection.settings_dict["ENGINE"] == "django.db.backends.dummy":
+        raise NotReady(
+            f"DATABASES[{connection.alias!r}] has no ENGINE: name that of PostgreSQL, MySQL, MariaDB or SQLite."
+        )
     if connection.vendor not in {"sqlite", "postgresql", "mysql"}:
         raise NotReady(
             f"The database {connection.alias!r} is {connection.display_name}; "

@@ -30,7 +30,8 @@ class Command(BaseCommand):
         aliases = conf.remotes
         if options["remote"] is not None:
             if options["remote"] not in aliases:
-                raise CommandError(f"SYNCHRO_REMOTE does not name {options['remote']!r}.")
+                known = ", ".join(map(repr, aliases)) or "none"
+                raise CommandError(f"SYNCHRO_REMOTE does not name {options['remote']!r}. It names: {known}.")
             aliases = (options["remote"],)
         for alias in aliases:
             try:
