@@ -114,9 +114,7 @@ def _warning(
     compares = (
         f"compares the texts of {label} without case ({collation})"
         if is_known
-        else (
-            f"compares the texts of {label} without case, unless the column has another collation than most"
-        )
+        else (f"compares the texts of {label} without case, unless its collation says otherwise")
     )
     cure = (
         "Give these keys encoding=ENCODING_BASE_32 or ENCODING_HEX, which changes their ids, or that column of table "

@@ -111,5 +111,6 @@ assert "'ord_A' and 'ord_a'" in message.msg and "check --database default" in me
 
 @pytest.mark.once
 def test_without_a_connection_what_is_declared_counts() -> None:
+    pytest.importorskip("MySQLdb")
     ended = subprocess.run([sys.executable, "-W", "error", "-c", PROGRAM], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
