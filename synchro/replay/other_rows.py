@@ -9,6 +9,7 @@ tree that numbers its nodes anew ends as LOCAL has it; of other models it is lef
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -33,6 +34,7 @@ from synchro.replay.read import Rows
 from synchro.replay.recorder import Recorder, Touched, columns
 from synchro.replay.resolve import Plan
 from synchro.replay.statements import Statements
+from synchro.replay.swaps import Swaps
 from synchro.replay.translate import Translator
 
 #: By REMOTE's keys.
@@ -41,18 +43,25 @@ Several = Mapping[Key, Touched]
 
 class OtherRows:
     def __init__(
-        self, link: Link, log: Log, plan: Plan, rows: Rows, identities: Identities, statements: Statements
+        self,
+        link: Link,
+        log: Log,
+        plan: Plan,
+        rows: Rows,
+        identities: Identities,
+        statements: Statements,
+        swaps: Swaps,
     ) -> None:
         self._link, self._log, self._plan, self._rows = link, log, plan, rows
-        self._identities, self._statements = identities, statements
+        self._identities, self._statements, self._swaps = identities, statements, swaps
         self._side = link.remote
 
     def settle(self, recorder: Recorder) -> None:
         """Have the rows that were recorded end as they should, or say what is not known of them."""
         for model in parents_first(recorder.touched):
-            touched = recorder.touched[model]
+            touched, ours = recorder.touched[model], self._keys_of_the_batch(model)
             now = recorder.read(model, touched)
-            others = {key: each for key, each in touched.items() if key not in self._keys_of_the_batch(model)}
+            others = {key: each for key, each in touched.items() if key not in ours}
             self._restore(model, {key: each for key, each in others.items() if key not in now})
             changed = {key: each for key, each in touched.items() if key in now and each.before != now[key]}
             is_captured = {
@@ -91,18 +100,36 @@ class OtherRows:
     def _write(
         self, model: type[Model], wanted: Mapping[Key, list[Any]], now: Mapping[Key, list[Any]]
     ) -> None:
-        """Have rows of REMOTE, which are there, hold these values, in the order of `columns`."""
-        fields, own = columns(model), key_fields(model)
+        """Have rows of REMOTE, which are there, hold these values, in the order of `columns`; not in skipped ones."""
+        fields = columns(model)
+        travelling = set(Table(model).fields).difference(key_fields(model))
         names: dict[Key, frozenset[str] | None] = {}
         for key, row in wanted.items():
             differ = {
-                f.name for f, a, b in zip(fields, row, now[key], strict=True) if a != b and f not in own
+                f.name for f, a, b in zip(fields, row, now[key], strict=True) if a != b and f in travelling
             }
             if differ:
                 names[key] = frozenset(differ)
-        if names:
-            rows = {key: list(wanted[key]) for key in names}
-            self._statements.update(Group(model, fields, rows, [], names, set()), names)
+        if not names:
+            return
+        rows = {key: list(wanted[key]) for key in names}
+        group = Group(model, fields, rows, [], names, set())
+        try:
+            with transaction.atomic(using=self._side.alias):
+                self._statements.update(group, names)
+        except IntegrityError as error:  # code of others may have handed a unique value from one to another
+            self._make_way(group, error)
+
+    def _make_way(self, group: Group, error: IntegrityError) -> None:
+        """Write rows of REMOTE that stand in each other's way, `group` has them by REMOTE's keys."""
+        here = self._here(group.model, group.old.keys())
+        found = self._identities.find(group.model, list(here.values()))
+        if len(here) < len(group.old) or any(found[key].remote != there for there, key in here.items()):
+            raise error
+        rows = {here[there]: row for there, row in group.rows.items()}
+        names = {here[there]: several for there, several in group.old.items()}
+        by_locals = Group(group.model, group.fields, rows, [], names, set())
+        self._swaps.write(by_locals, error, partial(self._statements.update, by_locals))
 
     def _restore(self, model: type[Model], deleted: Several) -> None:
         """
@@ -172,7 +199,8 @@ class OtherRows:
 
     def _tell_of_added(self, recorder: Recorder) -> None:
         for model, added in recorder.added.items():
-            keys = [key for key in added if key is not None and key not in self._keys_of_the_batch(model)]
+            ours = self._keys_of_the_batch(model)
+            keys = [key for key in added if key is not None and key not in ours]
             there = recorder.read(model, keys)
             here = self._here(model, there)
             present = existing_here(self._link, model, list(here.values())) if here else set()

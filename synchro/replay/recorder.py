@@ -30,6 +30,9 @@ from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
 from synchro.replay.sqlrows import Aim, aim_of
 from synchro.replay.sqltext import is_read, watched_tables_in
+from synchro.replay.unreadable import CannotRead
+from synchro.replay.upserts import may_meet_by_value
+from synchro.replay.work import Work
 from synchro.switch import is_capture_off
 
 
@@ -42,24 +45,6 @@ class Touched:
     before: list[Any]
     #: Whether it was only written while objects of its own model were worked on, as in a tree.
     is_akin: bool
-
-
-@dataclass
-class Work:
-    """The object of REMOTE that code of others works on, as soon as it is there."""
-
-    model: type[Model]
-    instance: Model | None = None
-    #: Whether REMOTE is to get the object; and in which tables it has a row by now.
-    is_new: bool = False
-    inserted: set[type[Model]] = field(default_factory=set)
-
-    def inserts(self, model: type[Model], objects: Sequence[Any]) -> bool:
-        """Whether what is inserted now is the object itself, and not what its method makes of it besides."""
-        if not self.is_new or model in self.inserted or not any(each is self.instance for each in objects):
-            return False
-        self.inserted.add(model)
-        return True
 
 
 @dataclass
@@ -87,13 +72,19 @@ class Recorder:
         if is_djangos_own():
             return self._follow(execute, sql, params, many, context)
         aim = None if many else aim_of(sql, params)
-        model = None if aim is None else _model_of(aim.name)
-        if aim is None or model is None:
+        models = [] if aim is None else _models_of(aim.name)
+        if aim is None or len(models) > 1:
             for table in tables:
                 self._note_unknown(table)
-        else:
-            self._note(model, self._keys(model, aim, params))
+        elif models:  # else all that is watched is only read
+            self._note_aimed(models[0], aim, params)
         return execute(sql, params, many, context)
+
+    def _note_aimed(self, model: type[Model], aim: Aim, params: Any) -> None:
+        try:
+            self._note(model, self._keys(model, aim, params))
+        except CannotRead:  # the code of others may not care
+            self._note_unknown(model._meta.db_table)
 
     def _keys(self, model: type[Model], aim: Aim, given: Any) -> list[Key]:
         """REMOTE's keys of the rows that a statement is about, but for that of the object at work."""
@@ -149,7 +140,8 @@ class Recorder:
         wrote before are to end as it leaves them.
         """
         aim = aim_of(sql, params) if self.touched else None
-        model = None if aim is None else _model_of(aim.name)
+        models = [] if aim is None else _models_of(aim.name)
+        model = models[0] if len(models) == 1 else None
         known = {} if model is None else self.touched.get(model, {})
         if aim is None or model is None or not known:
             return execute(sql, params, many, context)
@@ -175,10 +167,10 @@ class Recorder:
         explicit = [key_or_none(each, model) for each in objects]
         known = {key for key in explicit if key is not None}
         there = self.read(model, known)
-        if there and query.on_conflict == OnConflict.UPDATE:
+        if query.on_conflict == OnConflict.UPDATE:
             self._note(model, list(there))
-        elif query.on_conflict == OnConflict.UPDATE and len(known) < len(objects):
-            self._note_unknown(model._meta.db_table)
+            if len(there) < len(objects) and may_meet_by_value(query, model):
+                self._note_unknown(model._meta.db_table)
         returned: list[Any] = []
         yield returned
         guest = self._guest()
@@ -214,9 +206,9 @@ def columns(model: type[Model]) -> tuple[AnyField, ...]:
     return tuple(f for f in model._meta.local_concrete_fields if not f.generated)
 
 
-def _model_of(name: str) -> type[Model] | None:
-    found = [table.model for table in watched_tables() if table.name.lower() == name.lower()]
-    return found[0] if len(found) == 1 else None
+def _models_of(name: str) -> list[type[Model]]:
+    """Those whose rows this table holds; none where it is not watched."""
+    return [table.model for table in watched_tables() if table.name.lower() == name.lower()]
 
 
 def key_or_none(instance: Any, model: type[Model]) -> Key | None:
