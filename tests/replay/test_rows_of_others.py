@@ -612,3 +612,26 @@ def test_row_that_cannot_be_read_does_not_stop_the_code_that_writes_it() -> None
     (warning,) = report.warnings
     assert "shop_measurement" in warning
     assert Measurement.objects.using(REMOTE).values_list("number", flat=True).get() == 1
+
+
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+def test_row_is_not_put_back_to_point_at_one_that_local_has_deleted_since(settings: Any) -> None:
+    """Of what the receiver did on LOCAL the batch has the beginning."""
+
+    def leave(using: str, **kwargs: Any) -> None:
+        for parcel in Parcel.objects.using(using):
+            parcel.receiver = None
+            parcel.weight += 1
+            parcel.save(using=using)
+        for customer in Customer.objects.using(using):
+            customer.delete(using=using)
+
+    settings.SYNCHRO_BATCH_SIZE = 1
+    Parcel.objects.create(receiver=Customer.objects.create(name="Vimes"))
+    call_synchronize()
+    with listening(leave, post_save, Delivery):
+        Delivery.objects.create(place="Ankh")
+        call_synchronize()
+
+    assert remote(Parcel).weight == 1
+    assert_same_rows()
