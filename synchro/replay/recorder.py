@@ -24,6 +24,7 @@ from django.db.models.deletion import Collector
 
 from synchro.keys import AnyField, Key, key_fields, key_of, normalize
 from synchro.registry import is_watched, watched_tables
+from synchro.replay.cascades import rows_below
 from synchro.replay.columns import Codec
 from synchro.replay.guard import Guest, guest_at_work, is_in_receiver
 from synchro.replay.link import Link
@@ -53,7 +54,7 @@ class Recorder:
     #: By REMOTE's keys.
     touched: dict[type[Model], dict[Key, Touched]] = field(default_factory=dict)
     added: dict[type[Model], dict[Key, Guest]] = field(default_factory=dict)
-    #: Rows that were saved or deleted in a way that signals see on LOCAL.
+    #: Rows that were saved or deleted in a way that signals see on LOCAL, or went along with others in the database.
     signalled: set[tuple[type[Model], Key]] = field(default_factory=set)
     #: Tables of which it is not known which rows were written, and by whom.
     unknown: dict[tuple[str, str | None], Guest] = field(default_factory=dict)
@@ -82,7 +83,12 @@ class Recorder:
 
     def _note_aimed(self, model: type[Model], aim: Aim, params: Any) -> None:
         try:
-            self._note(model, self._keys(model, aim, params))
+            keys = self._keys(model, aim, params)
+            self._note(model, keys)
+            for child, several in rows_below(self.link.remote, model, keys) if aim.deletes else ():
+                if is_watched(child):
+                    self._note(child, several)
+                    self.signalled.update((child, key) for key in several)
         except CannotRead:  # the code of others may not care
             self._note_unknown(model._meta.db_table)
 

@@ -42,6 +42,8 @@ class Aim:
     after: int
     #: How many the statement has in all.
     count: int
+    #: Whether they are deleted.
+    deletes: bool
 
     @property
     def name(self) -> str:
@@ -95,6 +97,7 @@ def _aim(text: str) -> Aim | None:
         _placeholders(plain[:start]),
         _placeholders(plain[end:]),
         _placeholders(plain),
+        match.re is not _UPDATE,
     )
 
 
