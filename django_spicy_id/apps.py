@@ -4,7 +4,9 @@ import django
 from django.apps import AppConfig, apps
 from django.core import checks
 
+from django_spicy_id import neighbours
 from django_spicy_id.checks import check_neighbours
+from django_spicy_id.letter_case import check_letter_case
 
 
 class SpicyIdConfig(AppConfig):
@@ -14,7 +16,9 @@ class SpicyIdConfig(AppConfig):
     verbose_name = "Spicy ids"
 
     def ready(self) -> None:
+        neighbours.introduce_late()
         checks.register(check_neighbours)
+        checks.register(check_letter_case)
         # Each only where the project has it: all of them are optional, and slow to import.
         if apps.is_installed("rest_framework"):
             from django_spicy_id.drf import monkey_patch_drf

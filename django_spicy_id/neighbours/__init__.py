@@ -35,12 +35,20 @@ NEIGHBOURS: Final = {
 #: What went wrong, by the name of the other module.
 problems: Final[dict[str, Exception]] = {}
 
+#: What `introduce_late` is for.
+_half_imported: Final[list[ModuleType]] = []
+
 
 class _Introducer(Loader):
-    """Loads a module as its own loader does, and changes it then."""
+    """Loads a module as its own loader does, and changes it then. All else is for its own loader to answer."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "loader":  # of a copy that is still empty
+            raise AttributeError(name)
+        return getattr(self.loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
@@ -65,7 +73,9 @@ class _Finder(MetaPathFinder):
                 continue
             spec = finder.find_spec(fullname, path, target)
             if spec is not None:
-                if spec.loader is not None:
+                # A loader without these is one of those that importlib calls in an older way.
+                is_known = hasattr(spec.loader, "create_module") and hasattr(spec.loader, "exec_module")
+                if spec.loader is not None and is_known and not isinstance(spec.loader, _Introducer):
                     spec.loader = _Introducer(spec.loader)
                 return spec
         return None
@@ -78,6 +88,8 @@ def introduce(module: Any) -> None:
         import_module(f"{__name__}.{NEIGHBOURS[name]}").introduce(module)
     except Exception as error:  # noqa: BLE001 (whatever is unlike what is known; a system check tells)
         problems[name] = error
+    else:
+        problems.pop(name, None)
 
 
 def watch() -> None:
@@ -87,7 +99,19 @@ def watch() -> None:
     sys.meta_path.insert(0, _Finder())
     for name in NEIGHBOURS:
         module = sys.modules.get(name)
-        if module is not None:
+        if module is None:
+            continue
+        if getattr(module.__spec__, "_initializing", False):
+            _half_imported.append(module)  # which imports, among others, the module that imports us
+        else:
+            introduce(module)
+
+
+def introduce_late() -> None:
+    """Introduce the modules that were in the middle of their own import when `watch` was called."""
+    while _half_imported:
+        module = _half_imported.pop()
+        if sys.modules.get(module.__name__) is module:  # its import did not fail
             introduce(module)
 
 

@@ -12,8 +12,8 @@ def introduce(shortcuts: Any) -> None:
     original = shortcuts._handle_pk_field
 
     @wraps(original)
-    def _handle_pk_field(queryset: Any) -> Any:
+    def _handle_pk_field(queryset: Any, *args: Any, **kwargs: Any) -> Any:
         field = spicy_target(queryset.model._meta.pk)
-        return partial(IdCast, output_field=field) if field else original(queryset)
+        return partial(IdCast, output_field=field) if field else original(queryset, *args, **kwargs)
 
     shortcuts._handle_pk_field = _handle_pk_field

@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Annotated, Any
 
 from django.core.exceptions import ValidationError
+from django.db.models import ForeignKey
 from pydantic import BeforeValidator, WithJsonSchema
 
 from django_spicy_id.base import SpicyField
@@ -43,7 +44,8 @@ def introduce(fields: Any) -> None:
         python_type, info = original(field, depth=depth, **options)
         if field.is_relation and depth > 0:
             return python_type, info
-        target = spicy_target(field.related_model._meta.pk if field.is_relation else field)
+        holds_its_value = isinstance(field, ForeignKey) or not field.is_relation  # and others lead to the key
+        target = spicy_target(field if holds_its_value else field.related_model._meta.pk)
         if target is None:
             return python_type, info
         if field.one_to_many or field.many_to_many:

@@ -19,10 +19,10 @@ def introduce(models: Any) -> None:
     original = models.VersionQuerySet.get_deleted
 
     @wraps(original)
-    def get_deleted(self: Any, model: Any, model_db: str | None = None) -> Any:
+    def get_deleted(self: Any, model: Any, model_db: str | None = None, **kwargs: Any) -> Any:
         field = spicy_target(model._meta.pk)
         if field is None or isinstance(field, SpicyInteger):
-            return original(self, model, model_db=model_db)
+            return original(self, model, model_db=model_db, **kwargs)
         # No database reads ids of UUIDs. So this is done as reversion itself does it on most of them.
         model_db = model_db or router.db_for_write(model)
         there = model._default_manager.using(model_db).order_by().values_list("pk", flat=True)

@@ -17,13 +17,13 @@ def introduce(models: Any) -> None:
     original = models.transform_field
 
     @wraps(original)
-    def transform_field(field: Any) -> Any:
+    def transform_field(field: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(field, SpicyAutomatic):
             copy: Any = field
             copy.__class__ = COLUMNS[copy.BITS]
             # A row of the history has the key of the row that it is about.
             copy.randomize, copy.default = False, NOT_PROVIDED
             copy.__dict__.pop("_get_default", None)
-        return original(field)
+        return original(field, *args, **kwargs)
 
     models.transform_field = transform_field

@@ -26,9 +26,9 @@ def introduce(openapi: Any) -> None:
     original = openapi.AutoSchema._map_model_field
 
     @wraps(original)
-    def _map_model_field(self: Any, model_field: Any, direction: Any) -> Any:
+    def _map_model_field(self: Any, model_field: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(model_field, SpicyField):
             return openapi_schema(model_field)
-        return original(self, model_field, direction)
+        return original(self, model_field, *args, **kwargs)
 
     openapi.AutoSchema._map_model_field = _map_model_field

@@ -14,6 +14,7 @@ from synchro.exceptions import Culprit, Refused
 from synchro.keys import TEXTS, AnyField, Key, column_field, key_fields, key_of, to_text
 from synchro.receivers import method
 from synchro.relations import target_of
+from synchro.replay.cascades import is_done_by_the_database
 from synchro.replay.columns import to_attribute
 from synchro.replay.identify import existing
 from synchro.replay.link import Link
@@ -202,11 +203,6 @@ def is_depended_on(link: Link, model: type[Model], keys: Collection[Key]) -> boo
         or select(link.remote, column.model, [column], [column], [(key,) for key in keys])
         for column in columns
     )
-
-
-def is_done_by_the_database(rule: Any) -> bool:
-    """Whether an `on_delete` is one of Django 6.1's that the database carries out."""
-    return type(rule).__name__ == "DatabaseOnDelete"
 
 
 def attributes(link: Link, model: type[Model], keys: Sequence[Key]) -> list[Any]:

@@ -40,6 +40,7 @@ def find_doubles(
 def _same(group: Group, there: dict[Key, list[object]]) -> dict[Key, Key]:
     """LOCAL's keys of the new rows of the group to REMOTE's of those that are there, where both are the same."""
     found: dict[Key, Key] = {}
+    taken: set[Key] = set()
     fields = columns(group.model)
     for several in _unique_sets(group.model):
         places = [fields.index(field) for field in several]
@@ -47,8 +48,9 @@ def _same(group: Group, there: dict[Key, list[object]]) -> dict[Key, Key]:
         places = [group.fields.index(field) for field in several]
         for local in group.new:
             values = tuple(group.rows[local][place] for place in places)
-            if None not in values and values in others and others[values] not in found.values():
-                found.setdefault(local, others[values])
+            if None not in values and values in others and local not in found and others[values] not in taken:
+                found[local] = others[values]
+                taken.add(others[values])
     return found
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.db import DatabaseError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
@@ -67,7 +68,12 @@ def refuse_pairs_that_are_not_known(sender: Any, local: Any, **kwargs: Any) -> N
 def _made_of_tables(side: Side) -> Iterator[type[Model]]:
     """The models whose tables `migrate` has seen under the name of an automatic one: that of an object and a field."""
     rows = NamedTable.objects.using(side.alias).filter(model__contains="_").exclude(successor=None)
-    for successor in rows.values_list("successor", flat=True).distinct():
+    try:
+        with transaction.atomic(using=side.alias):
+            successors = list(rows.values_list("successor", flat=True).distinct())
+    except DatabaseError:
+        return  # its tables of synchro are older, which the handshake says
+    for successor in successors:
         model = side.model_of(successor) if successor is not None else None
         if model is not None:
             yield model

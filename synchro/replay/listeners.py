@@ -16,8 +16,9 @@ from synchro.keys import Key
 from synchro.receivers import SIGNALS, Receiver, method, path_of, receivers
 from synchro.replay.guard import Guest, guarded, running
 from synchro.replay.link import Link
-from synchro.replay.recorder import Work, at_work, follow_deletions, notice_save
+from synchro.replay.recorder import at_work, follow_deletions, notice_save
 from synchro.replay.strangers import refuse_stranger, refuse_strangers
+from synchro.replay.work import Work
 
 #: Whether this thread or task is in a run, and whether it works on REMOTE's objects.
 _in_run: ContextVar[bool] = ContextVar("synchro_in_run", default=False)

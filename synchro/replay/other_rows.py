@@ -8,7 +8,8 @@ tree that numbers its nodes anew ends as LOCAL has it; of other models it is lef
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -17,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from synchro.conf import conf
 from synchro.exceptions import Culprit, Refused
-from synchro.keys import Key, key_fields, to_text
+from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.natural import natural_fields
 from synchro.registry import Table
 from synchro.replay.columns import Codec
@@ -29,10 +30,11 @@ from synchro.replay.link import Link
 from synchro.replay.log import Log
 from synchro.replay.natural import finder
 from synchro.replay.order import parents_first
-from synchro.replay.read import Rows
+from synchro.replay.read import Rows, select
 from synchro.replay.recorder import Recorder, Touched, columns
 from synchro.replay.resolve import Plan
 from synchro.replay.statements import Statements
+from synchro.replay.swaps import Swaps
 from synchro.replay.translate import Translator
 
 #: By REMOTE's keys.
@@ -41,29 +43,43 @@ Several = Mapping[Key, Touched]
 
 class OtherRows:
     def __init__(
-        self, link: Link, log: Log, plan: Plan, rows: Rows, identities: Identities, statements: Statements
+        self,
+        link: Link,
+        log: Log,
+        plan: Plan,
+        rows: Rows,
+        identities: Identities,
+        statements: Statements,
+        swaps: Swaps,
     ) -> None:
         self._link, self._log, self._plan, self._rows = link, log, plan, rows
-        self._identities, self._statements = identities, statements
+        self._identities, self._statements, self._swaps = identities, statements, swaps
         self._side = link.remote
 
     def settle(self, recorder: Recorder) -> None:
         """Have the rows that were recorded end as they should, or say what is not known of them."""
-        for model in parents_first(recorder.touched):
-            touched = recorder.touched[model]
-            now = recorder.read(model, touched)
-            others = {key: each for key, each in touched.items() if key not in self._keys_of_the_batch(model)}
-            self._restore(model, {key: each for key, each in others.items() if key not in now})
-            changed = {key: each for key, each in touched.items() if key in now and each.before != now[key]}
-            is_captured = {
-                key for key in changed if conf.capture == "triggers" or (model, key) in recorder.signalled
-            }
-            self._put_back(model, {k: e for k, e in changed.items() if k in others and k in is_captured}, now)
-            akin = {k: e for k, e in changed.items() if e.is_akin and k not in is_captured}
-            if akin:
-                self._bring_locals(model, akin, now)
+        models = parents_first(recorder.touched)
+        now = {model: recorder.read(model, recorder.touched[model]) for model in models}
+        for model in models:
+            ours = self._keys_of_the_batch(model)
+            touched = recorder.touched[model].items()
+            self._restore(model, {k: each for k, each in touched if k not in ours and k not in now[model]})
+        for model in models:  # what they point at is there again by now
+            self._settle_changed(recorder, model, now[model])
         self._tell_of_added(recorder)
         self._tell_of_unknown(recorder)
+
+    def _settle_changed(self, recorder: Recorder, model: type[Model], now: Mapping[Key, list[Any]]) -> None:
+        ours, touched = self._keys_of_the_batch(model), recorder.touched[model].items()
+        changed = {key: each for key, each in touched if key in now and each.before != now[key]}
+        captured = {
+            key for key in changed if conf.capture == "triggers" or (model, key) in recorder.signalled
+        }
+        others = captured - ours
+        self._put_back(model, {k: each for k, each in changed.items() if k in others}, now)
+        akin = {k: each for k, each in changed.items() if each.is_akin and k not in captured}
+        if akin:
+            self._bring_locals(model, akin, now)
 
     def _keys_of_the_batch(self, model: type[Model]) -> set[Key]:
         """REMOTE's keys of the rows that the batch is about."""
@@ -78,7 +94,31 @@ class OtherRows:
         ours: Collection[Key] = self._here(model, changed)
         if keeps_references(model) and finder(model) is not None:
             ours = changed  # nobody but the model's own manager could say which of them LOCAL has
-        self._write(model, {key: changed[key].before for key in ours}, now)
+        wanted = {key: list(changed[key].before) for key in ours}
+        self._leave_dangling(model, wanted, now)
+        self._write(model, wanted, now)
+
+    def _leave_dangling(
+        self, model: type[Model], wanted: Mapping[Key, list[Any]], now: Mapping[Key, list[Any]]
+    ) -> None:
+        """Foreign keys to rows that are gone stay as they are now: LOCAL's entries about them are still to come."""
+        for place, column in enumerate(columns(model)):
+            values = {row[place] for key, row in wanted.items() if row[place] != now[key][place]} - {None}
+            if not values or column.remote_field is None or not column.db_constraint:
+                continue
+            lost = self._lost(column.target_field, values)
+            for key, row in wanted.items():
+                if row[place] in lost:
+                    row[place] = now[key][place]
+
+    def _lost(self, target: AnyField, values: Collection[Any]) -> set[Any]:
+        """Those of these values of a column that no row of REMOTE has."""
+
+        def found(some: Collection[Any]) -> list[Sequence[Any]]:
+            return select(self._side, target.model, [target], [target], [(value,) for value in some])
+
+        missing = set(values) - {value for (value,) in found(values)}
+        return {value for value in missing if not found([value])}  # REMOTE may find it spelled otherwise
 
     def _here(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
         """LOCAL's keys of those of these rows of REMOTE that it has, or has had."""
@@ -91,18 +131,36 @@ class OtherRows:
     def _write(
         self, model: type[Model], wanted: Mapping[Key, list[Any]], now: Mapping[Key, list[Any]]
     ) -> None:
-        """Have rows of REMOTE, which are there, hold these values, in the order of `columns`."""
-        fields, own = columns(model), key_fields(model)
+        """Have rows of REMOTE, which are there, hold these values, in the order of `columns`; not in skipped ones."""
+        fields = columns(model)
+        travelling = set(Table(model).fields).difference(key_fields(model))
         names: dict[Key, frozenset[str] | None] = {}
         for key, row in wanted.items():
             differ = {
-                f.name for f, a, b in zip(fields, row, now[key], strict=True) if a != b and f not in own
+                f.name for f, a, b in zip(fields, row, now[key], strict=True) if a != b and f in travelling
             }
             if differ:
                 names[key] = frozenset(differ)
-        if names:
-            rows = {key: list(wanted[key]) for key in names}
-            self._statements.update(Group(model, fields, rows, [], names, set()), names)
+        if not names:
+            return
+        rows = {key: list(wanted[key]) for key in names}
+        group = Group(model, fields, rows, [], names, set())
+        try:
+            with transaction.atomic(using=self._side.alias):
+                self._statements.update(group, names)
+        except IntegrityError as error:  # code of others may have handed a unique value from one to another
+            self._make_way(group, error)
+
+    def _make_way(self, group: Group, error: IntegrityError) -> None:
+        """Write rows of REMOTE that stand in each other's way, `group` has them by REMOTE's keys."""
+        here = self._here(group.model, group.old.keys())
+        found = self._identities.find(group.model, list(here.values()))
+        if len(here) < len(group.old) or any(found[key].remote != there for there, key in here.items()):
+            raise error
+        rows = {here[there]: row for there, row in group.rows.items()}
+        names = {here[there]: several for there, several in group.old.items()}
+        by_locals = Group(group.model, group.fields, rows, [], names, set())
+        self._swaps.write(by_locals, error, partial(self._statements.update, by_locals))
 
     def _restore(self, model: type[Model], deleted: Several) -> None:
         """
@@ -172,7 +230,8 @@ class OtherRows:
 
     def _tell_of_added(self, recorder: Recorder) -> None:
         for model, added in recorder.added.items():
-            keys = [key for key in added if key is not None and key not in self._keys_of_the_batch(model)]
+            ours = self._keys_of_the_batch(model)
+            keys = [key for key in added if key is not None and key not in ours]
             there = recorder.read(model, keys)
             here = self._here(model, there)
             present = existing_here(self._link, model, list(here.values())) if here else set()

@@ -24,12 +24,16 @@ from django.db.models.deletion import Collector
 
 from synchro.keys import AnyField, Key, key_fields, key_of, normalize
 from synchro.registry import is_watched, watched_tables
+from synchro.replay.cascades import rows_below
 from synchro.replay.columns import Codec
 from synchro.replay.guard import Guest, guest_at_work, is_in_receiver
 from synchro.replay.link import Link
 from synchro.replay.read import as_key, as_values, select
 from synchro.replay.sqlrows import Aim, aim_of
 from synchro.replay.sqltext import is_read, watched_tables_in
+from synchro.replay.unreadable import CannotRead
+from synchro.replay.upserts import may_meet_by_value
+from synchro.replay.work import Work
 from synchro.switch import is_capture_off
 
 
@@ -45,30 +49,12 @@ class Touched:
 
 
 @dataclass
-class Work:
-    """The object of REMOTE that code of others works on, as soon as it is there."""
-
-    model: type[Model]
-    instance: Model | None = None
-    #: Whether REMOTE is to get the object; and in which tables it has a row by now.
-    is_new: bool = False
-    inserted: set[type[Model]] = field(default_factory=set)
-
-    def inserts(self, model: type[Model], objects: Sequence[Any]) -> bool:
-        """Whether what is inserted now is the object itself, and not what its method makes of it besides."""
-        if not self.is_new or model in self.inserted or not any(each is self.instance for each in objects):
-            return False
-        self.inserted.add(model)
-        return True
-
-
-@dataclass
 class Recorder:
     link: Link
     #: By REMOTE's keys.
     touched: dict[type[Model], dict[Key, Touched]] = field(default_factory=dict)
     added: dict[type[Model], dict[Key, Guest]] = field(default_factory=dict)
-    #: Rows that were saved or deleted in a way that signals see on LOCAL.
+    #: Rows that were saved or deleted in a way that signals see on LOCAL, or went along with others in the database.
     signalled: set[tuple[type[Model], Key]] = field(default_factory=set)
     #: Tables of which it is not known which rows were written, and by whom.
     unknown: dict[tuple[str, str | None], Guest] = field(default_factory=dict)
@@ -87,13 +73,24 @@ class Recorder:
         if is_djangos_own():
             return self._follow(execute, sql, params, many, context)
         aim = None if many else aim_of(sql, params)
-        model = None if aim is None else _model_of(aim.name)
-        if aim is None or model is None:
+        models = [] if aim is None else _models_of(aim.name)
+        if aim is None or len(models) > 1:
             for table in tables:
                 self._note_unknown(table)
-        else:
-            self._note(model, self._keys(model, aim, params))
+        elif models:  # else all that is watched is only read
+            self._note_aimed(models[0], aim, params)
         return execute(sql, params, many, context)
+
+    def _note_aimed(self, model: type[Model], aim: Aim, params: Any) -> None:
+        try:
+            keys = self._keys(model, aim, params)
+            self._note(model, keys)
+            for child, several in rows_below(self.link.remote, model, keys) if aim.deletes else ():
+                if is_watched(child):
+                    self._note(child, several)
+                    self.signalled.update((child, key) for key in several)
+        except CannotRead:  # the code of others may not care
+            self._note_unknown(model._meta.db_table)
 
     def _keys(self, model: type[Model], aim: Aim, given: Any) -> list[Key]:
         """REMOTE's keys of the rows that a statement is about, but for that of the object at work."""
@@ -149,7 +146,8 @@ class Recorder:
         wrote before are to end as it leaves them.
         """
         aim = aim_of(sql, params) if self.touched else None
-        model = None if aim is None else _model_of(aim.name)
+        models = [] if aim is None else _models_of(aim.name)
+        model = models[0] if len(models) == 1 else None
         known = {} if model is None else self.touched.get(model, {})
         if aim is None or model is None or not known:
             return execute(sql, params, many, context)
@@ -175,10 +173,10 @@ class Recorder:
         explicit = [key_or_none(each, model) for each in objects]
         known = {key for key in explicit if key is not None}
         there = self.read(model, known)
-        if there and query.on_conflict == OnConflict.UPDATE:
+        if query.on_conflict == OnConflict.UPDATE:
             self._note(model, list(there))
-        elif query.on_conflict == OnConflict.UPDATE and len(known) < len(objects):
-            self._note_unknown(model._meta.db_table)
+            if len(there) < len(objects) and may_meet_by_value(query, model):
+                self._note_unknown(model._meta.db_table)
         returned: list[Any] = []
         yield returned
         guest = self._guest()
@@ -214,9 +212,9 @@ def columns(model: type[Model]) -> tuple[AnyField, ...]:
     return tuple(f for f in model._meta.local_concrete_fields if not f.generated)
 
 
-def _model_of(name: str) -> type[Model] | None:
-    found = [table.model for table in watched_tables() if table.name.lower() == name.lower()]
-    return found[0] if len(found) == 1 else None
+def _models_of(name: str) -> list[type[Model]]:
+    """Those whose rows this table holds; none where it is not watched."""
+    return [table.model for table in watched_tables() if table.name.lower() == name.lower()]
 
 
 def key_or_none(instance: Any, model: type[Model]) -> Key | None:

@@ -20,6 +20,11 @@ _WORDS: Final = re.compile(
 )
 #: Not told apart from the rest: comments of MySQL, texts of PostgreSQL, and what may end a text or not.
 _DOUBTFUL: Final = re.compile(r"#|\$\w*\$|\\")
+#: Of which the SELECT would get another answer than the statement.
+_CHANGING: Final = re.compile(
+    r"\b(?:RAND|RANDOM\w*|GEN_RANDOM_UUID|UUID\w*|NEXTVAL|SETVAL|CLOCK_TIMESTAMP)\s*\(|\bTABLESAMPLE\b|:=",
+    re.IGNORECASE,
+)
 #: As Django has it in each LIKE for SQLite.
 _ESCAPE: Final = "ESCAPE '\\'"
 
@@ -35,6 +40,10 @@ class Aim:
     #: How many of the statement's parameters come before those in `rest`, and after them.
     before: int
     after: int
+    #: How many the statement has in all.
+    count: int
+    #: Whether they are deleted.
+    deletes: bool
 
     @property
     def name(self) -> str:
@@ -52,7 +61,12 @@ def aim_of(sql: Any, parameters: Any) -> Aim | None:
     """None where the words do not tell."""
     if parameters is not None and not isinstance(parameters, Mapping | Sequence):
         return None
-    return _aim(text_of(sql))
+    aim = _aim(text_of(sql).rstrip().removesuffix(";"))
+    if aim is None or parameters is None or isinstance(parameters, Mapping):
+        return aim
+    return (
+        aim if len(parameters) == aim.count else None
+    )  # else drivers have placeholders in other places, or others
 
 
 @lru_cache(maxsize=64)
@@ -73,6 +87,8 @@ def _aim(text: str) -> Aim | None:
         start, end = found
     else:
         return None
+    if _CHANGING.search(plain, start, end):
+        return None
     table = match[1]
     joined = match.re is _DELETE_JOINED
     return Aim(
@@ -80,6 +96,8 @@ def _aim(text: str) -> Aim | None:
         text[start:end] if joined else f"{table} {text[start:end]}",
         _placeholders(plain[:start]),
         _placeholders(plain[end:]),
+        _placeholders(plain),
+        match.re is not _UPDATE,
     )
 
 

@@ -15,7 +15,8 @@ LITERALS = re.compile(
 )
 #: Of the session or its transaction, or an answer and nothing more.
 _HARMLESS = re.compile(
-    r"[\s(]*+(?:SAVEPOINT|RELEASE|ROLLBACK|BEGIN|START|SET|SHOW|DESC|DESCRIBE|VALUES|TABLE|PRAGMA(?![^;]*=))\b",
+    r"[\s(]*+(?:SAVEPOINT|RELEASE|ROLLBACK|BEGIN|START|SET(?! STATEMENT\b)|SHOW|DESC|DESCRIBE|VALUES|TABLE"
+    r"|PRAGMA(?![^;]*=))\b",
     re.IGNORECASE,
 )
 _SELECT = re.compile(r"[\s(]*+(?:SELECT|WITH|EXPLAIN)\b", re.IGNORECASE)

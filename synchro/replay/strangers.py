@@ -24,6 +24,8 @@ def refuse_strangers(instances: Iterable[Any], using: str) -> None:
         model: Any = type(instance)._meta.concrete_model
         if instance._state.db in (None, using) or not keeps_references(model):
             continue
+        if instance.pk is None:  # a copy, which gets a key of its own
+            continue
         key = key_or_none(instance, model)
         name = model._meta.label if key is None else f"{model._meta.label} {to_text(model, key)}"
         refuse_guest(

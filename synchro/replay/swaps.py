@@ -15,9 +15,10 @@ from django.db.models import Model
 from synchro.keys import AnyField, Key, key_fields
 from synchro.replay.blame import came_of, row_is_missing
 from synchro.replay.blocking import Blocking
+from synchro.replay.cascades import is_done_by_the_database
 from synchro.replay.chains import holders
 from synchro.replay.columns import Codec
-from synchro.replay.delete import delete_rows, is_done_by_the_database, park, pointing_at, refuse_dangling
+from synchro.replay.delete import delete_rows, park, pointing_at, refuse_dangling
 from synchro.replay.entangled import Entangled
 from synchro.replay.group import Group
 from synchro.replay.identify import Identities

@@ -69,7 +69,7 @@ class Writer:
         self._release = Release(link, plan, self._blocking, self._swaps)
         self._objects = Objects(link, identities, self._statements, self._swaps, judge)
         self._recorder = Recorder(link)
-        self._others = OtherRows(link, log, plan, rows, identities, self._statements)
+        self._others = OtherRows(link, log, plan, rows, identities, self._statements, self._swaps)
         #: Whether anybody listens to what is written.
         self._is_heard = True
 
@@ -80,7 +80,7 @@ class Writer:
     def _write(self) -> None:
         models = parents_first(self._plan.puts)
         self._is_heard = any(hears_saves(model) or hears_sets(model) for model in models)
-        self._is_heard |= any(hears_deletes(model) for model in self._plan.removals)
+        self._is_heard |= any(hears_deletes(model) or hears_sets(model) for model in self._plan.removals)
         untouched = Untouched(self._link, self._plan, self._identities) if self._is_heard else None
         self._statements.reserve_keys({model: self._plan.puts[model] for model in models})
         groups = [self._put(model) for model in models]
@@ -89,7 +89,7 @@ class Writer:
         if untouched is not None:
             self._settle(groups)  # listeners may have touched rows of any group
             self._put_back(groups, untouched)
-            self._others.settle(self._recorder)
+        self._others.settle(self._recorder)  # code of others may also run for what goes along with a removal
         self._swaps.refuse_dangling()
         refuse_lost(self._link, self._plan, self._identities, self._unverified(groups))
         self._statements.pass_sequences()

@@ -19,7 +19,8 @@ PACKAGES = (
 #: Elsewhere than in such an environment, these tests are not there.
 collect_ignore_glob = [] if all(map(importlib.util.find_spec, PACKAGES)) else ["test_*.py"]
 #: These have nothing to do with an engine.
-collect_ignore = ["test_types.py", "test_upstream.py"] if "SYNCHRO_TEST_LOCAL" in os.environ else []
+WITHOUT_ENGINE = ["test_introductions.py", "test_types.py", "test_upstream.py"]
+collect_ignore = WITHOUT_ENGINE if "SYNCHRO_TEST_LOCAL" in os.environ else []
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -59,6 +59,7 @@ class Parcel(models.Model):
 
 class Stop(models.Model):
     parcel = models.ForeignKey(Parcel, models.CASCADE, related_name="stops")
+    label = models.ForeignKey(Parcel, models.CASCADE, related_name="+", to_field="code", null=True)
 
 
 class Shelf(MPTTModel):

@@ -10,9 +10,10 @@ import pytest
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from graphql_relay import to_global_id
+from ninja import ModelSchema
 
 from tests.neighbours.api import graphene_schema, ninja, strawberry_schema
-from tests.neighbours.models import Author, Book, Parcel
+from tests.neighbours.models import Author, Book, Parcel, Stop
 
 pytestmark = pytest.mark.django_db
 
@@ -106,6 +107,17 @@ def test_ninja_takes_and_gives_ids(book: Book) -> None:
     assert client.get("/ninja/parcels").json() == [
         {"id": parcel.id, "code": parcel.code, "owner": None, "weight": 3}
     ]
+
+
+def test_ninja_gives_the_ids_of_the_column_that_a_reference_names() -> None:
+    class StopOut(ModelSchema):
+        class Meta:
+            model = Stop
+            fields = ["parcel", "label"]
+
+    parcel = Parcel.objects.create()
+    stop = Stop.objects.create(parcel=parcel, label=parcel)
+    assert StopOut.from_orm(stop).dict() == {"parcel": parcel.id, "label": parcel.code}
 
 
 def test_ninja_answers_what_is_no_id_in_a_path_as_a_bad_request(book: Book) -> None:

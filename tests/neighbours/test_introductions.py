@@ -36,7 +36,11 @@ assert ninja.orm.fields.get_schema_field.__wrapped__
 OTHERS = f"for name in {tuple(NEIGHBOURS)}:\n    importlib.import_module(name)\n"
 
 
-@pytest.mark.parametrize("program", [BEGIN + OTHERS + END, BEGIN + END], ids=["packages first", "ids first"])
+@pytest.mark.parametrize(
+    "program",
+    [BEGIN + OTHERS + END, "import django_spicy_id\n" + BEGIN + END],  # some of them are apps
+    ids=["packages first", "ids first"],
+)
 def test_packages_are_told_in_whatever_order_they_are_imported(program: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", program],

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import models
+from django.db.models.signals import post_save
 
 from synchro.core import call_synchronize
 from synchro.models import Conflict
@@ -15,7 +16,7 @@ from tests.replay.sides import let_time_pass, other_side, remote, remote_count, 
 if not hasattr(models, "DB_CASCADE"):
     pytest.skip("new in Django 6.1", allow_module_level=True)
 
-from tests.capture.models import File, Folder
+from tests.capture.models import File, Folder, Remark, Shelf
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -61,3 +62,24 @@ def test_row_that_remote_gave_a_child_before_it_was_deleted_here_goes(folder: Fo
     call_synchronize()
 
     assert (remote_count(Folder), remote_count(File)) == (0, 0)
+
+
+def test_what_the_database_deletes_with_a_row_that_a_receiver_deletes_is_there_again(
+    all_receivers: None, folder: Folder
+) -> None:
+    def remove(using: str, **kwargs: Any) -> None:
+        Folder.objects.using(using).filter(name="Watch").delete()
+
+    inner = Folder.objects.create(name="Day Watch", inside=folder)
+    file = File.objects.create(folder=inner, slug="report")
+    Remark.objects.create(file=file, text="late")
+    call_synchronize()
+    Shelf.objects.create(name="oak")
+    post_save.connect(remove, sender=Shelf)
+    try:
+        call_synchronize()
+    finally:
+        post_save.disconnect(remove, sender=Shelf)
+
+    assert remote(File).folder.inside.name == "Watch"
+    assert remote(Remark).file.slug == "report"

@@ -68,6 +68,7 @@ def test_statement_that_only_reads_is_known_as_such(sql: Any) -> None:
         "DROP TABLE t",
         "COPY t FROM STDIN",
         "PRAGMA user_version = 3",
+        "SET STATEMENT max_statement_time = 1 FOR DELETE FROM t",
         "/*!40000 DELETE FROM t */",
         "what is this",
         b"DELETE FROM t",

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.db import connections, transaction
 from django.db.models import F, Model
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
@@ -32,9 +33,11 @@ from tests.shop.models import (
     Artist,
     Category,
     Country,
+    Currency,
     Customer,
     Delivery,
     Invoice,
+    Measurement,
     Order,
     Parcel,
     Passport,
@@ -42,6 +45,7 @@ from tests.shop.models import (
     Place,
     Profile,
     Publisher,
+    Seat,
     Ticket,
     Visa,
 )
@@ -485,3 +489,149 @@ def test_what_a_receiver_writes_to_remote_after_the_commit_is_told() -> None:
     (warning,) = report.warnings
     assert "test_what_a_receiver_writes_to_remote_after_the_commit_is_told.<locals>.later" in warning
     assert "shop_customer" in warning
+
+
+def test_change_of_others_by_a_receiver_of_a_set_that_loses_members_is_put_back() -> None:
+    album: Any = Album.objects.create(name="Blue")
+    album.artists.add(Artist.objects.create(name="Joni"))
+    Customer.objects.create(name="Vimes")
+    call_synchronize()
+    album.artists.clear()
+    with listening(charge_by_save, m2m_changed, Album.artists.through):
+        call_synchronize()
+
+    assert remote(Customer).cash == 0
+    assert_same_rows()
+
+
+def test_skipped_columns_that_a_receiver_changes_in_other_rows_stay() -> None:
+    """Nothing of them travels: each side keeps its own."""
+
+    def visit(using: str, **kwargs: Any) -> None:
+        country = Country.objects.using(using).get()
+        country.visits += 1
+        country.name = f"visited on {using}"
+        country.save(using=using)
+
+    Country.objects.create(code="AM", name="Ankh-Morpork")
+    Delivery.objects.create(place="Ankh")
+    call_synchronize()
+    Delivery.objects.create(place="Morpork")
+    with listening(visit, post_save, Delivery):
+        call_synchronize()
+
+    there = remote(Country)
+    assert (there.name, there.visits) == ("Ankh-Morpork", 1)
+
+
+def insert_or_update(using: str, **kwargs: Any) -> None:
+    """The conflict is that of another unique value than the key, which is new."""
+    connection = connections[using]
+    target = ["code"] if connection.features.supports_update_conflicts_with_target else None
+    Currency.objects.using(using).bulk_create(
+        [Currency(pk=999, code="AMD", name="other")],
+        update_conflicts=True,
+        update_fields=["name"],
+        unique_fields=target,
+    )
+
+
+def test_row_that_is_met_by_another_unique_value_than_its_key_is_told() -> None:
+    Currency.objects.create(code="AMD", name="dollar")
+    call_synchronize()
+    Delivery.objects.create(place="Ankh")
+    with listening(insert_or_update, post_save, Delivery):
+        report = call_synchronize()
+
+    (warning,) = report.warnings
+    assert "shop_currency" in warning
+
+
+def test_table_that_is_only_read_for_one_that_is_not_watched_is_not_told_of() -> None:
+    def forget(using: str, **kwargs: Any) -> None:
+        names = Customer.objects.using(using).values("name")
+        Session.objects.using(using).filter(session_key__in=names).update(session_data="")
+        Session.objects.using(using).filter(session_key__in=names).delete()
+
+    Delivery.objects.create(place="Ankh")
+    with listening(forget, post_save, Delivery):
+        report = call_synchronize()
+
+    assert report.warnings == ()
+
+
+def test_values_that_a_receiver_hands_from_one_row_to_another_are_back() -> None:
+    """One at a time they cannot go back: each stands in the other's way."""
+
+    def swap(using: str, **kwargs: Any) -> None:
+        first, second = Seat.objects.using(using).order_by("number")
+        for seat, number in ((first, -1), (second, 1), (first, 2)):
+            seat.number = number
+            seat.save(using=using)
+
+    Seat.objects.create(number=1, guest="Vimes")
+    Seat.objects.create(number=2, guest="Carrot")
+    call_synchronize()
+    Delivery.objects.create(place="Ankh")
+    with listening(swap, post_save, Delivery):
+        call_synchronize()
+
+    assert_same_rows()
+
+
+def test_copy_of_an_object_of_local_with_a_key_of_its_own_is_no_stranger() -> None:
+    Place.objects.create(name="of LOCAL")
+    call_synchronize()
+    place = Place.objects.get()
+    Delivery.objects.create(place="Ankh")
+
+    def copy(using: str, **kwargs: Any) -> None:
+        place.pk, place._state.adding = None, True
+        place.save(using=using)
+
+    with listening(copy, post_save, Delivery):
+        call_synchronize()
+
+    assert remote_count(Place) == 2
+
+
+@pytest.mark.skipif(connections[REMOTE].vendor != "sqlite", reason="other servers take no such value")
+def test_row_that_cannot_be_read_does_not_stop_the_code_that_writes_it() -> None:
+    Measurement.objects.create()
+    call_synchronize()
+    with connections[REMOTE].cursor() as cursor:
+        cursor.execute("UPDATE shop_measurement SET token = 'no token'")
+    Delivery.objects.create(place="Ankh")
+
+    def count(using: str, **kwargs: Any) -> None:
+        Measurement.objects.using(using).update(number=1)
+
+    with listening(count, post_save, Delivery):
+        report = call_synchronize()
+
+    (warning,) = report.warnings
+    assert "shop_measurement" in warning
+    assert Measurement.objects.using(REMOTE).values_list("number", flat=True).get() == 1
+
+
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+def test_row_is_not_put_back_to_point_at_one_that_local_has_deleted_since(settings: Any) -> None:
+    """Of what the receiver did on LOCAL the batch has the beginning."""
+
+    def leave(using: str, **kwargs: Any) -> None:
+        for parcel in Parcel.objects.using(using):
+            parcel.receiver = None
+            parcel.weight += 1
+            parcel.save(using=using)
+        for customer in Customer.objects.using(using):
+            customer.delete(using=using)
+
+    settings.SYNCHRO_BATCH_SIZE = 1
+    Parcel.objects.create(receiver=Customer.objects.create(name="Vimes"))
+    call_synchronize()
+    with listening(leave, post_save, Delivery):
+        Delivery.objects.create(place="Ankh")
+        call_synchronize()
+
+    assert remote(Parcel).weight == 1
+    assert_same_rows()

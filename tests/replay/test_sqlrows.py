@@ -24,6 +24,9 @@ pytestmark = pytest.mark.once
         ("UPDATE a SET b = '100%%' WHERE c = %s", (2,), "a WHERE c = %s", [2]),
         ("UPDATE a SET b = 1 WHERE c LIKE %s ESCAPE '\\'", ("x%",), "a WHERE c LIKE %s ESCAPE '\\'", ["x%"]),
         ("UPDATE a SET b = %(b)s WHERE c = %(c)s", {"b": 1, "c": 2}, "a WHERE c = %(c)s", {"b": 1, "c": 2}),
+        ("UPDATE a SET b = %s WHERE c = %s ; ", (1, 2), "a WHERE c = %s ", [2]),
+        ("UPDATE a SET b = '%s' WHERE c = 1", (), "a WHERE c = 1", []),
+        ('UPDATE a SET b = rand() WHERE "random" = 1', (), 'a WHERE "random" = 1', []),
         ('DELETE FROM "a"', None, '"a" ', None),
         ('DELETE FROM "a" WHERE "id" IN (%s, %s)', (1, 2), '"a"  WHERE "id" IN (%s, %s)', [1, 2]),
         (
@@ -68,3 +71,31 @@ def test_rows_of_a_statement_are_found_by_its_own_condition(
 )
 def test_nothing_is_said_of_a_statement_whose_rows_its_condition_does_not_tell(sql: str) -> None:
     assert aim_of(sql, None) is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "given"),
+    [
+        ("UPDATE a SET b = '%s' WHERE c = %s", (1, 2)),  # some drivers replace it within a text too
+        ("UPDATE a SET b = %s /* %s */ WHERE c = 1", (1, 2)),
+        ("UPDATE a SET b = ? WHERE c = ?", (1, 2)),
+        ("UPDATE a SET b = %b WHERE c = %t", (1, 2)),
+    ],
+)
+def test_nothing_is_said_where_it_is_not_known_which_parameters_the_condition_takes(
+    sql: str, given: Any
+) -> None:
+    assert aim_of(sql, given) is None
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE a SET b = 1 WHERE random() < 0.5",
+        'DELETE FROM "a" WHERE "id" IN (SELECT U0."id" FROM "a" U0 ORDER BY RAND() ASC LIMIT 3)',
+        "DELETE `a` FROM `a` INNER JOIN `b` WHERE rand () < 0.5",
+        "UPDATE a SET b = 1 WHERE (@x := @x + 1) < 3",
+    ],
+)
+def test_nothing_is_said_of_a_condition_that_holds_for_other_rows_when_it_is_asked_again(sql: str) -> None:
+    assert aim_of(sql, ()) is None

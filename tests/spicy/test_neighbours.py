@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -69,6 +73,47 @@ def test_a_package_that_cannot_be_imported_fails_as_without_us(history: Path) ->
     with pytest.raises(ZeroDivisionError):
         imported()
     assert "simple_history.models" not in sys.modules
+
+
+@pytest.mark.once
+def test_a_package_that_is_only_looked_for_answers_as_without_us(history: Path) -> None:
+    spec = importlib.util.find_spec("simple_history.models")
+    assert spec is not None
+    loader: Any = spec.loader
+    assert loader.get_source("simple_history.models") == MODELS
+    assert loader.is_package("simple_history.models") is False
+    copy.copy(loader)
+
+
+@pytest.mark.once
+def test_a_package_is_told_again_when_it_is_reloaded(history: Path) -> None:
+    (history / "models.py").write_text("transform = None")
+    module = imported()
+    assert len(check_neighbours()) == 1
+    (history / "models.py").write_text(MODELS + "# another length")
+    importlib.reload(module)
+    assert check_neighbours() == []
+    assert module.transform_field.__wrapped__.__name__ == "transform_field"
+    assert not hasattr(module.transform_field.__wrapped__, "__wrapped__")
+
+
+@pytest.mark.once
+def test_a_package_that_imports_the_fields_itself_is_told_when_it_is_complete(history: Path) -> None:
+    (history / "models.py").write_text("import django_spicy_id\n" + MODELS)
+    program = (
+        "import simple_history.models as models, django; from django.conf import settings; "
+        "settings.configure(INSTALLED_APPS=['django_spicy_id']); django.setup(); "
+        "from django_spicy_id.neighbours import problems; "
+        "assert not problems and models.transform_field.__wrapped__, problems"
+    )
+    path = os.pathsep.join([str(history.parent), *sys.path])
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.once

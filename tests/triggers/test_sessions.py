@@ -121,6 +121,7 @@ def test_no_run_begins_where_a_trigger_would_miss_changes(
     settings.SYNCHRO_CAPTURE = capture
     here = connections["default"]
     other = type(here)({**here.settings_dict, "NAME": "mysql"}, "other")
+    connections["other"] = other
     settings.SYNCHRO_MODELS = ["capture"] if where == "local" else []
     sides = {"local": here, "remote": other} if where == "local" else {"local": other, "remote": here}
     try:
@@ -131,6 +132,7 @@ def test_no_run_begins_where_a_trigger_would_miss_changes(
             starting.send(sender=None, **sides)
     finally:
         other.close()
+        del connections["other"]
 
 
 def test_no_trigger_asks_whether_the_switch_is_null() -> None:
