@@ -11,14 +11,12 @@ from contextlib import ExitStack
 
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
-from django.db import DatabaseError, connections, transaction
+from django.db import connections, transaction
 from django.db.models import Model
 from django.utils import timezone
-from django.utils.translation import gettext as _
 
 from synchro.checkpoint import moved_by_a_run
 from synchro.conf import LOCAL, conf
-from synchro.exceptions import NotReady
 from synchro.keys import is_automatic, key_fields
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Reset, SetAside, options
 from synchro.pending import all_pending
@@ -33,7 +31,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 100
 
 
-def reset_synchro(by: str = "", *, is_copy: bool = False) -> None:
+def reset_synchro(by: str = "") -> None:
     """
     Forget all changes logged on LOCAL so far, and give the database a new node id.
 
@@ -41,14 +39,12 @@ def reset_synchro(by: str = "", *, is_copy: bool = False) -> None:
     both are the same. References stay, since they say which rows correspond, and that has not changed; the
     other databases go on with theirs at the next run, by the same notes.
 
-    On a database that is no copy, changes that a REMOTE does not have yet never reach it. So this is refused
-    where LOCAL has sent to a REMOTE that lacks some, and no REMOTE is the database that LOCAL is a copy of, unless
-    `is_copy` says that LOCAL was just loaded. How many changes were forgotten is written to the log of the process (a
-    warning of the logger ``synchro.reset``) and kept as a `Reset`, together with `by`: who asked for it, by default the
-    account of the process.
+    On a database that is no copy, changes that a REMOTE does not have yet never reach it. How many these were is
+    written to the log of the process (a warning of the logger ``synchro.reset``) and kept as a `Reset`, together with
+    `by`: who asked for it, by default the account of the process.
 
     Raises `synchro.exceptions.Busy` during a run, which would go on under the former name, and `NotReady` where one was
-    interrupted and its REMOTE cannot be reached, or where changes would be lost.
+    interrupted and its REMOTE cannot be reached.
     """
     # A process that goes on while its database is replaced by a copy remembers numbers of the former one.
     ContentType.objects.clear_cache()
@@ -56,8 +52,6 @@ def reset_synchro(by: str = "", *, is_copy: bool = False) -> None:
         for alias in conf.remotes:
             stack.enter_context(alone(Link(Side(alias))))
             adopt_what_arrived(alias)
-        if not is_copy:
-            _refuse_to_lose_changes()
         done = _forget(by or _account())
     logger.warning(
         "Synchronization was reset by %s (this database's node id was %s and is %s). Forgotten: %s.",
@@ -66,32 +60,6 @@ def reset_synchro(by: str = "", *, is_copy: bool = False) -> None:
         done.current,
         done.forgotten or "nothing that was pending",
     )
-
-
-def _refuse_to_lose_changes() -> None:
-    """Raise `NotReady` where LOCAL is the origin of changes that a REMOTE does not have."""
-    sent_to = set(Checkpoint.objects.using(LOCAL).values_list("peer__alias", flat=True))
-    pending = [one for one in all_pending() if one and one.alias in sent_to]
-    if pending and not any(_is_original(alias) for alias in conf.remotes):
-        raise NotReady(
-            _(
-                "This database has sent changes to the database “%(alias)s”, and a reset would forget those that have "
-                "not arrived there (%(pending)s). Nothing was reset. Run synchronize first, with --retry for what "
-                "is in quarantine. Only if this database was just loaded from a copy of another one, call "
-                "reset_synchro(is_copy=True)."
-            )
-            % {"alias": pending[0].alias, "pending": "; ".join(map(str, pending))}
-        )
-
-
-def _is_original(alias: str) -> bool:
-    """Whether the REMOTE `alias` is the database that LOCAL was copied from (or a copy of LOCAL)."""
-    try:
-        with transaction.atomic(using=alias):
-            there = Node.objects.using(alias).filter(pk=1).values_list("uuid", flat=True).first()
-    except DatabaseError:
-        return False
-    return there is not None and Node.objects.using(LOCAL).filter(pk=1, uuid=there).exists()
 
 
 def _account() -> str:

@@ -105,8 +105,7 @@ def reset(request: HttpRequest) -> HttpResponse:
             database=name,
         )
     try:
-        # Where anything would be forgotten, the name of the database has been typed.
-        core.reset_synchro(by=request.user.get_username(), is_copy=True)
+        core.reset_synchro(by=request.user.get_username())
     except (Busy, NotReady) as error:
         messages.error(request, str(error))
     else:

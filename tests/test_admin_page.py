@@ -215,7 +215,7 @@ def test_reset_where_nothing_would_be_forgotten_asks_for_no_name(runs: list[Any]
 
 @pytest.mark.parametrize("error", [NotReady, Busy])
 def test_reset_that_has_to_wait_says_so(error: type[Exception], monkeypatch: Any) -> None:
-    def reset_synchro(by: str, is_copy: bool) -> None:
+    def reset_synchro(by: str) -> None:
         raise error("The database cannot be asked.")
 
     monkeypatch.setattr("synchro.core.reset_synchro", reset_synchro)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -12,8 +11,8 @@ from django.db import connections
 from django.test import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize, reset_synchro
-from synchro.exceptions import NotReady, UnknownState
-from synchro.models import Baseline, ChangeLog, Checkpoint, Node, Peer, Reference
+from synchro.exceptions import UnknownState
+from synchro.models import Baseline, ChangeLog, Node, Reference
 from tests.replay import processes
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
@@ -286,30 +285,3 @@ def test_one_database_under_two_spellings_is_said_to_be_one(tmp_path: Path) -> N
     assert found.returncode == 1
     assert "one and the same database" in found.stderr
     assert "reset" not in found.stderr
-
-
-def test_reset_of_an_origin_with_pending_changes_is_refused_until_it_is_called_a_copy() -> None:
-    Customer.objects.create(name="Vimes")
-    call_synchronize()
-    Customer.objects.create(name="Carrot")
-
-    with pytest.raises(NotReady, match=r"remote: 1 entries pending.*Run synchronize first.*is_copy=True"):
-        reset_synchro()
-
-    assert ChangeLog.objects.exists()
-    assert call_synchronize().entries == 1
-    assert_same_rows()
-    Customer.objects.create(name="Nobby")
-    reset_synchro(is_copy=True)
-    assert not ChangeLog.objects.exists()
-
-
-def test_reset_of_a_copy_is_not_refused_for_what_its_original_has_not_sent(copied: None) -> None:
-    """The copy has taken along the original's position towards a database of the same alias."""
-    peer = Peer.objects.create(alias=REMOTE, uuid=uuid4())
-    Checkpoint.objects.create(peer=peer)
-    Customer.objects.create(name="Angua")
-
-    reset_synchro()
-
-    assert not ChangeLog.objects.exists()

@@ -137,7 +137,7 @@ def test_reset_between_the_kill_and_the_next_run_doubles_nothing(backlog: None) 
     assert processes.forked(driver.happening, "kill", "committed", "2") == -signal.SIGKILL
     arrived = {customer.name for customer in Customer.objects.using("remote").all()}
 
-    when_free(lambda: reset_synchro(is_copy=True))
+    when_free(reset_synchro)
     for customer in Customer.objects.filter(name__in=arrived):
         customer.cash = 1000
         customer.save()

@@ -204,7 +204,7 @@ def test_node_that_gets_a_new_name_is_no_second_sender() -> None:
         call_synchronize()
 
     add("Nobby")
-    reset_synchro(is_copy=True)
+    reset_synchro()
     call_synchronize()
 
     assert {"Vimes", "Carrot", "Rust"} <= set(names_on("default"))
