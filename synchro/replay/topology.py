@@ -83,8 +83,8 @@ def note_what_is_received(link: Link, local: Node, checkpoint: Checkpoint) -> No
         link.warn(
             _(
                 "Another node (%(other)s) has sent changes to LOCAL, of which the database “%(alias)s” does not get "
-                "those from before %(moment)s. If it lacks them, add synchro to its INSTALLED_APPS and migrate it, load "
-                "it from a copy of LOCAL, and call synchro.core.reset_synchro() there."
+                "those from before %(moment)s. If it lacks them, add synchro to its INSTALLED_APPS and migrate it, "
+                "load it from a copy of LOCAL, and call synchro.core.reset_synchro() there."
             )
             % {"other": missing.peer, "alias": link.remote.alias, "moment": local.forwards_since}
         )

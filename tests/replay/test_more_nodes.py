@@ -20,6 +20,7 @@ from synchro.exceptions import NotConfigured, NotReady
 from synchro.models import ChangeLog, Conflict, Node
 from synchro.replay import agree
 from synchro.replay.signals import step
+from tests.few import only
 from tests.replay.deciders import more_cash
 from tests.replay.sides import other_side
 from tests.shop.models import Country, Customer
@@ -251,3 +252,25 @@ def test_run_that_is_refused_does_not_get_in_the_way_of_the_nodes_that_were_ther
 
     assert names_on("remote") == ["Vimes"]
     assert not Node.objects.using("remote").get().forwards_since
+
+
+def test_remote_without_tables_gets_what_others_send_and_is_told_what_it_misses() -> None:
+    with other_side():
+        add("Vimes")
+        call_synchronize()
+    with only():
+        call_command("migrate", "synchro", "zero", database="branch", verbosity=0)
+    try:
+        with override_settings(SYNCHRO_REMOTE="branch"):
+            warnings = call_synchronize().warnings
+        with other_side():
+            add("Carrot")
+            call_synchronize()
+        with override_settings(SYNCHRO_REMOTE="branch"):
+            call_synchronize()
+    finally:
+        with only():
+            call_command("migrate", "synchro", database="branch", verbosity=0)
+
+    assert any("does not get those from before" in warning for warning in warnings)
+    assert names_on("branch") == ["Carrot"]
