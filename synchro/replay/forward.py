@@ -21,7 +21,7 @@ from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
 from synchro.natural import natural_fields
 from synchro.registry import is_watched
 from synchro.relations import ends_of_set, target_of
-from synchro.replay.coalesce import Changes, Entry, Place, coalesce
+from synchro.replay.coalesce import Change, Changes, Entry, Place, coalesce
 from synchro.replay.heard import PART, Heard, Sign, about, sign_of
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
@@ -79,6 +79,20 @@ def _natural_key(entry: Entry) -> str | None:
     fields = natural_fields(entry.model)
     is_plain = fields is not None and all(target_of(field) is None for field in fields)
     return entry.natural_key if is_plain else None
+
+
+def _told_by(change: Change) -> Iterator[tuple[int, tuple[str, ...] | None, datetime]]:
+    """What entries would say of a change: the action, the fields, and when."""
+    if change.deleted is not None:
+        yield DELETION, None, change.date
+        return
+    if change.whole is not None or not change.fields:
+        yield CHANGE, None, change.whole or change.date
+    by_date: dict[datetime, list[str]] = {}
+    for name, date in change.fields.items():
+        by_date.setdefault(date, []).append(name)
+    for date, names in by_date.items():
+        yield CHANGE, tuple(names), date
 
 
 class Forward:
@@ -142,11 +156,10 @@ class Forward:
         named = {place for entry in self._entries for place in coalesce([entry]).rows}
         for model, key in self._link.aside.all() & self._changes.rows.keys() - named - self._left:
             change, there = self._changes.rows[model, key], self._key_there(model, key)
-            if there is not None:
-                action = CHANGE if change.deleted is None else DELETION
+            for action, fields, made in _told_by(change) if there is not None else ():
                 yield self._row(
                     model, there, action, now,
-                    origin=self._link.node, number=-number, made=change.date, sender=self._link.node,
+                    fields=fields, origin=self._link.node, number=-number, made=made, sender=self._link.node,
                 )  # fmt: skip
 
     def _own(self, now: datetime) -> Iterator[ChangeLog]:

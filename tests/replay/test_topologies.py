@@ -149,6 +149,35 @@ def test_what_was_set_aside_is_passed_on_when_it_arrives(settings: Any) -> None:
     assert [Seat.objects.using(node).get().guest for node in (A, C)] == ["Vimes", "Vimes"]
 
 
+def test_what_was_set_aside_is_passed_on_column_by_column(settings: Any) -> None:
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    meet(HUB)
+    with at(A):
+        Seat.objects.create(number=1)
+    settle(HUB)
+    with DisableSynchroLog():
+        obstacle = Seat.objects.create(number=7)
+    with at(C):
+        seat = Seat.objects.get()
+        seat.guest = "Carrot"
+        seat.save(update_fields=["guest"])
+    with at(B):
+        seat = Seat.objects.get()
+        seat.number = 7
+        seat.save(update_fields=["number"])
+    send(B, A)
+    with DisableSynchroLog():
+        obstacle.delete()
+    with at(B):
+        call_synchronize(remote=B, retry=True)
+    send(A, C)
+    settle(HUB)
+
+    for node in (A, B, C):
+        assert [(seat.number, seat.guest) for seat in Seat.objects.using(node).all()] == [(7, "Carrot")]
+    assert not conflicts(A, B, C)
+
+
 def test_members_of_sets_travel_on() -> None:
     meet(HUB)
     with at(A):
