@@ -81,13 +81,24 @@ def _natural_key(entry: Entry) -> str | None:
     return entry.natural_key if is_plain else None
 
 
+def _without(change: Change, told: Change | None) -> Change:
+    """What a change says beyond what is told anyway."""
+    rest = change.copy()
+    if told is None:
+        return rest
+    rest.deleted = None if told.deleted == change.deleted else change.deleted
+    rest.whole = None if told.whole == change.whole else change.whole
+    rest.fields = {name: date for name, date in change.fields.items() if told.fields.get(name) != date}
+    return rest
+
+
 def _told_by(change: Change) -> Iterator[tuple[int, tuple[str, ...] | None, datetime]]:
     """What entries would say of a change: the action, the fields, and when."""
     if change.deleted is not None:
-        yield DELETION, None, change.date
+        yield DELETION, None, change.deleted
         return
-    if change.whole is not None or not change.fields:
-        yield CHANGE, None, change.whole or change.date
+    if change.whole is not None:
+        yield CHANGE, None, change.whole
     by_date: dict[datetime, list[str]] = {}
     for name, date in change.fields.items():
         by_date.setdefault(date, []).append(name)
@@ -153,9 +164,12 @@ class Forward:
 
     def _taken_up(self, now: datetime, number: int) -> Iterator[ChangeLog]:
         """Of what had been set aside, and was not passed on then; its own entries may have been pruned."""
-        named = {place for entry in self._entries for place in coalesce([entry]).rows}
-        for model, key in self._link.aside.all() & self._changes.rows.keys() - named - self._left:
-            change, there = self._changes.rows[model, key], self._key_there(model, key)
+        told = coalesce(self._entries).rows
+        for model, key in self._link.aside.all() & self._changes.rows.keys() - self._left:
+            change = _without(self._changes.rows[model, key], told.get((model, key)))
+            if change.whole is not None and key in self._plan.removals.get(model, {}).values():
+                change.deleted = change.whole
+            there = self._key_there(model, key)
             for action, fields, made in _told_by(change) if there is not None else ():
                 yield self._row(
                     model, there, action, now,

@@ -178,6 +178,31 @@ def test_what_was_set_aside_is_passed_on_column_by_column(settings: Any) -> None
     assert not conflicts(A, B, C)
 
 
+def test_what_was_set_aside_is_passed_on_with_a_later_change_too(settings: Any) -> None:
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    meet(HUB)
+    with at(A):
+        Seat.objects.create(number=1)
+    settle(HUB)
+    with DisableSynchroLog():
+        obstacle = Seat.objects.create(number=7)
+    with at(B):
+        seat = Seat.objects.get()
+        seat.number = 7
+        seat.save(update_fields=["number"])
+    send(B, A)
+    with DisableSynchroLog():
+        obstacle.delete()
+    with at(B):
+        seat.guest = "Vimes"
+        seat.save(update_fields=["guest"])
+        call_synchronize(remote=B, retry=True)
+    settle(HUB)
+
+    for node in (A, B, C):
+        assert [(seat.number, seat.guest) for seat in Seat.objects.using(node).all()] == [(7, "Vimes")]
+
+
 def test_members_of_sets_travel_on() -> None:
     meet(HUB)
     with at(A):
