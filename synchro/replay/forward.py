@@ -17,7 +17,7 @@ from datetime import datetime
 from django.db.models import Model
 
 from synchro.keys import Key, key_fields, to_text, value_from_text, value_to_text
-from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
+from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
 from synchro.natural import natural_fields
 from synchro.registry import is_watched
 from synchro.relations import ends_of_set, target_of
@@ -120,7 +120,8 @@ class Forward:
     ) -> None:
         self._link, self._changes, self._plan, self._identities = link, changes, plan, identities
         self._left = {*resting, *((model, key) for model, keys in plan.left_out.items() for key in keys)}
-        self._entries = [entry for entry in entries if (entry.model, entry.key) not in self._left]
+        # Sets of an object that is set aside come and go without it, but for pairs that are left out themselves.
+        self._entries = [e for e in entries if e.action == M2M_CHANGE or (e.model, e.key) not in self._left]
         #: What the batch does besides what its entries say, which is news of REMOTE's own to all others.
         self._more = list(self._unnamed())
 
@@ -200,6 +201,11 @@ class Forward:
         keys: set[Key] = set()
         for through, is_reverse in sets_named(entry.model, entry.fields or ()):
             far = (ends_of_set(through) or key_fields(through))[0 if is_reverse else 1]
-            members = [value_from_text(far, text) for text in json.loads(entry.members)]
+            named = [value_from_text(far, text) for text in json.loads(entry.members)]
+            members = [
+                key
+                for key in named
+                if (through, (key, entry.key) if is_reverse else (entry.key, key)) not in self._left
+            ]
             keys |= {*self._identities.translate(far, members).values()} - {None}
         return json.dumps([value_to_text(key) for key in keys])

@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.db.models import F
+from django.test import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.models import ChangeLog, Conflict
@@ -201,6 +203,39 @@ def test_what_was_set_aside_is_passed_on_with_a_later_change_too(settings: Any) 
 
     for node in (A, B, C):
         assert [(seat.number, seat.guest) for seat in Seat.objects.using(node).all()] == [(7, "Vimes")]
+
+
+def test_members_of_an_object_whose_columns_are_set_aside_travel_on(settings: Any) -> None:
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    edges = ((A, C), (C, A), (C, B), (B, C))
+    meet(edges)
+    with at(A):
+        Album.objects.create(name="album")
+        Artist.objects.create(name="one")
+    settle(edges)
+    with DisableSynchroLog():
+        obstacle = Album.objects.using(C).create(name="Blue")
+    with connections[C].cursor() as cursor:
+        cursor.execute("CREATE UNIQUE INDEX one_name ON shop_album (name)")
+    try:
+        with at(A):
+            album = Album.objects.get()
+            album.name = "Blue"
+            album.save()
+            album.artists.add(Artist.objects.get())
+        settle(edges)
+    finally:
+        with connections[C].cursor() as cursor:
+            cursor.execute("DROP INDEX one_name")
+        with DisableSynchroLog():
+            obstacle.delete()
+    with at(A), override_settings(SYNCHRO_REMOTE=C):
+        call_synchronize(retry=True)
+    settle(edges)
+
+    for node in (A, B, C):
+        album = Album.objects.using(node).get()
+        assert (album.name, [artist.name for artist in album.artists.all()]) == ("Blue", ["one"])
 
 
 def test_members_of_sets_travel_on() -> None:
