@@ -26,7 +26,7 @@ from synchro.replay.nameless import nameless_peer, new_peer, refuse_lost_tables
 from synchro.replay.ready import can_select, lacks_columns
 from synchro.replay.receipts import compare, is_of_another_batch, local_is_older
 from synchro.replay.renamed import pass_on
-from synchro.replay.topology import agree_on_forwarding
+from synchro.replay.topology import agree_on_forwarding, note_what_is_received
 
 #: What REMOTE needs to take part.
 TABLES = (Node, Peer, Receipt, Reference, SetAside)
@@ -61,10 +61,16 @@ def agree(link: Link) -> int:
     checkpoint = _checkpoint(link)
     receipts = list(Receipt.objects.using(link.remote.alias).select_related("peer"))
     receipt = next((one for one in receipts if one.peer_id == there.pk), None)
+    is_new = receipt is None
     if receipt is None:  # so that others see that LOCAL is about to send
-        receipt, _created = Receipt.objects.using(link.remote.alias).get_or_create(peer_id=there.pk)
+        receipt, is_new = Receipt.objects.using(link.remote.alias).get_or_create(peer_id=there.pk)
     link.unlogged = receipt.unlogged
-    agree_on_forwarding(link, local, remote, receipts, checkpoint)
+    try:
+        agree_on_forwarding(link, local, remote, receipts, checkpoint)
+    except SynchroError:
+        if is_new:  # it will not send
+            Receipt.objects.using(link.remote.alias).filter(peer_id=there.pk, batch=0).delete()
+        raise
     compare(link, local, checkpoint, receipt)
     arrived = link.arrived = receipt.batch
     if arrived > checkpoint.batch:
@@ -121,7 +127,9 @@ def _agree_alone(link: Link, local: Node) -> int:
     if known is None:
         _take_over_references_of_07(link.peer)
     link.peer_there = None
-    link.arrived = _checkpoint(link).batch
+    checkpoint = _checkpoint(link)
+    note_what_is_received(link, local, checkpoint)
+    link.arrived = checkpoint.batch
     return max(link.arrived, local.forgotten)
 
 

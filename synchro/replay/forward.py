@@ -17,11 +17,11 @@ from datetime import datetime
 from django.db.models import Model
 
 from synchro.keys import Key, key_fields, to_text, value_from_text, value_to_text
-from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
+from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
 from synchro.natural import natural_fields
 from synchro.registry import is_watched
 from synchro.relations import ends_of_set, target_of
-from synchro.replay.coalesce import Changes, Entry, Place, coalesce
+from synchro.replay.coalesce import Change, Changes, Entry, Place, coalesce
 from synchro.replay.heard import PART, Heard, Sign, about, sign_of
 from synchro.replay.identify import Identities
 from synchro.replay.link import Link
@@ -81,6 +81,31 @@ def _natural_key(entry: Entry) -> str | None:
     return entry.natural_key if is_plain else None
 
 
+def _without(change: Change, told: Change | None) -> Change:
+    """What a change says beyond what is told anyway."""
+    rest = change.copy()
+    if told is None:
+        return rest
+    rest.deleted = None if told.deleted == change.deleted else change.deleted
+    rest.whole = None if told.whole == change.whole else change.whole
+    rest.fields = {name: date for name, date in change.fields.items() if told.fields.get(name) != date}
+    return rest
+
+
+def _told_by(change: Change) -> Iterator[tuple[int, tuple[str, ...] | None, datetime]]:
+    """What entries would say of a change: the action, the fields, and when."""
+    if change.deleted is not None:
+        yield DELETION, None, change.deleted
+        return
+    if change.whole is not None:
+        yield CHANGE, None, change.whole
+    by_date: dict[datetime, list[str]] = {}
+    for name, date in change.fields.items():
+        by_date.setdefault(date, []).append(name)
+    for date, names in by_date.items():
+        yield CHANGE, tuple(names), date
+
+
 class Forward:
     """To be made before REMOTE is written to, and written afterwards."""
 
@@ -95,7 +120,8 @@ class Forward:
     ) -> None:
         self._link, self._changes, self._plan, self._identities = link, changes, plan, identities
         self._left = {*resting, *((model, key) for model, keys in plan.left_out.items() for key in keys)}
-        self._entries = [entry for entry in entries if (entry.model, entry.key) not in self._left]
+        # Sets of an object that is set aside come and go without it, but for pairs that are left out themselves.
+        self._entries = [e for e in entries if e.action == M2M_CHANGE or (e.model, e.key) not in self._left]
         #: What the batch does besides what its entries say, which is news of REMOTE's own to all others.
         self._more = list(self._unnamed())
 
@@ -139,14 +165,16 @@ class Forward:
 
     def _taken_up(self, now: datetime, number: int) -> Iterator[ChangeLog]:
         """Of what had been set aside, and was not passed on then; its own entries may have been pruned."""
-        named = {place for entry in self._entries for place in coalesce([entry]).rows}
-        for model, key in self._link.aside.all() & self._changes.rows.keys() - named - self._left:
-            change, there = self._changes.rows[model, key], self._key_there(model, key)
-            if there is not None:
-                action = CHANGE if change.deleted is None else DELETION
+        told = coalesce(self._entries).rows
+        for model, key in self._link.aside.all() & self._changes.rows.keys() - self._left:
+            change = _without(self._changes.rows[model, key], told.get((model, key)))
+            if change.whole is not None and key in self._plan.removals.get(model, {}).values():
+                change.deleted = change.whole
+            there = self._key_there(model, key)
+            for action, fields, made in _told_by(change) if there is not None else ():
                 yield self._row(
                     model, there, action, now,
-                    origin=self._link.node, number=-number, made=change.date, sender=self._link.node,
+                    fields=fields, origin=self._link.node, number=-number, made=made, sender=self._link.node,
                 )  # fmt: skip
 
     def _own(self, now: datetime) -> Iterator[ChangeLog]:
@@ -173,6 +201,11 @@ class Forward:
         keys: set[Key] = set()
         for through, is_reverse in sets_named(entry.model, entry.fields or ()):
             far = (ends_of_set(through) or key_fields(through))[0 if is_reverse else 1]
-            members = [value_from_text(far, text) for text in json.loads(entry.members)]
+            named = [value_from_text(far, text) for text in json.loads(entry.members)]
+            members = [
+                key
+                for key in named
+                if (through, (key, entry.key) if is_reverse else (entry.key, key)) not in self._left
+            ]
             keys |= {*self._identities.translate(far, members).values()} - {None}
         return json.dumps([value_to_text(key) for key in keys])

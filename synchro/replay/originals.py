@@ -20,6 +20,7 @@ from synchro.models import DELETION, Baseline, ChangeLog, Original, Peer, Refere
 from synchro.replay.link import Link, Side
 from synchro.replay.made import Pairs
 from synchro.replay.ranges import Range
+from synchro.replay.read import select
 
 #: A row of a node, by its key as text.
 Name: TypeAlias = tuple[UUID, str]
@@ -127,8 +128,9 @@ def forget_originals(side: Side, ids: Range) -> None:
         if model is None or not keeps_one_number(model):
             continue
         for part in _parts(texts):
-            rows = model._base_manager.using(side.alias).filter(pk__in=list(map(int, part)))
-            present = {str(key) for key in rows.values_list("pk", flat=True)}
+            keys = [(int(text),) for text in part if text.removeprefix("-").isdecimal()]
+            own_key = key_fields(model)
+            present = {str(key) for (key,) in select(side, model, own_key, own_key, keys)}
             gone = [text for text in part if text not in present]
             own = Original.objects.using(side.alias).filter(content_type_id=kind, local_object_id__in=gone)
             own._raw_delete(side.alias)

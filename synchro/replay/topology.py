@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
@@ -24,6 +25,7 @@ from synchro.conf import LOCAL
 from synchro.exceptions import NotConfigured, NotReady
 from synchro.models import Baseline, Checkpoint, Node, Original, Peer, Receipt, Reference, Reset
 from synchro.registry import watched_models
+from synchro.replay.form import own_node
 from synchro.replay.link import Link, Side
 from synchro.replay.policy import NEWER, Policy, policy_for
 
@@ -69,20 +71,54 @@ def agree_on_forwarding(
     link.unlogged = unlogged.values_list("unlogged", flat=True).first()
 
 
+def note_what_is_received(link: Link, local: Node, checkpoint: Checkpoint) -> None:
+    """The same for a REMOTE without synchro tables, which gets what others send to LOCAL if LOCAL's log tells of it."""
+    receipts, begun = Receipt.objects.using(LOCAL).select_related("peer"), _last_reset(link.local)
+    if begun is not None:
+        receipts = receipts.filter(date__gt=begun)
+    if local.forwards_since is None and receipts.exists():
+        _begin(link.local, local)
+    missing = None if checkpoint.batch else receipts.filter(unlogged__gt=0).first()
+    if missing is not None:
+        link.warn(
+            _(
+                "Another node (%(other)s) has sent changes to LOCAL, of which the database “%(alias)s” does not get "
+                "those from before %(moment)s. If it lacks them, add synchro to its INSTALLED_APPS and migrate it, "
+                "load it from a copy of LOCAL, and call synchro.core.reset_synchro() there."
+            )
+            % {"other": missing.peer, "alias": link.remote.alias, "moment": local.forwards_since}
+        )
+
+
 def _has_sender(side: Side, receipts: list[Receipt], peer: Peer, other: Side) -> bool:
     """
     Whether another node than `peer`, which is `other`, sends to `side`, or has said that it will.
 
-    Receipts from before a reset came with the copy that `side` was loaded from.
+    Receipts from before a reset came with the copy that `side` was loaded from. Where `other` is a copy of `side`, what
+    it has a copy of is in its rows: an office that is loaded anew each night leaves a receipt under each of its names.
     """
     found = [receipt for receipt in receipts if receipt.peer_id != peer.pk]
     if not found:
         return False
-    begun, names = _last_reset(side), _Names(other)
+    begun, names, copied = _last_reset(side), _Names(other), _copied_receipts(side, other)
     return any(
-        names.is_of_another(receipt.peer, receipt.date) and (begun is None or receipt.date > begun)
+        names.is_of_another(receipt.peer, receipt.date)
+        and (begun is None or receipt.date > begun)
+        and (receipt.peer.uuid, receipt.batch, receipt.token) not in copied
         for receipt in found
     )
+
+
+def _copied_receipts(side: Side, other: Side) -> set[tuple[UUID | None, int, str]]:
+    """Whose batches, and up to which, came with the copy of `side` that `other` was loaded from last."""
+    begun = _last_reset(other)
+    if begun is None:
+        return set()
+    note = Baseline.objects.using(other.alias).filter(node=own_node(side.alias).uuid)
+    if not note.exists():
+        return set()
+    receipts = Receipt.objects.using(other.alias).filter(date__lte=begun)
+    return set(receipts.values_list("peer__uuid", "batch", "token"))
 
 
 def _checkpoints(side: Side) -> list[Checkpoint]:

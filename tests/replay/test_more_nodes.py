@@ -20,6 +20,7 @@ from synchro.exceptions import NotConfigured, NotReady
 from synchro.models import ChangeLog, Conflict, Node
 from synchro.replay import agree
 from synchro.replay.signals import step
+from tests.few import only
 from tests.replay.deciders import more_cash
 from tests.replay.sides import other_side
 from tests.shop.models import Country, Customer
@@ -209,3 +210,67 @@ def test_node_that_gets_a_new_name_is_no_second_sender() -> None:
 
     assert {"Vimes", "Carrot", "Rust"} <= set(names_on("default"))
     assert not Node.objects.using("remote").get().forwards_since
+
+
+def test_office_that_is_loaded_anew_every_night_is_no_second_sender() -> None:
+    for name in ("Vimes", "Carrot", "Nobby"):
+        _make_copy("remote", "branch")
+        with as_branch():
+            reset_synchro()
+            add(name)
+            with override_settings(SYNCHRO_REMOTE="remote", SYNCHRO_CONFLICT="local"):
+                call_synchronize()
+
+    assert names_on("remote") == ["Carrot", "Nobby", "Vimes"]
+    assert not ChangeLog.objects.using("remote").exists()
+    assert not Node.objects.using("remote").get().forwards_since
+
+
+def test_another_office_is_a_second_sender_though_both_are_copies() -> None:
+    call_synchronize()
+    _make_copy("remote", "branch")
+    with as_branch():
+        reset_synchro()
+    add("Vimes")
+    call_synchronize()
+    with as_branch(), override_settings(SYNCHRO_REMOTE="remote"):
+        add("Carrot")
+        call_synchronize()
+
+    assert Node.objects.using("remote").get().forwards_since
+    assert ChangeLog.objects.using("remote").get().origin
+
+
+def test_run_that_is_refused_does_not_get_in_the_way_of_the_nodes_that_were_there(settings: Any) -> None:
+    settings.SYNCHRO_CONFLICT = "local"
+    call_synchronize()
+    with as_branch(), pytest.raises(NotConfigured, match="is not “newer”"):
+        call_synchronize()
+    add("Vimes")
+
+    call_synchronize()
+
+    assert names_on("remote") == ["Vimes"]
+    assert not Node.objects.using("remote").get().forwards_since
+
+
+def test_remote_without_tables_gets_what_others_send_and_is_told_what_it_misses() -> None:
+    with other_side():
+        add("Vimes")
+        call_synchronize()
+    with only():
+        call_command("migrate", "synchro", "zero", database="branch", verbosity=0)
+    try:
+        with override_settings(SYNCHRO_REMOTE="branch"):
+            warnings = call_synchronize().warnings
+        with other_side():
+            add("Carrot")
+            call_synchronize()
+        with override_settings(SYNCHRO_REMOTE="branch"):
+            call_synchronize()
+    finally:
+        with only():
+            call_command("migrate", "synchro", database="branch", verbosity=0)
+
+    assert any("does not get those from before" in warning for warning in warnings)
+    assert names_on("branch") == ["Carrot"]

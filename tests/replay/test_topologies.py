@@ -7,11 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connections
 from django.db.models import F
+from django.test import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.models import ChangeLog, Conflict
 from tests.replay.nodes import A, B, C, D, at, meet, more_databases, send, settle
+from tests.replay.sides import BY_TRIGGERS, set_capture
 from tests.shop.models import Album, Artist, Country, Customer, Order, Seat
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -147,6 +150,97 @@ def test_what_was_set_aside_is_passed_on_when_it_arrives(settings: Any) -> None:
     settle(HUB)
 
     assert [Seat.objects.using(node).get().guest for node in (A, C)] == ["Vimes", "Vimes"]
+
+
+def test_what_was_set_aside_is_passed_on_column_by_column(settings: Any) -> None:
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    meet(HUB)
+    with at(A):
+        Seat.objects.create(number=1)
+    settle(HUB)
+    with DisableSynchroLog():
+        obstacle = Seat.objects.create(number=7)
+    with at(C):
+        seat = Seat.objects.get()
+        seat.guest = "Carrot"
+        seat.save(update_fields=["guest"])
+    with at(B):
+        seat = Seat.objects.get()
+        seat.number = 7
+        seat.save(update_fields=["number"])
+    send(B, A)
+    with DisableSynchroLog():
+        obstacle.delete()
+    with at(B):
+        call_synchronize(remote=B, retry=True)
+    send(A, C)
+    settle(HUB)
+
+    for node in (A, B, C):
+        assert [(seat.number, seat.guest) for seat in Seat.objects.using(node).all()] == [(7, "Carrot")]
+    assert not conflicts(A, B, C)
+
+
+def test_what_was_set_aside_is_passed_on_with_a_later_change_too(settings: Any) -> None:
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    meet(HUB)
+    with at(A):
+        Seat.objects.create(number=1)
+    settle(HUB)
+    with DisableSynchroLog():
+        obstacle = Seat.objects.create(number=7)
+    with at(B):
+        seat = Seat.objects.get()
+        seat.number = 7
+        seat.save(update_fields=["number"])
+    send(B, A)
+    with DisableSynchroLog():
+        obstacle.delete()
+    with at(B):
+        seat.guest = "Vimes"
+        seat.save(update_fields=["guest"])
+        call_synchronize(remote=B, retry=True)
+    settle(HUB)
+
+    for node in (A, B, C):
+        assert [(seat.number, seat.guest) for seat in Seat.objects.using(node).all()] == [(7, "Vimes")]
+
+
+def test_members_of_an_object_whose_columns_are_set_aside_travel_on(settings: Any) -> None:
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    edges = ((A, C), (C, A), (C, B), (B, C))
+    meet(edges)
+    with at(A):
+        Album.objects.create(name="album")
+        Artist.objects.create(name="one")
+    settle(edges)
+    with DisableSynchroLog():
+        obstacle = Album.objects.using(C).create(name="Blue")
+    with connections[C].cursor() as cursor:
+        cursor.execute("CREATE UNIQUE INDEX one_name ON shop_album (name)")
+    if BY_TRIGGERS:  # which follow the indexes
+        set_capture(C, "triggers")
+    try:
+        with at(A):
+            album = Album.objects.get()
+            album.name = "Blue"
+            album.save()
+            album.artists.add(Artist.objects.get())
+        settle(edges)
+    finally:
+        with connections[C].cursor() as cursor:
+            cursor.execute("DROP INDEX one_name")
+        if BY_TRIGGERS:
+            set_capture(C, "triggers")
+        with DisableSynchroLog():
+            obstacle.delete()
+    with at(A), override_settings(SYNCHRO_REMOTE=C):
+        call_synchronize(retry=True)
+    settle(edges)
+
+    for node in (A, B, C):
+        album = Album.objects.using(node).get()
+        assert (album.name, [artist.name for artist in album.artists.all()]) == ("Blue", ["one"])
 
 
 def test_members_of_sets_travel_on() -> None:
