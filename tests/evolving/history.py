@@ -68,6 +68,7 @@ class History:
                     self._remove_all()
         finally:
             sys.path.remove(str(self.folder.parent))
+            self._install_triggers()  # of the models that all other tests are about
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -114,6 +115,9 @@ class History:
             if alias == order[0] and self.number > 1 and self.chance.random() < 0.3:
                 self._run_in_between()
         self._number_differently()
+        self._install_triggers()
+
+    def _install_triggers(self) -> None:
         if self.by_triggers:
             for alias in (LOCAL, REMOTE):
                 call_command("synchro_install_triggers", database=alias, stdout=StringIO())

@@ -353,6 +353,7 @@ def test_deletion_of_an_ambiguous_row_is_quarantined_and_the_others_go_on(quaran
     assert remote(Tag).note == "three"
 
 
+@pytest.mark.skipif(BY_TRIGGERS, reason="triggers keep natural keys that are made of columns only")
 def test_deletion_that_a_forgetful_manager_stops_is_quarantined_and_the_others_go_on(
     quarantine: None,
 ) -> None:
