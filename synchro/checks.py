@@ -309,7 +309,7 @@ def check_identity(
 ) -> list[CheckMessage]:
     """A changed ``SYNCHRO_IDENTITY`` doubles or overwrites rows."""
     from synchro.models import ModelIdentity
-    from synchro.replay.identity_setting import differences
+    from synchro.replay.identity.setting import differences
 
     if LOCAL not in (databases or ()):
         return []

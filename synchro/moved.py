@@ -229,7 +229,7 @@ def _rename_in_node(node: Node, old: int, new: int) -> None:
     if node.newest is not None:
         type_id, *more = json.loads(node.newest)
         node.newest = json.dumps([new if type_id == old else type_id, *more])
-    spans = json.loads(node.unread)  # see `synchro.replay.unread`
+    spans = json.loads(node.unread)  # see `synchro.replay.log.unread`
     if str(old) in spans:
         first, last, count = spans.pop(str(old))
         other = spans.get(str(new), (first, last, 0))

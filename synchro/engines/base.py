@@ -416,7 +416,7 @@ class Engine(ABC):
         return True
 
     @abstractmethod
-    def is_passing(self, error: BaseException) -> bool:
+    def is_transient(self, error: BaseException) -> bool:
         """
         Whether `error`, of Django or of the driver, may well not come again: a lost connection, a server that is
         just being restarted, a deadlock, a lock that somebody else held for too long.
@@ -433,7 +433,7 @@ class Engine(ABC):
         return (
             isinstance(error, DatabaseError)
             and not isinstance(error, InterfaceError | transaction.TransactionManagementError)
-            and not self.is_passing(error)
+            and not self.is_transient(error)
             and not self.is_full(error)
             and not self.is_about_the_server(error)
         )

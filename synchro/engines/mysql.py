@@ -363,7 +363,7 @@ class MySQL(Engine):
 
     isolation_variable = "transaction_isolation"
 
-    def is_passing(self, error: BaseException) -> bool:
+    def is_transient(self, error: BaseException) -> bool:
         name = type(error).__name__
         return (
             name in ("OperationalError", "InterfaceError") and bool(error.args) and error.args[0] in PASSING
@@ -451,7 +451,7 @@ class MySQL(Engine):
             with connection.cursor() as cursor:
                 cursor.execute(f"EXPLAIN {statement}")
         except DatabaseError as error:
-            if self.is_passing(error):
+            if self.is_transient(error):
                 raise
             # Anything else but a missing right is the business of the real statement.
             return not error.args or error.args[0] not in DENIED

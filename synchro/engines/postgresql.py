@@ -495,7 +495,7 @@ class PostgreSQL(Engine):
             cursor.execute("SHOW transaction_isolation")
             return bool(cursor.fetchone()[0] == "read committed")
 
-    def is_passing(self, error: BaseException) -> bool:
+    def is_transient(self, error: BaseException) -> bool:
         import psycopg  # here, since who has no PostgreSQL need not have it
 
         cause = error.__cause__ if isinstance(error, Error) else error

@@ -304,7 +304,7 @@ class SQLite(Engine):
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM sqlite_master LIMIT 1")  # the moment is that of the first page read
 
-    def is_passing(self, error: BaseException) -> bool:
+    def is_transient(self, error: BaseException) -> bool:
         return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
     def is_about_the_server(self, error: BaseException) -> bool:

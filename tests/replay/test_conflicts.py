@@ -12,7 +12,7 @@ from django.db import connections
 from synchro.core import call_synchronize
 from synchro.engines import engine_for
 from synchro.models import ChangeLog, Conflict
-from synchro.replay import log
+from synchro.replay.conflicts import remote_log
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import BY_TRIGGERS, REMOTE, let_time_pass, other_side, remote, remote_count
 from tests.shop.models import (
@@ -120,7 +120,7 @@ def test_however_much_remote_has_not_sent_what_is_overwritten_is_on_record(
     customer: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does send, but the line was down for weeks."""
-    monkeypatch.setattr(log, "LOOK_BACK", 5)
+    monkeypatch.setattr(remote_log, "LOOK_BACK", 5)
     with other_side():
         Country.objects.create(code="PL")
         call_synchronize()

@@ -215,5 +215,5 @@ def test_engine_tells_what_passes_from_what_does_not() -> None:
     except DatabaseError as error:
         mistake = error
 
-    assert engine_for(connection).is_passing(passing_error())
-    assert not engine_for(connection).is_passing(mistake)
+    assert engine_for(connection).is_transient(passing_error())
+    assert not engine_for(connection).is_transient(mistake)

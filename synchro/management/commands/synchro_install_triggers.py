@@ -10,7 +10,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.conf import LOCAL, did_you_mean
 from synchro.exceptions import SynchroError
-from synchro.registry import is_watched, m2m_fields, watched_models
+from synchro.registry import is_watched, watched_models
+from synchro.relations import m2m_fields
 from synchro.triggers import backend_for
 from synchro.triggers.install import PATIENCE, Finding, Survey, install, survey, uninstall
 from synchro.triggers.migrate import unseen
