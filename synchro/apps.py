@@ -53,8 +53,8 @@ class SynchroConfig(AppConfig):
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _stand_in_for_engines(self) -> None:
+        from synchro.backends import unloadable
         from synchro.conf import conf
-        from synchro.engines import unloadable
         from synchro.exceptions import WrongSetting
 
         try:

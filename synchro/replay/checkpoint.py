@@ -49,7 +49,7 @@ def acknowledge(session: Session, outcome: Outcome) -> None:
     """LOCAL's transaction afterwards: the same pairs from its side, and the checkpoint."""
     batch, last = outcome.batch, outcome.last
     with transaction.atomic(using=session.local.alias):
-        session.local.engine.begin_writing(session.local.connection)
+        session.local.backend.begin_writing()
         checkpoints = Checkpoint.objects.using(session.local.alias).filter(peer_id=session.peer.pk)
         checkpoint = checkpoints.select_for_update().first()
         if checkpoint is not None and checkpoint.batch >= batch.number:

@@ -23,9 +23,9 @@ from django.db.models import Field, JSONField, Model, Value
 from django.db.models.expressions import Col
 from django.utils.translation import gettext as _
 
-from synchro.engines import Convert, Unfit, engine_for
-from synchro.engines.exact import Reading, refuse_more_places
-from synchro.engines.narrow import check_of
+from synchro.backends import Convert, Unfit, backend_for
+from synchro.backends.exact import Reading, refuse_more_places
+from synchro.backends.narrow import check_of
 from synchro.keys import (
     INTEGERS,
     TEXTS,
@@ -138,8 +138,8 @@ def decoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
 
 def reading_of(field: AnyField, connection: BaseDatabaseWrapper) -> Reading | None:
     """How the column is to be read, where the driver would change its values."""
-    engine, target = engine_for(connection), column_field(field)
-    return engine.reading(target) if is_plain(field) else engine.reading_of_type(target.db_type(connection))
+    backend, target = backend_for(connection), column_field(field)
+    return backend.reading(target) if is_plain(field) else backend.reading_of_type(target.db_type(connection))
 
 
 def _convert(
@@ -156,7 +156,7 @@ def encoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
     target = column_field(field)
     if not is_plain(field):
         return partial(target.get_db_prep_save, connection=connection)
-    own = engine_for(connection).encoder(target)
+    own = backend_for(connection).encoder(target)
     if own is not None:
         return own
     ops, features = connection.ops, connection.features
@@ -270,7 +270,7 @@ def look_at_columns(side: Database, models: Iterable[type[Model]]) -> None:
     new = [model for model in models if model not in known]
     if not new:
         return
-    described = side.engine.describe(side.connection, [model._meta.db_table for model in new])
+    described = side.backend.describe([model._meta.db_table for model in new])
     for model in new:
         columns = described.get(model._meta.db_table, {})
         checks = {

@@ -80,7 +80,7 @@ def handshake(session: Session) -> int:
 
 def _same_node(session: Session) -> SynchroError:
     local, remote = session.local.connection, session.remote.connection
-    if local.vendor == remote.vendor and session.local.engine.is_same(local, remote, Node._meta.db_table):
+    if local.vendor == remote.vendor and session.local.backend.is_same(remote, Node._meta.db_table):
         return NotConfigured(
             _(
                 "LOCAL and the database “%(alias)s” are one and the same database, named in two ways. Nothing was "
@@ -174,7 +174,7 @@ def _peer(session: Session, there: Peer, uuid: UUID, peers: Iterable[Peer]) -> P
     if (known.uuid, known.alias) != (uuid, alias) or not known.place:
         is_new = known.pk is None
         known.uuid, known.alias = uuid, alias
-        known.place = session.remote.engine.place(session.remote.connection)
+        known.place = session.remote.backend.place()
         if is_new:
             _welcome(session.local, session.remote, known)
         else:
@@ -291,8 +291,8 @@ def _baselines(side: Database, other: UUID) -> dict[type[Model], int]:
 
 def _clocks(local: Database, remote: Database) -> tuple[datetime, timedelta]:
     """LOCAL's time, and what to add to a time of its clock to compare it with REMOTE's."""
-    before = local.engine.now(local.connection)
-    there = remote.engine.now(remote.connection)
-    after = local.engine.now(local.connection)
+    before = local.backend.now()
+    there = remote.backend.now()
+    after = local.backend.now()
     offset = there - (before + (after - before) / 2)
     return before, offset if abs(offset) > max(CLOCK_NOISE, after - before) else timedelta(0)

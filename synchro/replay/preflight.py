@@ -45,7 +45,7 @@ def check_visibility(session: Session) -> None:
     own = [model._meta.db_table for model in apps.get_app_config("synchro").get_models()]
     tables = [*(table.name for table in watched_tables()), *own, ContentType._meta.db_table]
     for side in (session.local, session.remote):
-        hidden = side.engine.filtered(side.connection, tables)
+        hidden = side.backend.filtered(tables)
         if hidden:
             raise NotReady(
                 _(
@@ -83,7 +83,7 @@ def _check_rights(side: Database, left_out: Container[type[Model]]) -> None:
         if table.model not in left_out
     }
     lacking: dict[str, list[str]] = {}
-    for table, act in side.engine.lacking_rights(side.connection, tables):
+    for table, act in side.backend.lacking_rights(tables):
         lacking.setdefault(act, []).append(table)
     if lacking:
         raise NotReady(
@@ -131,7 +131,7 @@ def can_select(side: Database, models: Sequence[type[Model]]) -> bool:
         ):
             cursor.execute(" UNION ALL ".join(selects))
     except DatabaseError as error:
-        if side.engine.is_transient(error):  # that says nothing of the tables
+        if side.backend.is_transient(error):  # that says nothing of the tables
             raise
         return False
     return True

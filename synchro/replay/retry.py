@@ -93,7 +93,7 @@ def _may_pass(error: BaseException, sides: Sequence[Database], tries: int) -> bo
     # Somebody who cannot be reached at all is not waited for, unless he was there a moment ago.
     if isinstance(error, NotReady) and not tries:
         return False
-    return any(side.engine.is_transient(each) for each in _chain(error) for side in sides)
+    return any(side.backend.is_transient(each) for each in _chain(error) for side in sides)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

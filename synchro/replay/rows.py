@@ -61,8 +61,7 @@ def select(
         return []
     codec = Codec(fields, side.connection)
     try:
-        rows = side.engine.select(
-            side.connection,
+        rows = side.backend.select(
             model._meta.db_table,
             [field.column for field in fields],
             [field.column for field in by],
@@ -72,7 +71,7 @@ def select(
         )
         return codec.decode_all(rows)
     except Exception as error:
-        if is_about_the_server(side.engine, error):
+        if is_about_the_server(side.backend, error):
             raise
         raise CannotRead(model, side.alias, error) from error
 
@@ -86,7 +85,7 @@ def _that_can_be(
         rows = codec.encode_all(values)
     except (ValueError, TypeError, ArithmeticError):
         rows = [row for value in values for row in _encoded(codec, value)]
-    return side.engine.findable(rows)
+    return side.backend.findable(rows)
 
 
 def _encoded(codec: Codec, value: Sequence[Any]) -> Sequence[Sequence[Any]]:
@@ -104,7 +103,7 @@ def real_spellings(
 
     One statement, as long as there are none.
     """
-    if not values or not is_text(field) or not side.engine.equates_texts(column_field(field)):
+    if not values or not is_text(field) or not side.backend.equates_texts(column_field(field)):
         return {}
 
     def stored(texts: Collection[Any]) -> set[str]:

@@ -16,9 +16,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
+from synchro.backends import check_vendor
 from synchro.checkpoint import aware, moved_by_a_run
 from synchro.conf import LOCAL
-from synchro.engines import check_vendor
 from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, SynchroError
 from synchro.models import Batch, Node, options
 from synchro.replay import signals
@@ -286,7 +286,7 @@ def own_sessions(session: Session) -> Iterator[None]:
     """Inside, whatever the project's connections are set to, they understand what a run says."""
     with ExitStack() as stack:
         for side in (session.local, session.remote):
-            stack.enter_context(side.engine.own_session(side.connection))
+            stack.enter_context(side.backend.own_session())
         yield
 
 
@@ -302,7 +302,7 @@ def alone(session: Session) -> Iterator[None]:
     """One replayer at a time for LOCAL and this REMOTE."""
     # Some servers share lock names between their databases.
     name = f"{session.local.connection.settings_dict['NAME']} to {session.remote.alias}"
-    with session.local.engine.lock(session.local.connection, name) as taken:
+    with session.local.backend.lock(name) as taken:
         if not taken:
             raise Busy(
                 _("Another process is synchronizing to the database “%(alias)s”.")

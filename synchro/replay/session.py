@@ -13,8 +13,8 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
+from synchro.backends import Backend, backend_for
 from synchro.conf import LOCAL
-from synchro.engines import Engine, engine_for
 from synchro.keys import Key
 from synchro.models import Peer
 from synchro.moved import successor_of
@@ -59,8 +59,8 @@ class Database:
         return connections[self.alias]
 
     @property
-    def engine(self) -> Engine:
-        return engine_for(self.connection)
+    def backend(self) -> Backend:
+        return backend_for(self.connection)
 
     def content_type_id(self, model: type[Model]) -> int:
         manager = ContentType.objects.db_manager(self.alias)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from synchro.backends import backend_for
 from synchro.core import call_synchronize
-from synchro.engines import engine_for
 from synchro.models import ChangeLog, Conflict
 from synchro.replay.conflicts import remote_log
 from tests.replay.compare import assert_same_rows
@@ -309,13 +309,10 @@ def test_clocks_that_differ_are_no_advantage(customer: Customer, monkeypatch: py
         ahead = entry.date + timedelta(hours=1)
         ChangeLog.objects.using(REMOTE).filter(pk=entry.pk).update(date=ahead)
     change_here(customer, cash=2)
-    engine = engine_for(connections[REMOTE])
-    right = engine.now
+    backend = backend_for(connections[REMOTE])
+    right = backend.now
 
-    def wrong_on_remote(connection: Any) -> Any:
-        return right(connection) + timedelta(hours=connection.alias == REMOTE)
-
-    monkeypatch.setattr(engine, "now", wrong_on_remote)
+    monkeypatch.setattr(backend, "now", lambda: right() + timedelta(hours=1))
 
     call_synchronize()
 
@@ -330,13 +327,10 @@ def test_clock_of_remote_that_is_late_is_no_disadvantage(
     for entry in ChangeLog.objects.using(REMOTE).all():
         late = entry.date - timedelta(hours=1)
         ChangeLog.objects.using(REMOTE).filter(pk=entry.pk).update(date=late)
-    engine = engine_for(connections[REMOTE])
-    right = engine.now
+    backend = backend_for(connections[REMOTE])
+    right = backend.now
 
-    def wrong_on_remote(connection: Any) -> Any:
-        return right(connection) - timedelta(hours=connection.alias == REMOTE)
-
-    monkeypatch.setattr(engine, "now", wrong_on_remote)
+    monkeypatch.setattr(backend, "now", lambda: right() - timedelta(hours=1))
 
     call_synchronize()
 

@@ -162,9 +162,7 @@ def test_clocks_that_are_far_apart_are_refused_where_several_send(monkeypatch: p
     call_synchronize()
     for seconds, is_refused in ((30, False), (90, True)):
         off = timedelta(seconds=seconds)
-        monkeypatch.setattr(
-            handshake, "_clocks", lambda here, _there, off=off: (here.engine.now(here.connection), off)
-        )
+        monkeypatch.setattr(handshake, "_clocks", lambda here, _there, off=off: (here.backend.now(), off))
         with as_branch():
             if is_refused:
                 with pytest.raises(NotReady, match="90 seconds ahead"):

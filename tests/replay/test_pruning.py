@@ -190,7 +190,7 @@ def prune_there() -> None:
         Checkpoint.objects.create(peer=archive, batch=last.number)
         let_days_pass(31)
         session = Session(Database(REMOTE))
-        session.peer, session.begun = archive, session.local.engine.now(session.local.connection)
+        session.peer, session.begun = archive, session.local.backend.now()
         before = ChangeLog.objects.count()
         prune(session)
         assert ChangeLog.objects.count() < before

@@ -16,8 +16,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
 from django.db.models import Model
 
+from synchro.backends import mysql
 from synchro.core import call_synchronize
-from synchro.engines import mysql
 from synchro.exceptions import Refused
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict
 from synchro.replay.apply import batch as apply_batch

@@ -36,7 +36,7 @@ def refuse_altered(session: Session, plan: Plan, rows: Rows, identities: Identit
 
 
 def _compare(session: Session, plan: Plan, rows: Rows, identities: Identities) -> None:
-    spelled = session.local.engine.spelled_alike(session.local.connection, session.remote.connection)
+    spelled = session.local.backend.spelled_alike(session.remote.connection)
     if spelled is None:
         return
     found = [
@@ -77,8 +77,7 @@ def _texts(
     """What these columns hold, as the server spells it."""
     own = key_fields(model)
     columns, names = [field.column for field in own], [field.column for field in fields]
-    found = side.engine.select(
-        side.connection,
+    found = side.backend.select(
         model._meta.db_table,
         [*columns, *names],
         columns,

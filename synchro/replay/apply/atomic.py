@@ -47,7 +47,7 @@ def replay_as_one(
     with _as_if_arrived(session), writing(session):
         lock_receipt(session)
         discard_undelivered_decisions(session, batches[0])
-        with session.local.engine.snapshot(session.local.connection):
+        with session.local.backend.snapshot():
             for batch in batches:
                 ids = list(from_text(batch.ranges))
                 if batch is batches[-1]:

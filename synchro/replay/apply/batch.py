@@ -163,9 +163,7 @@ def apply_batch(
     ]
     announce("resolved", batch)
     if strategy.is_thorough:
-        session.remote.engine.check_uniques_at_once(
-            session.remote.connection, [model._meta.db_table for model in plan.puts]
-        )
+        session.remote.backend.check_uniques_at_once([model._meta.db_table for model in plan.puts])
     forward = Forward(session, changes, plan, identities, new, material.resting) if session.forwards else None
     writer = Writer(session, log, plan, rows, identities, strategy.judge)
     writer.write()
@@ -296,14 +294,14 @@ def writing(session: Session) -> Iterator[None]:
     """A transaction on REMOTE whose writes are not captured there."""
     side = session.remote
     try:
-        with side.engine.strictly(side.connection):
-            side.engine.before_read_committed(side.connection)
+        with side.backend.strictly():
+            side.backend.before_read_committed()
             with transaction.atomic(using=side.alias):
-                side.engine.begin_writing(side.connection)
-                with side.engine.capture_off(side.connection):
+                side.backend.begin_writing()
+                with side.backend.capture_off():
                     yield
     except OperationalError as error:
-        if side.engine.is_full(error):
+        if side.backend.is_full(error):
             raise _no_room(side) from error
         raise
     except IntegrityError as error:

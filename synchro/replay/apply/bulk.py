@@ -71,7 +71,7 @@ def apply_in_bulk(session: Session, log: RemoteLog, parcel: BulkPlan) -> BulkOut
     Raises `NotBulk` where it has to go the usual way; then nothing is written.
     """
     delivered = BulkOutcome(Identities(session, Rows(session.local), {}))
-    engine = session.remote.engine
+    backend = session.remote.backend
     try:
         with transaction.atomic(using=session.remote.alias):
             by_model = {named.model: named for named in parcel.named}
@@ -88,7 +88,7 @@ def apply_in_bulk(session: Session, log: RemoteLog, parcel: BulkPlan) -> BulkOut
         raise
     except Exception as error:
         # The usual way finds out which row it is about.
-        if engine.is_transient(error) or isinstance(error, MemoryError):
+        if backend.is_transient(error) or isinstance(error, MemoryError):
             raise
         raise NotBulk from error
     for model, pairs in new_pairs(delivered.plan, delivered.identities).items():

@@ -124,7 +124,7 @@ def _groups(side: Database, ranges: Sequence[Range]) -> list[_Group]:
         texts=_Joined("object_id"),
         letters=Sum(Length("object_id")),
     )
-    with side.engine.long_texts(side.connection):
+    with side.backend.long_texts():
         return [_Group(*group) for group in found]
 
 

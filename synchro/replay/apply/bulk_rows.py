@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from django.db import DatabaseError, transaction
 from django.db.models import Model
 
-from synchro.engines import Engine
+from synchro.backends import Backend
 from synchro.keys import AnyField, Key, is_automatic, is_integer, key_fields, to_text
 from synchro.registry import Table
 from synchro.relations import generic_keys, points_at_rows
@@ -28,7 +28,7 @@ Line = Any
 def can_pass(local: Database, remote: Database, model: type[Model]) -> bool:
     """Whether rows of `model` can go from one side to the other as they are, but for their own keys."""
     return (
-        local.engine.passes_rows(local.connection, remote.connection)
+        local.backend.passes_rows(remote.connection)
         and len(key_fields(model)) == 1
         and not has_natural_key(model)
         and not has_receivers_of_saves(model)
@@ -66,10 +66,10 @@ def _read_lines(side: Database, model: type[Model], keys: Iterable[Key]) -> dict
     wanted = {to_text(model, key): key for key in keys}
     encoded = encode_keys(model, wanted.values(), side)
     try:
-        lines = side.engine.dump(side.connection, model._meta.db_table, columns_of(model), encoded)
-        keys = side.engine.dumped_keys(lines)
+        lines = side.backend.dump(model._meta.db_table, columns_of(model), encoded)
+        keys = side.backend.dumped_keys(lines)
     except Exception as error:
-        if is_about_the_server(side.engine, error):
+        if is_about_the_server(side.backend, error):
             raise
         return None
     try:
@@ -91,20 +91,18 @@ def write_lines(
     try:
         with transaction.atomic(using=side.alias):
             if new:
-                several = _with_their_keys(side.engine, lines, identities, new)
-                side.engine.insert_dumped(side.connection, table, columns, several)
+                several = _with_their_keys(side.backend, lines, identities, new)
+                side.backend.insert_dumped(table, columns, several)
             for names, keys in _by_names(old).items():
                 values = columns_named(model, names)
                 if values:
-                    several = _with_their_keys(side.engine, lines, identities, keys)
-                    _require(
-                        side.engine.update_dumped(side.connection, table, columns, values, several), several
-                    )
+                    several = _with_their_keys(side.backend, lines, identities, keys)
+                    _require(side.backend.update_dumped(table, columns, values, several), several)
     except _Missing:
         return False  # the usual way finds out which
     except DatabaseError as error:
         # The transaction may be gone as a whole (SQLite's full disk), or the server is.
-        if is_about_the_server(side.engine, error):
+        if is_about_the_server(side.backend, error):
             raise
         return False
     return True
@@ -120,13 +118,13 @@ def _require(found: int, lines: Sequence[Line]) -> None:
 
 
 def _with_their_keys(
-    engine: Engine, lines: Mapping[Key, Line], identities: Mapping[Key, Identity], keys: Collection[Key]
+    backend: Backend, lines: Mapping[Key, Line], identities: Mapping[Key, Identity], keys: Collection[Key]
 ) -> list[Line]:
     if all(identities[key].remote == key for key in keys):
         return [lines[key] for key in keys]
     # Keys that differ were handed out by REMOTE, so they are integers.
     own = [identities[key].remote or 0 for key in keys]
-    return list(engine.with_keys([lines[key] for key in keys], own))
+    return list(backend.with_keys([lines[key] for key in keys], own))
 
 
 def _by_names(old: Mapping[Key, frozenset[str] | None]) -> dict[frozenset[str] | None, list[Key]]:
@@ -160,11 +158,11 @@ class BulkRows:
         #: The key, then what points at other rows, then all else.
         self.fields: list[AnyField] = sorted(fields_of(model), key=_rank)
         self._own: str = self.fields[0].column
-        self._here, self._local = session.local.connection, session.local.engine
-        self._there, self._remote = session.remote.connection, session.remote.engine
+        self._here, self._local = session.local.connection, session.local.backend
+        self._there, self._remote = session.remote.connection, session.remote.backend
         self._narrow = narrow_columns(session.remote, model)
         self._passes = (
-            self._local.passes_rows(self._here, self._there)
+            self._local.passes_rows(self._there)
             and all(map(_can_pass, self.fields))
             and spells_all(session.local, session.remote, model)
         )
@@ -192,12 +190,10 @@ class BulkRows:
         """The rows with these keys, in any order."""
         columns, values = [f.column for f in fields], [(key,) for key in keys]
         if self._passes:
-            lines = self._local.dump(self._here, self._table, columns, values)
+            lines = self._local.dump(self._table, columns, values)
             return self._translated_lines([f for f in fields if points_at_rows(f)], lines)
         codec = Codec(fields, self._here)
-        stored = self._local.select(
-            self._here, self._table, columns, columns[:1], values, spelled=codec.spelled
-        )
+        stored = self._local.select(self._table, columns, columns[:1], values, spelled=codec.spelled)
         rows = self._translated(fields, codec.decode_all(stored))
         return Codec(fields, self._there, self._narrow).encode_all(rows)
 
@@ -238,29 +234,29 @@ class BulkRows:
 
     def insert(self, rows: Sequence[Any]) -> None:
         insert = self._remote.insert_dumped if self._passes else self._remote.insert
-        insert(self._there, self._table, [f.column for f in self.fields], rows)
+        insert(self._table, [f.column for f in self.fields], rows)
 
     def insert_with_new_keys(self, rows: Sequence[Any]) -> Sequence[Key]:
         """Insert the rows under keys that REMOTE hands out, and return these."""
         if self._remote.reserves_keys:
-            keys = self._remote.reserve_keys(self._there, self._table, self._own, len(rows), above=0)
+            keys = self._remote.reserve_keys(self._table, self._own, len(rows), above=0)
             self.insert(self.with_keys(rows, keys))
             return keys
         columns, values = [f.column for f in self.fields[1:]], [row[1:] for row in rows]
-        return self._remote.insert_returning(self._there, self._table, columns, values, self._own)
+        return self._remote.insert_returning(self._table, columns, values, self._own)
 
     def change(self, fields: Sequence[AnyField], rows: Sequence[Any]) -> list[Key]:
         """Write these fields in the rows that REMOTE has, and return the keys of those that it lacks."""
         change = self._remote.change_dumped if self._passes else self._remote.change
-        return change(self._there, self._table, [f.column for f in fields], rows)
+        return change(self._table, [f.column for f in fields], rows)
 
     def delete(self, keys: Sequence[Key]) -> int:
-        return self._remote.delete(self._there, self._table, [self._own], [(key,) for key in keys])
+        return self._remote.delete(self._table, [self._own], [(key,) for key in keys])
 
     def pass_sequence(self, highest: Key) -> None:
         """Have REMOTE hand out keys beyond this one, which was written."""
         if is_automatic(self.fields[0]):
-            self._remote.pass_sequence(self._there, self._table, self._own, highest)
+            self._remote.pass_sequence(self._table, self._own, highest)
 
 
 def _rank(field: AnyField) -> int:

@@ -27,7 +27,7 @@ def delete_rows(session: Session, model: type[Model], keys: Collection[Key]) -> 
     """Delete these rows and nothing else, and return how many there were."""
     side = session.remote
     encoded = encode_keys(model, keys, side)
-    return side.engine.delete(side.connection, model._meta.db_table, key_columns(model), encoded)
+    return side.backend.delete(model._meta.db_table, key_columns(model), encoded)
 
 
 def park(session: Session, model: type[Model], keys: Sequence[Key]) -> dict[Key, Model]:
@@ -177,7 +177,7 @@ def _split_by_dependents(
         if child._meta.auto_created:
             side = session.remote
             encoded = encode_keys(model, keys, side)
-            side.engine.delete(side.connection, child._meta.db_table, [column.column], encoded)
+            side.backend.delete(child._meta.db_table, [column.column], encoded)
         else:
             depended |= {row[0] for row in select(session.remote, child, [column], [column], values)}
     return [key for key in keys if key not in depended], [key for key in keys if key in depended]

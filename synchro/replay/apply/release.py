@@ -35,7 +35,7 @@ def is_by_the_server(error: Exception) -> bool:
 class Release:
     def __init__(self, session: Session, plan: Plan, blocking: Blocking, swaps: UniqueValues) -> None:
         self._session, self._plan, self._blocking, self._swaps = session, plan, blocking, swaps
-        self._connection, self._engine = session.remote.connection, session.remote.engine
+        self._connection, self._backend = session.remote.connection, session.remote.backend
 
     def delete(self, model: type[Model], delete: Delete, keys: Sequence[Key]) -> int:
         """
@@ -78,7 +78,7 @@ class Release:
                 raise
         for each in (model, *first):
             self._swaps.uproot(each, self._plan.removals[each])  # looked at when all is written
-        with self._engine.without_foreign_key_checks(self._connection):
+        with self._backend.without_foreign_key_checks():
             return self._try(both, keys)
 
     def _pointing(self, model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
@@ -112,7 +112,7 @@ class Release:
     def _can_be_unchecked(self, model: type[Model]) -> bool:
         """Whether rows that go point at `model` by columns that cannot be empty, and the server touches no others."""
         holds = any(not column.null for _child, column, _rule in self._pointing(model))
-        return holds and not self._engine.is_cascading(self._connection, model._meta.db_table)
+        return holds and not self._backend.is_cascading(model._meta.db_table)
 
     def _empty_what_points_at(self, model: type[Model]) -> None:
         """Empty the foreign keys to `model` of rows that are to go, where they may be empty."""
@@ -124,4 +124,4 @@ class Release:
                 names = [field.column for field in fields]
                 encoded = Codec(fields, self._connection).encode_all(rows)
                 table = child._meta.db_table
-                self._engine.update(self._connection, table, names, names[: len(own)], encoded)
+                self._backend.update(table, names, names[: len(own)], encoded)

@@ -81,7 +81,7 @@ class Group:
 class Statements:
     def __init__(self, side: Database, identities: Identities) -> None:
         self._identities = identities
-        self._side, self._connection, self._engine = side, side.connection, side.engine
+        self._side, self._connection, self._backend = side, side.connection, side.backend
         #: Highest explicit key written, by model: the database must not hand it out again.
         self._highest: dict[type[Model], int] = {}
 
@@ -89,7 +89,7 @@ class Statements:
 
     def reserve_keys(self, puts: Mapping[type[Model], Iterable[Key]]) -> None:
         """Where REMOTE can hand out keys beforehand, every foreign key is known before the first row is written."""
-        if not self._engine.reserves_keys:
+        if not self._backend.reserves_keys:
             return
         for model, planned in puts.items():
             if not is_automatic(key_fields(model)[0]):
@@ -101,7 +101,7 @@ class Statements:
             if new:
                 table, column = model._meta.db_table, key_fields(model)[0].column
                 above = max(explicit, default=0)
-                keys = self._engine.reserve_keys(self._connection, table, column, len(new), above)
+                keys = self._backend.reserve_keys(table, column, len(new), above)
                 for identity, key in zip(new, keys, strict=True):
                     identity.remote = key
 
@@ -124,7 +124,7 @@ class Statements:
         """Have REMOTE hand out keys beyond those that were written."""
         for model, highest in self._highest.items():
             table, column = model._meta.db_table, key_fields(model)[0].column
-            self._engine.pass_sequence(self._connection, table, column, highest)
+            self._backend.pass_sequence(table, column, highest)
 
     # -- rows ---------------------------------------------------------------------------------------------------
 
@@ -150,9 +150,9 @@ class Statements:
             rows = [[*row, *(default_of(group.model, f, self._connection) for f in extra)] for row in rows]
         table = group.model._meta.db_table
         if returning is None:
-            self._engine.insert(self._connection, table, columns, rows)
+            self._backend.insert(table, columns, rows)
             return []
-        return self._engine.insert_returning(self._connection, table, columns, rows, returning)
+        return self._backend.insert_returning(table, columns, rows, returning)
 
     def _encoded(
         self, group: Group, fields: Sequence[AnyField], keys: Iterable[Key]
@@ -177,9 +177,7 @@ class Statements:
                 continue
             rows = self._encoded(group, fields, several)
             columns = [f.column for f in fields]
-            found = self._engine.update(
-                self._connection, group.model._meta.db_table, columns, [f.column for f in own], rows
-            )
+            found = self._backend.update(group.model._meta.db_table, columns, [f.column for f in own], rows)
             if found < len(rows):
                 self._refuse_missing(group, several)
 
@@ -201,5 +199,5 @@ class Statements:
         if not group.dangling:
             yield
             return
-        with self._engine.without_foreign_key_checks(self._connection):
+        with self._backend.without_foreign_key_checks():
             yield

@@ -35,7 +35,7 @@ class UniqueValues:
         self._session, self._plan, self._identities, self._statements = session, plan, identities, statements
         self._judge = judge
         self._blocking = Blocking(session, plan, identities)
-        self._connection, self._engine = session.remote.connection, session.remote.engine
+        self._connection, self._backend = session.remote.connection, session.remote.backend
         #: Models whose rows were written while foreign keys were not checked, and are not checked later.
         self.unverified: set[type[Model]] = set()
         #: Objects whose rows had to give way before their deletion was due.
@@ -69,11 +69,11 @@ class UniqueValues:
             if missing:
                 raise row_is_missing(group.model, missing)
             rows = [kept[key] for key in part.old]
-            self._engine.insert(self._connection, group.model._meta.db_table, columns, rows)
+            self._backend.insert(group.model._meta.db_table, columns, rows)
 
-        if not self._engine.defers_foreign_keys:
+        if not self._backend.defers_foreign_keys:
             self.unverified.add(group.model)
-        with self._engine.without_foreign_key_checks(self._connection):
+        with self._backend.without_foreign_key_checks():
             try:
                 with transaction.atomic(using=self._session.remote.alias):
                     go()
@@ -127,13 +127,13 @@ class UniqueValues:
         declared = any(
             is_done_by_the_database(relation.on_delete) for relation in model._meta.related_objects
         )
-        return declared or self._engine.is_cascading(self._connection, model._meta.db_table)
+        return declared or self._backend.is_cascading(model._meta.db_table)
 
     def _columns(self, model: type[Model]) -> list[str]:
         """All columns of REMOTE's table, those of fields first: it may have more than the model says."""
         fields: tuple[AnyField, ...] = model._meta.local_concrete_fields
         known = [field.column for field in fields]
-        others = self._engine.other_columns(self._connection, model._meta.db_table, known)
+        others = self._backend.other_columns(model._meta.db_table, known)
         return [field.column for field in _stored(model)] + others
 
     def _whole_rows(self, group: Group, names: Sequence[str]) -> dict[Key, Sequence[Any]]:
@@ -145,9 +145,7 @@ class UniqueValues:
         asked = [values.encode(as_values(k)) for k in by_key]
         table = group.model._meta.db_table
         codec = Codec(columns, self._connection)
-        there = self._engine.select(
-            self._connection, table, names, [f.column for f in own], asked, spelled=codec.spelled
-        )
+        there = self._backend.select(table, names, [f.column for f in own], asked, spelled=codec.spelled)
         places = [columns.index(f) for f in own]
         rows: dict[Key, Sequence[Any]] = {}
         for stored in there:

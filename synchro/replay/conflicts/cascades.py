@@ -273,7 +273,7 @@ def _send_back(
     """Have REMOTE's log say that LOCAL lacks these of its rows."""
     side = session.remote
     # To nodes that have heard of the deletion, what stays is news.
-    now = side.engine.now(side.connection) if session.forwards else None
+    now = side.backend.now() if session.forwards else None
     entries = [
         ChangeLog(
             content_type_id=side.content_type_id(model),

@@ -105,7 +105,7 @@ def put_on_record(session: Session, batch: Batch, conflicts: Sequence[Conflict])
     if not conflicts:
         return
     with transaction.atomic(using=session.local.alias):
-        session.local.engine.begin_writing(session.local.connection)
+        session.local.backend.begin_writing()
         _forget(session, _decided_since(session, batch).filter(batch=batch.number))
         for part in _parts(conflicts):
             Conflict.objects.using(session.local.alias).bulk_create(part)
@@ -136,7 +136,7 @@ def discard_undelivered_decisions(session: Session, first: Batch) -> None:
     if not _decided_since(session, first).exists():
         return
     with transaction.atomic(using=session.local.alias):
-        session.local.engine.begin_writing(session.local.connection)
+        session.local.backend.begin_writing()
         _forget(session, _decided_since(session, first))
 
 

@@ -58,7 +58,7 @@ def merge_on_local(session: Session, merging: Merging) -> None:
     # Of an object that two batches name the first is the one whose row is still the same.
     conflicts = dict(zip(map(_place, reversed(merging.merges)), reversed(merging.conflicts), strict=True))
     with transaction.atomic(using=session.local.alias):
-        session.local.engine.begin_writing(session.local.connection)
+        session.local.backend.begin_writing()
         for model, merges in _by_model(merging.merges).items():
             present = _locked(session, model, [merge.key for merge in merges])
             for merge in merges:
@@ -107,7 +107,7 @@ def _save(session: Session, merge: Merge) -> None:
             if any(field.remote_field is not None for field in changed):
                 connection.check_constraints([model._meta.db_table])
     except Exception as error:
-        if isinstance(error, DatabaseError) and not session.local.engine.refuses_row(error):
+        if isinstance(error, DatabaseError) and not session.local.backend.refuses_row(error):
             raise
         raise Undecided(
             _(

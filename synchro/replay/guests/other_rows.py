@@ -182,7 +182,7 @@ class OtherRows:
         names = [field.column for field in fields]
         try:
             with transaction.atomic(using=self._side.alias):
-                self._side.engine.insert(self._side.connection, model._meta.db_table, names, encoded)
+                self._side.backend.insert(model._meta.db_table, names, encoded)
         except IntegrityError as error:
             (there, key), *_others = lost.items()
             raise _refused(deleted[there].guest, model, key) from error

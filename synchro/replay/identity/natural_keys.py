@@ -242,7 +242,7 @@ class ByColumns:
         side: Database, model: type[Model], fields: Sequence[AnyField], values: Values
     ) -> list[Key]:
         """By the database's own comparison."""
-        if not side.engine.findable([values]):
+        if not side.backend.findable([values]):
             return []
         lookup = {
             field.attname: to_attribute(field, value, side.connection)

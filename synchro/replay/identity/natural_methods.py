@@ -51,7 +51,7 @@ class ByMethod:
         manager = self._manager(model, there)
         found: dict[Key, Key] = {}
         for key, values in there.items():
-            if not self._session.remote.engine.findable([values]):
+            if not self._session.remote.backend.findable([values]):
                 continue
             match = self._ask(model, manager, key, values)
             if match is not None and self._is_alike(match, (parts | gone)[key], is_gone=key in gone):
@@ -266,7 +266,7 @@ def _shape_of(part: Any) -> Any:
 
 def _let_pass(side: Database, error: Exception) -> None:
     """Raise what is about the connection or the server, and not about the object."""
-    if isinstance(error, SynchroError) or side.engine.is_transient(error):
+    if isinstance(error, SynchroError) or side.backend.is_transient(error):
         raise error
 
 

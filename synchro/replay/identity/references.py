@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 from django.db.models import Model
 
-from synchro.engines.base import PairsTable
+from synchro.backends.base import PairsTable
 from synchro.keys import Key
 from synchro.models import Reference
 from synchro.replay.session import Database, Session
@@ -25,7 +25,7 @@ def remote_keys(session: Session, model: type[Model], keys: Collection[Key]) -> 
     side = session.local
     wanted = [(str(key),) for key in keys]
     where = _of(side, session.peer.pk, model)
-    pairs = side.engine.select(side.connection, TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
+    pairs = side.backend.select(TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
     return {int(here): int(there) for here, there in pairs} | session.new_references.remote_keys(model, keys)
 
 
@@ -35,20 +35,20 @@ def local_keys_there(session: Session, model: type[Model], keys: Collection[Key]
         return {}
     side, wanted = session.remote, [(str(key),) for key in keys]
     where = _of(side, session.peer_there.pk, model)
-    pairs = side.engine.select(side.connection, TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
+    pairs = side.backend.select(TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
     return {int(there): int(here) for there, here in pairs}
 
 
 def remember(side: Database, peer: int, model: type[Model], pairs: Mapping[Key, Key], batch: int) -> None:
     """Store the pairs as `side` sees them: its own key first."""
     place = PairsTable(TABLE, COLUMNS, where=_of(side, peer, model), also={"batch": batch})
-    side.engine.put_pairs(side.connection, place, pairs)
+    side.backend.put_pairs(place, pairs)
 
 
 def forget(side: Database, peer: int, model: type[Model], keys: Collection[Key]) -> None:
     """Forget pairs by the keys of `side`."""
     wanted = [(str(key),) for key in keys]
-    side.engine.delete(side.connection, TABLE, COLUMNS[:1], wanted, _of(side, peer, model))
+    side.backend.delete(TABLE, COLUMNS[:1], wanted, _of(side, peer, model))
 
 
 def _of(side: Database, peer: int, model: type[Model]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from synchro.engines.base import quoted
+from synchro.backends.base import quoted
 from synchro.keys import AnyField, Key, column_field, is_text, key_fields
 from synchro.registry import watched_models
 from synchro.relations import generic_keys, relations
@@ -58,12 +58,12 @@ def _take_over(changes: Changes, model: type[Model], old: Key, new: Key, is_ther
 def _rename(session: Session, model: type[Model], pairs: Mapping[Key, Key]) -> set[Key]:
     """Return the keys that REMOTE had; its rows have the new ones now, and so has what points at them."""
     there = existing(session, model, [*pairs, *pairs.values()], lock=True)
-    engine, connection = session.remote.engine, session.remote.connection
+    backend = session.remote.backend
     found = {old: new for old, new in pairs.items() if old in there}
     if not found:
         return set()
     (own,) = key_fields(model)
-    with engine.without_foreign_key_checks(connection):
+    with backend.without_foreign_key_checks():
         for old, new in found.items():
             if new not in there:
                 _set(session, model, own, old, new)

@@ -67,4 +67,4 @@ def _width(side: Database, model: type[Model], keys: list[Key]) -> int:
     """The bytes of these rows together."""
     encoded = encode_keys(model, keys, side)
     columns, own = _wide_columns(model), key_columns(model)
-    return side.engine.width(side.connection, model._meta.db_table, columns, own, encoded)
+    return side.backend.width(model._meta.db_table, columns, own, encoded)

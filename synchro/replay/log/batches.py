@@ -23,9 +23,9 @@ from django.db.models import Count, Max, Min, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext as _
 
+from synchro.backends import Backend, backend_for
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
-from synchro.engines import Engine, engine_for
 from synchro.exceptions import NotReady
 from synchro.models import Batch, ChangeLog, Node, SetAside
 from synchro.replay.log.batch_size import fitting
@@ -170,10 +170,10 @@ def _form(after: int) -> Batch | None:
 def locked_node() -> Iterator[Node]:
     """A transaction on LOCAL that nobody else can form batches in, and that sees what commits while it runs."""
     connection = connections[LOCAL]
-    engine = engine_for(connection)
-    engine.before_read_committed(connection)
+    backend = backend_for(connection)
+    backend.before_read_committed()
     with transaction.atomic(using=LOCAL):
-        engine.begin_writing(connection)
+        backend.begin_writing()
         yield Node.objects.using(LOCAL).select_for_update().get(pk=1)
 
 
@@ -245,19 +245,19 @@ def _is_whole(node: Node, newest: Entry = NONE) -> bool:
 
 def _gives_ids_again(node: Node) -> bool:
     connection = connections[LOCAL]
-    return engine_for(connection).gives_ids_again(connection, ChangeLog._meta.db_table, "id", node.highest)
+    return backend_for(connection).gives_ids_again(ChangeLog._meta.db_table, "id", node.highest)
 
 
 def _pass_sequence(node: Node) -> None:
     connection = connections[LOCAL]
-    engine_for(connection).pass_sequence(connection, ChangeLog._meta.db_table, "id", node.highest)
+    backend_for(connection).pass_sequence(ChangeLog._meta.db_table, "id", node.highest)
 
 
 def check_ids() -> None:
     """Raise `NotReady` where a transaction may write entries with ids that were taken before it began."""
     connection = connections[LOCAL]
     table = ChangeLog._meta.db_table
-    if engine_for(connection).reserves_ids(connection, table, "id"):
+    if backend_for(connection).reserves_ids(table, "id"):
         raise NotReady(
             _(
                 "The sequence of %(table)s hands out ids in advance (CACHE above 1, or descending), so nobody can tell "
@@ -289,24 +289,22 @@ def _look_into_holes(node: Node, new: Sequence[Range]) -> list[int]:
     if not old and not new:
         return []
     connection = connections[LOCAL]
-    engine = engine_for(connection)
-    writers = (
-        engine.writers(connection, ChangeLog._meta.db_table) if engine.sees_commits(connection) else None
-    )
+    backend = backend_for(connection)
+    writers = backend.writers(ChangeLog._meta.db_table) if backend.sees_commits() else None
     holes = [*old, *(Gap(ids, writers) for ids in new)]
     filled = _visible([hole.ids for hole in holes])
-    node.holes = _dump(_left(engine, holes, filled, writers))
+    node.holes = _dump(_left(backend, holes, filled, writers))
     return filled
 
 
 def _left(
-    engine: Engine, holes: Iterable[Gap], filled: Sequence[int], writers: frozenset[str] | None
+    backend: Backend, holes: Iterable[Gap], filled: Sequence[int], writers: frozenset[str] | None
 ) -> Iterator[Gap]:
     for hole in holes:
         if writers is None or hole.writers is None:  # noqa: SIM108  a line of its own for the reason
             waiting = writers  # once it can be told, whoever writes at that moment counts as a candidate
         else:
-            waiting = engine.still_open(hole.writers, writers)
+            waiting = backend.still_open(hole.writers, writers)
         if waiting is None or waiting:
             inside = [number for number in filled if hole.ids.first <= number <= hole.ids.last]
             for ids in gaps([*inside, hole.ids.last + 1], hole.ids.first - 1):

@@ -153,7 +153,7 @@ class Forward:
 
     def write(self, number: int) -> None:
         """Write the entries of batch `number`, within its transaction: REMOTE's keys are known by now."""
-        now = self._session.remote.engine.now(self._session.remote.connection)
+        now = self._session.remote.backend.now()
         rows = [*self._received(now), *self._taken_up(now, number), *self._own(now)]
         ChangeLog.objects.using(self._session.remote.alias).bulk_create(rows, batch_size=PART)
 

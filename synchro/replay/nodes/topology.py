@@ -166,7 +166,7 @@ def _begin(side: Database, node: Node) -> None:
     """From now on its log has entries of what it receives. What it has received before, it has none of."""
     alias = side.alias
     with transaction.atomic(using=alias):
-        side.engine.begin_writing(side.connection)
+        side.backend.begin_writing()
         # A batch that is on its way is waited for, and the run that brings it begins anew (see `lock_receipt`).
         list(Receipt.objects.using(alias).select_for_update().order_by("pk"))
         if Node.objects.using(alias).filter(pk=1).exclude(forwards_since=None).exists():
@@ -175,7 +175,7 @@ def _begin(side: Database, node: Node) -> None:
         rows = _originals(alias)
         while part := list(islice(rows, AT_ONCE)):
             Original.objects.using(alias).bulk_create(part, ignore_conflicts=True)
-        now = side.engine.now(side.connection)
+        now = side.backend.now()
         Node.objects.using(alias).filter(pk=1).update(forwards_since=now)
     node.refresh_from_db(using=alias, fields=["forwards_since"])
 

@@ -34,7 +34,7 @@ def nameless_peer(remote: Database, has_tables: bool) -> Peer | None:
     found = list(Peer.objects.using(LOCAL).filter(uuid=None).order_by("pk"))
     if not found:
         return None
-    alias, place = remote.alias, remote.engine.place(remote.connection)
+    alias, place = remote.alias, remote.backend.place()
     known = next((peer for peer in found if peer.place == place), None)
     if known is None:
         known = next((peer for peer in reversed(found) if peer.alias == alias), None)
@@ -48,7 +48,7 @@ def nameless_peer(remote: Database, has_tables: bool) -> Peer | None:
 
 
 def new_peer(remote: Database) -> Peer:
-    return Peer(uuid=None, alias=remote.alias, place=remote.engine.place(remote.connection))
+    return Peer(uuid=None, alias=remote.alias, place=remote.backend.place())
 
 
 def _moved(alias: str) -> UnknownState:

@@ -292,9 +292,7 @@ def _lost(session: Session, plan: Plan, identities: Identities, model: type[Mode
         encoded = {value: values.encode([value]) for value in set(pointing.values())}
         column = [there[1]]
         spelled = dict.fromkeys(column, values.spelled.get(field.column, "{}"))
-        found = side.engine.select(
-            side.connection, there[0], column, column, list(encoded.values()), spelled=spelled
-        )
+        found = side.backend.select(there[0], column, column, list(encoded.values()), spelled=spelled)
         present = {values.decode(row)[0] for row in found}
         for remote, value in pointing.items():
             if value not in present and remote in ours:

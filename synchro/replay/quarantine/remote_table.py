@@ -16,7 +16,7 @@ from django.db import DatabaseError, connections
 from django.db.models import JSONField, Model
 from django.utils.translation import gettext as _
 
-from synchro.engines import Unfit
+from synchro.backends import Unfit
 from synchro.exceptions import Culprit, Refused, SynchroError, WrongDatabase
 from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.registry import Table
@@ -37,7 +37,7 @@ NAMED_COLUMN = re.compile(r"column (?:(?:[`'\"]?[^`'\".]+[`'\"]?\.)*[`'\"]([^`'\
 def is_about_a_row(session: Session, error: Exception) -> bool:
     """Whether statements, receivers or methods failed for what they were to write, which may raise anything."""
     is_ours = isinstance(error, Prerequisites | SynchroError) and not isinstance(error, WrongDatabase)
-    return not is_ours and not is_about_the_server(session.remote.engine, error)
+    return not is_ours and not is_about_the_server(session.remote.backend, error)
 
 
 def refused_together(model: type[Model], keys: Collection[Key], error: Exception) -> Refused:
@@ -268,7 +268,7 @@ class RemoteTable:
                 low, high = connection.ops.integer_field_range(kind)
             except KeyError:
                 return None
-            highest = self._side.engine.highest_integer
+            highest = self._side.backend.highest_integer
             low, high = max(low or -(2**63), -(2**63)), min(high or highest, highest)
             if not low <= encoded <= high:
                 return _("the value is out of range")
@@ -280,7 +280,7 @@ class RemoteTable:
 
     def _is_beyond_a_statement(self, value: str | bytes) -> bool:
         # A character takes four bytes at most.
-        longest = self._side.engine.longest_statement(self._side.connection)
+        longest = self._side.backend.longest_statement()
         return (
             4 * len(value) > longest and len(value if isinstance(value, bytes) else value.encode()) > longest
         )
@@ -309,7 +309,7 @@ class RemoteTable:
             [row[c] for c in own]
         )
         table = self._model._meta.db_table
-        found = self._side.engine.select(self._side.connection, table, own, columns, [values])
+        found = self._side.backend.select(table, own, columns, [values])
         return any(list(other) != list(mine) for other in found)
 
 

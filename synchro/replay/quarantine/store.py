@@ -122,7 +122,7 @@ class Quarantine:
         if not rows and not abandoned.exists():
             return False
         with transaction.atomic(using=LOCAL):
-            self._session.local.engine.begin_writing(self._session.local.connection)
+            self._session.local.backend.begin_writing()
             abandoned._raw_delete(LOCAL)
             SetAside.objects.using(LOCAL).bulk_create(rows, batch_size=500)
             if any(place in self._ids for place in (*note.kept, *note.over)):
@@ -164,7 +164,7 @@ class Quarantine:
         if not ids:
             return
         with transaction.atomic(using=LOCAL):
-            self._session.local.engine.begin_writing(self._session.local.connection)
+            self._session.local.backend.begin_writing()
             for start in range(0, len(ids), 500):
                 part = SetAside.objects.using(LOCAL).filter(id__in=ids[start : start + 500])
                 part._raw_delete(LOCAL)

@@ -15,11 +15,11 @@ from django.db import Error, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
-from synchro.engines.base import PREPARED, Engine, PairsTable, Row, quoted, whole_range
-from synchro.engines.capture import TransactionSwitch
-from synchro.engines.exact import Reading, exact_duration
-from synchro.engines.foreign import ForeignTrigger
-from synchro.engines.narrow import Described, described
+from synchro.backends.base import PREPARED, Backend, PairsTable, Row, quoted, whole_range
+from synchro.backends.capture import TransactionSwitch
+from synchro.backends.exact import Reading, exact_duration
+from synchro.backends.foreign import ForeignTrigger
+from synchro.backends.narrow import Described, described
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
 
@@ -132,7 +132,7 @@ NEVER_TIMED_OUT = """
 """
 
 
-class PostgreSQL(Engine):
+class PostgreSQL(Backend):
     defers_foreign_keys = True
     reserves_keys = True
     bytes_of = "OCTET_LENGTH({}::text)"
@@ -145,13 +145,14 @@ class PostgreSQL(Engine):
     def reading_of_type(self, db_type: str | None) -> Reading | None:
         return READINGS["DurationField"] if db_type == "interval" else None
 
-    def spelled_alike(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> str | None:
-        is_alike = here.vendor == there.vendor and here.timezone_name == there.timezone_name
+    def spelled_alike(self, there: BaseDatabaseWrapper) -> str | None:
+        is_alike = (
+            self.connection.vendor == there.vendor and self.connection.timezone_name == there.timezone_name
+        )
         return "{}::text" if is_alike else None
 
     def select(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -160,17 +161,17 @@ class PostgreSQL(Engine):
         where: Mapping[str, int] | None = None,
         spelled: Mapping[str, str] | None = None,
     ) -> Iterator[tuple[Any, ...]]:
-        with self._own_settings(connection):
-            return iter(list(super().select(connection, table, columns, key, keys, lock, where, spelled)))
+        with self._own_settings():
+            return iter(list(super().select(table, columns, key, keys, lock, where, spelled)))
 
     @contextmanager
-    def _own_settings(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def _own_settings(self) -> Iterator[None]:
         """Inside, values are spelled as the replayer needs them: in a transaction, unless that is so already."""
-        if connection.in_atomic_block:
+        if self.connection.in_atomic_block:
             yield
             return
-        with transaction.atomic(using=connection.alias):
-            with connection.cursor() as cursor:
+        with transaction.atomic(using=self.connection.alias):
+            with self.connection.cursor() as cursor:
                 cursor.execute(OWN_SETTINGS)
             yield
 
@@ -187,64 +188,63 @@ class PostgreSQL(Engine):
             and all(value in LARGEST for value in row if isinstance(value, int))
         ]
 
-    def describe(
-        self, connection: BaseDatabaseWrapper, tables: Sequence[str]
-    ) -> Mapping[str, Mapping[str, Described]]:
-        return described(connection, "CURRENT_SCHEMA()", tables)
+    def describe(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, Described]]:
+        return described(self.connection, "CURRENT_SCHEMA()", tables)
 
-    def key_condition(
-        self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
-    ) -> tuple[str, Sequence[Any]]:
+    def key_condition(self, key: Sequence[str], keys: Sequence[Row]) -> tuple[str, Sequence[Any]]:
         if len(key) > 1 or whole_range(keys):
-            return super().key_condition(connection, key, keys)
+            return super().key_condition(key, keys)
         values = [value for (value,) in keys]
         # One literal, whose type PostgreSQL finds out by itself, takes less time than an adapted list.
         if set(map(type, values)) == {int}:
             # The type that is found out may be too small for a key that only the other database can hold.
             wide = "::bigint[]" if max(values) >= 2**31 or min(values) < -(2**31) else ""
-            return f"{quoted(connection, key[0])} = ANY(%s{wide})", ["{" + ",".join(map(str, values)) + "}"]
+            return f"{quoted(self.connection, key[0])} = ANY(%s{wide})", [
+                "{" + ",".join(map(str, values)) + "}"
+            ]
         if set(map(type, values)) == {str} and "".join(values).isalnum():
-            return f"{quoted(connection, key[0])} = ANY(%s)", ['{"' + '","'.join(values) + '"}']
-        return f"{quoted(connection, key[0])} = ANY(%s)", [values]
+            return f"{quoted(self.connection, key[0])} = ANY(%s)", ['{"' + '","'.join(values) + '"}']
+        return f"{quoted(self.connection, key[0])} = ANY(%s)", [values]
 
-    def insert(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
-    ) -> None:
-        quote = connection.ops.quote_name
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        quote = self.connection.ops.quote_name
         sql = f"COPY {quote(table)} ({', '.join(map(quote, columns))}) FROM STDIN"
-        with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(sql) as copy:
+        with (
+            self.connection.cursor() as cursor,
+            self.connection.wrap_database_errors,
+            cursor.copy(sql) as copy,
+        ):
             for row in rows:
                 copy.write_row(row)
 
-    def put_pairs(self, connection: BaseDatabaseWrapper, place: PairsTable, pairs: Mapping[int, int]) -> None:
+    def put_pairs(self, place: PairsTable, pairs: Mapping[int, int]) -> None:
         # An upsert from arrays takes longer than both of these.
         first, more = place.columns[:1], place.fixed
-        self.delete(connection, place.name, first, [(str(number),) for number in pairs], place.where)
+        self.delete(place.name, first, [(str(number),) for number in pairs], place.where)
         end = b"".join(b"\t%d" % value for value in more.values()) + b"\n"
         lines = [b"%d\t%d%b" % (one, other, end) for one, other in pairs.items()]
-        self.insert_dumped(connection, place.name, (*place.columns, *more), lines)
+        self.insert_dumped(place.name, (*place.columns, *more), lines)
 
-    def is_cascading(self, connection: BaseDatabaseWrapper, table: str) -> bool:
-        with connection.cursor() as cursor:
+    def is_cascading(self, table: str) -> bool:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT 1 FROM pg_constraint WHERE contype = 'f' AND confrelid = %s::regclass "
                 "AND confdeltype IN ('c', 'n', 'd') LIMIT 1",
-                [connection.ops.quote_name(table)],
+                [self.connection.ops.quote_name(table)],
             )
             return cursor.fetchone() is not None
 
-    def other_columns(self, connection: BaseDatabaseWrapper, table: str, known: Sequence[str]) -> list[str]:
-        with connection.cursor() as cursor:
+    def other_columns(self, table: str, known: Sequence[str]) -> list[str]:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
                 "AND NOT attisdropped AND attgenerated = '' AND attname <> ALL(%s) ORDER BY attnum",
-                [connection.ops.quote_name(table), [*known]],
+                [self.connection.ops.quote_name(table), [*known]],
             )
             return [name for (name,) in cursor.fetchall()]
 
     def update(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -253,30 +253,28 @@ class PostgreSQL(Engine):
         values = [column for column in columns if column not in key]
         if not values:
             return len(rows)
-        with self._incoming(connection, table, columns):
-            self.insert(connection, INCOMING, columns, rows)
-            changed = self._update_from_incoming(connection, table, values, key)
-            return changed if changed == len(rows) else self._count_present(connection, table, key)
+        with self._incoming(table, columns):
+            self.insert(INCOMING, columns, rows)
+            changed = self._update_from_incoming(table, values, key)
+            return changed if changed == len(rows) else self._count_present(table, key)
 
-    def passes_rows(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> bool:
-        if here.vendor != there.vendor:
+    def passes_rows(self, there: BaseDatabaseWrapper) -> bool:
+        if self.connection.vendor != there.vendor:
             return False
-        one, other = _spelling(here), _spelling(there)
+        one, other = _spelling(self.connection), _spelling(there)
         # Other styles name a time zone by letters that mean several.
         return one == other and one["DateStyle"].startswith("ISO")
 
-    def dump(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], keys: Sequence[Row]
-    ) -> list[bytes]:
-        names = ", ".join(quoted(connection, column) for column in columns)
-        condition, values = self.key_condition(connection, columns[:1], keys)
-        sql = f"COPY (SELECT {names} FROM {quoted(connection, table)} WHERE {condition}) TO STDOUT"
+    def dump(self, table: str, columns: Sequence[str], keys: Sequence[Row]) -> list[bytes]:
+        names = ", ".join(quoted(self.connection, column) for column in columns)
+        condition, values = self.key_condition(columns[:1], keys)
+        sql = f"COPY (SELECT {names} FROM {quoted(self.connection, table)} WHERE {condition}) TO STDOUT"
         # COPY binds no values on the server, and Django's cursor for debugging takes none.
-        whole = connection.Database.ClientCursor(connection.connection).mogrify(sql, values)  # type: ignore[attr-defined]
+        whole = self.connection.Database.ClientCursor(self.connection.connection).mogrify(sql, values)  # type: ignore[attr-defined]
         with (
-            self._own_settings(connection),
-            connection.cursor() as cursor,
-            connection.wrap_database_errors,
+            self._own_settings(),
+            self.connection.cursor() as cursor,
+            self.connection.wrap_database_errors,
             cursor.copy(whole) as copy,
         ):
             return list(map(bytes, copy))  # one line for each row
@@ -301,35 +299,35 @@ class PostgreSQL(Engine):
             for row, *numbers in zip(rows, *spelled, strict=True)
         ]
 
-    def insert_dumped(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[bytes]
-    ) -> None:
-        quote = connection.ops.quote_name
+    def insert_dumped(self, table: str, columns: Sequence[str], rows: Sequence[bytes]) -> None:
+        quote = self.connection.ops.quote_name
         sql = f"COPY {quote(table)} ({', '.join(map(quote, columns))}) FROM STDIN"
-        with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(sql) as copy:
+        with (
+            self.connection.cursor() as cursor,
+            self.connection.wrap_database_errors,
+            cursor.copy(sql) as copy,
+        ):
             for start in range(0, len(rows), 1000):
                 copy.write(b"".join(rows[start : start + 1000]))
 
     def update_dumped(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         values: Sequence[str],
         rows: Sequence[bytes],
     ) -> int:
-        with self._incoming(connection, table, columns):
-            self.insert_dumped(connection, INCOMING, columns, rows)
-            changed = self._update_from_incoming(connection, table, values, columns[:1])
-            return changed if changed == len(rows) else self._count_present(connection, table, columns[:1])
+        with self._incoming(table, columns):
+            self.insert_dumped(INCOMING, columns, rows)
+            changed = self._update_from_incoming(table, values, columns[:1])
+            return changed if changed == len(rows) else self._count_present(table, columns[:1])
 
-    @staticmethod
-    def _count_present(connection: BaseDatabaseWrapper, table: str, key: Sequence[str]) -> int:
+    def _count_present(self, table: str, key: Sequence[str]) -> int:
         """How many of the incoming rows the table has; some may have been equal already."""
-        quote = connection.ops.quote_name
+        quote = self.connection.ops.quote_name
         incoming, target = quote(INCOMING), quote(table)
         same = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT count(*) FROM {incoming} WHERE EXISTS (SELECT 1 FROM {target} WHERE {same})"
             )
@@ -337,36 +335,32 @@ class PostgreSQL(Engine):
 
     def change(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         rows: Sequence[Row],
     ) -> list[int]:
-        with self._incoming(connection, table, columns):
-            self.insert(connection, INCOMING, columns, rows)
-            return self._change_from_incoming(connection, table, columns)
+        with self._incoming(table, columns):
+            self.insert(INCOMING, columns, rows)
+            return self._change_from_incoming(table, columns)
 
     def change_dumped(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         rows: Sequence[bytes],
     ) -> list[int]:
-        with self._incoming(connection, table, columns):
-            self.insert_dumped(connection, INCOMING, columns, rows)
-            return self._change_from_incoming(connection, table, columns)
+        with self._incoming(table, columns):
+            self.insert_dumped(INCOMING, columns, rows)
+            return self._change_from_incoming(table, columns)
 
-    def _change_from_incoming(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str]
-    ) -> list[int]:
-        quote = connection.ops.quote_name
+    def _change_from_incoming(self, table: str, columns: Sequence[str]) -> list[int]:
+        quote = self.connection.ops.quote_name
         incoming, target, key = quote(INCOMING), quote(table), quote(columns[0])
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT count(*), min({key}), max({key}) FROM {incoming}")
             count, *ends = cursor.fetchone()
             own, *values = columns
-            if values and count == self._update_from_incoming(connection, table, values, [own], ends):
+            if values and count == self._update_from_incoming(table, values, [own], ends):
                 return []
             # Rows that were equal already may be so only until somebody commits.
             cursor.execute(
@@ -378,13 +372,11 @@ class PostgreSQL(Engine):
             return [number for (number,) in cursor.fetchall() if number not in there]
 
     @contextmanager
-    def _incoming(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str]
-    ) -> Iterator[None]:
+    def _incoming(self, table: str, columns: Sequence[str]) -> Iterator[None]:
         """A temporary table of the target's types, without its constraints."""
-        quote = connection.ops.quote_name
+        quote = self.connection.ops.quote_name
         incoming, names = quote(INCOMING), ", ".join(map(quote, columns))
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 f"CREATE TEMPORARY TABLE {incoming} ON COMMIT DROP AS "
                 f"SELECT {names} FROM {quote(table)} WITH NO DATA"
@@ -394,18 +386,17 @@ class PostgreSQL(Engine):
 
     def _update_from_incoming(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         values: Sequence[str],
         key: Sequence[str],
         ends: Sequence[int] = (),
     ) -> int:
         """Returns how many rows were not equal already. Where `ends` are given, all keys lie between them."""
-        quote = connection.ops.quote_name
+        quote = self.connection.ops.quote_name
         incoming, target = quote(INCOMING), quote(table)
         new = ", ".join(f"{incoming}.{quote(column)}" for column in values)
         old = ", ".join(f"{target}.{quote(column)}" for column in values)
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             # The comparison is that of record images: it sees every difference and works for every type.
             cursor.execute(
                 f"UPDATE {target} SET {', '.join(f'{quote(c)} = {incoming}.{quote(c)}' for c in values)} "
@@ -416,44 +407,41 @@ class PostgreSQL(Engine):
             )
             return int(cursor.rowcount)
 
-    def reserve_keys(
-        self, connection: BaseDatabaseWrapper, table: str, column: str, count: int, above: int
-    ) -> list[int]:
-        sequence = self._sequence(connection, table, column)
+    def reserve_keys(self, table: str, column: str, count: int, above: int) -> list[int]:
+        sequence = self._sequence(table, column)
         if sequence is None:
             raise NotReady(
                 _(
                     "The table “%(table)s” of the database “%(alias)s” hands out no keys: its column “%(column)s” has "
                     "no sequence. Make it an identity column there."
                 )
-                % {"table": table, "alias": connection.alias, "column": column}
+                % {"table": table, "alias": self.connection.alias, "column": column}
             )
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute("SELECT nextval(%s) FROM generate_series(1, %s)", [sequence, count])
             return [key for (key,) in cursor.fetchall()]
 
-    def pass_sequence(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> None:
+    def pass_sequence(self, table: str, column: str, highest: int) -> None:
         if highest < 1:  # where no sequence of Django's begins
             return
-        sequence = self._sequence(connection, table, column)
+        sequence = self._sequence(table, column)
         if sequence is not None:
-            with connection.cursor() as cursor:
+            with self.connection.cursor() as cursor:
                 cursor.execute(
                     f"SELECT setval(%s, %s) FROM {sequence} WHERE last_value < %s OR NOT is_called",
                     [sequence, highest, highest],
                 )
 
-    @staticmethod
-    def _sequence(connection: BaseDatabaseWrapper, table: str, column: str) -> str | None:
+    def _sequence(self, table: str, column: str) -> str | None:
         """The sequence that new rows get their key from, as PostgreSQL itself quotes it."""
-        with connection.cursor() as cursor:
-            cursor.execute(SEQUENCE, {"table": connection.ops.quote_name(table), "column": column})
+        with self.connection.cursor() as cursor:
+            cursor.execute(SEQUENCE, {"table": self.connection.ops.quote_name(table), "column": column})
             sequence: str | None = cursor.fetchone()[0]
             return sequence
 
-    def check_uniques_at_once(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:
-        quote = connection.ops.quote_name
-        with connection.cursor() as cursor:
+    def check_uniques_at_once(self, tables: Sequence[str]) -> None:
+        quote = self.connection.ops.quote_name
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT connamespace::regnamespace::text, conname FROM pg_constraint "
                 "WHERE condeferred AND contype IN ('p', 'u', 'x') AND conrelid = ANY(%s::regclass[])",
@@ -464,18 +452,18 @@ class PostgreSQL(Engine):
                 cursor.execute(f"SET CONSTRAINTS {', '.join(deferred)} IMMEDIATE")
 
     @contextmanager
-    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        with TransactionSwitch.off(connection):
+    def capture_off(self) -> Iterator[None]:
+        with TransactionSwitch.off(self.connection):
             yield
 
-    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
-        if connection.savepoint_ids:
+    def begin_writing(self) -> None:
+        if self.connection.savepoint_ids:
             return  # not the outermost block
-        driver = connection.connection
+        driver = self.connection.connection
         is_new = (
             driver.info.transaction_status == TransactionSwitch.IDLE
         )  # it begins with the first statement
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(f"{OWN_SETTINGS}, current_setting('transaction_isolation')")
             if cursor.fetchone()[-1] == "read committed":
                 return
@@ -485,13 +473,13 @@ class PostgreSQL(Engine):
             cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
             cursor.execute(OWN_SETTINGS)
 
-    def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
-        with connection.cursor() as cursor:
+    def begin_snapshot(self) -> None:
+        with self.connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             cursor.execute(OWN_SETTINGS)  # the moment is that of the first question
 
-    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
-        with connection.cursor() as cursor:
+    def sees_commits(self) -> bool:
+        with self.connection.cursor() as cursor:
             cursor.execute("SHOW transaction_isolation")
             return bool(cursor.fetchone()[0] == "read committed")
 
@@ -514,32 +502,32 @@ class PostgreSQL(Engine):
     def is_full(self, error: BaseException) -> bool:
         return getattr(error.__cause__, "sqlstate", None) == DISK_FULL
 
-    def lacking_rights(
-        self, connection: BaseDatabaseWrapper, tables: Mapping[str, Sequence[str]]
-    ) -> list[tuple[str, str]]:
-        names = {quoted(connection, table): table for table in tables}
-        with connection.cursor() as cursor:
+    def lacking_rights(self, tables: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+        names = {quoted(self.connection, table): table for table in tables}
+        with self.connection.cursor() as cursor:
             cursor.execute(RIGHTS_LACKING, [list(names), list(names)])
             return [(names.get(name, name), act) for name, act in cursor.fetchall()]
 
-    def filtered(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[str]:
-        with connection.cursor() as cursor:
+    def filtered(self, tables: Sequence[str]) -> list[str]:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT relname FROM pg_class WHERE relrowsecurity AND row_security_active(oid) "
                 "AND oid IN (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name) ORDER BY relname",
-                [[connection.ops.quote_name(table) for table in tables]],
+                [[self.connection.ops.quote_name(table) for table in tables]],
             )
             return [name for (name,) in cursor.fetchall()]
 
     switch = re.compile(r"synchro\.capture\b")
 
-    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
-        with connection.cursor() as cursor:
-            cursor.execute(TRIGGERS_ON, {"tables": [connection.ops.quote_name(table) for table in tables]})
+    def triggers_on(self, tables: Sequence[str]) -> list[ForeignTrigger]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                TRIGGERS_ON, {"tables": [self.connection.ops.quote_name(table) for table in tables]}
+            )
             return [ForeignTrigger(*row) for row in cursor.fetchall()]
 
-    def place(self, connection: BaseDatabaseWrapper) -> str:
-        with connection.cursor() as cursor:
+    def place(self) -> str:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT 'postgresql ' || system_identifier || '/' || "
                 "(SELECT oid FROM pg_database WHERE datname = current_database()) || '/' || current_schema() "
@@ -547,10 +535,10 @@ class PostgreSQL(Engine):
             )
             return str(cursor.fetchone()[0])[:255]
 
-    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+    def is_same(self, other: BaseDatabaseWrapper, table: str) -> bool:
         # A server that was copied says the same of itself; but it does not see the other's locks.
         number = secrets.randbits(62)
-        with transaction.atomic(using=one.alias), one.cursor() as cursor:
+        with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
             cursor.execute("SELECT pg_try_advisory_xact_lock(%s), %s::regclass::oid::bigint", [number, table])
             _, here = cursor.fetchone()
             with transaction.atomic(using=other.alias), other.cursor() as cursor:
@@ -560,17 +548,17 @@ class PostgreSQL(Engine):
                 is_free, there = cursor.fetchone()
         return not is_free and here == there
 
-    def now(self, connection: BaseDatabaseWrapper) -> datetime:
-        with connection.cursor() as cursor:
+    def now(self) -> datetime:
+        with self.connection.cursor() as cursor:
             cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
             return datetime.fromtimestamp(float(cursor.fetchone()[0]), UTC)
 
     @contextmanager
-    def lock(self, connection: BaseDatabaseWrapper, name: str) -> Iterator[bool]:
+    def lock(self, name: str) -> Iterator[bool]:
         # Held by a transaction that stays open, on a connection of its own. A lock of a session would stay behind in a
         # pooler, which gives each transaction to whichever session is free.
         number = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
-        own = connection.copy()
+        own = self.connection.copy()
         own.settings_dict["OPTIONS"].pop("pool", None)  # that may be empty
         try:
             with own.cursor() as cursor:
@@ -585,35 +573,35 @@ class PostgreSQL(Engine):
                     own.connection.execute("ROLLBACK")
             own.close()
 
-    def reserves_ids(self, connection: BaseDatabaseWrapper, table: str, column: str) -> bool:
-        with connection.cursor() as cursor:
+    def reserves_ids(self, table: str, column: str) -> bool:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT 1 FROM pg_sequence WHERE seqrelid = ({SEQUENCE})::regclass "
                 "AND (seqcache > 1 OR seqincrement < 0)",
-                {"table": connection.ops.quote_name(table), "column": column},
+                {"table": self.connection.ops.quote_name(table), "column": column},
             )
             return cursor.fetchone() is not None
 
-    def gives_ids_again(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> bool:
-        with connection.cursor() as cursor:
+    def gives_ids_again(self, table: str, column: str, highest: int) -> bool:
+        with self.connection.cursor() as cursor:
             # Of a sequence that was never asked the last value is NULL; where there is none, there is no row.
             cursor.execute(
                 f"SELECT coalesce(pg_sequence_last_value(sequence) < %(highest)s, true) "
                 f"FROM (SELECT ({SEQUENCE})::regclass AS sequence) AS one WHERE sequence IS NOT NULL",
-                {"table": connection.ops.quote_name(table), "column": column, "highest": highest},
+                {"table": self.connection.ops.quote_name(table), "column": column, "highest": highest},
             )
             found = cursor.fetchone()
             return found is not None and bool(found[0])
 
-    def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
+    def writers(self, table: str) -> frozenset[str] | None:
         # Whoever inserts locks the table before it takes an id, and until it ends; every role may look.
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT CASE WHEN pid IS NULL THEN %s ELSE '' END || virtualtransaction FROM pg_locks "
                 "WHERE locktype = 'relation' AND relation = %s::regclass AND mode = 'RowExclusiveLock' "
                 "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
                 "AND pid IS DISTINCT FROM pg_backend_pid()",
-                [PREPARED, connection.ops.quote_name(table)],
+                [PREPARED, self.connection.ops.quote_name(table)],
             )
             return frozenset(name for (name,) in cursor.fetchall())
 

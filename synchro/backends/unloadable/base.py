@@ -1,4 +1,4 @@
-"""Where Django looks for the engine `synchro.engines.unloadable`."""
+"""Where Django looks for the engine `synchro.backends.unloadable`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from django.db.backends.dummy import base
 
-from synchro.engines.unloadable import in_words
+from synchro.backends.unloadable import in_words
 from synchro.exceptions import WrongSetting
 
 

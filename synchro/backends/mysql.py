@@ -15,18 +15,17 @@ from hashlib import blake2b
 from math import isinf, isnan
 from typing import Any, NamedTuple
 from uuid import uuid4
-from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
-from synchro.engines.base import PREPARED, Convert, Engine, PairsTable, Row, Unfit, quoted, whole_range
-from synchro.engines.capture import SessionSwitch
-from synchro.engines.exact import Reading, exact_date, exact_moment, exact_time, finite_decimal
-from synchro.engines.foreign import ForeignTrigger
-from synchro.engines.narrow import Described, described
-from synchro.engines.packets import fitting
+from synchro.backends.base import PREPARED, Backend, Convert, PairsTable, Row, Unfit, quoted, whole_range
+from synchro.backends.capture import SessionSwitch
+from synchro.backends.exact import Reading, exact_date, exact_moment, exact_time, finite_decimal
+from synchro.backends.foreign import ForeignTrigger
+from synchro.backends.narrow import Described, described
+from synchro.backends.packets import fitting
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
 
@@ -98,16 +97,17 @@ READINGS = {
 }
 
 
-class MySQL(Engine):
+class MySQL(Backend):
     #: Whether long whole numbers in JSON become floats.
     rounds_json = True
     defers_foreign_keys = False
     reserves_keys = False
     lock_clause = " FOR UPDATE"
 
-    def __init__(self) -> None:
-        #: How many bytes the server takes in one statement.
-        self._packets: WeakKeyDictionary[BaseDatabaseWrapper, int] = WeakKeyDictionary()
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        super().__init__(connection)
+        #: How many bytes the server takes in one statement; None until it was asked.
+        self._packet: int | None = None
 
     def reading(self, field: AnyField) -> Reading | None:
         return READINGS.get(field.get_internal_type())
@@ -125,72 +125,63 @@ class MySQL(Engine):
                 return _json
         return None
 
-    def describe(
-        self, connection: BaseDatabaseWrapper, tables: Sequence[str]
-    ) -> Mapping[str, Mapping[str, Described]]:
-        found = described(connection, "DATABASE()", tables)
+    def describe(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, Described]]:
+        found = described(self.connection, "DATABASE()", tables)
         # Some servers keep all names of tables in lower case.
         return {table: found.get(table) or found.get(table.lower(), {}) for table in tables}
 
-    def key_condition(
-        self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
-    ) -> tuple[str, Sequence[Any]]:
+    def key_condition(self, key: Sequence[str], keys: Sequence[Row]) -> tuple[str, Sequence[Any]]:
         if len(key) == 1 and (digits := _digits([value for (value,) in keys])) and not whole_range(keys):
             # The driver takes longer to make text of each than the server takes to find it.
-            return f"{quoted(connection, key[0])} IN ({digits})", []
-        return super().key_condition(connection, key, keys)
+            return f"{quoted(self.connection, key[0])} IN ({digits})", []
+        return super().key_condition(key, keys)
 
-    def put_pairs(self, connection: BaseDatabaseWrapper, place: PairsTable, pairs: Mapping[int, int]) -> None:
-        names = ", ".join(quoted(connection, column) for column in (*place.columns, *place.fixed))
-        start = f"REPLACE INTO {quoted(connection, place.name)} ({names}) VALUES "
+    def put_pairs(self, place: PairsTable, pairs: Mapping[int, int]) -> None:
+        names = ", ".join(quoted(self.connection, column) for column in (*place.columns, *place.fixed))
+        start = f"REPLACE INTO {quoted(self.connection, place.name)} ({names}) VALUES "
         end = "".join(f", {value:d}" for value in place.fixed.values())
         rows = [f"('{one:d}', '{other:d}'{end})" for one, other in pairs.items()]
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             for part in range(0, len(rows), PAIRS):
                 cursor.execute(start + ", ".join(rows[part : part + PAIRS]), [])
 
-    def insert(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
-    ) -> None:
-        with connection.cursor() as cursor:
-            for part in self._fitting(connection, columns, rows):
-                cursor.execute(*self.insert_sql(connection, table, columns, part))
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        with self.connection.cursor() as cursor:
+            for part in self._fitting(columns, rows):
+                cursor.execute(*self.insert_sql(table, columns, part))
 
-    def _fitting(
-        self, connection: BaseDatabaseWrapper, columns: Sequence[str], rows: Sequence[Row]
-    ) -> Iterator[Sequence[Row]]:
+    def _fitting(self, columns: Sequence[str], rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         most_rows = max(1, self.max_values // max(1, len(columns)))
-        return fitting(connection, rows, most_rows, self.longest_statement(connection))
+        return fitting(self.connection, rows, most_rows, self.longest_statement())
 
-    def longest_statement(self, connection: BaseDatabaseWrapper) -> int:
-        if connection not in self._packets:
-            with connection.cursor() as cursor:
+    def longest_statement(self) -> int:
+        if self._packet is None:
+            with self.connection.cursor() as cursor:
                 cursor.execute("SELECT @@max_allowed_packet")
-                self._packets[connection] = cursor.fetchone()[0]
-        return self._packets[connection]
+                self._packet = int(cursor.fetchone()[0])
+        return self._packet
 
     def insert_returning(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         rows: Sequence[Row],
         key: str,
     ) -> list[int]:
         keys: list[int] = []
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute("SELECT @@auto_increment_increment")
             step = cursor.fetchone()[0]
-            for part in self._fitting(connection, columns, rows):
+            for part in self._fitting(columns, rows):
                 # An INSERT whose number of rows is known beforehand gets one unbroken run of keys, in any
                 # innodb_autoinc_lock_mode (MySQL manual, "AUTO_INCREMENT Handling in InnoDB").
-                cursor.execute(*self.insert_sql(connection, table, columns, part))
+                cursor.execute(*self.insert_sql(table, columns, part))
                 first = cursor.lastrowid
                 keys.extend(range(first, first + step * len(part), step))
         return keys
 
-    def other_columns(self, connection: BaseDatabaseWrapper, table: str, known: Sequence[str]) -> list[str]:
-        with connection.cursor() as cursor:
+    def other_columns(self, table: str, known: Sequence[str]) -> list[str]:
+        with self.connection.cursor() as cursor:
             # A default that is an expression is called DEFAULT_GENERATED.
             cursor.execute(
                 "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() "
@@ -202,7 +193,6 @@ class MySQL(Engine):
 
     def update(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -213,19 +203,18 @@ class MySQL(Engine):
         values = [column for column in columns if column not in key]
         if not values:
             return len(rows)
-        with self._incoming(connection, table, columns, rows):
+        with self._incoming(table, columns, rows):
             # Django has the server count the rows that an UPDATE finds, also those that are equal already. Two of
             # `rows` may be about one, though.
-            found = self._update_from_incoming(connection, table, values, key)
-            return found if found == len(rows) else self._count_present(connection, table, key)
+            found = self._update_from_incoming(table, values, key)
+            return found if found == len(rows) else self._count_present(table, key)
 
-    @staticmethod
-    def _count_present(connection: BaseDatabaseWrapper, table: str, key: Sequence[str]) -> int:
+    def _count_present(self, table: str, key: Sequence[str]) -> int:
         """How many of the incoming rows the table has."""
-        quote = connection.ops.quote_name
+        quote = self.connection.ops.quote_name
         incoming, target = quote(INCOMING), quote(table)
         same = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT count(*) FROM {incoming} WHERE EXISTS (SELECT 1 FROM {target} WHERE {same})"
             )
@@ -233,19 +222,18 @@ class MySQL(Engine):
 
     def change(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         rows: Sequence[Row],
     ) -> list[int]:
-        quote = connection.ops.quote_name
+        quote = self.connection.ops.quote_name
         target, incoming, key = quote(table), quote(INCOMING), quote(columns[0])
         own, *values = columns
-        with self._incoming(connection, table, columns, rows):
+        with self._incoming(table, columns, rows):
             # Django has the server count the rows that an UPDATE finds, also those that are equal already.
-            if values and self._update_from_incoming(connection, table, values, [own]) == len(rows):
+            if values and self._update_from_incoming(table, values, [own]) == len(rows):
                 return []
-            with connection.cursor() as cursor:
+            with self.connection.cursor() as cursor:
                 cursor.execute(
                     f"SELECT {incoming}.{key} FROM {incoming} "
                     f"LEFT JOIN {target} ON {target}.{key} = {incoming}.{key} WHERE {target}.{key} IS NULL"
@@ -253,68 +241,63 @@ class MySQL(Engine):
                 return [number for (number,) in cursor.fetchall()]
 
     @contextmanager
-    def _incoming(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
-    ) -> Iterator[None]:
+    def _incoming(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Iterator[None]:
         """A temporary table with these rows, of the target's types and collations, without its constraints."""
-        quote = connection.ops.quote_name
+        quote = self.connection.ops.quote_name
         incoming, names = quote(INCOMING), ", ".join(map(quote, columns))
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             # This does not commit.
             cursor.execute(f"CREATE TEMPORARY TABLE {incoming} AS SELECT {names} FROM {quote(table)} LIMIT 0")
         try:
-            self.insert(connection, INCOMING, columns, rows)
+            self.insert(INCOMING, columns, rows)
             yield
         finally:
-            with connection.cursor() as cursor:
+            with self.connection.cursor() as cursor:
                 cursor.execute(f"DROP TEMPORARY TABLE {incoming}")
 
-    @staticmethod
-    def _update_from_incoming(
-        connection: BaseDatabaseWrapper, table: str, values: Sequence[str], key: Sequence[str]
-    ) -> int:
+    def _update_from_incoming(self, table: str, values: Sequence[str], key: Sequence[str]) -> int:
         """Returns how many rows there were."""
-        quote = connection.ops.quote_name
+        quote = self.connection.ops.quote_name
         target, incoming = quote(table), quote(INCOMING)
         same_key = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
         assignments = ", ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in values)
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(f"UPDATE {target} JOIN {incoming} ON {same_key} SET {assignments}")
             return int(cursor.rowcount)
 
     @contextmanager
-    def without_foreign_key_checks(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        changed = connection.disable_constraint_checking()
+    def without_foreign_key_checks(self) -> Iterator[None]:
+        changed = self.connection.disable_constraint_checking()
         try:
             yield
         finally:
             if changed:
-                connection.enable_constraint_checking()
+                self.connection.enable_constraint_checking()
 
     @contextmanager
-    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        with SessionSwitch.off(connection):
+    def capture_off(self) -> Iterator[None]:
+        with SessionSwitch.off(self.connection):
             yield
 
     @contextmanager
-    def own_session(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        with connection.cursor() as cursor:
+    def own_session(self) -> Iterator[None]:
+        with self.connection.cursor() as cursor:
             cursor.execute("SELECT @@SESSION.sql_mode")
             before: str = cursor.fetchone()[0]
             wanted = ",".join(mode for mode in before.split(",") if mode in MODES)
             if wanted != before:
                 cursor.execute("SET SESSION sql_mode = %s", [wanted])
-        session = connection.connection
+        session = self.connection.connection
         try:
             yield
         finally:
-            if wanted != before and connection.connection is session and session is not None:
-                with suppress(connection.Database.Error):  # type: ignore[attr-defined]
+            if wanted != before and self.connection.connection is session and session is not None:
+                with suppress(self.connection.Database.Error):  # type: ignore[attr-defined]
                     session.cursor().execute("SET SESSION sql_mode = %s", [before])
 
     @contextmanager
-    def strictly(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        with connection.cursor() as cursor:
+    def strictly(self) -> Iterator[None]:
+        with self.connection.cursor() as cursor:
             cursor.execute("SELECT @@SESSION.sql_mode")
             before: str = cursor.fetchone()[0]
             # Without the second, a key of 0 becomes the next automatic one.
@@ -326,38 +309,38 @@ class MySQL(Engine):
         try:
             yield
         finally:
-            if wanted and connection.connection is not None:
+            if wanted and self.connection.connection is not None:
                 # Past Django, which lets no statement through after an error; a lost connection has no mode to restore.
-                with suppress(connection.Database.Error):  # type: ignore[attr-defined]
-                    connection.connection.cursor().execute("SET SESSION sql_mode = %s", [before])
+                with suppress(self.connection.Database.Error):  # type: ignore[attr-defined]
+                    self.connection.connection.cursor().execute("SET SESSION sql_mode = %s", [before])
 
-    def before_read_committed(self, connection: BaseDatabaseWrapper) -> None:
-        if not connection.in_atomic_block:
-            with connection.cursor() as cursor:
+    def before_read_committed(self) -> None:
+        if not self.connection.in_atomic_block:
+            with self.connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
 
     @contextmanager
-    def long_texts(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        with connection.cursor() as cursor:
+    def long_texts(self) -> Iterator[None]:
+        with self.connection.cursor() as cursor:
             cursor.execute("SELECT @@SESSION.group_concat_max_len")
             before = cursor.fetchone()[0]
             cursor.execute("SET SESSION group_concat_max_len = %s", [LONGEST_TEXT])
             yield
             cursor.execute("SET SESSION group_concat_max_len = %s", [before])
 
-    def before_snapshot(self, connection: BaseDatabaseWrapper) -> None:
-        if not connection.in_atomic_block:
-            with connection.cursor() as cursor:
+    def before_snapshot(self) -> None:
+        if not self.connection.in_atomic_block:
+            with self.connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
-    def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
-        with connection.cursor() as cursor:
+    def begin_snapshot(self) -> None:
+        with self.connection.cursor() as cursor:
             cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
 
-    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
-        if not connection.savepoint_ids:  # the outermost block asked for it
+    def sees_commits(self) -> bool:
+        if not self.connection.savepoint_ids:  # the outermost block asked for it
             return True
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT @@{self.isolation_variable}")
             return bool(cursor.fetchone()[0] == "READ-COMMITTED")
 
@@ -379,8 +362,8 @@ class MySQL(Engine):
         number, *text = error.args or (None,)
         return number in FULL or (number == OUT_OF_SPACE[0] and OUT_OF_SPACE[1] in str(text))
 
-    def keep_texts_exact(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:
-        with connection.cursor() as cursor:
+    def keep_texts_exact(self, tables: Sequence[str]) -> None:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT collation_name FROM information_schema.collations WHERE collation_name IN %s", [EXACT]
             )
@@ -395,43 +378,40 @@ class MySQL(Engine):
             )
             inexact = [name for (name,) in cursor.fetchall()]
             if inexact:
-                self._convert(connection, cursor, inexact, wanted)
+                self._convert(cursor, inexact, wanted)
 
-    @staticmethod
-    def _convert(connection: BaseDatabaseWrapper, cursor: Any, tables: Sequence[str], collation: str) -> None:
+    def _convert(self, cursor: Any, tables: Sequence[str], collation: str) -> None:
         cursor.execute("SELECT @@SESSION.lock_wait_timeout")
         (before,) = cursor.fetchone()
         cursor.execute("SET SESSION lock_wait_timeout = %s", [PATIENCE])
         try:
             for table in tables:
                 cursor.execute(
-                    f"ALTER TABLE {quoted(connection, table)} CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}"
+                    f"ALTER TABLE {quoted(self.connection, table)} CONVERT TO CHARACTER SET utf8mb4 COLLATE {collation}"
                 )
         except OperationalError as error:
             if not error.args or error.args[0] != LOCKED:
                 raise
             raise NotReady(
-                f"The character set of {', '.join(tables)} in {connection.alias!r} has to be changed to utf8mb4, and "
-                "another transaction has used one of them and did not end in time. Run migrate again."
+                f"The character set of {', '.join(tables)} in {self.connection.alias!r} has to be changed to utf8mb4, "
+                "and another transaction has used one of them and did not end in time. Run migrate again."
             ) from error
         finally:
             cursor.execute("SET SESSION lock_wait_timeout = %s", [before])
 
-    def lacking_rights(
-        self, connection: BaseDatabaseWrapper, tables: Mapping[str, Sequence[str]]
-    ) -> list[tuple[str, str]]:
-        everywhere = self._granted_everywhere(connection)
+    def lacking_rights(self, tables: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+        everywhere = self._granted_everywhere()
         return [
             (table, act)
             for act in ("INSERT", "UPDATE", "DELETE")
             for table, columns in tables.items()
-            if act not in everywhere and not self._may(connection, act, quoted(connection, table), columns)
+            if act not in everywhere and not self._may(act, quoted(self.connection, table), columns)
         ]
 
-    def _granted_everywhere(self, connection: BaseDatabaseWrapper) -> frozenset[str]:
+    def _granted_everywhere(self) -> frozenset[str]:
         """What this account may do in each table of the database; it may have more, by a role or by a pattern."""
         me = "CONCAT('\\'', REPLACE(CURRENT_USER(), '@', '\\'@\\''), '\\'')"
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT privilege_type FROM information_schema.user_privileges WHERE grantee = {me} UNION "
                 f"SELECT privilege_type FROM information_schema.schema_privileges WHERE grantee = {me} "
@@ -439,16 +419,16 @@ class MySQL(Engine):
             )
             return frozenset(act for (act,) in cursor.fetchall())
 
-    def _may(self, connection: BaseDatabaseWrapper, act: str, table: str, columns: Sequence[str]) -> bool:
+    def _may(self, act: str, table: str, columns: Sequence[str]) -> bool:
         """Explaining a statement takes the rights of the statement, and does not carry it out."""
-        names = [connection.ops.quote_name(column) for column in columns]
+        names = [self.connection.ops.quote_name(column) for column in columns]
         statement = {
             "INSERT": f"INSERT INTO {table} ({', '.join(names)}) SELECT {', '.join(names)} FROM {table} WHERE 1 = 0",
             "UPDATE": f"UPDATE {table} SET {', '.join(f'{name} = {name}' for name in names)} WHERE 1 = 0",
             "DELETE": f"DELETE FROM {table} WHERE 1 = 0",
         }[act]
         try:
-            with connection.cursor() as cursor:
+            with self.connection.cursor() as cursor:
                 cursor.execute(f"EXPLAIN {statement}")
         except DatabaseError as error:
             if self.is_transient(error):
@@ -460,8 +440,8 @@ class MySQL(Engine):
     # A comparison with NULL keeps, in an opened table, what another session had.
     switch = re.compile(r"@synchro_capture_off\b(?!\W*\s+IS\s+(?:NOT\s+)?NULL)", re.IGNORECASE)
 
-    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
-        with connection.cursor() as cursor:
+    def triggers_on(self, tables: Sequence[str]) -> list[ForeignTrigger]:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT event_object_table, trigger_name, action_statement, action_timing = 'BEFORE', "
                 "event_manipulation = 'DELETE' FROM information_schema.triggers "
@@ -474,24 +454,24 @@ class MySQL(Engine):
                 if table.lower() in names
             ]
 
-    def sees_triggers(self, connection: BaseDatabaseWrapper) -> bool:
-        return "TRIGGER" in self._granted_everywhere(connection)
+    def sees_triggers(self) -> bool:
+        return "TRIGGER" in self._granted_everywhere()
 
     #: What a server calls itself.
     own_name = "@@server_uuid"
 
-    def place(self, connection: BaseDatabaseWrapper) -> str:
-        with connection.cursor() as cursor:
+    def place(self) -> str:
+        with self.connection.cursor() as cursor:
             try:
                 cursor.execute(f"SELECT CONCAT('mysql ', {self.own_name}, '/', DATABASE())")
             except DatabaseError:  # older ones have no name
                 cursor.execute("SELECT CONCAT('mysql ', @@hostname, ':', @@port, @@datadir, '/', DATABASE())")
             return str(cursor.fetchone()[0])[:255]
 
-    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+    def is_same(self, other: BaseDatabaseWrapper, table: str) -> bool:
         # A server that was copied says the same of itself; but it does not see the other's locks.
         name = f"synchro-{uuid4().hex}"
-        with one.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute("SELECT GET_LOCK(%s, 0), DATABASE()", [name])
             _, here = cursor.fetchone()
             try:
@@ -502,30 +482,29 @@ class MySQL(Engine):
                 cursor.execute("SELECT RELEASE_LOCK(%s)", [name])
         return not is_free and here == there
 
-    def now(self, connection: BaseDatabaseWrapper) -> datetime:
-        with connection.cursor() as cursor:
+    def now(self) -> datetime:
+        with self.connection.cursor() as cursor:
             cursor.execute("SELECT UTC_TIMESTAMP(6)")
             moment: datetime = cursor.fetchone()[0]
             return moment.replace(tzinfo=UTC)
 
     @contextmanager
-    def lock(self, connection: BaseDatabaseWrapper, name: str) -> Iterator[bool]:
+    def lock(self, name: str) -> Iterator[bool]:
         short = f"synchro-{blake2b(name.encode(), digest_size=16).hexdigest()}"
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute("SELECT GET_LOCK(%s, 0)", [short])
             taken = cursor.fetchone()[0] == 1
         try:
             yield taken
         finally:
-            if taken and connection.is_usable():
-                with connection.cursor() as cursor:
+            if taken and self.connection.is_usable():
+                with self.connection.cursor() as cursor:
                     cursor.execute("SELECT RELEASE_LOCK(%s)", [short])
 
-    def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
+    def writers(self, table: str) -> frozenset[str] | None:
         # Whoever inserts holds the table's metadata lock before it takes an id, and until it ends. When a transaction
         # is prepared (XA), its locks are cloned, by mdl.cc itself.
         locks = self._ask(
-            connection,
             "SELECT CONCAT(IF(source LIKE 'mdl.cc%%', %s, ''), COALESCE(owner_thread_id, 0), '/', "
             "COALESCE(owner_event_id, 0)) FROM performance_schema.metadata_locks "
             "WHERE object_schema = DATABASE() AND object_name = %s AND object_type = 'TABLE' "
@@ -533,7 +512,6 @@ class MySQL(Engine):
             [PREPARED, table],
         )
         watched = self._ask(
-            connection,
             "SELECT name FROM performance_schema.setup_instruments "
             "WHERE name = 'wait/lock/metadata/sql/mdl' AND enabled = 'YES' AND @@performance_schema = 1 "
             "AND 'YES' = (SELECT enabled FROM performance_schema.setup_consumers "
@@ -545,7 +523,6 @@ class MySQL(Engine):
         # Locks from before the instrument was switched on are not in that list. InnoDB's own, which come right after
         # the id, always are in theirs.
         own = self._ask(
-            connection,
             "SELECT DISTINCT CONCAT('innodb ', engine_transaction_id) FROM performance_schema.data_locks "
             "WHERE object_schema = DATABASE() AND object_name = %s AND lock_type = 'TABLE' "
             "AND lock_mode = 'IX' AND NOT thread_id <=> PS_CURRENT_THREAD_ID()",
@@ -555,11 +532,9 @@ class MySQL(Engine):
             return None
         return frozenset(name for (name,) in (*locks, *own))
 
-    def _ask(
-        self, connection: BaseDatabaseWrapper, sql: str, values: list[Any]
-    ) -> Sequence[tuple[Any, ...]] | None:
+    def _ask(self, sql: str, values: list[Any]) -> Sequence[tuple[Any, ...]] | None:
         """The rows, or None where this account may not look."""
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             try:
                 cursor.execute(sql, values)
             except DatabaseError as error:
@@ -575,24 +550,23 @@ class MariaDB(MySQL):
     own_name = "@@server_uid"
     isolation_variable = "tx_isolation"  # transaction_isolation is a variable from MariaDB 11.1 on
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        super().__init__(connection)
         #: When to ask again for the open transactions, by time.monotonic().
-        self._ask_after: WeakKeyDictionary[BaseDatabaseWrapper, float] = WeakKeyDictionary()
+        self._ask_after = 0.0
 
-    def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
+    def writers(self, table: str) -> frozenset[str] | None:
         # A transaction is known by its connection and its start: its own id changes with its first write. Between
         # taking an id and being listed as a transaction, a connection is at work on a statement; so statements are
         # asked for first, and one that has no transaction yet goes by its connection alone.
-        if time.monotonic() < self._ask_after.get(connection, 0):
+        if time.monotonic() < self._ask_after:
             return frozenset({LATER})
         statements = self._ask(
-            connection,
             "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() "
             "AND command NOT IN ('Sleep', 'Daemon', 'Binlog Dump', 'Slave_IO', 'Slave_SQL')",
             [],
         )
-        transactions = self._transactions(connection)
+        transactions = self._transactions()
         if statements is None or transactions is None:
             return None
         if not transactions.is_new:
@@ -604,7 +578,7 @@ class MariaDB(MySQL):
             f"{number}/{start}" if number else f"{PREPARED}{start}" for number, start in transactions.others
         }
 
-    def _transactions(self, connection: BaseDatabaseWrapper) -> _Transactions | None:
+    def _transactions(self) -> _Transactions | None:
         """
         The open transactions but our own; None where this account may not look.
 
@@ -613,7 +587,6 @@ class MariaDB(MySQL):
         next question.
         """
         found = self._ask(
-            connection,
             "SELECT trx_mysql_thread_id, CAST(trx_started AS CHAR), trx_mysql_thread_id = CONNECTION_ID(), "
             "COALESCE(LOCATE(%s, trx_query), 0) FROM information_schema.innodb_trx",
             [uuid4().hex],
@@ -621,7 +594,7 @@ class MariaDB(MySQL):
         if found is None:
             return None
         pause = random.uniform(RENEWED_AFTER, RENEWED_AFTER + OUT_OF_STEP)  # noqa: S311  no secret
-        self._ask_after[connection] = time.monotonic() + pause
+        self._ask_after = time.monotonic() + pause
         return _Transactions(
             any(is_own and is_new for _number, _start, is_own, is_new in found),
             [(number, start) for number, start, is_own, _is_new in found if not is_own],

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.engines import unloadable
-from synchro.engines.base import Convert, Engine, Unfit
-from synchro.engines.mysql import MariaDB, MySQL
-from synchro.engines.postgresql import PostgreSQL
-from synchro.engines.sqlite import SQLite
+from synchro.backends import unloadable
+from synchro.backends.base import Backend, Convert, Unfit
+from synchro.backends.mysql import MariaDB, MySQL
+from synchro.backends.postgresql import PostgreSQL
+from synchro.backends.sqlite import SQLite
 from synchro.exceptions import NotReady
 
-__all__ = ["Convert", "Engine", "Unfit", "check_vendor", "engine_for"]
+__all__ = ["Backend", "Convert", "Unfit", "backend_for", "check_vendor"]
 
-_sqlite, _postgresql, _mysql, _mariadb = SQLite(), PostgreSQL(), MySQL(), MariaDB()
+#: Where a connection keeps its backend.
+_ATTRIBUTE = "_synchro_backend"
 
 
-def engine_for(connection: BaseDatabaseWrapper) -> Engine:
+def backend_for(connection: BaseDatabaseWrapper) -> Backend:
     """
-    The engine behind `connection`. Telling MariaDB from MySQL asks the server.
+    Return what synchro has to say to this connection's database. Telling MariaDB from MySQL asks the server, once.
 
-    Raises `NotReady` for one that synchro does not know.
+    Raises `NotReady` for an engine that synchro does not know.
     """
     check_vendor(connection)
+    found: Backend | None = vars(connection).get(_ATTRIBUTE)
+    if found is None:
+        found = _class_for(connection)(connection)
+        setattr(connection, _ATTRIBUTE, found)
+    return found
+
+
+def _class_for(connection: BaseDatabaseWrapper) -> type[Backend]:
     match connection.vendor:
         case "sqlite":
-            return _sqlite
+            return SQLite
         case "postgresql":
-            return _postgresql
+            return PostgreSQL
         case _:
-            return _mariadb if connection.mysql_is_mariadb else _mysql  # type: ignore[attr-defined]
+            return MariaDB if connection.mysql_is_mariadb else MySQL  # type: ignore[attr-defined]
 
 
 def check_vendor(connection: BaseDatabaseWrapper) -> None:

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.engines.foreign import ForeignTrigger
+from synchro.backends.foreign import ForeignTrigger
 from synchro.keys import AnyField
 
 if TYPE_CHECKING:
-    from synchro.engines.exact import Reading
-    from synchro.engines.narrow import Described
+    from synchro.backends.exact import Reading
+    from synchro.backends.narrow import Described
 
 Row: TypeAlias = Sequence[Any]
 Convert: TypeAlias = Callable[[Any], Any]
@@ -72,7 +72,9 @@ class PairsTable:
         return {**self.where, **self.also}
 
 
-class Engine(ABC):
+class Backend(ABC):
+    """What differs between the engines, bound to a connection as Django's own operations are."""
+
     #: Whether the foreign keys that Django makes are checked only at the end of the transaction.
     defers_foreign_keys: bool
     #: Whether `reserve_keys` can hand out keys before the rows are written.
@@ -85,6 +87,9 @@ class Engine(ABC):
     bytes_of: str = "OCTET_LENGTH({})"
     #: The highest number that any column of whole numbers can hold.
     highest_integer: int = 2**64 - 1
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
 
     # -- values -------------------------------------------------------------------------------------------------
 
@@ -103,7 +108,7 @@ class Engine(ABC):
         """The same for a field of others, by the type of its column."""
         return None
 
-    def spelled_alike(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> str | None:
+    def spelled_alike(self, there: BaseDatabaseWrapper) -> str | None:
         """
         SQL in which a column stands for {}, and which gives the same text on both sides for the same value of any type;
         None where there is none such.
@@ -114,13 +119,11 @@ class Engine(ABC):
         """Whether the column may take texts for equal that are spelled otherwise."""
         return getattr(field, "db_collation", None) is not None
 
-    def describe(
-        self, connection: BaseDatabaseWrapper, tables: Sequence[str]
-    ) -> Mapping[str, Mapping[str, Described]]:
+    def describe(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, Described]]:
         """The columns of these tables as the server describes them, where it changes what does not fit into one."""
         return {}
 
-    def longest_statement(self, connection: BaseDatabaseWrapper) -> int:
+    def longest_statement(self) -> int:
         """How many bytes a statement may have, with its values."""
         return sys.maxsize
 
@@ -128,7 +131,6 @@ class Engine(ABC):
 
     def select(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -142,11 +144,13 @@ class Engine(ABC):
         values; with `lock`, kept from changing. Columns are read by the SQL of `spelled`, where that has one.
         """
         spelled = spelled or {}
-        names = ", ".join(spelled.get(column, "{}").format(quoted(connection, column)) for column in columns)
-        start = f"SELECT {names} FROM {quoted(connection, table)} WHERE {self._fixed(connection, where)}"
+        names = ", ".join(
+            spelled.get(column, "{}").format(quoted(self.connection, column)) for column in columns
+        )
+        start = f"SELECT {names} FROM {quoted(self.connection, table)} WHERE {self._fixed(where)}"
         for part in chunks(keys, self.key_chunk(len(key))):
-            condition, values = self.key_condition(connection, key, part)
-            with connection.cursor() as cursor:
+            condition, values = self.key_condition(key, part)
+            with self.connection.cursor() as cursor:
                 cursor.execute(start + condition + (self.lock_clause if lock else ""), values)
                 yield from cursor.fetchall()
 
@@ -154,11 +158,9 @@ class Engine(ABC):
         """Those of the rows of values that a statement may look for; nothing in the database equals the others."""
         return rows
 
-    def key_condition(
-        self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
-    ) -> tuple[str, Sequence[Any]]:
+    def key_condition(self, key: Sequence[str], keys: Sequence[Row]) -> tuple[str, Sequence[Any]]:
         """SQL, and the values to bind, that picks the rows with these keys."""
-        names = ", ".join(quoted(connection, column) for column in key)
+        names = ", ".join(quoted(self.connection, column) for column in key)
         if ends := whole_range(keys):
             return f"{names} BETWEEN %s AND %s", ends
         if len(key) == 1:
@@ -166,10 +168,9 @@ class Engine(ABC):
         one = f"({', '.join(['%s'] * len(key))})"
         return f"({names}) IN ({', '.join([one] * len(keys))})", list(chain.from_iterable(keys))
 
-    @staticmethod
-    def _fixed(connection: BaseDatabaseWrapper, where: Mapping[str, int] | None) -> str:
+    def _fixed(self, where: Mapping[str, int] | None) -> str:
         return "".join(
-            f"{quoted(connection, name)} = {value:d} AND " for name, value in (where or {}).items()
+            f"{quoted(self.connection, name)} = {value:d} AND " for name, value in (where or {}).items()
         )
 
     def key_chunk(self, width: int) -> int:
@@ -178,7 +179,6 @@ class Engine(ABC):
 
     def width(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -186,69 +186,61 @@ class Engine(ABC):
     ) -> int:
         """How many bytes these columns of the rows with these keys have together."""
         lengths = " + ".join(
-            f"COALESCE({self.bytes_of.format(quoted(connection, column))}, 0)" for column in columns
+            f"COALESCE({self.bytes_of.format(quoted(self.connection, column))}, 0)" for column in columns
         )
-        condition, values = self.key_condition(connection, key, keys)
-        with connection.cursor() as cursor:
+        condition, values = self.key_condition(key, keys)
+        with self.connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT SUM({lengths}) FROM {quoted(connection, table)} WHERE {condition}", values
+                f"SELECT SUM({lengths}) FROM {quoted(self.connection, table)} WHERE {condition}", values
             )
             return int(cursor.fetchone()[0] or 0)
 
-    def insert(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
-    ) -> None:
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         """Insert `rows`. A key or a unique value that is taken already raises Django's `IntegrityError`."""
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             for part in chunks(rows, max(1, self.max_values // len(columns))):
-                cursor.execute(*self.insert_sql(connection, table, columns, part))
+                cursor.execute(*self.insert_sql(table, columns, part))
 
-    def put_pairs(self, connection: BaseDatabaseWrapper, place: PairsTable, pairs: Mapping[int, int]) -> None:
+    def put_pairs(self, place: PairsTable, pairs: Mapping[int, int]) -> None:
         """
         Have a row for each of these pairs of numbers.
 
         It takes the place of one with the same first number and the same values of `place.where`.
         """
         first, more = place.columns[:1], place.fixed
-        self.delete(connection, place.name, first, [(str(number),) for number in pairs], place.where)
+        self.delete(place.name, first, [(str(number),) for number in pairs], place.where)
         rows = [(str(one), str(other), *more.values()) for one, other in pairs.items()]
-        self.insert(connection, place.name, (*place.columns, *more), rows)
+        self.insert(place.name, (*place.columns, *more), rows)
 
-    def insert_sql(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
-    ) -> tuple[str, list[Any]]:
-        names = ", ".join(quoted(connection, column) for column in columns)
+    def insert_sql(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> tuple[str, list[Any]]:
+        names = ", ".join(quoted(self.connection, column) for column in columns)
         one = f"({', '.join(['%s'] * len(columns))})"
-        sql = f"INSERT INTO {quoted(connection, table)} ({names}) VALUES {', '.join([one] * len(rows))}"
+        sql = f"INSERT INTO {quoted(self.connection, table)} ({names}) VALUES {', '.join([one] * len(rows))}"
         return sql, list(chain.from_iterable(rows))
 
     @abstractmethod
-    def other_columns(self, connection: BaseDatabaseWrapper, table: str, known: Sequence[str]) -> list[str]:
+    def other_columns(self, table: str, known: Sequence[str]) -> list[str]:
         """The columns that the table has besides the `known` ones, but those that the database computes."""
 
-    def is_cascading(self, connection: BaseDatabaseWrapper, table: str) -> bool:
+    def is_cascading(self, table: str) -> bool:
         """Whether a foreign key, perhaps one made by hand, has the server touch other rows where one of these goes."""
         return False
 
     def insert_returning(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         rows: Sequence[Row],
         key: str,
     ) -> list[int]:
         """Insert `rows`, which lack the automatic `key`, and return the keys that they were given, in order."""
-        keys = self.reserve_keys(connection, table, key, len(rows), above=0)
-        self.insert(
-            connection, table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)]
-        )
+        keys = self.reserve_keys(table, key, len(rows), above=0)
+        self.insert(table, (key, *columns), [(new, *row) for new, row in zip(keys, rows, strict=True)])
         return keys
 
     @abstractmethod
     def update(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
@@ -261,7 +253,6 @@ class Engine(ABC):
 
     def change(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         rows: Sequence[Row],
@@ -271,17 +262,16 @@ class Engine(ABC):
         those that do not exist.
         """
         key = columns[:1]
-        found = self.select(connection, table, key, key, [row[:1] for row in rows], lock=True)
+        found = self.select(table, key, key, [row[:1] for row in rows], lock=True)
         there = {number for (number,) in found}
         missing = [row[0] for row in rows if row[0] not in there]
         if len(columns) > 1:
             old = [row for row in rows if row[0] in there] if missing else rows
-            self.update(connection, table, columns, key, old)
+            self.update(table, columns, key, old)
         return missing
 
     def delete(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         key: Sequence[str],
         keys: Sequence[Row],
@@ -289,21 +279,19 @@ class Engine(ABC):
     ) -> int:
         """Delete the rows with these keys, and with the values of `where`, and return how many there were."""
         count = 0
-        start = f"DELETE FROM {quoted(connection, table)} WHERE {self._fixed(connection, where)}"
-        with connection.cursor() as cursor:
+        start = f"DELETE FROM {quoted(self.connection, table)} WHERE {self._fixed(where)}"
+        with self.connection.cursor() as cursor:
             for part in chunks(keys, self.key_chunk(len(key))):
-                condition, values = self.key_condition(connection, key, part)
+                condition, values = self.key_condition(key, part)
                 cursor.execute(start + condition, values)
                 count += cursor.rowcount
         return count
 
-    def passes_rows(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> bool:
+    def passes_rows(self, there: BaseDatabaseWrapper) -> bool:
         """Whether what `dump` gives of `here` can be written to `there`, another database of any engine."""
         return False
 
-    def dump(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], keys: Sequence[Row]
-    ) -> Sequence[Any]:
+    def dump(self, table: str, columns: Sequence[str], keys: Sequence[Row]) -> Sequence[Any]:
         """
         The `columns` of the rows with these keys, which the first column holds, in a form of the engine's own that
         takes little time.
@@ -326,15 +314,12 @@ class Engine(ABC):
         """The rows of `dump` with other numbers in their first columns."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
-    def insert_dumped(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Any]
-    ) -> None:
+    def insert_dumped(self, table: str, columns: Sequence[str], rows: Sequence[Any]) -> None:
         """`insert` for rows of `dump`."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
     def update_dumped(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         values: Sequence[str],
@@ -345,7 +330,6 @@ class Engine(ABC):
 
     def change_dumped(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         rows: Sequence[Any],
@@ -353,9 +337,7 @@ class Engine(ABC):
         """`change` for rows of `dump`."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
-    def reserve_keys(
-        self, connection: BaseDatabaseWrapper, table: str, column: str, count: int, above: int
-    ) -> list[int]:
+    def reserve_keys(self, table: str, column: str, count: int, above: int) -> list[int]:
         """
         `count` new values of an automatic key, greater than `above`, which nobody else will be given.
 
@@ -363,55 +345,55 @@ class Engine(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} hands out keys as it inserts.")
 
-    def pass_sequence(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> None:  # noqa: B027
+    def pass_sequence(self, table: str, column: str, highest: int) -> None:  # noqa: B027
         """After explicit keys up to `highest` were written: hand out greater ones from now on."""
 
     @contextmanager
-    def without_foreign_key_checks(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def without_foreign_key_checks(self) -> Iterator[None]:
         """Inside, a row may be written before the row that it points at, where that is not so anyway."""
         yield
 
-    def check_uniques_at_once(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:  # noqa: B027
+    def check_uniques_at_once(self, tables: Sequence[str]) -> None:  # noqa: B027
         """In this transaction, have each statement fail by itself that breaks what these tables declare unique."""
 
     @contextmanager
-    def own_session(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def own_session(self) -> Iterator[None]:
         """Inside, and outside of transactions, the session reads and writes SQL as the replayer does."""
         yield
 
     @contextmanager
-    def strictly(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def strictly(self) -> Iterator[None]:
         """Inside, what a column cannot hold as it is raises an error, whatever the server is told otherwise."""
         yield
 
-    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027
+    def begin_writing(self) -> None:  # noqa: B027
         """First thing in a transaction that will write: take what could not be taken later on."""
 
-    def before_read_committed(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027
+    def before_read_committed(self) -> None:  # noqa: B027
         """Make the transaction that begins next see what others commit while it runs, whatever the default is."""
 
     @contextmanager
-    def long_texts(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def long_texts(self) -> Iterator[None]:
         """Inside, texts of many rows that are joined to one are not cut off, as far as the server can help it."""
         yield
 
     @contextmanager
-    def snapshot(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def snapshot(self) -> Iterator[None]:
         """A transaction in which all that is read is of one moment, whatever others commit meanwhile."""
-        self.before_snapshot(connection)
-        with transaction.atomic(using=connection.alias):
-            if not connection.savepoint_ids:  # the outermost block: nothing has been asked yet
-                self.begin_snapshot(connection)
+        self.before_snapshot()
+        with transaction.atomic(using=self.connection.alias):
+            if not self.connection.savepoint_ids:  # the outermost block: nothing has been asked yet
+                self.begin_snapshot()
             yield
 
-    def before_snapshot(self, connection: BaseDatabaseWrapper) -> None:  # noqa: B027
+    def before_snapshot(self) -> None:  # noqa: B027
         """What has to be said before the transaction of a snapshot begins."""
 
     @abstractmethod
-    def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
+    def begin_snapshot(self) -> None:
         """First thing in the transaction of a snapshot: fix the moment."""
 
-    def sees_commits(self, connection: BaseDatabaseWrapper) -> bool:
+    def sees_commits(self) -> bool:
         """Whether each statement of the present transaction sees what others have committed up to then."""
         return True
 
@@ -446,16 +428,14 @@ class Engine(ABC):
     def is_full(self, error: BaseException) -> bool:
         """Whether `error` says that there is no room left on the database's disk."""
 
-    def lacking_rights(
-        self, connection: BaseDatabaseWrapper, tables: Mapping[str, Sequence[str]]
-    ) -> list[tuple[str, str]]:
+    def lacking_rights(self, tables: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
         """
         The `tables`, given with their columns, that this account may not write into, each with what it may not:
         INSERT, UPDATE or DELETE. As far as the database tells without writing.
         """
         return []
 
-    def filtered(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[str]:
+    def filtered(self, tables: Sequence[str]) -> list[str]:
         """Those of the `tables` of which the database hides rows from this account, by policies of theirs."""
         return []
 
@@ -463,27 +443,27 @@ class Engine(ABC):
     switch: re.Pattern[str]
 
     @abstractmethod
-    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
+    def triggers_on(self, tables: Sequence[str]) -> list[ForeignTrigger]:
         """All triggers, and rules, that fire where a run writes into these tables; ours are among them."""
 
-    def sees_triggers(self, connection: BaseDatabaseWrapper) -> bool:
+    def sees_triggers(self) -> bool:
         """Whether this account is shown the triggers of every table."""
         return True
 
     # -- which database it is ----------------------------------------------------------------------------------
 
     @abstractmethod
-    def place(self, connection: BaseDatabaseWrapper) -> str:
+    def place(self) -> str:
         """
         Which database of which server this is, as the server itself says: the same by whatever name or address it is
         reached.
         """
 
     @abstractmethod
-    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
+    def is_same(self, other: BaseDatabaseWrapper, table: str) -> bool:
         """Whether `table` of `one`, and of `other` on the same engine, is one and the same table."""
 
-    def keep_texts_exact(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> None:  # noqa: B027
+    def keep_texts_exact(self, tables: Sequence[str]) -> None:  # noqa: B027
         """
         Have the text columns of these tables, which are synchro's, take every character, and tell any two texts apart.
 
@@ -493,27 +473,27 @@ class Engine(ABC):
     # -- the life of the database -------------------------------------------------------------------------------
 
     @abstractmethod
-    def now(self, connection: BaseDatabaseWrapper) -> datetime:
+    def now(self) -> datetime:
         """The database's clock, aware, in UTC."""
 
     @abstractmethod
-    def lock(self, connection: BaseDatabaseWrapper, name: str) -> AbstractContextManager[bool]:
+    def lock(self, name: str) -> AbstractContextManager[bool]:
         """
         Try to be the only one, in any process, that holds the lock `name`; never wait.
 
         Gives whether it was taken. It is released at the end of the block, or with the process.
         """
 
-    def reserves_ids(self, connection: BaseDatabaseWrapper, table: str, column: str) -> bool:
+    def reserves_ids(self, table: str, column: str) -> bool:
         """Whether a session may take several ids at once and use them later, in transactions that have not begun."""
         return False
 
-    def gives_ids_again(self, connection: BaseDatabaseWrapper, table: str, column: str, highest: int) -> bool:
+    def gives_ids_again(self, table: str, column: str, highest: int) -> bool:
         """Whether new rows get ids up to `highest` although there is a row with that one."""
         return False
 
     @abstractmethod
-    def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
+    def writers(self, table: str) -> frozenset[str] | None:
         """
         Names of the other open transactions that may have taken an id of `table` and not shown it yet.
 
@@ -528,12 +508,12 @@ class Engine(ABC):
         """
         return (then & now) | {name for name in now if name.startswith(PREPARED)} if then else then
 
-    def atomic_write(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+    def atomic_write(self) -> AbstractContextManager[None]:
         """A transaction that will write, and may read before; to be used where none is open."""
-        block: AbstractContextManager[None] = transaction.atomic(using=connection.alias, savepoint=False)
+        block: AbstractContextManager[None] = transaction.atomic(using=self.connection.alias, savepoint=False)
         return block
 
     @contextmanager
-    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def capture_off(self) -> Iterator[None]:
         """Inside, what this connection writes is not captured by triggers; nobody else's writes are affected."""
         yield

@@ -23,9 +23,9 @@ from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
-from synchro.engines.base import Convert, Engine, PairsTable, Row, Unfit, chunks, quoted, whole_range
-from synchro.engines.capture import StatementSwitch
-from synchro.engines.exact import (
+from synchro.backends.base import Backend, Convert, PairsTable, Row, Unfit, chunks, quoted, whole_range
+from synchro.backends.capture import StatementSwitch
+from synchro.backends.exact import (
     Reading,
     exact_date,
     exact_decimal,
@@ -34,7 +34,7 @@ from synchro.engines.exact import (
     exact_truth,
     finite_decimal,
 )
-from synchro.engines.foreign import ForeignTrigger
+from synchro.backends.foreign import ForeignTrigger
 from synchro.keys import INTEGERS, TEXTS, AnyField
 
 _memory_locks: dict[str, threading.Lock] = {}
@@ -86,7 +86,7 @@ READINGS = {
 }
 
 
-class SQLite(Engine):
+class SQLite(Backend):
     defers_foreign_keys = True
     reserves_keys = True
     bytes_of = "LENGTH(CAST({} AS BLOB))"
@@ -108,54 +108,52 @@ class SQLite(Engine):
                 return partial(_decimal, digits=field.max_digits, places=field.decimal_places)
         return None
 
-    def key_condition(
-        self, connection: BaseDatabaseWrapper, key: Sequence[str], keys: Sequence[Row]
-    ) -> tuple[str, Sequence[Any]]:
+    def key_condition(self, key: Sequence[str], keys: Sequence[Row]) -> tuple[str, Sequence[Any]]:
         if len(key) == 1:
             values = [value for (value,) in keys]
             types = set(map(type, values))
             # One value instead of thousands, whose places Django would count.
             if types == {int} and not whole_range(keys):
-                return f"{quoted(connection, key[0])} IN (SELECT value FROM json_each(%s))", [str(values)]
+                return f"{quoted(self.connection, key[0])} IN (SELECT value FROM json_each(%s))", [
+                    str(values)
+                ]
             if types == {str} and "".join(values).isalnum():
                 texts = json.dumps(values, ensure_ascii=False)
-                return f"{quoted(connection, key[0])} IN (SELECT value FROM json_each(%s))", [texts]
-            return super().key_condition(connection, key, keys)
-        names = ", ".join(quoted(connection, column) for column in key)
+                return f"{quoted(self.connection, key[0])} IN (SELECT value FROM json_each(%s))", [texts]
+            return super().key_condition(key, keys)
+        names = ", ".join(quoted(self.connection, column) for column in key)
         one = f"({', '.join(['%s'] * len(key))})"
         return f"({names}) IN (VALUES {', '.join([one] * len(keys))})", list(chain.from_iterable(keys))
 
-    def insert(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], rows: Sequence[Row]
-    ) -> None:
+    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         # Statements of many rows: each one writes down the highest automatic key.
         size = max(1, VALUES_OF_AN_INSERT // len(columns))
         several = len(rows) // size * size
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             for part, count in ((rows[:several], size), (rows[several:], 1)):
                 if part:
-                    sql, _ = self.insert_sql(connection, table, columns, part[:count])
+                    sql, _ = self.insert_sql(table, columns, part[:count])
                     cursor.executemany(sql, [list(chain.from_iterable(each)) for each in chunks(part, count)])
 
-    def put_pairs(self, connection: BaseDatabaseWrapper, place: PairsTable, pairs: Mapping[int, int]) -> None:
-        names = ", ".join(quoted(connection, column) for column in (*place.columns, *place.fixed))
+    def put_pairs(self, place: PairsTable, pairs: Mapping[int, int]) -> None:
+        names = ", ".join(quoted(self.connection, column) for column in (*place.columns, *place.fixed))
         values = "".join(f", {value:d}" for value in place.fixed.values())
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(
-                f"INSERT OR REPLACE INTO {quoted(connection, place.name)} ({names}) "
+                f"INSERT OR REPLACE INTO {quoted(self.connection, place.name)} ({names}) "
                 f"SELECT key, value{values} FROM json_each(%s)",
                 [json.dumps(pairs)],
             )
 
     @contextmanager
-    def without_foreign_key_checks(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def without_foreign_key_checks(self) -> Iterator[None]:
         # Also for a foreign key that somebody made by hand; until the end of the transaction, which checks it.
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute("PRAGMA defer_foreign_keys = ON")
         yield
 
-    def is_cascading(self, connection: BaseDatabaseWrapper, table: str) -> bool:
-        with connection.cursor() as cursor:
+    def is_cascading(self, table: str) -> bool:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT 1 FROM sqlite_master AS child, pragma_foreign_key_list(child.name) AS pointing "
                 "WHERE child.type = 'table' AND lower(pointing.\"table\") = lower(%s) "
@@ -164,8 +162,8 @@ class SQLite(Engine):
             )
             return cursor.fetchone() is not None
 
-    def other_columns(self, connection: BaseDatabaseWrapper, table: str, known: Sequence[str]) -> list[str]:
-        with connection.cursor() as cursor:
+    def other_columns(self, table: str, known: Sequence[str]) -> list[str]:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT name FROM pragma_table_xinfo(%s) WHERE hidden = 0 "
                 "AND lower(name) NOT IN (SELECT lower(value) FROM json_each(%s)) ORDER BY cid",
@@ -175,18 +173,16 @@ class SQLite(Engine):
 
     def update(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         key: Sequence[str],
         rows: Sequence[Row],
     ) -> int:
         values = [column for column in columns if column not in key]
-        return self._update(connection, table, values, key, columns, rows) if values else len(rows)
+        return self._update(table, values, key, columns, rows) if values else len(rows)
 
-    @staticmethod
     def _update(
-        connection: BaseDatabaseWrapper,
+        self,
         table: str,
         values: Sequence[str],
         key: Sequence[str],
@@ -194,29 +190,27 @@ class SQLite(Engine):
         rows: Sequence[Row],
     ) -> int:
         """Set the `values` in the rows with this key, and return how many there were; `rows` have all `columns`."""
-        assignments = ", ".join(f"{quoted(connection, column)} = %s" for column in values)
-        condition = " AND ".join(f"{quoted(connection, column)} = %s" for column in key)
+        assignments = ", ".join(f"{quoted(self.connection, column)} = %s" for column in values)
+        condition = " AND ".join(f"{quoted(self.connection, column)} = %s" for column in key)
         pick = itemgetter(*(columns.index(column) for column in (*values, *key)))
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.executemany(
-                f"UPDATE {quoted(connection, table)} SET {assignments} WHERE {condition}",
+                f"UPDATE {quoted(self.connection, table)} SET {assignments} WHERE {condition}",
                 list(map(pick, rows)),
             )
             return int(cursor.rowcount)
 
-    def passes_rows(self, here: BaseDatabaseWrapper, there: BaseDatabaseWrapper) -> bool:
-        return here.vendor == there.vendor and here.timezone_name == there.timezone_name
+    def passes_rows(self, there: BaseDatabaseWrapper) -> bool:
+        return self.connection.vendor == there.vendor and self.connection.timezone_name == there.timezone_name
 
-    def dump(
-        self, connection: BaseDatabaseWrapper, table: str, columns: Sequence[str], keys: Sequence[Row]
-    ) -> list[tuple[Any, ...]]:
+    def dump(self, table: str, columns: Sequence[str], keys: Sequence[Row]) -> list[tuple[Any, ...]]:
         # The sign makes expressions of the columns, which have no declared type that the driver would convert.
-        names = ", ".join(f"+{quoted(connection, column)}" for column in columns)
-        start = f"SELECT {names} FROM {quoted(connection, table)} WHERE "
+        names = ", ".join(f"+{quoted(self.connection, column)}" for column in columns)
+        start = f"SELECT {names} FROM {quoted(self.connection, table)} WHERE "
         rows: list[tuple[Any, ...]] = []
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             for part in chunks(keys, self.key_chunk(1)):
-                condition, values = self.key_condition(connection, columns[:1], part)
+                condition, values = self.key_condition(columns[:1], part)
                 cursor.execute(start + condition, values)
                 rows += cursor.fetchall()
         return rows
@@ -238,35 +232,31 @@ class SQLite(Engine):
 
     def update_dumped(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         values: Sequence[str],
         rows: Sequence[Row],
     ) -> int:
-        return self._update(connection, table, values, columns[:1], columns, rows)
+        return self._update(table, values, columns[:1], columns, rows)
 
     def change(
         self,
-        connection: BaseDatabaseWrapper,
         table: str,
         columns: Sequence[str],
         rows: Sequence[Row],
     ) -> list[int]:
         # Most often all are there, and an update that finds them all says so.
         own, *values = columns
-        if values and self._update(connection, table, values, [own], columns, rows) == len(rows):
+        if values and self._update(table, values, [own], columns, rows) == len(rows):
             return []
-        return super().change(connection, table, [own], rows)
+        return super().change(table, [own], rows)
 
     change_dumped = change
 
-    def reserve_keys(
-        self, connection: BaseDatabaseWrapper, table: str, column: str, count: int, above: int
-    ) -> list[int]:
+    def reserve_keys(self, table: str, column: str, count: int, above: int) -> list[int]:
         # The transaction holds the only write lock, so nobody else can take these.
-        quote = connection.ops.quote_name
-        with connection.cursor() as cursor:
+        quote = self.connection.ops.quote_name
+        with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT COALESCE(MAX({quote(column)}), 0) FROM {quote(table)}")
             last = max(above, cursor.fetchone()[0])
             cursor.execute("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'")
@@ -276,32 +266,32 @@ class SQLite(Engine):
         return list(range(last + 1, last + 1 + count))
 
     @contextmanager
-    def capture_off(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        with StatementSwitch.off(connection):
+    def capture_off(self) -> Iterator[None]:
+        with StatementSwitch.off(self.connection):
             yield
 
     @contextmanager
-    def atomic_write(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def atomic_write(self) -> Iterator[None]:
         # One that begins by reading cannot wait for the write lock later on.
-        connection.ensure_connection()
-        mode = connection.transaction_mode  # type: ignore[attr-defined]
+        self.connection.ensure_connection()
+        mode = self.connection.transaction_mode  # type: ignore[attr-defined]
         with ExitStack() as stack:
-            connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
+            self.connection.transaction_mode = "IMMEDIATE"  # type: ignore[attr-defined]
             try:
-                stack.enter_context(super().atomic_write(connection))
+                stack.enter_context(super().atomic_write())
             finally:
-                connection.transaction_mode = mode  # type: ignore[attr-defined]
+                self.connection.transaction_mode = mode  # type: ignore[attr-defined]
             yield
 
-    def begin_writing(self, connection: BaseDatabaseWrapper) -> None:
+    def begin_writing(self) -> None:
         # A transaction that begins by reading cannot wait for the write lock later on. This statement changes
         # nothing and takes it, in any database of Django's.
-        table = connection.ops.quote_name(ContentType._meta.db_table)
-        with connection.cursor() as cursor:
+        table = self.connection.ops.quote_name(ContentType._meta.db_table)
+        with self.connection.cursor() as cursor:
             cursor.execute(f"DELETE FROM {table} WHERE 0")
 
-    def begin_snapshot(self, connection: BaseDatabaseWrapper) -> None:
-        with connection.cursor() as cursor:
+    def begin_snapshot(self) -> None:
+        with self.connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM sqlite_master LIMIT 1")  # the moment is that of the first page read
 
     def is_transient(self, error: BaseException) -> bool:
@@ -320,8 +310,8 @@ class SQLite(Engine):
 
     switch = re.compile(r"synchro_captureswitch\b", re.IGNORECASE)
 
-    def triggers_on(self, connection: BaseDatabaseWrapper, tables: Sequence[str]) -> list[ForeignTrigger]:
-        with connection.cursor() as cursor:
+    def triggers_on(self, tables: Sequence[str]) -> list[ForeignTrigger]:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT tbl_name, name, sql FROM sqlite_master WHERE type = 'trigger' "
                 "AND lower(tbl_name) IN (SELECT lower(value) FROM json_each(%s)) ORDER BY 1, 2",
@@ -332,23 +322,23 @@ class SQLite(Engine):
                 for table, name, sql in cursor.fetchall()
             ]
 
-    def place(self, connection: BaseDatabaseWrapper) -> str:
-        return f"sqlite {_file(connection)}"[-255:]
+    def place(self) -> str:
+        return f"sqlite {_file(self.connection)}"[-255:]
 
-    def is_same(self, one: BaseDatabaseWrapper, other: BaseDatabaseWrapper, table: str) -> bool:
-        here, there = _file(one), _file(other)
+    def is_same(self, other: BaseDatabaseWrapper, table: str) -> bool:
+        here, there = _file(self.connection), _file(other)
         return here == there or (
             os.path.exists(here) and os.path.exists(there) and os.path.samefile(here, there)
         )
 
-    def now(self, connection: BaseDatabaseWrapper) -> datetime:
+    def now(self) -> datetime:
         return datetime.now(UTC)
 
     @contextmanager
-    def lock(self, connection: BaseDatabaseWrapper, name: str) -> Iterator[bool]:
-        path = str(connection.settings_dict["NAME"])
+    def lock(self, name: str) -> Iterator[bool]:
+        path = str(self.connection.settings_dict["NAME"])
         digest = blake2b(name.encode(), digest_size=8).hexdigest()
-        if connection.is_in_memory_db():  # type: ignore[attr-defined]
+        if self.connection.is_in_memory_db():  # type: ignore[attr-defined]
             lock = _memory_locks.setdefault(f"{path}-{digest}", threading.Lock())
             taken = lock.acquire(blocking=False)
             try:
@@ -361,7 +351,7 @@ class SQLite(Engine):
         with closing(sqlite3.connect(f"{path}-synchro-{digest}", timeout=0, isolation_level=None)) as guard:
             yield _exclusive(guard)
 
-    def writers(self, connection: BaseDatabaseWrapper, table: str) -> frozenset[str] | None:
+    def writers(self, table: str) -> frozenset[str] | None:
         # Ids come and go with the one write lock: what is not visible was rolled back.
         return frozenset()
 
