@@ -64,7 +64,7 @@ class SynchroConfig(AppConfig):
 
     def _keep_triggers(self) -> None:
         from synchro import former, moved
-        from synchro.replay.log import former_sets
+        from synchro.replay.identity import former_sets
         from synchro.replay.signals import starting
         from synchro.triggers import checks, migrate, ready
 

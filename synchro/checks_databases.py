@@ -11,7 +11,7 @@ from django.db import connections, router
 from django.db.models import Model
 
 from synchro.backends import check_vendor
-from synchro.checks import when_settings_are_right
+from synchro.check_guard import when_settings_are_right
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import SynchroError
 from synchro.registry import watched_models

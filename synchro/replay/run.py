@@ -35,14 +35,14 @@ from synchro.replay.identity.setting import remember_identities
 from synchro.replay.log.batches import Pruned, check_ids, form_empty, is_blind, next_batch, own_node, pending
 from synchro.replay.log.changes import RowId
 from synchro.replay.log.postpone import warn_of_unread
-from synchro.replay.log.prune import prune
 from synchro.replay.log.ranges import from_text
 from synchro.replay.preflight import check_tables, check_visibility, warn_without_capture
+from synchro.replay.prune import prune
 from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt, lost_to_pruning
-from synchro.replay.report import ModelReport, Report
 from synchro.replay.retry import gc_paused, retry_transient
 from synchro.replay.session import Database, Session
+from synchro.report import ModelReport, Report
 
 #: What is to be taken up again, by the number of the batch.
 TakenUp: TypeAlias = Mapping[int, Collection[RowId]]

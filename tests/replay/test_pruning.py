@@ -16,7 +16,7 @@ from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Conflict, Node, Peer, options
 from synchro.replay.log import batches
-from synchro.replay.log.prune import prune
+from synchro.replay.prune import prune
 from synchro.replay.session import Database, Session
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count

@@ -23,7 +23,8 @@ from synchro.replay.apply.attempts import Strategy
 from synchro.replay.apply.bulk import apply_in_bulk
 from synchro.replay.apply.bulk_plan import BulkPlan, NotBulk, bulk_plan_of
 from synchro.replay.apply.bulk_rows import read
-from synchro.replay.apply.parents import Vanished
+from synchro.replay.apply.spelling import follow_respelled
+from synchro.replay.apply.successors import keep_taken_over, replace_deleted
 from synchro.replay.apply.writer import Writer
 from synchro.replay.checkpoint import Outcome, new_pairs
 from synchro.replay.columns import look_at_columns
@@ -35,21 +36,20 @@ from synchro.replay.conflicts.merge import Merging, hold_for_merging, merge_on_l
 from synchro.replay.conflicts.orphans import resolve_orphans
 from synchro.replay.conflicts.remote_log import RemoteLog
 from synchro.replay.conflicts.resolve import resolve
+from synchro.replay.identity.former_sets import name_rows
 from synchro.replay.identity.identities import Identities
-from synchro.replay.identity.spelling import follow_respelled
-from synchro.replay.identity.successors import keep_taken_over, replace_deleted
 from synchro.replay.identity.unseen import forget_lost, note_births
 from synchro.replay.log.batches import check_entries
 from synchro.replay.log.changes import Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import entries_of
-from synchro.replay.log.former_sets import name_rows
 from synchro.replay.log.postpone import postpone
-from synchro.replay.log.prerequisites import Prerequisites, pending_entries
 from synchro.replay.log.ranges import Range
+from synchro.replay.log.received import Heard, listen
 from synchro.replay.log.unread import Unread
 from synchro.replay.nodes.forward import Forward, drop_known
-from synchro.replay.nodes.heard import Heard, listen
+from synchro.replay.parents import Vanished
 from synchro.replay.plan import Note
+from synchro.replay.prerequisites import Prerequisites, pending_entries
 from synchro.replay.quarantine.dependents import leave_out
 from synchro.replay.quarantine.diagnosis import refuse_lost
 from synchro.replay.receipts import write_receipt

@@ -13,8 +13,8 @@ from synchro.relations import CASCADES, relations
 from synchro.replay.dependent_rows import concrete, generic_relations, generically_below, owners_of_values
 from synchro.replay.identity.identities import Identities
 from synchro.replay.log.changes import RowId
-from synchro.replay.log.prerequisites import Prerequisites, known_here
 from synchro.replay.plan import Plan
+from synchro.replay.prerequisites import Prerequisites, known_here
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
 

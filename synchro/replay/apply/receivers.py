@@ -16,10 +16,10 @@ from django.db.models.signals import ModelSignal, m2m_changed, post_delete, post
 from synchro.keys import Key, key_fields
 from synchro.receivers import SIGNALS, Receiver, choice_for, method, path_of, receivers
 from synchro.relations import set_field
+from synchro.replay.apply.strangers import refuse_stranger, refuse_strangers
 from synchro.replay.columns import to_attribute
 from synchro.replay.guests.guard import Guest, Work, guarded, running
 from synchro.replay.guests.recorder import at_work, follow_deletions, notice_save
-from synchro.replay.guests.strangers import refuse_stranger, refuse_strangers
 from synchro.replay.plan import Pair
 from synchro.replay.session import Session
 

@@ -18,7 +18,7 @@ from synchro.models import ChangeLog
 from synchro.registry import Table, is_watched
 from synchro.replay.identity.identities import Identities, keeps_references
 from synchro.replay.identity.references import remote_keys
-from synchro.replay.log.prerequisites import known_here, lacking_there, same_key_children
+from synchro.replay.prerequisites import known_here, lacking_there, same_key_children
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
 

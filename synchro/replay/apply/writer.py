@@ -21,6 +21,7 @@ from synchro.replay.apply.blocking import Blocking
 from synchro.replay.apply.bulk_rows import write_lines
 from synchro.replay.apply.deletions import delete_objects, delete_rows
 from synchro.replay.apply.objects import Objects
+from synchro.replay.apply.other_rows import OtherRows, find_doubles
 from synchro.replay.apply.receivers import (
     announced,
     has_receivers_of_deletes,
@@ -31,14 +32,13 @@ from synchro.replay.apply.release import Release, is_by_the_server
 from synchro.replay.apply.statements import Group, Statements
 from synchro.replay.apply.translate import Translator
 from synchro.replay.apply.unique import UniqueValues
+from synchro.replay.apply.untouched import Untouched
 from synchro.replay.conflicts.members import name_removed
 from synchro.replay.conflicts.remote_log import RemoteLog
-from synchro.replay.guests.other_rows import OtherRows, find_doubles
 from synchro.replay.guests.recorder import Recorder, recording
-from synchro.replay.guests.untouched import Untouched
 from synchro.replay.identity.identities import Identities
-from synchro.replay.log.prerequisites import Prerequisites
 from synchro.replay.plan import Plan, Tally
+from synchro.replay.prerequisites import Prerequisites
 from synchro.replay.quarantine.diagnosis import Attempt, Diagnosis, FailedRemovals, FailedRows, refuse_lost
 from synchro.replay.quarantine.remote_table import caused_by
 from synchro.replay.rows import Rows, as_key, select

@@ -26,8 +26,8 @@ from synchro.replay.conflicts.remote_log import RemoteLog, family_of
 from synchro.replay.dependent_rows import dependents_below
 from synchro.replay.identity.identities import Identities, existing_here
 from synchro.replay.log.changes import Change, Changes
-from synchro.replay.log.prerequisites import known_here, pending_entries
 from synchro.replay.plan import Decision, Loss, MemberConflict, Plan
+from synchro.replay.prerequisites import known_here, pending_entries
 from synchro.replay.rows import Rows
 from synchro.replay.session import Session
 

@@ -18,7 +18,6 @@ from synchro.keys import AnyField, Key
 from synchro.models import Conflict
 from synchro.registry import is_watched
 from synchro.relations import CASCADES, generic_keys
-from synchro.replay.apply.parents import add_parents
 from synchro.replay.conflicts.history import History
 from synchro.replay.conflicts.members import changed_at
 from synchro.replay.conflicts.policy import policy_for
@@ -27,8 +26,8 @@ from synchro.replay.conflicts.versions import version_key
 from synchro.replay.dependent_rows import dependents_below, is_generic_part
 from synchro.replay.identity.identities import Identities, keeps_references
 from synchro.replay.log.changes import Changes, RowId, by_model
+from synchro.replay.parents import add_parents, pointing
 from synchro.replay.plan import Decision, MemberConflict, Plan
-from synchro.replay.quarantine.dependents import pointing
 from synchro.replay.rows import Rows
 from synchro.replay.session import Session
 

@@ -22,7 +22,7 @@ from synchro.models import Conflict
 from synchro.registry import Table
 from synchro.relations import generic_keys, named_model
 from synchro.replay.columns import to_attribute
-from synchro.replay.nodes.moments import origin_of
+from synchro.replay.log.moments import origin_of
 from synchro.replay.session import Database, Session
 
 NEWER, LOCAL, REMOTE = "newer", "local", "remote"

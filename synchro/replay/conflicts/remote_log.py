@@ -21,12 +21,11 @@ from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.changes import Change, Changes, Entry, coalesce, sets_of
 from synchro.replay.log.entries import read_entries
 from synchro.replay.log.gaps import lacking_ids
+from synchro.replay.log.quarantined import held_by
 from synchro.replay.log.ranges import Range
 from synchro.replay.log.ranges import from_text as ranges_from_text
+from synchro.replay.log.received import DISORDER, Sign, floor_by_date, sign_of, unlogged_until
 from synchro.replay.log.unread import Span, Unread
-from synchro.replay.nodes.heard import DISORDER, Sign, floor_by_date, sign_of
-from synchro.replay.nodes.topology import unlogged_until
-from synchro.replay.quarantine.changes import held_by
 from synchro.replay.session import Session
 
 #: How many of the newest entries are looked through for what a REMOTE that has never sent anything has not sent yet,

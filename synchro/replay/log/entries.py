@@ -13,10 +13,10 @@ from synchro.fields import moment_reader
 from synchro.keys import TextReader, key_reader
 from synchro.models import M2M_CHANGE, ChangeLog
 from synchro.replay.log.changes import NO_KEY, Entry, pair_named
+from synchro.replay.log.moments import Moment
 from synchro.replay.log.names import names_watched_set, unreadable_key
 from synchro.replay.log.ranges import Range
 from synchro.replay.log.unread import Standing, Unread, standing_of
-from synchro.replay.nodes.moments import Moment
 from synchro.replay.session import Database
 
 COLUMNS = (

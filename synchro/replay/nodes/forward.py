@@ -27,7 +27,7 @@ from synchro.replay.identity.identities import Identities
 from synchro.replay.log.changes import Change, Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import read_entries
 from synchro.replay.log.names import has_sets, sets_named
-from synchro.replay.nodes.heard import PART, Heard, Sign, about, sign_of
+from synchro.replay.log.received import PART, Heard, Sign, about, sign_of
 from synchro.replay.plan import Plan
 from synchro.replay.session import Session
 

@@ -20,7 +20,6 @@ from django.db import transaction
 from django.db.models import F
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import NotConfigured, NotReady
 from synchro.models import Baseline, Checkpoint, Node, Original, Peer, Receipt, Reference, Reset
@@ -255,19 +254,3 @@ def _compare_clocks(session: Session) -> None:
         )
         % names
     )
-
-
-def unlogged_until(session: Session) -> datetime | None:
-    """
-    Until when REMOTE's log says nothing of changes that other nodes than LOCAL sent there; None where it says
-    everything, or where LOCAL has them since it is a copy.
-    """
-    there, alias = session.peer_there, session.remote.alias
-    if there is None or not session.forwards:
-        return None
-    since = Node.objects.using(alias).values_list("forwards_since", flat=True).get(pk=1)
-    own = Node.objects.using(LOCAL).values_list("forwards_since", flat=True).get(pk=1)
-    if since is None or (session.copied_log and since == own):
-        return None
-    others = Receipt.objects.using(alias).filter(unlogged__gt=0).exclude(peer_id=there.pk)
-    return aware(since) if others.exists() else None

@@ -12,14 +12,14 @@ from collections.abc import Collection, Iterator, Mapping
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.keys import AnyField, Key, key_fields, to_text
-from synchro.registry import Table
-from synchro.relations import generic_keys, pointed_model, same_key_parents, target_of
+from synchro.keys import Key, key_fields, to_text
+from synchro.relations import same_key_parents, target_of
 from synchro.replay.conflicts.members import name_removed
 from synchro.replay.identity.identities import Identities
 from synchro.replay.log.changes import ByModel, RowId, by_model
+from synchro.replay.parents import pointing
 from synchro.replay.plan import Plan, Reason, Reasons
-from synchro.replay.rows import Rows, as_key, as_values, generic_places, generic_targets, select
+from synchro.replay.rows import Rows, as_key, as_values, select
 from synchro.replay.session import Session
 
 
@@ -148,50 +148,6 @@ class _Dependants:
                     local = self._plan.removals[target].get(value)
                     if local is not None and as_key(pk) in there:
                         yield (target, local), _because(text, model, there[as_key(pk)])
-
-
-def pointing(
-    session: Session,
-    plan: Plan,
-    rows: Rows,
-    model: type[Model],
-    missing: Mapping[type[Model], Collection[Key]],
-) -> Iterator[tuple[Key, AnyField | None, type[Model], Key]]:
-    """
-    Keys of rows of `model` that are to point at one of `missing`, with the foreign key (None for a generic one) and
-    what it points at.
-    """
-    planned = plan.puts[model]
-    for place, field in enumerate(Table(model).fields):
-        target = pointed_model(field)
-        if target is not None and target in missing:
-            values = _values(rows, target, field, missing[target])
-            for key, row in rows.load(model, planned).items():
-                names = planned[key]
-                if row[place] in values and (names is None or field.name in names):
-                    yield key, field, target, values[row[place]]
-    for generic in generic_keys(model):
-        places = generic_places(model, generic)
-        if places is None:
-            continue
-        loaded = rows.load(model, planned)
-        targets = generic_targets(session, model, generic, loaded.values())
-        for key, row in loaded.items():
-            kind = session.local.model_of(row[places[0]]) if row[places[0]] is not None else None
-            if kind is not None and kind in missing:
-                wanted = targets.get(kind, {}).get(row[places[1]])
-                if wanted in missing[kind]:
-                    yield key, None, kind, wanted
-
-
-def _values(rows: Rows, target: type[Model], field: AnyField, keys: Collection[Key]) -> dict[Key, Key]:
-    """What a foreign key to these rows holds, by LOCAL, with their keys."""
-    if target_of(field) is not None:
-        return {key: key for key in keys}
-    if field.target_field not in Table(target).fields:
-        return {}
-    place = Table(target).fields.index(field.target_field)
-    return {row[place]: key for key, row in rows.load(target, keys).items()}
 
 
 def _because(text: str, model: type[Model], key: Key) -> Reason:

@@ -22,8 +22,8 @@ from synchro.keys import Key, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec
 from synchro.replay.identity.identities import Identities
-from synchro.replay.log.prerequisites import Prerequisites
 from synchro.replay.plan import Plan
+from synchro.replay.prerequisites import Prerequisites
 from synchro.replay.quarantine.remote_table import (
     RemoteTable,
     diagnose_row,

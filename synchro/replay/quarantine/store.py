@@ -21,8 +21,8 @@ from synchro.keys import from_text, to_text
 from synchro.models import Batch, Checkpoint, SetAside
 from synchro.relations import parents_first
 from synchro.replay.log.changes import M2M, Change, Changes, RowId, by_model
+from synchro.replay.log.quarantined import change_of, times_of
 from synchro.replay.plan import Note, Reason
-from synchro.replay.quarantine.changes import change_of, times_of
 from synchro.replay.session import Session
 
 

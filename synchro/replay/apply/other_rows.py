@@ -31,8 +31,8 @@ from synchro.replay.guests.guard import Guest
 from synchro.replay.guests.recorder import Recorder, Touched, columns
 from synchro.replay.identity.identities import Identities, existing_here, keeps_references
 from synchro.replay.identity.natural_keys import finder
-from synchro.replay.log.prerequisites import known_here, pending_entries
 from synchro.replay.plan import Plan
+from synchro.replay.prerequisites import known_here, pending_entries
 from synchro.replay.rows import Rows, select
 from synchro.replay.session import Session
 

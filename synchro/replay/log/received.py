@@ -19,13 +19,14 @@ from uuid import UUID
 from django.db.models import Max, Model, QuerySet
 
 from synchro.checkpoint import aware
+from synchro.conf import LOCAL
 from synchro.keys import Key, to_text
-from synchro.models import ChangeLog
+from synchro.models import ChangeLog, Node, Receipt
 from synchro.replay.log.changes import Entry
 from synchro.replay.log.entries import log_of, read_entries
+from synchro.replay.log.moments import Moment
 from synchro.replay.log.ranges import Range
 from synchro.replay.log.unread import Unread
-from synchro.replay.nodes.moments import Moment
 from synchro.replay.session import Database, Session
 
 #: How far the dates of entries may be out of the order of their ids: statements that write many rows, and the
@@ -125,3 +126,19 @@ def floor_by_date(side: Database, since: datetime, top: int | None = None) -> in
             return int(at)
         back = back * 10 or 1000
     return 0
+
+
+def unlogged_until(session: Session) -> datetime | None:
+    """
+    Until when REMOTE's log says nothing of changes that other nodes than LOCAL sent there; None where it says
+    everything, or where LOCAL has them since it is a copy.
+    """
+    there, alias = session.peer_there, session.remote.alias
+    if there is None or not session.forwards:
+        return None
+    since = Node.objects.using(alias).values_list("forwards_since", flat=True).get(pk=1)
+    own = Node.objects.using(LOCAL).values_list("forwards_since", flat=True).get(pk=1)
+    if since is None or (session.copied_log and since == own):
+        return None
+    others = Receipt.objects.using(alias).filter(unlogged__gt=0).exclude(peer_id=there.pk)
+    return aware(since) if others.exists() else None

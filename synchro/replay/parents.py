@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.db.models import Model
@@ -11,11 +11,17 @@ from django.utils.translation import gettext as _
 from synchro.exceptions import Culprit
 from synchro.keys import AnyField, Key, key_fields
 from synchro.registry import Table, is_watched
-from synchro.relations import generic_keys, must_exist, pointed_model, points_at_rows, target_of
+from synchro.relations import (
+    generic_keys,
+    must_exist,
+    pointed_model,
+    points_at_rows,
+    target_of,
+)
 from synchro.replay.identity.identities import Identities
-from synchro.replay.log.prerequisites import Prerequisites
 from synchro.replay.plan import Plan
-from synchro.replay.rows import Rows, as_key, as_values, generic_targets, select
+from synchro.replay.prerequisites import Prerequisites
+from synchro.replay.rows import Rows, as_key, as_values, generic_places, generic_targets, select
 from synchro.replay.session import Session
 
 
@@ -127,3 +133,47 @@ def _targets_of(session: Session, field: AnyField, values: set[Any]) -> tuple[ty
     by = [field.target_field]
     found = select(session.local, target, key_fields(target), by, [(value,) for value in values])
     return target, {as_key(row) for row in found}
+
+
+def pointing(
+    session: Session,
+    plan: Plan,
+    rows: Rows,
+    model: type[Model],
+    missing: Mapping[type[Model], Collection[Key]],
+) -> Iterator[tuple[Key, AnyField | None, type[Model], Key]]:
+    """
+    Keys of rows of `model` that are to point at one of `missing`, with the foreign key (None for a generic one) and
+    what it points at.
+    """
+    planned = plan.puts[model]
+    for place, field in enumerate(Table(model).fields):
+        target = pointed_model(field)
+        if target is not None and target in missing:
+            values = _values(rows, target, field, missing[target])
+            for key, row in rows.load(model, planned).items():
+                names = planned[key]
+                if row[place] in values and (names is None or field.name in names):
+                    yield key, field, target, values[row[place]]
+    for generic in generic_keys(model):
+        places = generic_places(model, generic)
+        if places is None:
+            continue
+        loaded = rows.load(model, planned)
+        targets = generic_targets(session, model, generic, loaded.values())
+        for key, row in loaded.items():
+            kind = session.local.model_of(row[places[0]]) if row[places[0]] is not None else None
+            if kind is not None and kind in missing:
+                wanted = targets.get(kind, {}).get(row[places[1]])
+                if wanted in missing[kind]:
+                    yield key, None, kind, wanted
+
+
+def _values(rows: Rows, target: type[Model], field: AnyField, keys: Collection[Key]) -> dict[Key, Key]:
+    """What a foreign key to these rows holds, by LOCAL, with their keys."""
+    if target_of(field) is not None:
+        return {key: key for key in keys}
+    if field.target_field not in Table(target).fields:
+        return {}
+    place = Table(target).fields.index(field.target_field)
+    return {row[place]: key for key, row in rows.load(target, keys).items()}

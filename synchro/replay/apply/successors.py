@@ -20,8 +20,8 @@ from synchro.replay.identity.identities import Identities, existing_here, keeps_
 from synchro.replay.identity.natural_keys import has_natural_key
 from synchro.replay.identity.references import local_keys_there
 from synchro.replay.log.changes import M2M, Changes, SetChange, coalesce
-from synchro.replay.log.prerequisites import Prerequisites, by_parts_here, pending_entries
 from synchro.replay.plan import Plan
+from synchro.replay.prerequisites import Prerequisites, by_parts_here, pending_entries
 from synchro.replay.rows import Rows
 from synchro.replay.session import Session
 
