@@ -22,8 +22,7 @@ from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Reset, 
 from synchro.pending import all_pending
 from synchro.registry import watched_models
 from synchro.replay.handshake import recover_arrived
-from synchro.replay.run import alone
-from synchro.replay.session import Database, Session
+from synchro.replay.session import Database, Databases, run_lock
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +49,9 @@ def reset_synchro(by: str = "") -> None:
     ContentType.objects.clear_cache()
     with ExitStack() as stack:
         for alias in conf.remotes:
-            stack.enter_context(alone(Session(Database(alias))))
-            recover_arrived(alias)
+            databases = Databases(Database(alias))
+            stack.enter_context(run_lock(databases))
+            recover_arrived(databases)
         done = _forget(by or _account())
     logger.warning(
         "Synchronization was reset by %s (this database's node id was %s and is %s). Forgotten: %s.",
