@@ -22,9 +22,9 @@ from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Reset, 
 from synchro.origin import refuse_origin
 from synchro.pending import all_pending
 from synchro.registry import watched_models
-from synchro.replay.agree import adopt_what_arrived
-from synchro.replay.link import Link, Side
+from synchro.replay.handshake import recover_arrived
 from synchro.replay.run import alone
+from synchro.replay.session import Database, Session
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,8 @@ def reset_synchro(by: str = "", *, is_copy: bool = False) -> None:
     ContentType.objects.clear_cache()
     with ExitStack() as stack:
         for alias in conf.remotes:
-            stack.enter_context(alone(Link(Side(alias))))
-            adopt_what_arrived(alias)
+            stack.enter_context(alone(Session(Database(alias))))
+            recover_arrived(alias)
         if not is_copy:
             refuse_origin()
         done = _forget(by or _account())
