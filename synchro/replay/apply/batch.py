@@ -24,6 +24,7 @@ from synchro.replay.apply.bulk_plan import BulkPlan, NotBulk, bulk_plan_of
 from synchro.replay.apply.bulk_rows import read
 from synchro.replay.apply.spelling import follow_respelled
 from synchro.replay.apply.successors import keep_taken_over, replace_deleted
+from synchro.replay.apply.unnamed import refuse_unnamed
 from synchro.replay.apply.writer import Writer
 from synchro.replay.checkpoint import Outcome, new_pairs
 from synchro.replay.columns import look_at_columns
@@ -141,6 +142,7 @@ def apply_batch(
     forget_lost(session, by_model, rows, identities)
     new = [] if material.heard is None else _new_to_remote(session, log, material, identities, strategy)
     note_births(session, batch, changes, identities)
+    refuse_unnamed(session, batch, changes, identities)
     announce("identified", batch)
     there = Rows(session.remote)
     records = History(session, batch)
