@@ -9,7 +9,7 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.base import UNIQUE, Backend, Installed, Target, Trigger, Uncapturable, stem_of
 from synchro.triggers.declare import Declaration
 
@@ -88,7 +88,7 @@ def survey(
 
     Nothing but content types is written, where asked for.
     """
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     declaration = Declaration(connection, backend, create_content_types)
     if not declaration.is_ready:
         return Survey((), {})
@@ -179,7 +179,7 @@ def install(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE)
 
     Gives what was done; None where nothing is known of the table any more.
     """
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     try:
         with backend.alone(connection, seconds):
             finding = next(iter(survey(connection, True, stem).findings), None)
@@ -192,7 +192,7 @@ def install(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE)
 
 def uninstall(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE) -> list[Installed]:
     """Remove the triggers of one table, and give what was removed."""
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     try:
         with backend.alone(connection, seconds):
             found = [one for one in backend.installed(connection) if _belongs(one, stem)]

@@ -31,13 +31,13 @@ from django.db.migrations.operations import RunSQL, SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 from django.db.models import Field, Model
 
+from synchro.backends import backend_for
 from synchro.conf import LOCAL, conf
-from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.keys import key_fields
 from synchro.moved import table_dropped, table_made, table_renamed
 from synchro.registry import may_become_watched, watched_tables
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.base import LOG, SWITCH, Backend, Detail, Installed, Shape, Target, Uncapturable
 from synchro.triggers.install import Finding, install, survey
 
@@ -54,7 +54,7 @@ def before_migrate(
     """Receives ``pre_migrate``, of synchro's own app, so once."""
     connection = connections[using]
     try:
-        backend = backend_for(connection)
+        backend = triggers_for(connection)
     except NotReady:
         return  # an engine without triggers
     _keep_out_of_the_way(connection)
@@ -80,11 +80,11 @@ def after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
     """
     connection = connections[using]
     try:
-        backend_for(connection)
+        triggers_for(connection)
     except NotReady:
         return
     own = apps.get_app_config("synchro").get_models()
-    engine_for(connection).keep_texts_exact(connection, [model._meta.db_table for model in own])
+    backend_for(connection).keep_texts_exact([model._meta.db_table for model in own])
     everything = using == LOCAL and conf.capture == "triggers"
     for finding in survey(connection, create_content_types=everything).findings:
         if finding.is_right or not (everything or finding.had_some):
@@ -122,7 +122,7 @@ class Keeper:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
-        self.backend: Backend = backend_for(connection)
+        self.backend: Backend = triggers_for(connection)
         #: Content types of the tables whose triggers have been removed, by table.
         self.content_types: dict[str, int] = {}
 
