@@ -11,7 +11,7 @@ help:
 	@echo 'make demo          the example, on two SQLite files'
 	@echo 'make test          linters, and the whole suite on every backend'
 	@echo '                   PAIRS="sqlite applications spicy-neighbours" ARGS="-k natural" choose'
-	@echo 'make lint          ruff and mypy'
+	@echo 'make lint          ruff, mypy and import-linter'
 	@echo 'make format        ruff rewrites the code'
 	@echo 'make messages      collect the texts into the catalogues and compile them (needs gettext)'
 	@echo 'make servers       start the database servers and print how to reach them'
@@ -33,6 +33,7 @@ lint: python
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
+	.venv/bin/lint-imports
 
 messages: python
 	@$(PYTHON) -m tests.suite.venv main

@@ -12,7 +12,7 @@ from django.db import connections, transaction
 from django.db.models import F, Model
 
 from benchmarks.stock.models import Maker, Piece, Shelf
-from synchro.engines import engine_for
+from synchro.backends import backend_for
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
 
 LOCAL = "default"
@@ -90,7 +90,7 @@ def log(model: type[Model], keys: range, action: int, fields: tuple[str, ...] | 
     with transaction.atomic(using=LOCAL):
         for part in _parts(keys):
             rows = [(type_id, str(key), action, now, names) for key in part]
-            engine_for(connection).insert(connection, ChangeLog._meta.db_table, columns, rows)
+            backend_for(connection).insert(ChangeLog._meta.db_table, columns, rows)
 
 
 def _parts(keys: range) -> Iterator[range]:

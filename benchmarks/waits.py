@@ -48,17 +48,19 @@ def waiting() -> Iterator[Counter[str]]:
     """Seconds by the alias of the database that works, within runs."""
     from django.db import connections
 
-    from synchro.engines import engine_for
+    from synchro.backends import backend_for
     from synchro.replay.signals import starting
 
     waits: Counter[str] = Counter()
     with ExitStack() as stack:
         for connection in connections.all():
             stack.enter_context(connection.execute_wrapper(partial(_statement, waits)))
-        for engine in set(map(engine_for, connections.all())):
+        for backend in map(backend_for, connections.all()):
             for name in COPYING:
-                setattr(engine, name, partial(_call, waits, getattr(engine, name)))
-                stack.callback(delattr, engine, name)
+                setattr(
+                    backend, name, partial(_call, waits, backend.connection.alias, getattr(backend, name))
+                )
+                stack.callback(delattr, backend, name)
 
         def begin(**_kwargs: Any) -> None:
             waits.clear()
@@ -75,9 +77,9 @@ def _statement(
         return execute(sql, params, many, context)
 
 
-def _call(waits: Counter[str], function: Callable[..., Any], connection: Any, *arguments: Any) -> Any:
-    with _taking(waits, connection.alias):
-        return function(connection, *arguments)
+def _call(waits: Counter[str], alias: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    with _taking(waits, alias):
+        return function(*arguments)
 
 
 @contextmanager

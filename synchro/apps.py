@@ -53,8 +53,8 @@ class SynchroConfig(AppConfig):
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _stand_in_for_engines(self) -> None:
+        from synchro.backends import unloadable
         from synchro.conf import conf
-        from synchro.engines import unloadable
         from synchro.exceptions import WrongSetting
 
         try:
@@ -64,7 +64,7 @@ class SynchroConfig(AppConfig):
 
     def _keep_triggers(self) -> None:
         from synchro import former, moved
-        from synchro.replay import former_sets
+        from synchro.replay.identity import former_sets
         from synchro.replay.signals import starting
         from synchro.triggers import checks, migrate, ready
 

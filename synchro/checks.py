@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from functools import wraps
-from typing import Any, TypeAlias
+from typing import Any
 
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
@@ -18,6 +17,7 @@ from django.db import connections
 from django.db.models import NOT_PROVIDED, Field, Model
 from django.utils.module_loading import import_string
 
+from synchro.check_guard import when_settings_are_right
 from synchro.conf import IDENTITIES, LOCAL, NAMES, conf, unknown_names
 from synchro.identity_checks import (
     check_given_natural_key,
@@ -30,8 +30,6 @@ from synchro.keys import key_fields
 from synchro.model_options import model_option
 from synchro.natural import NaturalManager
 from synchro.registry import skipped_names, watched_models, wrong_settings
-
-Check: TypeAlias = Callable[..., list[CheckMessage]]
 
 CONFLICTS = ("newer", "local", "remote")
 #: Names of one's own machine.
@@ -48,16 +46,6 @@ def connect() -> None:
 
 
 # -- settings ------------------------------------------------------------------------------------------------
-
-
-def when_settings_are_right(check: Check) -> Check:
-    """`check`, which finds nothing while a setting is wrong."""
-
-    @wraps(check)
-    def guarded(*args: Any, **kwargs: Any) -> list[CheckMessage]:
-        return [] if wrong_settings() else check(*args, **kwargs)
-
-    return guarded
 
 
 def check_values(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
@@ -309,7 +297,7 @@ def check_identity(
 ) -> list[CheckMessage]:
     """A changed ``SYNCHRO_IDENTITY`` doubles or overwrites rows."""
     from synchro.models import ModelIdentity
-    from synchro.replay.identity_setting import differences
+    from synchro.replay.identity.setting import differences
 
     if LOCAL not in (databases or ()):
         return []

@@ -10,9 +10,9 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections, router
 from django.db.models import Model
 
-from synchro.checks import when_settings_are_right
+from synchro.backends import check_vendor
+from synchro.check_guard import when_settings_are_right
 from synchro.conf import LOCAL, conf
-from synchro.engines import check_vendor
 from synchro.exceptions import SynchroError
 from synchro.registry import watched_models
 

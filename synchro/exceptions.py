@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 if TYPE_CHECKING:
     from django.db.models import Model
 
-    from synchro.replay.report import Report
+    from synchro.report import Report
 
 
 class WrongSetting(ImproperlyConfigured, CommandError):

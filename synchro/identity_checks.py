@@ -15,11 +15,11 @@ from synchro.keys import AnyField, is_integer
 from synchro.model_options import model_option, names_option
 from synchro.natural import lacks_content_type, natural_fields, natural_names
 from synchro.natural_parts import is_left_unused
-from synchro.registry import Table, generic_keys, watched_models
-from synchro.relations import named_models
-from synchro.replay.identify import is_known_by_nature, keeps_references
-from synchro.replay.natural import allows_many, finder, is_unique
-from synchro.replay.natural_method import is_forgetful, name_of
+from synchro.registry import Table, watched_models
+from synchro.relations import generic_keys, named_models
+from synchro.replay.identity.identities import is_known_by_nature, keeps_references
+from synchro.replay.identity.natural_keys import allows_many, finder, is_unique
+from synchro.replay.identity.natural_methods import is_forgetful, name_of
 
 INSTEAD = "name fields in SYNCHRO_MODEL_OPTIONS['{label}']['NATURAL_KEY'] (() for none)"
 

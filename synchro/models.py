@@ -95,7 +95,7 @@ class ChangeLog(models.Model):
     members = models.TextField(_("members"), null=True, blank=True)
     #: Of a change that was received: the node where it was made, the id of its entry there, when it was made, and the
     #: node that sent it. `date` is when it was received. All are None for a change of this database's own. (See
-    #: `synchro.replay.forward`.)
+    #: `synchro.replay.nodes.forward`.)
     origin = models.UUIDField(_("origin"), null=True, blank=True)
     number = models.BigIntegerField(null=True, blank=True)
     made = UTCDateTimeField(_("made"), null=True, blank=True)
@@ -121,7 +121,7 @@ class Node(models.Model):
     uuid = models.UUIDField(_("node"), default=uuid.uuid4)
     #: The highest id of the log that has been put into a batch.
     highest = models.BigIntegerField(default=0)
-    #: What that entry said, as JSON (see `synchro.replay.form`): with the same id, another one can have its place.
+    #: What that entry said, as JSON (`synchro.replay.log.batches`): with the same id, another one can have its place.
     newest = models.TextField(null=True)
     #: Ids below `highest` that have not been seen yet, as JSON (see `synchro.replay.holes`).
     holes = models.TextField(default="[]")
@@ -129,7 +129,7 @@ class Node(models.Model):
     batch = models.BigIntegerField(default=0)
     #: Batches up to this one are not to be replayed any more: a person moved the checkpoint forward.
     forgotten = models.BigIntegerField(default=0)
-    #: Entries in batches of models that nobody watched who replayed them, as JSON (see `synchro.replay.unread`).
+    #: Entries in batches of models that nobody watched who replayed them, as JSON (see `synchro.replay.log.unread`).
     unread = models.TextField(default="{}")
     #: Batches up to this one have been pruned, with their entries.
     pruned = models.BigIntegerField(default=0)
@@ -137,7 +137,7 @@ class Node(models.Model):
     pruned_until = UTCDateTimeField(null=True)
     pruned_upto = models.BigIntegerField(null=True)
     #: Since when the log also has entries of what is received; None as long as it has none (see
-    #: `synchro.replay.topology`).
+    #: `synchro.replay.nodes.topology`).
     forwards_since = UTCDateTimeField(null=True)
 
     class Meta:
@@ -305,7 +305,7 @@ class Original(models.Model):
     Which row of which node a row of this database is, for nodes that get it by two ways.
 
     Where more than two nodes exchange changes, a row that is received is known by where it was first, and by what it
-    is on the nodes that it came by. (See `synchro.replay.originals`.)
+    is on the nodes that it came by. (See `synchro.replay.identity.originals`.)
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -367,7 +367,7 @@ class Conflict(models.Model):
     #: None for the whole row.
     fields = NamesField(_("fields"), null=True)
     #: Both rows' values of these fields as JSON objects; None for a row that was deleted. Of a many-to-many field they
-    #: say whether a member is in the set (see `synchro.replay.disputes`).
+    #: say whether a member is in the set (see `synchro.replay.conflicts.member_conflicts`).
     local_values = models.TextField(_("local values"), null=True)
     remote_values = models.TextField(_("remote values"), null=True)
     local_date = UTCDateTimeField(_("local date"))

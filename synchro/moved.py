@@ -21,8 +21,8 @@ from django.db import DatabaseError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Exists, Model, OuterRef
 
+from synchro.backends import backend_for
 from synchro.conf import conf
-from synchro.engines import engine_for
 from synchro.exceptions import WrongSetting
 from synchro.models import Baseline, ChangeLog, Conflict, ModelIdentity, NamedTable, Node, Reference, SetAside
 from synchro.registry import watched_models
@@ -208,7 +208,7 @@ def _follow(alias: str, old: str, new: str) -> None:
 def carry_over(alias: str, old: int, new: int) -> None:
     """Make all that this database keeps about one content type be about another."""
     with transaction.atomic(using=alias):
-        engine_for(connections[alias]).begin_writing(connections[alias])
+        backend_for(connections[alias]).begin_writing()
         # A run that forms a batch waits, and so sees the log and what the node knows of it change together.
         node = Node.objects.using(alias).select_for_update().filter(pk=1).first()
         _drop_known(Reference, alias, old, new, ("peer_id", "local_object_id"))
@@ -229,7 +229,7 @@ def _rename_in_node(node: Node, old: int, new: int) -> None:
     if node.newest is not None:
         type_id, *more = json.loads(node.newest)
         node.newest = json.dumps([new if type_id == old else type_id, *more])
-    spans = json.loads(node.unread)  # see `synchro.replay.unread`
+    spans = json.loads(node.unread)  # see `synchro.replay.log.unread`
     if str(old) in spans:
         first, last, count = spans.pop(str(old))
         other = spans.get(str(new), (first, last, 0))

@@ -10,10 +10,10 @@ from django.db.models import Q, Sum
 
 from synchro.conf import LOCAL, conf
 from synchro.models import Batch, ChangeLog, Checkpoint, Node, SetAside
-from synchro.replay.form import holes_of, own_node
-from synchro.replay.lacking import IdSet
-from synchro.replay.ranges import Range, from_text
-from synchro.replay.unread import Unread
+from synchro.replay.log.batches import gaps_of, own_node
+from synchro.replay.log.gaps import IdSet
+from synchro.replay.log.ranges import Range, from_text
+from synchro.replay.log.unread import Unread
 
 #: How many ranges of ids one statement names.
 AT_ONCE = 200
@@ -76,7 +76,7 @@ def _in_none(node: Node, until: datetime | None) -> int:
     log = ChangeLog.objects.using(LOCAL).filter(id__gt=node.highest)
     if until is not None:
         log = log.filter(date__lte=until)
-    return log.count() + _count(holes_of(node), until)
+    return log.count() + _count(gaps_of(node), until)
 
 
 def _unread(node: Node, arrived: int, until: datetime | None) -> int:

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db.models import Model
 
-from synchro.checks import when_settings_are_right
+from synchro.check_guard import when_settings_are_right
 from synchro.conf import conf, is_choice_of_receivers
 from synchro.model_options import model_option
 from synchro.receivers import (

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final
 
 from django.apps import AppConfig, apps
-from django.contrib.contenttypes.fields import GenericForeignKey
-from django.db.models import ManyToManyField, Model
+from django.db.models import Model
 
 from synchro.conf import conf, did_you_mean, wrong_values
 from synchro.exceptions import WrongSetting
@@ -17,7 +16,7 @@ from synchro.keys import AnyField, key_fields
 from synchro.model_options import forget_options, model_option, wrong_options
 from synchro.natural import forget_natural_keys
 from synchro.natural_parts import forget_natural_parts
-from synchro.relations import forget_named_models
+from synchro.relations import forget_named_models, m2m_fields
 
 #: What an entry of ``SYNCHRO_MODELS`` begins with that leaves a model out.
 LEFT_OUT: Final = "-"
@@ -51,12 +50,6 @@ class Table:
     def skipped(self) -> tuple[AnyField, ...]:
         names = skipped_names(self.model)
         return tuple(f for f in self.model._meta.local_concrete_fields if f.name in names and not f.generated)
-
-
-def set_field(through: type[Model]) -> ManyToManyField[Any, Any]:
-    """The many-to-many field that an automatic table belongs to."""
-    source: Any = through._meta.auto_created
-    return next(f for f in source._meta.local_many_to_many if f.remote_field.through is through)
 
 
 def skipped_names(model: type[Model]) -> frozenset[str]:
@@ -134,16 +127,6 @@ def _named(setting: tuple[tuple[str, ...], ...]) -> frozenset[type[Model] | None
     return frozenset(
         model._meta.concrete_model for entry in setting if len(entry) > 1 for model in _models_of(entry)
     )
-
-
-def m2m_fields(model: type[Model]) -> Iterator[ManyToManyField[Any, Any]]:
-    """The many-to-many fields that `model` itself declares."""
-    yield from model._meta.local_many_to_many
-
-
-def generic_keys(model: type[Model]) -> list[GenericForeignKey]:
-    """The generic foreign keys that `model` has."""
-    return [field for field in model._meta.private_fields if isinstance(field, GenericForeignKey)]
 
 
 @lru_cache(maxsize=8)

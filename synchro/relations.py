@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
 from django.apps import apps
+from django.contrib.contenttypes.fields import GenericForeignKey
 from django.core.exceptions import FieldDoesNotExist
-from django.db.models import ManyToManyField, Model
+from django.db import models
+from django.db.models import CASCADE, DO_NOTHING, ManyToManyField, Model
 
 from synchro.exceptions import WrongSetting
 from synchro.keys import AnyField, column_field, is_integer, key_fields
@@ -143,3 +145,106 @@ def forget_named_models() -> None:
     """To be called where what the settings say of models has changed."""
     named_models.cache_clear()
     ends_of_set.cache_clear()
+
+
+def is_done_by_the_database(rule: Any) -> bool:
+    """Whether an `on_delete` is one of Django 6.1's that the database carries out."""
+    return type(rule).__name__ == "DatabaseOnDelete"
+
+
+#: The second one is new in Django 6.1.
+CASCADES = (CASCADE, getattr(models, "DB_CASCADE", CASCADE))
+
+
+def dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
+    """Foreign keys to `model` whose rows Django, not the database, takes care of, and how."""
+    for child, column, rule in relations(model):
+        if rule is not DO_NOTHING and not is_done_by_the_database(rule):
+            yield child, column, rule
+
+
+def relations(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
+    """All foreign keys to `model`, and what becomes of their rows when one of its rows goes."""
+    for relation in model._meta.get_fields(include_hidden=True):
+        if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):
+            yield relation.related_model, relation.field, relation.on_delete  # type: ignore[union-attr,misc]
+
+
+def pointing_at(model: type[Model]) -> Iterator[tuple[AnyField, Any]]:
+    """Foreign keys to columns of `model` that REMOTE's server ensures, with what becomes of their rows."""
+    for relation in model._meta.get_fields(include_hidden=True, include_parents=False):
+        if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):
+            column: AnyField = relation.field  # type: ignore[union-attr]
+            if column.db_constraint and not column.model._meta.proxy:
+                yield column, relation.on_delete  # type: ignore[union-attr]
+
+
+def parents_first(models: Iterable[type[Model]]) -> list[type[Model]]:
+    """
+    The models, each after those that its foreign keys point at.
+
+    In a circle, foreign keys that may be NULL give way first, since a row can be written without them.
+    """
+    waiting = sorted(set(models), key=lambda model: model._meta.label)
+    done: list[type[Model]] = []
+    while waiting:
+        ready = _ready(waiting, nullable=True) or _ready(waiting, nullable=False) or waiting[:1]
+        done += ready
+        waiting = [model for model in waiting if model not in ready]
+    return done
+
+
+def children_first(models: Collection[type[Model]]) -> list[type[Model]]:
+    """
+    The models, each before those that its foreign keys lead to, be it by way of others: rows of these may go along
+    with what they point at.
+    """
+    between = set(models)
+    frontier = between
+    while frontier:
+        frontier = {parent for model in frontier for parent in _parents(model, nullable=True)} - between
+        between |= frontier
+    return [model for model in reversed(parents_first(between)) if model in models]
+
+
+def _ready(waiting: Collection[type[Model]], nullable: bool) -> list[type[Model]]:
+    return [model for model in waiting if not (_parents(model, nullable) & set(waiting)) - {model}]
+
+
+def _parents(model: type[Model], nullable: bool) -> set[type[Model]]:
+    """The models that `model` points at; with `nullable`, also by foreign keys that may be NULL."""
+    keys = key_fields(model)
+    fields: tuple[AnyField, ...] = model._meta.local_concrete_fields
+    return {
+        target
+        for field in fields
+        if (target := pointed_model(field)) is not None and (nullable or not field.null or field in keys)
+    }
+
+
+def same_key_parents(model: type[Model]) -> Iterator[type[Model]]:
+    """The models that `model` inherits from whose rows have the same key."""
+    for parent, link in model._meta.parents.items():
+        if link is not None and link.primary_key:
+            yield parent
+            yield from same_key_parents(parent)
+
+
+def is_symmetrical(through: type[Model]) -> bool:
+    return bool(set_field(through).remote_field.symmetrical)
+
+
+def set_field(through: type[Model]) -> ManyToManyField[Any, Any]:
+    """The many-to-many field that an automatic table belongs to."""
+    source: Any = through._meta.auto_created
+    return next(f for f in source._meta.local_many_to_many if f.remote_field.through is through)
+
+
+def m2m_fields(model: type[Model]) -> Iterator[ManyToManyField[Any, Any]]:
+    """The many-to-many fields that `model` itself declares."""
+    yield from model._meta.local_many_to_many
+
+
+def generic_keys(model: type[Model]) -> list[GenericForeignKey]:
+    """The generic foreign keys that `model` has."""
+    return [field for field in model._meta.private_fields if isinstance(field, GenericForeignKey)]

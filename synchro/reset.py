@@ -21,9 +21,9 @@ from synchro.keys import is_automatic, key_fields
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Reset, SetAside, options
 from synchro.pending import all_pending
 from synchro.registry import watched_models
-from synchro.replay.agree import adopt_what_arrived
-from synchro.replay.link import Link, Side
+from synchro.replay.handshake import recover_arrived
 from synchro.replay.run import alone
+from synchro.replay.session import Database, Session
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +50,8 @@ def reset_synchro(by: str = "") -> None:
     ContentType.objects.clear_cache()
     with ExitStack() as stack:
         for alias in conf.remotes:
-            stack.enter_context(alone(Link(Side(alias))))
-            adopt_what_arrived(alias)
+            stack.enter_context(alone(Session(Database(alias))))
+            recover_arrived(alias)
         done = _forget(by or _account())
     logger.warning(
         "Synchronization was reset by %s (this database's node id was %s and is %s). Forgotten: %s.",

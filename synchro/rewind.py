@@ -10,7 +10,7 @@ from django.db import transaction
 
 from synchro.conf import LOCAL
 from synchro.pending import all_pending
-from synchro.replay.form import rewind
+from synchro.replay.log.batches import rewind
 
 logger = logging.getLogger(__name__)
 

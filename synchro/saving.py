@@ -17,7 +17,7 @@ from typing import Any
 from django.db import connections
 from django.db.models import Model
 
-from synchro.engines import engine_for
+from synchro.backends import backend_for
 from synchro.signals import captures, log_save, parts_of_save
 
 
@@ -61,7 +61,7 @@ def _save(
     if parts:
         connection = connections[str(using)]
         is_open = connection.in_atomic_block
-        with nullcontext() if is_open else engine_for(connection).atomic_write(connection):
+        with nullcontext() if is_open else backend_for(connection).atomic_write():
             updated = save()
             log_save(instance, parts, not updated, is_sure=True)
     else:

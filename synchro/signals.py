@@ -27,7 +27,8 @@ from synchro.describe import NO_KEY, far_keys, label_of, natural_key_of, text_of
 from synchro.entries import NewEntry, write_entries
 from synchro.historical import installed, is_historical, log_is_there, may_be_watched
 from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE
-from synchro.registry import is_watched, set_field, skipped_names, wrong_settings
+from synchro.registry import is_watched, skipped_names, wrong_settings
+from synchro.relations import set_field
 from synchro.switch import is_capture_off
 
 logger = logging.getLogger("synchro")

@@ -9,7 +9,7 @@ from django.db.models import Sum
 
 from synchro.conf import LOCAL, conf
 from synchro.models import Batch, ChangeLog, Checkpoint, Node, SetAside
-from synchro.replay.unread import Unread
+from synchro.replay.log.unread import Unread
 
 #: Entries that are in no batch yet are counted up to this number.
 LIMIT = 1000

@@ -20,8 +20,8 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from synchro.backends import backend_for
 from synchro.conf import LOCAL, conf
-from synchro.engines import engine_for
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,7 +46,7 @@ def switched(execute: Callable[..., Any], sql: Any, params: Any, many: bool, con
     if not _blocks.get() or conf.capture != "triggers" or connections[LOCAL] is not connection:
         return execute(sql, params, many, context)
     before = list(connection.execute_wrappers)
-    with engine_for(connection).capture_off(connection):
+    with backend_for(connection).capture_off():
         # What came into the list just now is not asked about this statement by Django itself.
         for wrapper in connection.execute_wrappers:
             if wrapper not in before:
@@ -66,7 +66,7 @@ class DisableSynchroLog(AbstractContextManager["DisableSynchroLog"]):
         stack = ExitStack()
         if conf.capture == "triggers" and not _is_async():
             connection = connections[LOCAL]
-            stack.enter_context(engine_for(connection).capture_off(connection))
+            stack.enter_context(backend_for(connection).capture_off())
         _blocks.set((*_blocks.get(), stack))
         return self
 

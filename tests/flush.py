@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
 from django.db import Error, connections, transaction
 
-from synchro.engines import engine_for
+from synchro.backends import backend_for
 
 #: What `migrate` wrote. Django's own flush writes it anew each time, which takes longer than most tests.
 KEPT = {ContentType._meta.db_table, Permission._meta.db_table}
@@ -41,7 +41,7 @@ def flush(alias: str) -> None:
     with (
         connection.constraint_checks_disabled(),
         transaction.atomic(using=alias),
-        engine_for(connection).capture_off(connection),
+        backend_for(connection).capture_off(),
         connection.cursor() as cursor,
     ):
         for table in sorted(filled - KEPT):

@@ -11,8 +11,8 @@ from django.utils.translation import gettext as _
 
 from synchro.conf import conf
 from synchro.exceptions import NotConfigured
-from synchro.replay.report import ModelReport, Report
 from synchro.replay.run import synchronize_all
+from synchro.report import ModelReport, Report
 
 __all__ = ["ModelReport", "Report", "call_synchronize"]
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache, partial
 from typing import Any
+from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -22,8 +23,9 @@ from django.db.models import Field, JSONField, Model, Value
 from django.db.models.expressions import Col
 from django.utils.translation import gettext as _
 
-from synchro.engines import Convert, Unfit, engine_for
-from synchro.engines.exact import Reading, refuse_more_places
+from synchro.backends import Convert, Unfit, backend_for
+from synchro.backends.exact import Reading, refuse_more_places
+from synchro.backends.narrow import check_of
 from synchro.keys import (
     INTEGERS,
     TEXTS,
@@ -34,6 +36,8 @@ from synchro.keys import (
     normalize,
     value_to_text,
 )
+from synchro.registry import Table
+from synchro.replay.session import Database
 
 NULL = frozenset({type(None)})
 KNOWN = (
@@ -134,8 +138,8 @@ def decoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
 
 def reading_of(field: AnyField, connection: BaseDatabaseWrapper) -> Reading | None:
     """How the column is to be read, where the driver would change its values."""
-    engine, target = engine_for(connection), column_field(field)
-    return engine.reading(target) if is_plain(field) else engine.reading_of_type(target.db_type(connection))
+    backend, target = backend_for(connection), column_field(field)
+    return backend.reading(target) if is_plain(field) else backend.reading_of_type(target.db_type(connection))
 
 
 def _convert(
@@ -152,7 +156,7 @@ def encoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
     target = column_field(field)
     if not is_plain(field):
         return partial(target.get_db_prep_save, connection=connection)
-    own = engine_for(connection).encoder(target)
+    own = backend_for(connection).encoder(target)
     if own is not None:
         return own
     ops, features = connection.ops, connection.features
@@ -239,9 +243,6 @@ def default_of(model: type[Model], field: AnyField, connection: BaseDatabaseWrap
     return field.get_db_prep_save(field.pre_save(model(), add=True), connection)
 
 
-__all__ = ["Codec", "default_of", "json_value", "to_attribute"]
-
-
 def spelt_alike(
     field: AnyField, target: type[Model], key: Any, other: Any, connection: BaseDatabaseWrapper
 ) -> Any:
@@ -250,3 +251,63 @@ def spelt_alike(
     if isinstance(other, str) and is_integer(own) and not other.lstrip("-").isdecimal():
         return str(to_attribute(own, key, connection))  # such as a spicy id
     return normalize(field, key if isinstance(key, int) else value_to_text(key))
+
+
+Checks = Mapping[str, Convert]
+
+_known: WeakKeyDictionary[BaseDatabaseWrapper, dict[type[Model], Checks]] = WeakKeyDictionary()
+
+
+def narrow_columns(side: Database, model: type[Model]) -> Checks:
+    """Return, by column, what raises `Unfit` for a value that the table of `side` would change without a word."""
+    look_at_columns(side, [model])
+    return _known[side.connection][model]
+
+
+def look_at_columns(side: Database, models: Iterable[type[Model]]) -> None:
+    """Find out by one statement what `narrow_columns` will be asked of these models."""
+    known = _known.setdefault(side.connection, {})
+    new = [model for model in models if model not in known]
+    if not new:
+        return
+    described = side.backend.describe([model._meta.db_table for model in new])
+    for model in new:
+        columns = described.get(model._meta.db_table, {})
+        checks = {
+            field.column: check_of(column_field(field), columns[field.column])
+            for field in Table(model).fields
+            if field.column in columns and is_plain(field)
+        }
+        known[model] = {column: check for column, check in checks.items() if check is not None}
+
+
+def spells_all(local: Database, remote: Database, model: type[Model]) -> bool:
+    """Whether a row of LOCAL, as its server spells it, is the same row on REMOTE."""
+    return not narrow_columns(remote, model) and not _spells_singles(local, model)
+
+
+def _spells_singles(side: Database, model: type[Model]) -> bool:
+    """A number of single precision is spelled with few digits, by which another column holds another number."""
+    singles = [
+        field.column
+        for field in Table(model).fields
+        if column_field(field).get_internal_type() == "FloatField"
+    ]
+    return bool(singles) and not narrow_columns(side, model).keys().isdisjoint(singles)
+
+
+def forget_columns(side: Database) -> None:
+    """Look again: the table may have been altered since."""
+    _known.pop(side.connection, None)
+
+
+__all__ = [
+    "Codec",
+    "default_of",
+    "forget_columns",
+    "json_value",
+    "look_at_columns",
+    "narrow_columns",
+    "spells_all",
+    "to_attribute",
+]

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from django.contrib.contenttypes.fields import GenericForeignKey
-from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Culprit
-from synchro.keys import AnyField, Key, key_fields, normalize
-from synchro.registry import Table, generic_keys, is_watched
-from synchro.relations import must_exist, pointed_model, points_at_rows, target_of
-from synchro.replay.columns import spelt_alike
-from synchro.replay.entangled import Entangled
-from synchro.replay.identify import Identities
-from synchro.replay.link import Link
-from synchro.replay.read import Rows, as_key, as_values, select
-from synchro.replay.resolve import Plan
+from synchro.keys import AnyField, Key, key_fields
+from synchro.registry import Table, is_watched
+from synchro.relations import (
+    generic_keys,
+    must_exist,
+    pointed_model,
+    points_at_rows,
+    target_of,
+)
+from synchro.replay.identity.identities import Identities
+from synchro.replay.plan import Plan
+from synchro.replay.prerequisites import Prerequisites
+from synchro.replay.rows import Rows, as_key, as_values, generic_places, generic_targets, select
+from synchro.replay.session import Session
 
 
 class Vanished(Exception):
@@ -35,7 +38,7 @@ class Vanished(Exception):
         self.culprits = [Culprit(model, key, cause % names) for key in keys]
 
 
-def add_parents(link: Link, plan: Plan, rows: Rows, identities: Identities) -> None:
+def add_parents(session: Session, plan: Plan, rows: Rows, identities: Identities) -> None:
     """
     Extend `plan` until every row in it finds what it points at.
 
@@ -47,12 +50,12 @@ def add_parents(link: Link, plan: Plan, rows: Rows, identities: Identities) -> N
     while frontier:
         found: dict[type[Model], set[Key]] = {}
         for model, keys in frontier.items():
-            for target, wanted, field in _targets(link, plan, rows, model, keys):
+            for target, wanted, field in _targets(session, plan, rows, model, keys):
                 known = identities.find(target, wanted)
                 planned = plan.puts.get(target, {})
                 lacking = {key for key in wanted if not known[key].exists and key not in planned}
                 if field is not None and target_of(field) is None:
-                    _take_along_values(link, plan, field, wanted, identities)
+                    _take_along_values(session, plan, field, wanted, identities)
                 here = rows.load(target, lacking)
                 if len(here) < len(lacking) and field is not None and must_exist(field):
                     raise Vanished(
@@ -72,7 +75,7 @@ def _pointing_at(rows: Rows, plan: Plan, model: type[Model], field: AnyField, ke
 
 
 def _targets(
-    link: Link, plan: Plan, rows: Rows, model: type[Model], keys: Collection[Key]
+    session: Session, plan: Plan, rows: Rows, model: type[Model], keys: Collection[Key]
 ) -> Iterator[tuple[type[Model], set[Key], AnyField | None]]:
     """What the columns that will be written of these rows point at: by which foreign key, or None for a generic one."""
     table = Table(model)
@@ -86,18 +89,18 @@ def _targets(
         values = {row[place] for key, row in loaded.items() if _includes(planned[key], field)}
         values.discard(None)
         if values:
-            yield *_targets_of(link, field, values), field
+            yield *_targets_of(session, field, values), field
     for generic in generic_keys(model):
-        for target, pairs in generic_targets(link, model, generic, loaded.values()).items():
+        for target, pairs in generic_targets(session, model, generic, loaded.values()).items():
             yield target, set(pairs.values()), None
 
 
 def _take_along_values(
-    link: Link, plan: Plan, field: AnyField, keys: Collection[Key], identities: Identities
+    session: Session, plan: Plan, field: AnyField, keys: Collection[Key], identities: Identities
 ) -> None:
     """
-    Raise `Entangled` where rows are to point, by another column than the key, at a value that REMOTE's row gets only
-    later. `keys` are those of the objects that they point at.
+    Raise `Prerequisites` where rows are to point, by another column than the key, at a value that REMOTE's row gets
+    only later. `keys` are those of the objects that they point at.
     """
     target = field.related_model._meta.concrete_model
     column, own, known = field.target_field, key_fields(target), identities.known(target)
@@ -109,69 +112,68 @@ def _take_along_values(
     ]
     if not late or not is_watched(target):
         return
-    here = select(link.local, target, [*own, column], own, [as_values(key) for key in late])
-    there = select(link.remote, target, [column], [column], [(value,) for *_pk, value in here])
+    here = select(session.local, target, [*own, column], own, [as_values(key) for key in late])
+    there = select(session.remote, target, [column], [column], [(value,) for *_pk, value in here])
     present = {value for (value,) in there}
     found = {(target, as_key(pk)) for *pk, value in here if value not in present}
     if found:
-        raise Entangled(found)
+        raise Prerequisites(found)
 
 
 def _includes(names: frozenset[str] | None, field: AnyField) -> bool:
     return names is None or field.name in names
 
 
-def _targets_of(link: Link, field: AnyField, values: set[Any]) -> tuple[type[Model], set[Key]]:
+def _targets_of(session: Session, field: AnyField, values: set[Any]) -> tuple[type[Model], set[Key]]:
     target = target_of(field)
     if target is not None:
         return target, values
     # A foreign key to another unique column: its value stays the same, but its row must be there.
     target = field.related_model._meta.concrete_model
     by = [field.target_field]
-    found = select(link.local, target, key_fields(target), by, [(value,) for value in values])
+    found = select(session.local, target, key_fields(target), by, [(value,) for value in values])
     return target, {as_key(row) for row in found}
 
 
-def generic_targets(
-    link: Link, model: type[Model], generic: GenericForeignKey, loaded: Iterable[Sequence[Any]]
-) -> dict[type[Model], dict[Any, Key]]:
-    """The keys, by model, that the rows' generic foreign key names, each under the value that it has in the row."""
-    places = generic_places(model, generic)
-    if places is None:
-        return {}
-    found: dict[type[Model], dict[Any, Key]] = {}
-    for row in loaded:
-        type_id, value = row[places[0]], row[places[1]]
-        target = link.local.model_of(type_id) if type_id is not None and value is not None else None
-        if target is None:
+def pointing(
+    session: Session,
+    plan: Plan,
+    rows: Rows,
+    model: type[Model],
+    missing: Mapping[type[Model], Collection[Key]],
+) -> Iterator[tuple[Key, AnyField | None, type[Model], Key]]:
+    """
+    Keys of rows of `model` that are to point at one of `missing`, with the foreign key (None for a generic one) and
+    what it points at.
+    """
+    planned = plan.puts[model]
+    for place, field in enumerate(Table(model).fields):
+        target = pointed_model(field)
+        if target is not None and target in missing:
+            values = _values(rows, target, field, missing[target])
+            for key, row in rows.load(model, planned).items():
+                names = planned[key]
+                if row[place] in values and (names is None or field.name in names):
+                    yield key, field, target, values[row[place]]
+    for generic in generic_keys(model):
+        places = generic_places(model, generic)
+        if places is None:
             continue
-        model_key = key_fields(target)
-        if len(model_key) == 1:
-            try:
-                found.setdefault(target, {})[value] = normalize(model_key[0], value)
-            except (ValidationError, ValueError, TypeError, ArithmeticError):
-                link.warn(
-                    _(
-                        "%(model)s.%(field)s names a key that %(target)s cannot have. Correct such rows on LOCAL."
-                    )
-                    % {
-                        "model": model._meta.label,
-                        "field": generic.name,
-                        "target": target._meta.label,
-                    }
-                )
-    return found
+        loaded = rows.load(model, planned)
+        targets = generic_targets(session, model, generic, loaded.values())
+        for key, row in loaded.items():
+            kind = session.local.model_of(row[places[0]]) if row[places[0]] is not None else None
+            if kind is not None and kind in missing:
+                wanted = targets.get(kind, {}).get(row[places[1]])
+                if wanted in missing[kind]:
+                    yield key, None, kind, wanted
 
 
-def generic_places(model: type[Model], generic: GenericForeignKey) -> tuple[int, int] | None:
-    """Where the two columns of a generic foreign key stand in the rows; None where one is not synchronized."""
-    fields = Table(model).fields
-    type_field, key_field = model._meta.get_field(generic.ct_field), model._meta.get_field(generic.fk_field)
-    if type_field not in fields or key_field not in fields:
-        return None
-    return fields.index(type_field), fields.index(key_field)
-
-
-def generic_value(field: AnyField, target: type[Model], key: Key, here: Any, link: Link) -> Any:
-    """REMOTE's `key` as the column of a generic foreign key holds it, spelt as LOCAL spells its own (`here`)."""
-    return spelt_alike(field, target, key, here, link.remote.connection)
+def _values(rows: Rows, target: type[Model], field: AnyField, keys: Collection[Key]) -> dict[Key, Key]:
+    """What a foreign key to these rows holds, by LOCAL, with their keys."""
+    if target_of(field) is not None:
+        return {key: key for key in keys}
+    if field.target_field not in Table(target).fields:
+        return {}
+    place = Table(target).fields.index(field.target_field)
+    return {row[place]: key for key, row in rows.load(target, keys).items()}

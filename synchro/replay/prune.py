@@ -15,20 +15,20 @@ from django.utils.translation import gettext as _
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
 from synchro.models import Batch, ChangeLog, Checkpoint, Node
-from synchro.replay.link import Link
-from synchro.replay.originals import forget_originals
-from synchro.replay.ranges import from_text
-from synchro.replay.unread import Unread
+from synchro.replay.identity.originals import forget_originals
+from synchro.replay.log.ranges import from_text
+from synchro.replay.log.unread import Unread
+from synchro.replay.session import Session
 
 #: How many batches are dropped in one run at the most, so that a run never becomes a clean-up.
 AT_ONCE = 100
 
 
-def prune(link: Link) -> None:
+def prune(session: Session) -> None:
     """Drop the oldest batches, with their entries, that nobody needs. The newest entry always stays."""
     if conf.retention is None:
         return
-    limit = link.begun - conf.retention
+    limit = session.begun - conf.retention
     # By number, as they were formed: there is no index by time.
     first = Batch.objects.using(LOCAL).order_by("number").first()
     if first is None or aware(first.formed) >= limit:
@@ -38,14 +38,14 @@ def prune(link: Link) -> None:
     if slowest is None:
         return
     done = max(slowest, node.forgotten)
-    _warn_of_the_slow(link, limit, node.forgotten)
+    _warn_of_the_slow(session, limit, node.forgotten)
     unread = Unread.from_text(node.unread).condition()
     old = Batch.objects.using(LOCAL).filter(number__lte=done, formed__lt=limit).order_by("number")[:AT_ONCE]
     for batch in old:
         with transaction.atomic(using=LOCAL):
             # Straight in the database: a delete that sends signals would read the entries first.
             for ids in from_text(batch.ranges):
-                forget_originals(link.local, ids)
+                forget_originals(session.local, ids)
                 arrived = ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(unread)
                 arrived.exclude(id=node.highest)._raw_delete(LOCAL)
             _note_pruned(batch)
@@ -63,16 +63,16 @@ def _note_pruned(batch: Batch) -> None:
     node.save(using=LOCAL, update_fields=["pruned", "pruned_until", "pruned_upto"])
 
 
-def _warn_of_the_slow(link: Link, limit: datetime, forgotten: int) -> None:
+def _warn_of_the_slow(session: Session, limit: datetime, forgotten: int) -> None:
     """Name the other REMOTEs that lack a batch which was formed before `limit`."""
     old = (
         Batch.objects.using(LOCAL).filter(formed__lt=limit, number__gt=forgotten).order_by("-number").first()
     )
     if old is None:
         return
-    slow = Checkpoint.objects.using(LOCAL).filter(batch__lt=old.number).exclude(peer_id=link.peer.pk)
+    slow = Checkpoint.objects.using(LOCAL).filter(batch__lt=old.number).exclude(peer_id=session.peer.pk)
     for checkpoint in slow.select_related("peer"):
-        link.warn(
+        session.warn(
             _(
                 "The database “%(alias)s” has not received changes that are older than SYNCHRO_RETENTION, so they are "
                 "kept for it. Synchronize to it, or delete its checkpoint if it is gone for good."

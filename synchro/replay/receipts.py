@@ -18,9 +18,13 @@ from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL
-from synchro.exceptions import UnknownState
+from synchro.exceptions import NotReady, UnknownState
 from synchro.models import Batch, Checkpoint, Node, Peer, Receipt, Reference
-from synchro.replay.link import Link
+from synchro.replay.identity.identities import keeps_references
+from synchro.replay.identity.originals import note_originals
+from synchro.replay.identity.references import forget, remember
+from synchro.replay.plan import Plan
+from synchro.replay.session import Pairs, Session
 
 #: How far a clock may have been set in the middle of a batch.
 CLOCK_STEPS = timedelta(minutes=1)
@@ -38,20 +42,20 @@ def resending() -> Iterator[None]:
         _resending.reset(token)
 
 
-def compare(link: Link, local: Node, checkpoint: Checkpoint, receipt: Receipt | None) -> None:
+def compare(session: Session, local: Node, checkpoint: Checkpoint, receipt: Receipt | None) -> None:
     """Raise `UnknownState` where checkpoint and receipt contradict each other."""
     arrived = receipt.batch if receipt else 0
     if arrived > local.batch:
-        raise local_is_older(link, arrived)
-    if receipt is not None and is_of_another_batch(link, receipt, max(checkpoint.batch, local.forgotten)):
-        raise local_is_older(link, arrived)
+        raise local_is_older(session, arrived)
+    if receipt is not None and is_of_another_batch(session, receipt, max(checkpoint.batch, local.forgotten)):
+        raise local_is_older(session, arrived)
     if arrived < checkpoint.batch:
-        _go_back(link, local, checkpoint, arrived)
+        _go_back(session, local, checkpoint, arrived)
     if local.pruned > max(arrived, local.forgotten):
-        raise lost_to_pruning(link)
+        raise lost_to_pruning(session)
 
 
-def is_of_another_batch(link: Link, receipt: Receipt, known: int) -> bool:
+def is_of_another_batch(session: Session, receipt: Receipt, known: int) -> bool:
     """Whether the batch that arrived is not LOCAL's batch of that number; up to `known`, LOCAL knew of it."""
     batch = Batch.objects.using(LOCAL).filter(number=receipt.batch).first()
     if batch is None:
@@ -60,10 +64,10 @@ def is_of_another_batch(link: Link, receipt: Receipt, known: int) -> bool:
     if batch.token and receipt.token.startswith(f"{receipt.batch}-"):
         return batch.token != receipt.token
     # One of them is from before there were tokens. A batch that was formed after its receipt was signed is another.
-    return receipt.batch > known and aware(batch.formed) + link.offset > aware(receipt.date) + CLOCK_STEPS
+    return receipt.batch > known and aware(batch.formed) + session.offset > aware(receipt.date) + CLOCK_STEPS
 
 
-def local_is_older(link: Link, arrived: int) -> UnknownState:
+def local_is_older(session: Session, arrived: int) -> UnknownState:
     return UnknownState(
         _(
             "The database “%(alias)s” has a receipt for a batch %(arrived)d that LOCAL did not form: LOCAL was "
@@ -71,11 +75,11 @@ def local_is_older(link: Link, arrived: int) -> UnknownState:
             "LOCAL has not. Nothing was written. Keep a copy of both, load LOCAL from a copy of “%(alias)s” "
             "(docs/office.md), and make again what was changed on LOCAL alone."
         )
-        % {"alias": link.remote.alias, "arrived": arrived}
+        % {"alias": session.remote.alias, "arrived": arrived}
     )
 
 
-def lost_to_pruning(link: Link) -> UnknownState:
+def lost_to_pruning(session: Session) -> UnknownState:
     return UnknownState(
         _(
             "Entries that the database “%(alias)s” has not received have been pruned. Synchronize to the other "
@@ -84,13 +88,13 @@ def lost_to_pruning(link: Link) -> UnknownState:
             "options.last_check of LOCAL to a moment well before that copy was begun, so that nothing that was open "
             "then is missed."
         )
-        % {"alias": link.remote.alias}
+        % {"alias": session.remote.alias}
     )
 
 
-def _go_back(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> None:
+def _go_back(session: Session, local: Node, checkpoint: Checkpoint, arrived: int) -> None:
     """REMOTE lacks what it once had. Where asked for, let LOCAL know, so that it is sent again."""
-    names = {"alias": link.remote.alias, "arrived": arrived, "known": checkpoint.batch}
+    names = {"alias": session.remote.alias, "arrived": arrived, "known": checkpoint.batch}
     kept = Batch.objects.using(LOCAL).filter(number__gt=arrived, number__lte=checkpoint.batch)
     # What was forgotten on purpose is not sent again.
     is_whole = kept.exclude(size=0).count() == checkpoint.batch - arrived and local.forgotten <= arrived
@@ -129,10 +133,10 @@ def _go_back(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> N
             % names
         )
     with transaction.atomic(using=LOCAL):
-        _believe_references(link)
+        _believe_references(session)
         checkpoint.batch = arrived
         checkpoint.save(using=LOCAL, update_fields=["batch"])
-    link.warn(
+    session.warn(
         _(
             "The database “%(alias)s” was restored from an older copy: the batches after %(arrived)d are sent again."
         )
@@ -140,28 +144,28 @@ def _go_back(link: Link, local: Node, checkpoint: Checkpoint, arrived: int) -> N
     )
 
 
-def _believe_references(link: Link) -> None:
+def _believe_references(session: Session) -> None:
     """Take REMOTE's references in place of LOCAL's: since its copy was made, its keys may mean other rows."""
-    assert link.peer_there is not None
-    own = Reference.objects.using(LOCAL).filter(peer_id=link.peer.pk)
+    assert session.peer_there is not None
+    own = Reference.objects.using(LOCAL).filter(peer_id=session.peer.pk)
     own._raw_delete(LOCAL)
     views = (
-        Reference.objects.using(link.remote.alias)
-        .filter(peer_id=link.peer_there.pk)
+        Reference.objects.using(session.remote.alias)
+        .filter(peer_id=session.peer_there.pk)
         .order_by("-batch", "-id")
     )
-    rows = _mirrored(link, link.peer, views.iterator(chunk_size=5000))
+    rows = _mirrored(session, session.peer, views.iterator(chunk_size=5000))
     while part := list(islice(rows, 5000)):
         Reference.objects.using(LOCAL).bulk_create(part, ignore_conflicts=True)  # the newest counts
 
 
-def _mirrored(link: Link, peer: Peer, views: Iterator[Reference]) -> Iterator[Reference]:
+def _mirrored(session: Session, peer: Peer, views: Iterator[Reference]) -> Iterator[Reference]:
     types: dict[int, int | None] = {}
     for view in views:
         kind = view.content_type_id
         if kind not in types:
-            model = link.remote.model_of(kind)
-            types[kind] = None if model is None else link.local.content_type_id(model)
+            model = session.remote.model_of(kind)
+            types[kind] = None if model is None else session.local.content_type_id(model)
         here = types[kind]
         if here is not None:
             yield Reference(
@@ -171,3 +175,56 @@ def _mirrored(link: Link, peer: Peer, views: Iterator[Reference]) -> Iterator[Re
                 remote_object_id=view.local_object_id,
                 batch=view.batch,
             )
+
+
+def lock_receipt(session: Session) -> None:
+    """
+    First thing in REMOTE's transaction: keep the receipt to ourselves, so that nobody else applies this batch.
+
+    Raises `UnknownState` where somebody else has moved it on, and `NotReady` where a third node has come along.
+    """
+    if session.peer_there is None:
+        return
+    receipts = Receipt.objects.using(session.remote.alias)
+    ours = receipts.select_for_update().filter(peer_id=session.peer_there.pk).order_by()
+    receipt = ours.first()
+    if receipt is None:
+        receipts.get_or_create(peer_id=session.peer_there.pk)
+        receipt = ours.get()
+    if receipt.unlogged != session.unlogged:
+        raise NotReady(
+            _(
+                "Another node has begun to exchange changes with the database “%(alias)s” meanwhile, so what goes "
+                "there has to be passed on. Run synchronize again."
+            )
+            % {"alias": session.remote.alias}
+        )
+    if receipt.batch != session.arrived:
+        raise UnknownState(
+            _(
+                "Another run has taken batch %(number)d to the database “%(alias)s” meanwhile. This one was rolled "
+                "back: run synchronize again, by one process at a time."
+            )
+            % {"number": receipt.batch, "alias": session.remote.alias}
+        )
+
+
+def write_receipt(session: Session, batch: Batch, pairs: Pairs, plan: Plan) -> None:
+    """Last thing in REMOTE's transaction: its own view of the new pairs of keys, and the receipt itself."""
+    if session.peer_there is None:
+        return
+    for model in plan.forgotten:
+        if keeps_references(model):
+            remote_keys = [
+                remote for remote, local in plan.removals.get(model, {}).items() if local is not None
+            ]
+            forget(session.remote, session.peer_there.pk, model, remote_keys)
+    for model, found in pairs.items():
+        theirs = {there: here for here, there in found.items()}
+        remember(session.remote, session.peer_there.pk, model, theirs, batch.number)
+    if session.forwards:
+        note_originals(session, pairs)
+    # It is there: `lock_receipt` saw to that.
+    Receipt.objects.using(session.remote.alias).filter(peer_id=session.peer_there.pk).update(
+        batch=batch.number, token=batch.token, date=Receipt._meta.get_field("date").get_default()
+    )

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from django.db import Error
 from django.utils.translation import gettext as _
 
 from synchro.exceptions import Busy, Interrupted, NotReady, SynchroError
-from synchro.replay.link import Side
+from synchro.replay.session import Database
+
+_lock = threading.Lock()
+_inside = 0
+_was_enabled = False
+
+
+@contextmanager
+def gc_paused() -> Iterator[None]:
+    """Inside, in any thread, Python's cycle collector does not run; what has no cycles is freed as ever."""
+    global _inside, _was_enabled
+    with _lock:
+        if _inside == 0:
+            _was_enabled = gc.isenabled()
+            gc.disable()
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0 and _was_enabled:
+                gc.enable()
+
 
 T = TypeVar("T")
 
@@ -20,7 +45,7 @@ T = TypeVar("T")
 PAUSES = (0.1, 0.4, 1.5, 4.0)
 
 
-def persistently(attempt: Callable[[], T], sides: Sequence[Side], progress: Callable[[], int]) -> T:
+def retry_transient(attempt: Callable[[], T], sides: Sequence[Database], progress: Callable[[], int]) -> T:
     """
     What `attempt` returns; each time that it gets further, by `progress`, the patience is new.
 
@@ -45,7 +70,7 @@ def persistently(attempt: Callable[[], T], sides: Sequence[Side], progress: Call
             side.connection.close_if_unusable_or_obsolete()
 
 
-def _release(side: Side) -> None:
+def _release(side: Database) -> None:
     """
     Where a connection is lost just after a commit, Django cannot go back to autocommit, and takes the connection for
     one inside a transaction as soon as the next begins: for ever, since what it closes there it does not open again.
@@ -61,14 +86,14 @@ def _pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def _may_pass(error: BaseException, sides: Sequence[Side], tries: int) -> bool:
+def _may_pass(error: BaseException, sides: Sequence[Database], tries: int) -> bool:
     # The server may not have noticed yet that the session which held our lock is gone.
     if isinstance(error, Busy):
         return tries > 0
     # Somebody who cannot be reached at all is not waited for, unless he was there a moment ago.
     if isinstance(error, NotReady) and not tries:
         return False
-    return any(side.engine.is_passing(each) for each in _chain(error) for side in sides)
+    return any(side.backend.is_transient(each) for each in _chain(error) for side in sides)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -80,12 +105,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _are_bound(sides: Sequence[Side]) -> bool:
+def _are_bound(sides: Sequence[Database]) -> bool:
     """Whether all happens inside the transaction of a test case, which cannot be begun again."""
     return any(side.connection.in_atomic_block for side in sides)
 
 
-def _at_the_end(error: Exception, sides: Sequence[Side]) -> SynchroError:
+def _at_the_end(error: Exception, sides: Sequence[Database]) -> SynchroError:
     if isinstance(error, SynchroError):
         return error
     return Interrupted(

@@ -16,39 +16,36 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
+from synchro.backends import check_vendor
 from synchro.checkpoint import aware, moved_by_a_run
 from synchro.conf import LOCAL
-from synchro.engines import check_vendor
 from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, SynchroError
 from synchro.models import Batch, Node, options
 from synchro.replay import signals
-from synchro.replay.acknowledge import acknowledge, hold_receipt
-from synchro.replay.agree import agree
-from synchro.replay.aside import Aside
-from synchro.replay.carry import Finish, announce, attempt, insisting, keep_record, merging, writing
-from synchro.replay.dependants import Place
-from synchro.replay.foreign import warn_without_capture
-from synchro.replay.form import Pruned, check_ids, form_empty, is_blind, next_batch, own_node, pending
-from synchro.replay.garbage import uncollected
-from synchro.replay.identity_setting import remember_identities
-from synchro.replay.link import Link, Side
-from synchro.replay.listeners import in_run
-from synchro.replay.log import Log
-from synchro.replay.narrow import forget_columns
-from synchro.replay.outcome import Outcome
-from synchro.replay.postpone import warn_of_unread
+from synchro.replay.apply.atomic import replay_as_one
+from synchro.replay.apply.attempts import strategy_of
+from synchro.replay.apply.batch import Finish, announce, attempt, keep_record, merging, retry_refused, writing
+from synchro.replay.apply.receivers import in_run
+from synchro.replay.checkpoint import Outcome, acknowledge
+from synchro.replay.columns import forget_columns
+from synchro.replay.conflicts.history import discard_undelivered_decisions
+from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.handshake import handshake
+from synchro.replay.identity.setting import remember_identities
+from synchro.replay.log.batches import Pruned, check_ids, form_empty, is_blind, next_batch, own_node, pending
+from synchro.replay.log.changes import RowId
+from synchro.replay.log.postpone import warn_of_unread
+from synchro.replay.log.ranges import from_text
+from synchro.replay.preflight import check_tables, check_visibility, warn_without_capture
 from synchro.replay.prune import prune
-from synchro.replay.ranges import from_text
-from synchro.replay.ready import check_tables, check_visibility
-from synchro.replay.receipts import lost_to_pruning
-from synchro.replay.record import forget_what_was_in_vain
-from synchro.replay.report import ModelReport, Report
-from synchro.replay.retry import persistently
-from synchro.replay.trial import trial_of
-from synchro.replay.whole import replay_as_one
+from synchro.replay.quarantine.store import Quarantine
+from synchro.replay.receipts import lock_receipt, lost_to_pruning
+from synchro.replay.retry import gc_paused, retry_transient
+from synchro.replay.session import Database, Session
+from synchro.report import ModelReport, Report
 
 #: What is to be taken up again, by the number of the batch.
-TakenUp: TypeAlias = Mapping[int, Collection[Place]]
+TakenUp: TypeAlias = Mapping[int, Collection[RowId]]
 
 
 @dataclass
@@ -100,12 +97,12 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
     """
     begun = time.monotonic()
     totals = Totals()
-    sides = (Side(LOCAL), Side(alias))
+    sides = (Database(LOCAL), Database(alias))
     for side in sides:
         check_vendor(side.connection)
     try:
-        link = persistently(lambda: _run(alias, totals, atomic, retry), sides, lambda: totals.batches)
-        _show(link.begun)
+        session = retry_transient(lambda: _run(alias, totals, atomic, retry), sides, lambda: totals.batches)
+        _show(session.begun)
     except DatabaseError as error:
         # Its words may hold values of rows; whoever may see those finds them in the cause.
         raise NotReady(
@@ -131,46 +128,48 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
         models=totals.models(),
         conflicts=totals.conflicts,
         aside=totals.aside,
-        warnings=tuple(link.warnings),
+        warnings=tuple(session.warnings),
         seconds=time.monotonic() - begun,
     )
 
 
-def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Link:
+def _run(alias: str, totals: Totals, atomic: bool, retry: bool) -> Session:
     """Begin anew with what is known of both sides, and go on until nothing is pending."""
-    link = Link(Side(alias))
+    session = Session(Database(alias))
     # Either database may have been replaced by a copy since this process remembered its content types.
     ContentType.objects.clear_cache()
-    for side in (link.local, link.remote):
+    for side in (session.local, session.remote):
         forget_columns(side)
-    with reachable(link), own_sessions(link), in_run():
-        signals.starting.send(sender=synchronize, local=link.local.connection, remote=link.remote.connection)
-        with alone(link):
-            check_visibility(link)
+    with reachable(session), own_sessions(session), in_run():
+        signals.starting.send(
+            sender=synchronize, local=session.local.connection, remote=session.remote.connection
+        )
+        with alone(session):
+            check_visibility(session)
             check_ids()
-            done = agree(link)
-            remember_identities(link)
-            warn_without_capture(link)
-            link.aside = Aside(link)
+            done = handshake(session)
+            remember_identities(session)
+            warn_without_capture(session)
+            session.quarantine = Quarantine(session)
             replay_pending = _replay_as_one if atomic else _replay_one_by_one
             try:
-                _go_on(link, done, totals, replay_pending, {})
-                for part in list(link.aside.parts()) if retry else ():
-                    _go_on(link, done, totals, replay_pending, {form_empty().number: part})
+                _go_on(session, done, totals, replay_pending, {})
+                for part in list(session.quarantine.parts()) if retry else ():
+                    _go_on(session, done, totals, replay_pending, {form_empty().number: part})
             except Pruned as error:
-                raise lost_to_pruning(link) from error
+                raise lost_to_pruning(session) from error
             node = own_node(LOCAL)
-            _warn_if_blind(link, node)
-            warn_of_unread(link, node)
-            prune(link)
-            totals.aside = len(link.aside)
-            link.aside.warn()
-    return link
+            _warn_if_blind(session, node)
+            warn_of_unread(session, node)
+            prune(session)
+            totals.aside = len(session.quarantine)
+            session.quarantine.warn()
+    return session
 
 
-def _warn_if_blind(link: Link, node: Node) -> None:
+def _warn_if_blind(session: Session, node: Node) -> None:
     if is_blind(node):
-        link.warn(
+        session.warn(
             _(
                 "The account of LOCAL may not see which transactions are open. So ids that were rolled back are "
                 "looked for at every run, for ever, which costs a little time and loses nothing. Grant it PROCESS "
@@ -179,86 +178,88 @@ def _warn_if_blind(link: Link, node: Node) -> None:
         )
 
 
-ReplayPending: TypeAlias = Callable[[Link, int, Totals, TakenUp], None]
+ReplayPending: TypeAlias = Callable[[Session, int, Totals, TakenUp], None]
 
 
-def _go_on(link: Link, done: int, totals: Totals, replay_pending: ReplayPending, taken_up: TakenUp) -> None:
-    replay_pending(link, max(done, link.arrived), totals, taken_up)
-    while link.merged:
+def _go_on(
+    session: Session, done: int, totals: Totals, replay_pending: ReplayPending, taken_up: TakenUp
+) -> None:
+    replay_pending(session, max(done, session.arrived), totals, taken_up)
+    while session.merged:
         # What was merged is a change of LOCAL's own by now, and should not meet REMOTE's next one.
-        link.merged = False
-        replay_pending(link, link.arrived, totals, {})
+        session.merged = False
+        replay_pending(session, session.arrived, totals, {})
 
 
-def _replay_one_by_one(link: Link, done: int, totals: Totals, taken_up: TakenUp) -> None:
-    log = Log(link)
+def _replay_one_by_one(session: Session, done: int, totals: Totals, taken_up: TakenUp) -> None:
+    log = RemoteLog(session)
     for place, batch in enumerate(pending(done)):
         if place == 0:
-            check_tables(link)
-        with uncollected():
-            replay(link, log, batch, totals, taken_up.get(batch.number, ()), is_first=place == 0)
+            check_tables(session)
+        with gc_paused():
+            replay(session, log, batch, totals, taken_up.get(batch.number, ()), is_first=place == 0)
 
 
-def _replay_as_one(link: Link, done: int, totals: Totals, taken_up: TakenUp) -> None:
+def _replay_as_one(session: Session, done: int, totals: Totals, taken_up: TakenUp) -> None:
     first = next_batch(done)
     if first is None:
         return
-    check_tables(link)
-    outcomes = merging(link, first, lambda: replay_as_one(link, list(pending(done)), taken_up))
-    link.merged = False  # what was merged is in these batches
+    check_tables(session)
+    outcomes = merging(session, first, lambda: replay_as_one(session, list(pending(done)), taken_up))
+    session.merged = False  # what was merged is in these batches
     for outcome in outcomes:
-        confirm(link, outcome, totals)
+        confirm(session, outcome, totals)
 
 
 def replay(
-    link: Link,
-    log: Log,
+    session: Session,
+    log: RemoteLog,
     batch: Batch,
     totals: Totals,
-    taken_up: Collection[Place] = (),
+    taken_up: Collection[RowId] = (),
     is_first: bool = False,
 ) -> None:
     """Bring REMOTE's rows to LOCAL's current values for every object named in the batch, or taken up again with it."""
     announce("formed", batch)
     ids = list(from_text(batch.ranges))
     outcome = merging(
-        link,
+        session,
         batch,
-        lambda: insisting(
-            trial_of(link.aside, taken_up),
-            lambda trial: attempt(
-                link, log, batch, ids, trial, lambda: _alone(link, batch if is_first else None)
+        lambda: retry_refused(
+            strategy_of(session.quarantine, taken_up),
+            lambda strategy: attempt(
+                session, log, batch, ids, strategy, lambda: _alone(session, batch if is_first else None)
             ),
         ),
     )
-    link.aside.advance(outcome.note)
-    confirm(link, outcome, totals)
+    session.quarantine.advance(outcome.note)
+    confirm(session, outcome, totals)
 
 
 @contextmanager
-def _alone(link: Link, first: Batch | None) -> Iterator[Finish]:
+def _alone(session: Session, first: Batch | None) -> Iterator[Finish]:
     """A transaction of REMOTE for one batch; for the `first` one of a run it is given."""
-    with writing(link):
-        hold_receipt(link)
+    with writing(session):
+        lock_receipt(session)
         if first is not None:
-            forget_what_was_in_vain(link, first)
-        yield partial(keep_record, link)
+            discard_undelivered_decisions(session, first)
+        yield partial(keep_record, session)
 
 
-def confirm(link: Link, outcome: Outcome, totals: Totals) -> None:
+def confirm(session: Session, outcome: Outcome, totals: Totals) -> None:
     """REMOTE has it: let LOCAL know."""
-    link.arrived = outcome.batch.number
+    session.arrived = outcome.batch.number
     totals.add(outcome)
     announce("committed", outcome.batch)
-    acknowledge(link, outcome)
-    link.aside.settle(outcome.batch, outcome.note)
+    acknowledge(session, outcome)
+    session.quarantine.settle(outcome.batch, outcome.note)
     announce("acknowledged", outcome.batch)
 
 
 @contextmanager
-def reachable(link: Link) -> Iterator[None]:
+def reachable(session: Session) -> Iterator[None]:
     """Say in words that a database cannot be reached."""
-    for side in (link.local, link.remote):
+    for side in (session.local, session.remote):
         try:
             side.connection.ensure_connection()
         except DatabaseError as error:
@@ -281,11 +282,11 @@ def reachable(link: Link) -> Iterator[None]:
 
 
 @contextmanager
-def own_sessions(link: Link) -> Iterator[None]:
+def own_sessions(session: Session) -> Iterator[None]:
     """Inside, whatever the project's connections are set to, they understand what a run says."""
     with ExitStack() as stack:
-        for side in (link.local, link.remote):
-            stack.enter_context(side.engine.own_session(side.connection))
+        for side in (session.local, session.remote):
+            stack.enter_context(side.backend.own_session())
         yield
 
 
@@ -297,15 +298,15 @@ def _is_bound(connection: BaseDatabaseWrapper) -> bool:
 
 
 @contextmanager
-def alone(link: Link) -> Iterator[None]:
+def alone(session: Session) -> Iterator[None]:
     """One replayer at a time for LOCAL and this REMOTE."""
     # Some servers share lock names between their databases.
-    name = f"{link.local.connection.settings_dict['NAME']} to {link.remote.alias}"
-    with link.local.engine.lock(link.local.connection, name) as taken:
+    name = f"{session.local.connection.settings_dict['NAME']} to {session.remote.alias}"
+    with session.local.backend.lock(name) as taken:
         if not taken:
             raise Busy(
                 _("Another process is synchronizing to the database “%(alias)s”.")
-                % {"alias": link.remote.alias}
+                % {"alias": session.remote.alias}
             )
         yield
 

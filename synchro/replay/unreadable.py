@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.engines import Engine, Unfit
+from synchro.backends import Backend, Unfit
 from synchro.exceptions import Culprit, Refused
 from synchro.keys import AnyField, Key, to_text
 
@@ -38,10 +38,10 @@ class CannotRead(Refused):
         self.cause = str(error) if isinstance(error, Unfit) else type(error).__name__
 
 
-def is_about_the_server(engine: Engine, error: Exception) -> bool:
+def is_about_the_server(backend: Backend, error: Exception) -> bool:
     """Whether an error has nothing to do with the rows that were written, or read, and cannot be told of one."""
     if isinstance(error, DatabaseError):
-        return not engine.refuses_row(error)
+        return not backend.refuses_row(error)
     return isinstance(error, MemoryError)
 
 

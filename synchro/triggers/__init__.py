@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.engines import unloadable
+from synchro.backends import unloadable
 from synchro.exceptions import NotReady
 from synchro.triggers.base import Backend
 
-__all__ = ["backend_for"]
+__all__ = ["triggers_for"]
 
 
-def backend_for(connection: BaseDatabaseWrapper) -> Backend:
+def triggers_for(connection: BaseDatabaseWrapper) -> Backend:
     """
     The trigger backend of `connection`.
 

@@ -11,11 +11,11 @@ from typing import Any
 from django.core import checks
 from django.db import connections
 
-from synchro.checks import when_settings_are_right
+from synchro.backends import backend_for
+from synchro.check_guard import when_settings_are_right
 from synchro.conf import LOCAL, conf
-from synchro.engines import engine_for
 from synchro.exceptions import NotReady
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.install import EVERY, INCOMPLETE, MISSES_CHANGES, Problem, survey
 from synchro.triggers.remote import foreign_triggers, without_capture
 
@@ -39,7 +39,7 @@ def check_triggers(
 def _messages() -> Iterator[checks.CheckMessage]:
     connection = connections[LOCAL]
     try:
-        backend = backend_for(connection)
+        backend = triggers_for(connection)
     except NotReady as error:
         yield checks.Error(str(error), hint="Use SYNCHRO_CAPTURE = 'signals'.", id="synchro.E101")
         return
@@ -69,7 +69,7 @@ def check_remotes(
 def remote_messages(alias: str) -> Iterator[checks.CheckMessage]:
     connection = connections[alias]
     try:
-        engine = engine_for(connection)
+        backend = backend_for(connection)
     except NotReady:
         return  # the run says so
     for trigger in foreign_triggers(connection):
@@ -79,7 +79,7 @@ def remote_messages(alias: str) -> Iterator[checks.CheckMessage]:
             hint="Let it ask our switch (docs/triggers.md), or name it in SYNCHRO_REMOTE_TRIGGERS.",
             id="synchro.W122",
         )
-    if not engine.sees_triggers(connection):
+    if not backend.sees_triggers():
         yield checks.Warning(
             f"The account of the database {alias!r} may lack the privilege TRIGGER, so triggers on watched tables "
             "there may not be seen.",

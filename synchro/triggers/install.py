@@ -10,7 +10,7 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.base import UNIQUE, Backend, Installed, Target, Trigger, Uncapturable, stem_of
 from synchro.triggers.declare import Declaration
 from synchro.triggers.watch import known
@@ -92,7 +92,7 @@ def survey(
 
     Nothing but content types is written, where asked for.
     """
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     declaration = Declaration(connection, backend, create_content_types)
     if not declaration.is_ready:
         return Survey((), {})
@@ -146,9 +146,7 @@ def _compare(
     drop = tuple(
         one
         for one in found
-        if one not in own
-        or one.stem not in wanted
-        or not (_is_right(one, wanted) or backend.replaces)
+        if one not in own or one.stem not in wanted or not (_is_right(one, wanted) or backend.replaces)
     )
     return Finding(
         target.label, target.stem, tuple(_problems(target, wanted, found)), create, drop, bool(found)
@@ -207,7 +205,7 @@ def install(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE)
 
     Gives what was done; None where nothing is known of the table any more.
     """
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     try:
         with known(connection), backend.alone(connection, seconds):
             finding = next(iter(survey(connection, True, stem).findings), None)
@@ -220,7 +218,7 @@ def install(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE)
 
 def uninstall(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE) -> list[Installed]:
     """Remove the triggers of one table, and give what was removed."""
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     try:
         with known(connection), backend.alone(connection, seconds):
             found = [one for one in backend.installed(connection) if _belongs(one, stem)]

@@ -17,7 +17,7 @@ from django.db.models import Field, Model
 from synchro.exceptions import NotReady
 from synchro.keys import key_fields
 from synchro.moved import table_made
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.base import Backend, Detail, Installed, Shape, Target, Trigger, Uncapturable, stem_of
 
 Key: TypeAlias = "Sequence[Field[Any, Any]]"
@@ -30,7 +30,7 @@ class Keeper:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
-        self.backend: Backend = backend_for(connection)
+        self.backend: Backend = triggers_for(connection)
         #: Content types of the tables whose triggers have been removed, by table.
         self.content_types: dict[str, int] = {}
         #: What has been removed and has to come back if the alteration fails.

@@ -29,11 +29,11 @@ from django.db.migrations import Migration
 from django.db.migrations.operations import RunPython, RunSQL, SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 
+from synchro.backends import backend_for
 from synchro.conf import LOCAL, conf
-from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.registry import watched_tables
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.base import stem_for
 from synchro.triggers.editor import keep_triggers
 from synchro.triggers.install import Finding, gap_of, install, survey
@@ -50,7 +50,7 @@ def before_migrate(
     """Receives ``pre_migrate``, of synchro's own app, so once."""
     connection = connections[using]
     try:
-        backend = backend_for(connection)
+        backend = triggers_for(connection)
     except NotReady:
         return  # an engine without triggers
     keep_triggers(connection)
@@ -70,7 +70,9 @@ def before_migrate(
     ]
     watch = Watch(connection, models, captures_new)
     watch.begin()
-    if not backend.rewriting_waits and any(_is_raw(one) for migration, _ in plan for one in migration.operations):
+    if not backend.rewriting_waits and any(
+        _is_raw(one) for migration, _ in plan for one in migration.operations
+    ):
         watch.prepare()
 
 
@@ -84,13 +86,13 @@ def after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
     """
     connection = connections[using]
     try:
-        backend_for(connection)
+        triggers_for(connection)
     except NotReady:
         return
     if (watch := Watch.of(connection)) is not None:
         watch.end()
     own = installed_apps.get_app_config("synchro").get_models()
-    engine_for(connection).keep_texts_exact(connection, [model._meta.db_table for model in own])
+    backend_for(connection).keep_texts_exact([model._meta.db_table for model in own])
     everything = using == LOCAL and conf.capture == "triggers"
     of_no_use = _stems_of_unwatched(watch) if watch is not None and watch.captures_new else frozenset()
     failed = []

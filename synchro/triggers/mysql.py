@@ -34,7 +34,7 @@ from synchro.triggers.base import (
 from synchro.triggers.kinds import Kind, kind_of, scale
 from synchro.triggers.writer import UUID_PARTS, RowWriter
 
-#: What `synchro.engines.mysql` sets for its session.
+#: What `synchro.backends.mysql` sets for its session.
 #:
 #: Sessions share opened tables together with their triggers. MySQL computes ``@variable IS NULL`` once for such a
 #: trigger, and keeps the answer for the sessions that come after. A comparison with `<=>` is computed each time.

@@ -39,7 +39,7 @@ from synchro.triggers.base import (
 )
 from synchro.triggers.kinds import Kind, kind_of, scale, session_zone
 
-#: What `synchro.engines.postgresql` sets to 'off' for a transaction.
+#: What `synchro.backends.postgresql` sets to 'off' for a transaction.
 SETTING = "synchro.capture"
 ENABLED = f"pg_catalog.current_setting('{SETTING}', true) IS DISTINCT FROM 'off'"
 #: Any number that others are unlikely to use for an advisory lock.

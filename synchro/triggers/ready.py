@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.conf import conf
 from synchro.exceptions import NotReady
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.install import MISSES_CHANGES, gap_of, survey
 
 _allowed: ContextVar[bool] = ContextVar("synchro_missing_triggers_allowed", default=False)
@@ -40,7 +40,7 @@ def refuse_triggers_that_miss_changes(sender: Any, remote: BaseDatabaseWrapper, 
     if _allowed.get():
         return
     try:
-        backend = backend_for(remote)
+        backend = triggers_for(remote)
     except NotReady:
         return  # an engine without triggers of ours, which a run refuses by itself
     tables = backend.missing_changes(remote)

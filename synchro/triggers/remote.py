@@ -10,12 +10,12 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
+from synchro.backends import backend_for
+from synchro.backends.foreign import ForeignTrigger
 from synchro.conf import conf
-from synchro.engines import engine_for
-from synchro.engines.foreign import ForeignTrigger
 from synchro.models import ChangeLog
 from synchro.registry import watched_tables
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.base import stem_for, stem_of
 
 
@@ -23,16 +23,16 @@ def foreign_triggers(
     connection: BaseDatabaseWrapper, left_out: Container[type[Model]] = ()
 ) -> list[ForeignTrigger]:
     """Those that fire for what a run writes, and may do more than refuse it."""
-    engine = engine_for(connection)
+    backend = backend_for(connection)
     tables = [table.name for table in watched_tables() if table.model not in left_out]
-    found = engine.triggers_on(connection, tables)
+    found = backend.triggers_on(tables)
     return [
         trigger
         for trigger in found
         if not (
             stem_of(trigger.name)
             or _is_allowed(trigger)
-            or trigger.asks(engine.switch)
+            or trigger.asks(backend.switch)
             or trigger.only_refuses
         )
     ]
@@ -49,7 +49,7 @@ def without_capture(connection: BaseDatabaseWrapper) -> checks.CheckMessage | No
     """What to say where capture is by triggers, and REMOTE, which has synchro's tables, captures too little."""
     if conf.capture != "triggers":
         return None
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     stems = {stem_for(table.name) for table in watched_tables()}
     missing = stems - backend.stems(connection)
     if not missing or not backend.is_ready(connection):

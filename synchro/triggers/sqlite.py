@@ -1,7 +1,7 @@
 """
 SQLite: triggers for each row, after the event; before it only for what is unique.
 
-They do nothing while the table `SWITCH` holds a row, which only `synchro.engines.sqlite` puts there, for the
+They do nothing while the table `SWITCH` holds a row, which only `synchro.backends.sqlite` puts there, for the
 time of one statement.
 """
 

@@ -25,11 +25,11 @@ from django.db.migrations.writer import MigrationWriter
 from django.db.models import AutoField, Model
 from django.test import override_settings
 
+from synchro.backends import backend_for
 from synchro.core import call_synchronize
-from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.registry import forget_cached
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from tests.evolving import fills
 from tests.evolving.schema import APP, Step, Steps, first_step, names
 from tests.evolving.writing import Writing
@@ -180,7 +180,7 @@ class History:
     def _number_differently(self) -> None:
         """Have REMOTE hand out other keys, of each table that is new there."""
         connection = connections[REMOTE]
-        with engine_for(connection).capture_off(connection):
+        with backend_for(connection).capture_off():
             for model in self.models():
                 rows = model._base_manager.using(REMOTE)
                 ends = [f for f in model._meta.local_fields if f.remote_field is not None and not f.null]
@@ -191,7 +191,7 @@ class History:
         for alias in self.aliases:
             connection = connections[alias]
             MigrationRecorder(connection).migration_qs.filter(app=APP).delete()
-            backend = backend_for(connection)
+            backend = triggers_for(connection)
             tables = {model._meta.db_table for model in self._all_models()}
             backend.exchange(
                 connection, (), [one for one in backend.installed(connection) if one.table in tables], 60

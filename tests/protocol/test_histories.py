@@ -19,14 +19,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from synchro.replay import acknowledge, adopt, carry, form, resolve
+from synchro.replay import checkpoint, receipts
 from synchro.replay import run as replay_run
-from synchro.replay.aside import Aside
-from synchro.replay.coalesce import Changes
-from synchro.replay.link import Link
-from synchro.replay.log import Log
-from synchro.replay.outcome import Outcome
-from synchro.replay.resolve import Plan
+from synchro.replay.apply import batch as apply_batch
+from synchro.replay.checkpoint import Outcome
+from synchro.replay.conflicts import resolve
+from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.log import batches
+from synchro.replay.log.changes import Changes
+from synchro.replay.plan import Plan
+from synchro.replay.quarantine.store import Quarantine
+from synchro.replay.session import Session
 from tests.flush import flush
 from tests.protocol.rules import Wrong
 from tests.protocol.world import (
@@ -232,16 +235,16 @@ def refused(world: World) -> None:
 
 
 def no_references(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(adopt, "_take_over", lambda *arguments: None)
+    patch.setattr(checkpoint, "_take_over", lambda *arguments: None)
 
 
 def receipt_afterwards(patch: pytest.MonkeyPatch) -> None:
-    def sign_and_acknowledge(link: Link, outcome: Outcome) -> None:
-        acknowledge.sign_receipt(link, outcome.batch, outcome.pairs, Plan())
-        acknowledge.acknowledge(link, outcome)
+    def write_and_acknowledge(session: Session, outcome: Outcome) -> None:
+        receipts.write_receipt(session, outcome.batch, outcome.pairs, Plan())
+        checkpoint.acknowledge(session, outcome)
 
-    patch.setattr(carry, "sign_receipt", lambda *arguments: None)
-    patch.setattr(replay_run, "acknowledge", sign_and_acknowledge)
+    patch.setattr(apply_batch, "write_receipt", lambda *arguments: None)
+    patch.setattr(replay_run, "acknowledge", write_and_acknowledge)
 
 
 def nobody_asks_remote(patch: pytest.MonkeyPatch) -> None:
@@ -249,22 +252,22 @@ def nobody_asks_remote(patch: pytest.MonkeyPatch) -> None:
 
 
 def received_noted_late(patch: pytest.MonkeyPatch) -> None:
-    changes = Log.changes
+    changes = RemoteLog.changes
 
-    def late(log: Log, *arguments: Any) -> Changes:
+    def late(log: RemoteLog, *arguments: Any) -> Changes:
         log.note_received()
         return changes(log, *arguments)
 
-    patch.setattr(Log, "changes", late)
+    patch.setattr(RemoteLog, "changes", late)
 
 
 def no_records(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(carry, "put_on_record", lambda *arguments: None)
+    patch.setattr(apply_batch, "put_on_record", lambda *arguments: None)
 
 
 def no_notes(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Aside, "write", lambda *arguments: False)
-    patch.setattr(Aside, "settle", lambda *arguments: None)
+    patch.setattr(Quarantine, "write", lambda *arguments: False)
+    patch.setattr(Quarantine, "settle", lambda *arguments: None)
 
 
 MISTAKES: list[tuple[Callable[[pytest.MonkeyPatch], None], Callable[[World], None]]] = [
@@ -301,7 +304,7 @@ def test_gap_that_is_not_remembered_is_noticed(monkeypatch: pytest.MonkeyPatch) 
         run()
 
     live(late)
-    monkeypatch.setattr(form, "between", lambda *arguments: [])
+    monkeypatch.setattr(batches, "between", lambda *arguments: [])
     with pytest.raises(Wrong, match="LOCAL has"):
         live(late)
 

@@ -15,7 +15,7 @@ from django.db import connections
 from django.test import override_settings
 
 from synchro.core import call_synchronize
-from synchro.replay.report import Report
+from synchro.report import Report
 from tests.replay.sides import BY_TRIGGERS, LOCAL, REMOTE, capture, set_capture
 
 #: The nodes, by the aliases of their databases outside of `at`.

@@ -16,8 +16,8 @@ from django.db import connections
 from django.db.models import Model
 from django.test.utils import override_settings
 
+from synchro.backends import backend_for
 from synchro.core import DisableSynchroLog
-from synchro.engines import engine_for
 from synchro.models import ChangeLog, Node
 from synchro.registry import watched_models
 
@@ -104,7 +104,7 @@ def _make_triggers(blocker: Any) -> None:
 
 def unlogged(alias: str) -> AbstractContextManager[None]:
     """Inside, the log of this database says nothing of what is written to it by way of Django."""
-    return engine_for(connections[alias]).capture_off(connections[alias])
+    return backend_for(connections[alias]).capture_off()
 
 
 def _swap() -> None:

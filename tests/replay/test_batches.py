@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from synchro.models import ADDITION, CHANGE, DELETION, Batch, ChangeLog, Checkpoint, Receipt
-from synchro.replay import width
+from synchro.replay.log import batch_size
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import LOCAL, REMOTE, create_on_remote, remote_count, unlogged
 from tests.shop.models import Album, Artist, Category, Country, Customer, Measurement, Order, Publisher, Seat
@@ -38,7 +38,7 @@ def test_backlog_is_cut_into_batches_of_the_size_that_was_set(small_batches: Non
 
 
 def test_batches_of_wide_rows_have_fewer_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(width, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(batch_size, "MOST_BYTES", 10_000)
     for number in range(30):
         Measurement.objects.create(short=str(number))
     assert call_synchronize().batches == 1

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from synchro.backends import backend_for
 from synchro.core import call_synchronize
-from synchro.engines import engine_for
 from synchro.models import ChangeLog, Conflict
-from synchro.replay import log
+from synchro.replay.conflicts import remote_log
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import BY_TRIGGERS, REMOTE, let_time_pass, other_side, remote, remote_count
 from tests.shop.models import (
@@ -120,7 +120,7 @@ def test_however_much_remote_has_not_sent_what_is_overwritten_is_on_record(
     customer: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It does send, but the line was down for weeks."""
-    monkeypatch.setattr(log, "LOOK_BACK", 5)
+    monkeypatch.setattr(remote_log, "LOOK_BACK", 5)
     with other_side():
         Country.objects.create(code="PL")
         call_synchronize()
@@ -309,13 +309,10 @@ def test_clocks_that_differ_are_no_advantage(customer: Customer, monkeypatch: py
         ahead = entry.date + timedelta(hours=1)
         ChangeLog.objects.using(REMOTE).filter(pk=entry.pk).update(date=ahead)
     change_here(customer, cash=2)
-    engine = engine_for(connections[REMOTE])
-    right = engine.now
+    backend = backend_for(connections[REMOTE])
+    right = backend.now
 
-    def wrong_on_remote(connection: Any) -> Any:
-        return right(connection) + timedelta(hours=connection.alias == REMOTE)
-
-    monkeypatch.setattr(engine, "now", wrong_on_remote)
+    monkeypatch.setattr(backend, "now", lambda: right() + timedelta(hours=1))
 
     call_synchronize()
 
@@ -330,13 +327,10 @@ def test_clock_of_remote_that_is_late_is_no_disadvantage(
     for entry in ChangeLog.objects.using(REMOTE).all():
         late = entry.date - timedelta(hours=1)
         ChangeLog.objects.using(REMOTE).filter(pk=entry.pk).update(date=late)
-    engine = engine_for(connections[REMOTE])
-    right = engine.now
+    backend = backend_for(connections[REMOTE])
+    right = backend.now
 
-    def wrong_on_remote(connection: Any) -> Any:
-        return right(connection) - timedelta(hours=connection.alias == REMOTE)
-
-    monkeypatch.setattr(engine, "now", wrong_on_remote)
+    monkeypatch.setattr(backend, "now", lambda: right() - timedelta(hours=1))
 
     call_synchronize()
 

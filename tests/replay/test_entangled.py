@@ -13,7 +13,7 @@ from django.db.models import Q, UniqueConstraint
 from synchro.core import call_synchronize
 from synchro.exceptions import Refused
 from synchro.models import ChangeLog, Node, Reference, SetAside
-from synchro.replay.form import next_batch
+from synchro.replay.log.batches import next_batch
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     LOCAL,

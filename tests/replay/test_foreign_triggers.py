@@ -10,8 +10,8 @@ import pytest
 from django.core.checks import run_checks
 from django.db import connections
 
+from synchro.backends.foreign import ForeignTrigger
 from synchro.core import call_synchronize
-from synchro.engines.foreign import ForeignTrigger
 from synchro.exceptions import NotReady, Refused
 from synchro.models import ChangeLog
 from tests.replay.compare import assert_same_rows
@@ -226,6 +226,6 @@ def test_mysql_trigger_asks_the_switch_only_in_a_form_that_the_server_does_not_f
     text: str, expected: bool
 ) -> None:
     """A comparison with NULL keeps what another session had when the table was opened."""
-    from synchro.engines.mysql import MySQL
+    from synchro.backends.mysql import MySQL
 
     assert ForeignTrigger("shop", "own", text, text).asks(MySQL.switch) is expected

@@ -13,8 +13,8 @@ from django.db import connections, transaction
 from django.db.models.functions import Now
 
 from synchro.exceptions import AfterCommit, WrongDatabase
-from synchro.replay.guard import Guest, guarded, guest_of, running
-from synchro.replay.sqltext import is_read
+from synchro.replay.guests.guard import Guest, guarded, guest_of, running
+from synchro.replay.guests.sql import is_read
 from tests.replay.sides import LOCAL, REMOTE
 from tests.shop.models import Customer, Place
 

@@ -15,8 +15,8 @@ from synchro.core import call_synchronize
 from synchro.exceptions import NotReady, Refused
 from synchro.keys import key_fields
 from synchro.models import Reference
-from synchro.replay.link import Side
-from synchro.replay.read import select
+from synchro.replay.rows import select
+from synchro.replay.session import Database
 from tests.odd.models import Level, Shift
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import LOCAL, REMOTE, create_on_remote, remote, remote_count
@@ -305,4 +305,4 @@ def test_table_that_hands_out_no_keys_is_named() -> None:
 def test_key_that_no_column_holds_is_that_of_no_row(number: int) -> None:
     fields = key_fields(Customer)
     Customer.objects.create(pk=5, name="a")
-    assert select(Side(LOCAL), Customer, fields, fields, [(number,), (5,)]) == [(5,)]
+    assert select(Database(LOCAL), Customer, fields, fields, [(number,), (5,)]) == [(5,)]

@@ -18,8 +18,8 @@ from django.db.models import Model
 from django.db.models.signals import post_delete
 from django.test.utils import override_settings
 
+from synchro.backends import backend_for
 from synchro.core import call_synchronize
-from synchro.engines import engine_for
 from tests.knots.models import (
     Anchor,
     Berth,
@@ -86,7 +86,7 @@ def test_remote_ends_as_local_wherever_a_batch_ends(seed: int) -> None:
         call_synchronize()
         call_synchronize()
         assert_same_rows()
-        if engine_for(connections[REMOTE]).defers_foreign_keys:
+        if backend_for(connections[REMOTE]).defers_foreign_keys:
             connections[REMOTE].check_constraints(TABLES)
 
 

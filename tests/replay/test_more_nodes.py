@@ -18,7 +18,7 @@ from django.test import override_settings
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import NotConfigured, NotReady
 from synchro.models import ChangeLog, Conflict, Node
-from synchro.replay import agree
+from synchro.replay import handshake
 from synchro.replay.signals import step
 from tests.few import only
 from tests.replay.deciders import more_cash
@@ -162,9 +162,7 @@ def test_clocks_that_are_far_apart_are_refused_where_several_send(monkeypatch: p
     call_synchronize()
     for seconds, is_refused in ((30, False), (90, True)):
         off = timedelta(seconds=seconds)
-        monkeypatch.setattr(
-            agree, "_clocks", lambda here, _there, off=off: (here.engine.now(here.connection), off)
-        )
+        monkeypatch.setattr(handshake, "_clocks", lambda here, _there, off=off: (here.backend.now(), off))
         with as_branch():
             if is_refused:
                 with pytest.raises(NotReady, match="90 seconds ahead"):

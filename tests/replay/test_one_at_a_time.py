@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.db import connections
 
+from synchro.backends import backend_for
 from synchro.core import call_synchronize
-from synchro.engines import engine_for
 from synchro.exceptions import Busy, SynchroError
 from synchro.models import Batch, Conflict
 from synchro.replay.signals import step as step_signal
@@ -103,7 +103,7 @@ def test_conflict_of_a_run_that_lost_its_lock_while_it_committed_stays_on_record
                 step_signal.disconnect(end_the_first)
                 go_on(first)
 
-        monkeypatch.setattr(type(engine_for(connections[LOCAL])), "lock", lost_lock)
+        monkeypatch.setattr(type(backend_for(connections[LOCAL])), "lock", lost_lock)
         step_signal.connect(end_the_first)
         try:
             with pytest.raises(SynchroError, match="meanwhile"):

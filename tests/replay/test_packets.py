@@ -10,8 +10,8 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections
 
+from synchro.backends import backend_for
 from synchro.core import call_synchronize
-from synchro.engines import engine_for
 from synchro.exceptions import Refused
 from synchro.models import ADDITION, ChangeLog
 from tests.replay.compare import assert_same_rows
@@ -46,7 +46,7 @@ def statements() -> Iterator[list[int]]:
 
 
 def test_rows_go_in_statements_that_the_server_takes(identity: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(engine_for(connections[REMOTE])), "longest_statement", lambda *_: SHORT)
+    monkeypatch.setattr(type(backend_for(connections[REMOTE])), "longest_statement", lambda *_: SHORT)
     measurements = [Measurement.objects.create(long="x'\\" * 5_000, raw=b"\0" * 9_000) for _ in range(40)]
 
     with statements() as added:
@@ -64,7 +64,7 @@ def test_rows_go_in_statements_that_the_server_takes(identity: None, monkeypatch
 
 
 def test_more_rows_than_the_server_takes_at_once_arrive(identity: None) -> None:
-    longest = engine_for(connections[REMOTE]).longest_statement(connections[REMOTE])
+    longest = backend_for(connections[REMOTE]).longest_statement()
     if longest > 16 * 2**20:
         pytest.skip("a batch is no longer than that")
     Measurement.objects.bulk_create([Measurement(long="x" * 16_000) for _ in range(1_300)], batch_size=200)
@@ -98,7 +98,7 @@ def test_conflicts_about_wide_rows_are_put_on_record_in_parts(settings: Any) -> 
 
 
 def test_value_that_no_statement_can_hold_is_named(identity: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(engine_for(connections[REMOTE])), "longest_statement", lambda *_: SHORT)
+    monkeypatch.setattr(type(backend_for(connections[REMOTE])), "longest_statement", lambda *_: SHORT)
     Customer.objects.create(name="Vimes")
     Measurement.objects.create(short="short")
     long = Measurement.objects.create(long="x" * SHORT + "y")

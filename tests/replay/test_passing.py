@@ -8,8 +8,8 @@ import pytest
 from django.db import connections
 
 from synchro.core import call_synchronize
-from synchro.replay.link import Side
-from synchro.replay.passing import can_pass
+from synchro.replay.apply.bulk_rows import can_pass
+from synchro.replay.session import Database
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, remote_count
 from tests.shop.models import Customer, Order, Publisher, Seat
@@ -76,7 +76,7 @@ def test_rows_get_the_keys_that_remote_hands_out() -> None:
 
 
 def test_only_rows_that_need_no_translation_pass() -> None:
-    local, remote = Side("default"), Side(REMOTE)
+    local, remote = Database("default"), Database(REMOTE)
     vendors = {connections[alias].vendor for alias in ("default", REMOTE)}
 
     assert can_pass(local, remote, Seat) is (vendors in ({"postgresql"}, {"sqlite"}))

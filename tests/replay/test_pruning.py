@@ -15,9 +15,9 @@ from django.utils import timezone
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Conflict, Node, Peer, options
-from synchro.replay import form
-from synchro.replay.link import Link, Side
+from synchro.replay.log import batches
 from synchro.replay.prune import prune
+from synchro.replay.session import Database, Session
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count
 from tests.replay.test_histories import somebody_listens
@@ -182,17 +182,17 @@ def prune_there() -> None:
     with other_side():
         for key in ("XX", "YY"):  # the newest entry always stays
             Country.objects.create(code=key)
-        batch = form.next_batch(0)
+        batch = batches.next_batch(0)
         while batch is not None:
-            last, batch = batch, form.next_batch(batch.number)
+            last, batch = batch, batches.next_batch(batch.number)
         Country.objects.create(code="ZZ")
         archive = Peer.objects.create(uuid=uuid4(), alias="archive")
         Checkpoint.objects.create(peer=archive, batch=last.number)
         let_days_pass(31)
-        link = Link(Side(REMOTE))
-        link.peer, link.begun = archive, link.local.engine.now(link.local.connection)
+        session = Session(Database(REMOTE))
+        session.peer, session.begun = archive, session.local.backend.now()
         before = ChangeLog.objects.count()
-        prune(link)
+        prune(session)
         assert ChangeLog.objects.count() < before
 
 
@@ -282,14 +282,14 @@ def test_entry_that_stayed_at_an_earlier_pruning_does_not_hide_a_later_one(vimes
 def prune_all_for_an_archive(code: str) -> None:
     """What was logged until now has been sent to an archive, and has been dropped but for the newest entry."""
     Country.objects.create(code=code)
-    batch = form.next_batch(Node.objects.get().batch)
+    batch = batches.next_batch(Node.objects.get().batch)
     assert batch is not None
     archive, _new = Peer.objects.get_or_create(alias="archive", defaults={"uuid": uuid4()})
     Checkpoint.objects.update_or_create(peer=archive, defaults={"batch": batch.number})
     let_days_pass(31)
-    link = Link(Side(REMOTE), begun=timezone.now())
-    link.peer = archive
-    prune(link)
+    session = Session(Database(REMOTE), begun=timezone.now())
+    session.peer = archive
+    prune(session)
     assert not Batch.objects.exists()
 
 

@@ -15,7 +15,7 @@ from django.db import connections, transaction
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import Busy, NotReady, UnknownState
 from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Receipt
-from synchro.replay import form
+from synchro.replay.log import batches
 from synchro.replay.signals import step as step_signal
 from tests.replay.compare import assert_same_rows
 from tests.replay.refusing import refusing
@@ -59,17 +59,17 @@ def test_batch_that_was_formed_for_another_remote_meanwhile_is_not_skipped(
     call_synchronize()
     done = Batch.objects.latest("number").number
     Customer.objects.create(name="Carrot")
-    lock = form.locked_node
+    lock = batches.locked_node
 
     @contextmanager
     def lock_late() -> Iterator[Node]:
-        monkeypatch.setattr(form, "locked_node", lock)
-        elsewhere(form.next_batch, done)
+        monkeypatch.setattr(batches, "locked_node", lock)
+        elsewhere(batches.next_batch, done)
         Customer.objects.create(name="Angua")
         with lock() as node:
             yield node
 
-    monkeypatch.setattr(form, "locked_node", lock_late)
+    monkeypatch.setattr(batches, "locked_node", lock_late)
 
     call_synchronize()
     call_synchronize()
@@ -92,7 +92,7 @@ def test_batch_that_was_pruned_before_a_new_remote_had_it_stops_the_run() -> Non
     """Pruning began before the new REMOTE was known."""
     for name in ("Vimes", "Carrot"):
         Customer.objects.create(name=name)
-        form.next_batch(Node.objects.get().batch if Node.objects.exists() else 0)
+        batches.next_batch(Node.objects.get().batch if Node.objects.exists() else 0)
 
     def prune() -> None:
         with transaction.atomic():
@@ -144,7 +144,7 @@ def test_local_that_was_restored_and_has_numbered_its_batches_anew_stops_the_run
     Batch.objects.filter(number__gt=1).delete()
     Receipt.objects.using(REMOTE).update(date=Batch.objects.get().formed - timedelta(hours=1))
     Customer.objects.create(name="Angua")
-    form.next_batch(1)
+    batches.next_batch(1)
 
     with pytest.raises(UnknownState, match="restored"):
         call_synchronize()

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connections, transaction
 
+from synchro.backends import backend_for
 from synchro.core import call_synchronize
-from synchro.engines import engine_for
 from synchro.exceptions import Interrupted, NotReady
 from synchro.replay import retry
 from tests.replay.compare import assert_same_rows
@@ -215,5 +215,5 @@ def test_engine_tells_what_passes_from_what_does_not() -> None:
     except DatabaseError as error:
         mistake = error
 
-    assert engine_for(connection).is_passing(passing_error())
-    assert not engine_for(connection).is_passing(mistake)
+    assert backend_for(connection).is_transient(passing_error())
+    assert not backend_for(connection).is_transient(mistake)

@@ -11,8 +11,8 @@ from django.db import connections
 from django.db.models.signals import post_save
 from django.test import override_settings
 
+from synchro.backends import backend_for
 from synchro.core import call_synchronize
-from synchro.engines import engine_for
 from synchro.exceptions import Refused
 from synchro.models import SetAside
 from synchro.replay.signals import step as step_signal
@@ -116,12 +116,12 @@ def test_engines_count_the_rows_that_an_update_finds(columns: list[str]) -> None
     """Also those that are equal already, and those that are named twice."""
     first, second = (create_on_remote(Customer, name=name).pk for name in ("one", "two"))
     connection = connections[REMOTE]
-    engine, table = engine_for(connection), Customer._meta.db_table
+    engine, table = backend_for(connection), Customer._meta.db_table
 
     def update(*rows: tuple[int, str]) -> int:
         named = [dict(zip(("id", "name"), row, strict=True)) for row in rows]
         values = [[row[column] for column in columns] for row in named]
-        found: int = engine.update(connection, table, columns, ["id"], values)
+        found: int = engine.update(table, columns, ["id"], values)
         return found
 
     with unlogged(REMOTE):

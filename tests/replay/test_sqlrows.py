@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from synchro.replay.sqlrows import aim_of
+from synchro.replay.guests.sql import aim_of
 
 pytestmark = pytest.mark.once
 

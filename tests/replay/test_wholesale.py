@@ -16,11 +16,12 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
 from django.db.models import Model
 
+from synchro.backends import mysql
 from synchro.core import call_synchronize
-from synchro.engines import mysql
 from synchro.exceptions import Refused
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict
-from synchro.replay import carry, stock
+from synchro.replay.apply import batch as apply_batch
+from synchro.replay.apply import bulk_rows
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import (
     LOCAL,
@@ -45,7 +46,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each batch, whether it went as a whole."""
     found: list[bool] = []
 
-    def carry_parcel(link: Any, log: Any, batch: Any, parcel: Any) -> Any:
+    def apply_parcel(link: Any, log: Any, batch: Any, parcel: Any) -> Any:
         found.append(False)
         outcome = original(link, log, batch, parcel)
         found[-1] = True
@@ -57,9 +58,9 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
             found.append(False)
         return parcel
 
-    original, packing = carry.carry_parcel, carry.pack
-    monkeypatch.setattr(carry, "carry_parcel", carry_parcel)
-    monkeypatch.setattr(carry, "pack", pack)
+    original, packing = apply_batch.apply_parcel, apply_batch.bulk_plan_of
+    monkeypatch.setattr(apply_batch, "apply_parcel", apply_parcel)
+    monkeypatch.setattr(apply_batch, "bulk_plan_of", pack)
     return found
 
 
@@ -305,18 +306,18 @@ def test_what_a_row_points_at_and_remote_lacks_comes_along(same_keys: None, ways
 def test_wide_rows_are_read_in_parts(
     same_keys: None, ways: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stock, "FIRST_PART", 2)
-    monkeypatch.setattr(stock, "PART_BYTES", 3_000)
+    monkeypatch.setattr(bulk_rows, "FIRST_PART", 2)
+    monkeypatch.setattr(bulk_rows, "PART_BYTES", 3_000)
     for number in range(8):
         Measurement.objects.create(long=str(number) * 1_000)
     read = []
-    rows_of = stock.Stock.rows
+    rows_of = bulk_rows.BulkRows.rows
 
-    def watched(model: stock.Stock, keys: list[int], fields: list[Any]) -> object:
+    def watched(model: bulk_rows.BulkRows, keys: list[int], fields: list[Any]) -> object:
         read.append(len(keys))
         return rows_of(model, keys, fields)
 
-    monkeypatch.setattr(stock.Stock, "rows", watched)
+    monkeypatch.setattr(bulk_rows.BulkRows, "rows", watched)
 
     call_synchronize()
 

@@ -19,7 +19,7 @@ from django.test.utils import override_settings
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from synchro.models import Conflict
-from synchro.replay import carry
+from synchro.replay.apply import batch as apply_batch
 from tests.replay.chance import EXAMPLES
 from tests.replay.compare import rows_of
 from tests.replay.sides import LOCAL, REMOTE, let_time_pass, other_side, unlogged
@@ -162,7 +162,7 @@ def call_quietly() -> None:
 def wholesale() -> Iterator[list[Any]]:
     """As ever; which batches went as a whole is noted."""
     went: list[Any] = []
-    original = carry.carry_parcel
+    original = apply_batch.apply_parcel
 
     def note(*arguments: Any) -> Any:
         outcome = original(*arguments)
@@ -170,14 +170,14 @@ def wholesale() -> Iterator[list[Any]]:
         return outcome
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(carry, "carry_parcel", note)
+        patch.setattr(apply_batch, "apply_parcel", note)
         yield went
 
 
 @contextmanager
 def in_groups() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(carry, "pack", lambda *_arguments: None)
+        patch.setattr(apply_batch, "bulk_plan_of", lambda *_arguments: None)
         yield
 
 

@@ -17,8 +17,8 @@ from django.db import connections, transaction
 from django.db.models import Model
 from django.test.utils import override_settings
 
+from synchro.backends import backend_for
 from synchro.core import DisableSynchroLog, call_synchronize
-from synchro.engines import engine_for
 from synchro.exceptions import SynchroError
 from synchro.models import Conflict, Reference
 from tests.replay.chance import EXAMPLES
@@ -220,7 +220,7 @@ def have_keys_lie_above(alias: str, model: type[Model]) -> None:
         if model is Order:
             Customer.objects.using(alias).all().delete()
     table, column = model._meta.db_table, model._meta.pk.column
-    engine_for(connections[alias]).pass_sequence(connections[alias], table, column, HANDED_OUT)
+    backend_for(connections[alias]).pass_sequence(table, column, HANDED_OUT)
 
 
 def first_values(model: type[Model], alias: str) -> dict[str, Any]:

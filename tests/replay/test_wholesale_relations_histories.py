@@ -17,8 +17,8 @@ from django.db import IntegrityError, connections, transaction
 from django.db.models import Model
 from django.test.utils import override_settings
 
+from synchro.backends import backend_for
 from synchro.core import DisableSynchroLog, call_synchronize
-from synchro.engines import engine_for
 from synchro.exceptions import SynchroError
 from synchro.models import Conflict, Reference
 from tests.odd.models import Badge, Box, Level, Loan, Player, Scan, Team, Trace
@@ -165,7 +165,7 @@ def run(trace: Trace_, atomic: bool) -> None:
 
 def is_sound() -> bool:
     """Whether REMOTE's server would commit this; those that check at once have no say, and take long to find out."""
-    if not engine_for(connections[REMOTE]).defers_foreign_keys:
+    if not backend_for(connections[REMOTE]).defers_foreign_keys:
         return True
     try:
         connections[REMOTE].check_constraints()
@@ -240,7 +240,7 @@ def have_keys_lie_above(alias: str, model: type[Model], number: int) -> None:
         elif connection.vendor == "mysql":
             cursor.execute(f"INSERT IGNORE INTO {table} ({column}) VALUES (%s)", [number])
             cursor.execute(f"DELETE FROM {table} WHERE {column} = %s", [number])
-    engine_for(connection).pass_sequence(connection, table, column, number)
+    backend_for(connection).pass_sequence(table, column, number)
 
 
 def test_a_batch_arrives_as_a_whole_just_as_any_other_way() -> None:

@@ -15,8 +15,8 @@ import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import OperationalError, connection, connections, transaction
 
+from synchro.backends import backend_for
 from synchro.core import Report, call_synchronize
-from synchro.engines import engine_for
 from synchro.exceptions import NotReady
 from synchro.models import ChangeLog, Node
 from tests.replay.compare import assert_same_rows
@@ -366,11 +366,11 @@ def test_server_that_does_not_look_is_not_believed(table: str, name: str) -> Non
     only("mysql")
     if connection.mysql_is_mariadb:  # type: ignore[attr-defined]
         pytest.skip("MariaDB lists its transactions without that")
-    engine = engine_for(connection)
+    engine = backend_for(connection)
     with instrument(table, name) as switch:
         switch("NO")
         with transaction.atomic():
-            assert engine.writers(connection, "synchro_changelog") is None
+            assert engine.writers("synchro_changelog") is None
         with closing(connection.copy()) as other, other.cursor() as cursor:
             cursor.execute("BEGIN")
             cursor.execute(
@@ -378,7 +378,7 @@ def test_server_that_does_not_look_is_not_believed(table: str, name: str) -> Non
             )
             switch("YES")
             with transaction.atomic():
-                assert engine.writers(connection, "synchro_changelog")
+                assert engine.writers("synchro_changelog")
             cursor.execute("ROLLBACK")
         with transaction.atomic():
-            assert engine.writers(connection, "synchro_changelog") == frozenset()
+            assert engine.writers("synchro_changelog") == frozenset()

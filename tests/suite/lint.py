@@ -7,9 +7,11 @@ from tests.suite.programs import LOGS, Programs
 from tests.suite.venv import Environment
 
 CHECKS = {
-    "ruff check": ("ruff", "check", "."),
-    "ruff format": ("ruff", "format", "--check", "--diff", "."),
-    "mypy": ("mypy",),
+    "ruff check": ("-m", "ruff", "check", "."),
+    "ruff format": ("-m", "ruff", "format", "--check", "--diff", "."),
+    "mypy": ("-m", "mypy"),
+    # It has no module to run: its script may have another interpreter's path in its first line.
+    "imports": ("-c", "from importlinter.cli import lint_imports_command as run; run()"),
 }
 
 
@@ -17,5 +19,5 @@ def check(label: str, programs: Programs, environment: Environment) -> Outcome:
     """Run one of `CHECKS`."""
     log = LOGS / f"{label.replace(' ', '-')}.log"
     log.unlink(missing_ok=True)
-    code, seconds = programs.run([environment.python, "-m", *CHECKS[label]], log, {})
+    code, seconds = programs.run([environment.python, *CHECKS[label]], log, {})
     return Outcome(label, passed=int(code == 0), failed=int(code != 0), seconds=seconds, log=log)

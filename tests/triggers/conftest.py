@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import connection, models, transaction
 from django.test.utils import override_settings
 
-from synchro.engines import engine_for
+from synchro.backends import backend_for
 from synchro.models import ChangeLog
 
 
@@ -54,7 +54,7 @@ def empty() -> None:
     quote = connection.ops.quote_name
     with (
         transaction.atomic(),
-        engine_for(connection).capture_off(connection),
+        backend_for(connection).capture_off(),
         connection.constraint_checks_disabled(),
         connection.cursor() as cursor,
     ):

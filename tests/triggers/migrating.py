@@ -77,9 +77,9 @@ class Project(History):
 
 
 def table_has_triggers(table: str) -> bool:
-    from synchro.triggers import backend_for
+    from synchro.triggers import triggers_for
 
-    return stem_for(table) in backend_for(connection).stems(connection)
+    return stem_for(table) in triggers_for(connection).stems(connection)
 
 
 def logged(*models: str) -> list[tuple[str, str, int, Any]]:

@@ -19,7 +19,7 @@ from django.test.utils import override_settings
 from synchro.exceptions import NotReady
 from synchro.keys import key_fields
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.base import Detail, Target, stem_for
 from synchro.triggers.checks import check_triggers
 from synchro.triggers.declare import Declaration
@@ -101,14 +101,14 @@ def test_rows_that_a_migration_writes_into_a_new_table_are_seen() -> None:
         assert found == [("brand", ADDITION), ("tag", ADDITION), ("brand_tags", ADDITION)]
         brand.tags.clear()
     forget_content_types("brand", "brand_tags")
-    assert not [one for one in backend_for(connection).installed(connection) if "brand" in one.stem]
+    assert not [one for one in triggers_for(connection).installed(connection) if "brand" in one.stem]
 
 
 def test_a_new_table_that_is_not_watched_gets_no_triggers() -> None:
     with override_settings(SYNCHRO_MODELS=["shop"]), migrated(*NEW_MODEL):
-        assert not [one for one in backend_for(connection).installed(connection) if "brand" in one.stem]
+        assert not [one for one in triggers_for(connection).installed(connection) if "brand" in one.stem]
     with override_settings(SYNCHRO_CAPTURE="signals"), migrated(*NEW_MODEL):
-        assert not [one for one in backend_for(connection).installed(connection) if "brand" in one.stem]
+        assert not [one for one in triggers_for(connection).installed(connection) if "brand" in one.stem]
 
 
 def test_a_table_in_the_place_of_an_altered_one_leaves_no_content_type() -> None:
@@ -119,7 +119,7 @@ def test_a_table_in_the_place_of_an_altered_one_leaves_no_content_type() -> None
 
 def without_the_column(name: str) -> None:
     """Give the table of `Unique` such triggers as it had before it had the column `name`."""
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     (target,) = Declaration(connection, backend, False).targets(stem_for("capture_unique"))
     kept = tuple(field for field in target.columns if field.column != name)
     shape = replace(target.shape, numbers=frozenset(one for one in target.shape.numbers if one[0] != name))
@@ -128,7 +128,7 @@ def without_the_column(name: str) -> None:
 
 def exchange(target: Target) -> None:
     """Give a table these triggers in place of those that it has."""
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     wanted = backend.compile(connection, target)
     old = [] if backend.replaces else backend.on(connection, target.table)
     names = {one.name for one in wanted}
@@ -224,7 +224,7 @@ def test_columns_may_have_the_names_that_triggers_use(detail: Detail, kind: str)
                 f"DROP TABLE {table}",
                 f"ALTER TABLE parts RENAME TO {table}",
             )
-        backend, key = backend_for(connection), key_fields.__wrapped__(model)
+        backend, key = triggers_for(connection), key_fields.__wrapped__(model)
         content_type = ContentType.objects.get_for_model(model)
         columns = tuple(field for field in model._meta.concrete_fields if field not in key)
         target = Target(
@@ -275,5 +275,5 @@ def test_a_table_is_removed_together_with_its_triggers() -> None:
     with migrated(*NEW_MODEL[:1]):
         pass
     with migrated(NEW_MODEL[0], DeleteModel("Brand")):
-        assert not [one for one in backend_for(connection).installed(connection) if "brand" in one.stem]
+        assert not [one for one in triggers_for(connection).installed(connection) if "brand" in one.stem]
     forget_content_types("brand")

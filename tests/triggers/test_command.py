@@ -19,13 +19,13 @@ from django.db import DatabaseError, connection, connections, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from synchro.engines import engine_for
+from synchro.backends import backend_for
 from synchro.exceptions import NotReady
 from synchro.keys import to_text
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
 from synchro.registry import forget_cached
 from synchro.replay.signals import starting
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.base import stem_for
 from synchro.triggers.checks import check_triggers
 from synchro.triggers.declare import Declaration
@@ -49,7 +49,7 @@ def sql(*statements: str) -> None:
 
 
 def names(table: str = "capture_unique") -> list[str]:
-    return [one.name for one in backend_for(connection).on(connection, table) if one.table]
+    return [one.name for one in triggers_for(connection).on(connection, table) if one.table]
 
 
 def drop(name: str) -> None:
@@ -83,7 +83,7 @@ def test_repeating_it_changes_nothing() -> None:
 
 def test_uninstalled_it_tells_each_missing_trigger_and_installs_it_again() -> None:
     assert "capture.Unique: removed" in install("--uninstall").splitlines()
-    assert backend_for(connection).installed(connection) == []
+    assert triggers_for(connection).installed(connection) == []
     assert "capture.Unique: synchro_" in problems() or "capture.Unique: " in problems()
     assert "capture.Unique: installed" in install().splitlines()
     assert install("--check") == RIGHT
@@ -99,7 +99,7 @@ def test_a_missing_trigger_is_told_and_put_back() -> None:
 
 
 def test_many_missing_triggers_are_told_in_one_warning() -> None:
-    wanted = len({one.name for one in backend_for(connection).installed(connection) if one.table})
+    wanted = len({one.name for one in triggers_for(connection).installed(connection) if one.table})
     install("--uninstall")
 
     ((identifier, message),) = found_by_checks()
@@ -124,7 +124,7 @@ def test_an_outdated_trigger_is_told_and_replaced() -> None:
 
 
 def test_nothing_is_missed_while_triggers_are_replaced() -> None:
-    with engine_for(connection).capture_off(connection):
+    with backend_for(connection).capture_off():
         Unique.objects.bulk_create([Unique(pk=pk, code=f"{pk}") for pk in range(1, 1001)])
     with writing(range(1, 1001), "UPDATE capture_unique SET name = 'x' WHERE id = {key}") as done:
         for _ in range(3):
@@ -179,9 +179,9 @@ def test_sql_touches_nothing_and_the_client_runs_it() -> None:
     removal = install("--uninstall", "--sql")
     assert install("--check") == RIGHT
     client(removal, *COMMENTS)
-    assert backend_for(connection).installed(connection) == []
+    assert triggers_for(connection).installed(connection) == []
     script = install("--sql")
-    assert backend_for(connection).installed(connection) == []
+    assert triggers_for(connection).installed(connection) == []
     client(script)
     assert install("--check") == RIGHT
     Unique.objects.create(pk=1, code="a")
@@ -191,7 +191,7 @@ def test_sql_touches_nothing_and_the_client_runs_it() -> None:
 def test_odd_names_get_triggers_of_their_own() -> None:
     stems = [stem_for(name) for name in ODD_NAMES.values()]
     assert len(set(stems)) == len(stems)
-    assert all(len(one.name) <= 63 for one in backend_for(connection).installed(connection) if one.table)
+    assert all(len(one.name) <= 63 for one in triggers_for(connection).installed(connection) if one.table)
 
 
 def test_each_trigger_says_who_made_it_and_how_to_remove_it() -> None:
@@ -228,7 +228,7 @@ def test_the_checks_ask_no_database_that_was_not_named_and_nothing_in_the_other_
 def test_an_engine_without_support_is_an_error(monkeypatch: Any) -> None:
     monkeypatch.setattr(type(connections["default"]), "vendor", "oracle")
     with pytest.raises(NotReady):
-        backend_for(connections["default"])
+        triggers_for(connections["default"])
     assert [one.id for one in check_triggers(databases=["default"])] == ["synchro.E101"]
 
 
@@ -348,7 +348,7 @@ def test_a_watched_view_is_told_and_holds_back_no_other_table() -> None:
 
 
 def test_a_table_gets_all_of_its_triggers_or_none() -> None:
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     install("--uninstall", "capture.Unique")
     target = next(iter(Declaration(connection, backend, True).targets(UNIQUE)))
     *some, last = backend.compile(connection, target)
@@ -474,7 +474,7 @@ def test_an_account_that_may_not_create_triggers_is_told_what_to_run() -> None:
     with clerk("SELECT", "INSERT") as user:
         login = dict(connection.settings_dict, USER=user, PASSWORD="clerk")
         other = type(connections["default"])(login, "default")
-        backend = backend_for(other)
+        backend = triggers_for(other)
         try:
             sql(*_let_look(user))
             target = next(iter(Declaration(connection, backend, True).targets(UNIQUE)))
@@ -572,7 +572,7 @@ def test_an_account_that_the_binary_log_keeps_from_creating_triggers_is_told_wha
         other = type(connections["default"])(
             dict(connection.settings_dict, USER=user, PASSWORD="clerk"), "default"
         )
-        backend = backend_for(connection)
+        backend = triggers_for(connection)
         target = next(iter(Declaration(connection, backend, True).targets(UNIQUE)))
         triggers = backend.compile(connection, target)
         try:
@@ -715,7 +715,7 @@ def test_keys_swapped_by_one_statement() -> None:
 
 def test_capture_off_leaves_no_wrapper_behind() -> None:
     before = list(connection.execute_wrappers)
-    with engine_for(connection).capture_off(connection):
+    with backend_for(connection).capture_off():
         Unique.objects.create(code="a")
     Unique.objects.create(code="b")
     assert connection.execute_wrappers == before

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pytest
 from django.db import DatabaseError, connection, models, transaction
 
-from synchro.engines import engine_for
+from synchro.backends import backend_for
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
 from tests.capture import models as capture
 from tests.capture.models import Article, ByText, Tag, Unique
@@ -117,7 +117,7 @@ def write(chance: random.Random, count: int) -> list[str]:
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_each_difference_has_its_entry(seed: int) -> None:
     chance = random.Random(f"{engine()} {seed}")
-    with engine_for(connection).capture_off(connection):
+    with backend_for(connection).capture_off():
         Article.objects.create(pk=1)
     changes = 0
     for _ in range(STEPS):

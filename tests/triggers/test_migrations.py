@@ -19,7 +19,7 @@ from django.test import override_settings
 
 from synchro.keys import key_fields
 from synchro.models import ChangeLog
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.base import Target
 from synchro.triggers.migrate import before_migrate
 from tests.few import only
@@ -62,7 +62,7 @@ def early(transactional_db: None) -> Iterator[None]:
 
 def install_early() -> None:
     state = MigrationExecutor(connection).loader.project_state(("moving", STEPS[0]))
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     for model in state.apps.get_app_config("moving").get_models(include_auto_created=True):
         content_type, _ = ContentType.objects.get_or_create(app_label="moving", model=model._meta.model_name)
         key = key_fields(model)
@@ -211,11 +211,11 @@ def test_a_migration_that_fails_half_way_leaves_triggers_that_work(
 
 def test_faked_and_empty_plans_change_nothing(early: None) -> None:
     call_command("migrate", "moving", verbosity=0)
-    before = {one.name for one in backend_for(connection).installed(connection)}
+    before = {one.name for one in triggers_for(connection).installed(connection)}
     call_command("migrate", "moving", verbosity=0)
     call_command("migrate", "moving", STEPS[-2], fake=True, verbosity=0)
     call_command("migrate", "moving", fake=True, verbosity=0)
-    assert {one.name for one in backend_for(connection).installed(connection)} == before
+    assert {one.name for one in triggers_for(connection).installed(connection)} == before
 
 
 def test_synchro_itself_can_be_migrated_away_and_back(early: None) -> None:

@@ -225,7 +225,9 @@ COMING: dict[str, tuple[list[Any], list[Operation], list[str]]] = {
 
 
 @pytest.mark.parametrize("what", COMING)
-def test_rows_that_a_migration_writes_into_a_table_that_it_makes_are_seen(project: Project, what: str) -> None:
+def test_rows_that_a_migration_writes_into_a_table_that_it_makes_are_seen(
+    project: Project, what: str
+) -> None:
     watched, operations, expected = COMING[what]
     watched = [*(("evolving", name) for name in ("Alpha", "Beta", "Gamma")), *watched]
     with override_settings(SYNCHRO_MODELS=watched if "otherwise" in what else ["evolving"]):

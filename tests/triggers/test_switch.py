@@ -13,8 +13,8 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import IntegrityError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from synchro.backends import backend_for
 from synchro.core import DisableSynchroLog, disable_synchro_log
-from synchro.engines import engine_for
 from synchro.models import CaptureSwitch, ChangeLog
 from tests.capture.models import Unique
 from tests.triggers.clients import client, engine
@@ -296,7 +296,7 @@ def test_another_thread_is_captured() -> None:
 
 def test_the_replayers_own_switch_does_not_need_the_setting(settings: Any) -> None:
     settings.SYNCHRO_CAPTURE = "signals"
-    with engine_for(connection).capture_off(connection):
+    with backend_for(connection).capture_off():
         Unique.objects.bulk_create([Unique(code="a")])
     assert brief() == []
 

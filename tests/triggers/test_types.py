@@ -11,7 +11,7 @@ from django.db import connection, models
 from django.test.utils import isolate_apps
 
 from synchro.models import CHANGE, ChangeLog
-from synchro.triggers import backend_for
+from synchro.triggers import triggers_for
 from synchro.triggers.base import Target
 from tests.capture.models import Unique
 from tests.triggers.conftest import brief, entries
@@ -114,7 +114,7 @@ def _definition(fields: dict[str, Raw]) -> str:
 
 
 def _install(model: type[models.Model]) -> None:
-    backend, table = backend_for(connection), model._meta.db_table
+    backend, table = triggers_for(connection), model._meta.db_table
     target = Target(
         label=model._meta.label,
         table=table,
@@ -128,7 +128,7 @@ def _install(model: type[models.Model]) -> None:
 
 def _remove_function(model: type[models.Model]) -> None:
     """PostgreSQL's, which a table leaves behind."""
-    backend = backend_for(connection)
+    backend = triggers_for(connection)
     stem = Target("", model._meta.db_table, None, ()).stem
     backend.exchange(
         connection, (), [one for one in backend.installed(connection) if one.stem.startswith(stem)], 5

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from synchro.conf import conf
 from synchro.exceptions import SynchroError
-from synchro.replay.identity_change import convert_identities
+from synchro.replay.conversion import convert_identities
 
 
 class Command(BaseCommand):

@@ -10,8 +10,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.conf import LOCAL, did_you_mean
 from synchro.exceptions import SynchroError
-from synchro.registry import is_watched, m2m_fields, watched_models
-from synchro.triggers import backend_for
+from synchro.registry import is_watched, watched_models
+from synchro.relations import m2m_fields
+from synchro.triggers import triggers_for
 from synchro.triggers.install import PATIENCE, Finding, Survey, install, survey, uninstall
 from synchro.triggers.migrate import unseen
 
@@ -65,7 +66,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def survey(self, connection: BaseDatabaseWrapper, create: bool) -> Survey:
-        if not backend_for(connection).is_ready(connection):
+        if not triggers_for(connection).is_ready(connection):
             raise CommandError(
                 f"The database {connection.alias!r} has not all tables of synchro; run migrate first."
             )
@@ -106,7 +107,7 @@ class Command(BaseCommand):
     def print_sql(
         self, connection: BaseDatabaseWrapper, found: Survey, findings: Iterable[Finding], remove: bool
     ) -> None:
-        backend = backend_for(connection)
+        backend = triggers_for(connection)
         statements: list[str] = []
         for finding in findings:
             if not remove:

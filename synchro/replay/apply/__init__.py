@@ -1,0 +1,1 @@
+"""Bring REMOTE's rows to LOCAL's present values."""

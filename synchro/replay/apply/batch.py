@@ -1,0 +1,326 @@
+"""Carry: one batch from LOCAL's rows to REMOTE's, and what is done where something comes in between."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from django.db import IntegrityError, OperationalError, transaction
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from synchro.checkpoint import aware
+from synchro.exceptions import NotReady, Refused, Undecided
+from synchro.keys import Key, to_text
+from synchro.models import Batch
+from synchro.relations import parents_first
+from synchro.replay import signals
+from synchro.replay.apply.altered import refuse_altered
+from synchro.replay.apply.attempts import Strategy
+from synchro.replay.apply.bulk import apply_in_bulk
+from synchro.replay.apply.bulk_plan import BulkPlan, NotBulk, bulk_plan_of
+from synchro.replay.apply.bulk_rows import read
+from synchro.replay.apply.spelling import follow_respelled
+from synchro.replay.apply.successors import keep_taken_over, replace_deleted
+from synchro.replay.apply.writer import Writer
+from synchro.replay.checkpoint import Outcome, new_pairs
+from synchro.replay.columns import look_at_columns
+from synchro.replay.conflicts.cascades import resolve_cascades
+from synchro.replay.conflicts.history import History, describe, describe_losses, put_on_record
+from synchro.replay.conflicts.member_conflicts import describe_member_conflicts
+from synchro.replay.conflicts.members import expand
+from synchro.replay.conflicts.merge import Merging, hold_for_merging, merge_on_local
+from synchro.replay.conflicts.orphans import resolve_orphans
+from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.resolve import resolve
+from synchro.replay.identity.former_sets import name_rows
+from synchro.replay.identity.identities import Identities
+from synchro.replay.identity.unseen import forget_lost, note_births
+from synchro.replay.log.batches import check_entries
+from synchro.replay.log.changes import Changes, Entry, RowId, coalesce
+from synchro.replay.log.entries import entries_of
+from synchro.replay.log.postpone import postpone
+from synchro.replay.log.ranges import Range
+from synchro.replay.log.received import Heard, listen
+from synchro.replay.log.unread import Unread
+from synchro.replay.nodes.forward import Forward, drop_known
+from synchro.replay.parents import Vanished
+from synchro.replay.plan import Note
+from synchro.replay.prerequisites import Prerequisites, pending_entries
+from synchro.replay.quarantine.dependents import leave_out
+from synchro.replay.quarantine.diagnosis import refuse_lost
+from synchro.replay.receipts import write_receipt
+from synchro.replay.rows import Rows
+from synchro.replay.session import Database, Session
+from synchro.replay.unreadable import refuse_unreadable
+
+#: How often a batch is tried again because LOCAL's rows changed while they were read.
+ATTEMPTS = 5
+
+T = TypeVar("T")
+#: To be called within REMOTE's transaction when all is written.
+Finish: TypeAlias = Callable[[Outcome], None]
+#: The transaction of REMOTE, or the part of it, that a batch is written in.
+Within: TypeAlias = Callable[[], AbstractContextManager[Finish]]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What LOCAL has to say about a batch."""
+
+    changes: Changes
+    rows: Rows
+    #: What is set aside and is not to be tried with this batch.
+    resting: Collection[RowId]
+    #: Entries of models that this process does not watch.
+    unread: Unread
+    #: What is to be passed on by REMOTE; None where REMOTE passes nothing on.
+    heard: Heard | None
+
+
+def attempt(
+    session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], strategy: Strategy, within: Within
+) -> Outcome:
+    """Bring to REMOTE the rows that these entries name: wholesale if they are plain, else the usual way."""
+    log.note_received()
+    parcel = bulk_plan_of(session, log, ids) if strategy.is_free and not session.forwards else None
+    check_entries(batch)
+    if parcel is not None:
+        announce("read", batch)
+        with suppress(NotBulk), within() as finish:
+            outcome = apply_parcel(session, log, batch, parcel)
+            finish(outcome)
+            return outcome
+    material = gather(session, log, batch, ids, strategy)
+    with within() as finish:
+        outcome = apply_batch(session, log, batch, material, strategy)
+        finish(outcome)
+    return outcome
+
+
+def gather(
+    session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], strategy: Strategy
+) -> Material:
+    """What LOCAL has to say: the entries with these ids, and the rows that they name."""
+    unread = Unread()
+    heard = listen(session, ids, unread) if session.forwards else None
+    changes = coalesce(entries_of(session.local, ids, unread) if heard is None else heard.entries)
+    name_rows(session, changes)
+    for place in [place for place in changes.rows if place[0] in session.left_out]:
+        del changes.rows[place]
+    check_entries(batch)
+    resting = strategy.join(changes)
+    if strategy.also:
+        changes.take_along(strategy.also, coalesce(pending_entries(session, strategy.also)), session.begun)
+    log.note_received()
+    log.note_signs(frozenset() if heard is None else heard.signs)
+    rows = Rows(session.local)
+    by_model = changes.by_model()
+    look_at_columns(session.remote, by_model)
+    for model, keys in by_model.items():
+        read(session, rows, model, keys)
+    announce("read", batch)
+    return Material(changes, rows, resting, unread, heard)
+
+
+def apply_batch(
+    session: Session, log: RemoteLog, batch: Batch, material: Material, strategy: Strategy
+) -> Outcome:
+    """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
+    changes, rows = material.changes, material.rows
+    follow_respelled(session, changes, rows)
+    naturals = strategy.quarantine.natural_keys() | _natural_keys(changes)
+    identities = Identities(session, rows, naturals, strategy.unidentified)
+    by_model = changes.by_model()
+    for model in parents_first(by_model):  # a natural key may lead through a parent
+        identities.find(model, by_model[model], lock=True)
+    forget_lost(session, by_model, rows, identities)
+    new = [] if material.heard is None else _new_to_remote(session, log, material, identities, strategy)
+    note_births(session, batch, changes, identities)
+    announce("identified", batch)
+    there = Rows(session.remote)
+    records = History(session, batch)
+    replaced = replace_deleted(session, changes, rows, identities)
+    plan = resolve(session, log, changes, rows, there, identities, records, replaced)
+    left = strategy.refused(plan).keys() | set(material.resting)
+    for model, faults in rows.unreadable.items():
+        refuse_unreadable(
+            model, faults, [key for key in plan.puts.get(model, {}) if (model, key) not in left]
+        )
+    hold_for_merging(session, batch, plan.merges, rows, there)
+    resolve_cascades(session, log, changes, plan, rows, identities, records)
+    expand(session, log, changes, identities, plan)
+    resolve_orphans(session, log, changes, plan, rows, identities, records)
+    keep_taken_over(plan, rows, identities)
+    left_out = leave_out(session, plan, rows, identities, strategy.refused(plan), material.resting)
+    conflicts = describe(session, batch, plan.conflicts, rows, there)
+    conflicts += [
+        *describe_member_conflicts(session, batch, plan),
+        *describe_losses(session, batch, plan.losses, there),
+    ]
+    announce("resolved", batch)
+    if strategy.is_thorough:
+        session.remote.backend.check_uniques_at_once([model._meta.db_table for model in plan.puts])
+    forward = Forward(session, changes, plan, identities, new, material.resting) if session.forwards else None
+    writer = Writer(session, log, plan, rows, identities, strategy.judge)
+    writer.write()
+    refuse_altered(session, plan, rows, identities)
+    if strategy.is_thorough:
+        refuse_lost(session, plan, identities)
+    if forward is not None:
+        forward.write(batch.number)
+    pairs = new_pairs(plan, identities)
+    write_receipt(session, batch, pairs, plan)
+    announce("written", batch)
+    return Outcome(
+        batch=batch,
+        entries=changes.entries,
+        last=changes.last,
+        forgotten=plan.forgotten,
+        pairs=pairs,
+        conflicts=conflicts,
+        recorded=plan.recorded,
+        tally=writer.tally,
+        kept={model: len(keys) for model, keys in plan.kept.items()},
+        note=strategy.quarantine.note(changes, left_out),
+        unread=material.unread,
+    )
+
+
+def _new_to_remote(
+    session: Session, log: RemoteLog, material: Material, identities: Identities, strategy: Strategy
+) -> list[Entry]:
+    """The entries of the batch that REMOTE does not have by another way; the changes of the others are dropped."""
+    heard = material.heard
+    if heard is None or not heard.entries:
+        return []
+    own = strategy.also | strategy.quarantine.all()
+    floor = log.floor(min(aware(entry.date) for entry in heard.entries))
+    return drop_known(session, heard, material.changes, identities, floor, own)
+
+
+def apply_parcel(session: Session, log: RemoteLog, batch: Batch, parcel: BulkPlan) -> Outcome:
+    """
+    The same for a batch that is plain enough.
+
+    Raises `NotBulk` where it turns out not to be.
+    """
+    delivered = apply_in_bulk(session, log, parcel)
+    announce("identified", batch)
+    announce("resolved", batch)
+    write_receipt(session, batch, delivered.pairs, delivered.plan)
+    announce("written", batch)
+    return Outcome(
+        batch=batch,
+        entries=parcel.entries,
+        last=parcel.last,
+        forgotten=delivered.plan.forgotten,
+        pairs=delivered.pairs,
+        conflicts=(),
+        recorded=0,
+        tally=delivered.tally,
+        kept={},
+        note=Note(),
+    )
+
+
+def keep_record(session: Session, outcome: Outcome) -> None:
+    """Last thing before REMOTE's transaction ends."""
+    postpone(outcome.unread)
+    if outcome.conflicts:
+        put_on_record(session, outcome.batch, outcome.conflicts)
+    if session.quarantine.write(outcome.batch, outcome.note) or outcome.conflicts:
+        announce("recorded", outcome.batch)
+
+
+def merging(session: Session, batch: Batch, attempt: Callable[[], T]) -> T:
+    """What `attempt` returns, once LOCAL has the values that were to be merged; `batch` is the one it is about."""
+    times = Counter[tuple[type[Model], Key]]()
+    while True:
+        try:
+            return attempt()
+        except Merging as error:
+            times.update((merge.model, merge.key) for merge in error.merges)
+            if max(times.values()) == ATTEMPTS:
+                raise _never_at_rest(error) from error
+            merge_on_local(session, error)
+            session.merged = True
+            announce("merged", batch)
+
+
+def retry_refused(strategy: Strategy, attempt: Callable[[Strategy], Outcome]) -> Outcome:
+    """What `attempt` returns; it is tried again where others, or its own rows, were in its way."""
+    vanished = 0
+    while True:
+        try:
+            return attempt(strategy)
+        except Vanished as error:
+            # A row that LOCAL lost while its children were being read has an entry of its own by now.
+            vanished += 1
+            if vanished >= ATTEMPTS:
+                strategy.learn(Refused(str(error), error.culprits))
+        except Prerequisites as error:
+            if error.places <= strategy.also:
+                strategy.learn(Refused(str(error)))
+            strategy.also |= error.places  # with each round more objects are in the batch, so there is an end
+        except (Refused, IntegrityError) as error:
+            strategy.learn(error)
+
+
+def _never_at_rest(merging: Merging) -> Undecided:
+    merge = merging.merges[0]
+    return Undecided(
+        _(
+            "%(model)s %(key)s: it was changed again and again while its values were to be merged. Run synchronize "
+            "again."
+        )
+        % {"model": merge.model._meta.label, "key": to_text(merge.model, merge.key)}
+    )
+
+
+def _natural_keys(changes: Changes) -> dict[tuple[type[Model], object], str]:
+    return {place: change.natural_key for place, change in changes.rows.items() if change.natural_key}
+
+
+def announce(step: str, batch: Batch) -> None:
+    signals.step.send(sender=announce, step=step, batch=batch.number)
+
+
+@contextmanager
+def writing(session: Session) -> Iterator[None]:
+    """A transaction on REMOTE whose writes are not captured there."""
+    side = session.remote
+    try:
+        with side.backend.strictly():
+            side.backend.before_read_committed()
+            with transaction.atomic(using=side.alias):
+                side.backend.begin_writing()
+                with side.backend.capture_off():
+                    yield
+    except OperationalError as error:
+        if side.backend.is_full(error):
+            raise _no_room(side) from error
+        raise
+    except IntegrityError as error:
+        # What a server checks only at the commit; its own words may hold values.
+        about = getattr(error.__cause__, "diag", None)
+        raise Refused(
+            _(
+                "REMOTE refuses the batch as a whole (%(cause)s). It was rolled back. Look for the rows that this "
+                "constraint of REMOTE is about, correct them on LOCAL, and synchronize again."
+            )
+            % {"cause": getattr(about, "constraint_name", None) or type(error).__name__}
+        ) from error
+
+
+def _no_room(side: Database) -> NotReady:
+    return NotReady(
+        _(
+            "The disk of the database “%(alias)s” is full. The batch was rolled back, and what came before it stays; "
+            "make room there and run synchronize again."
+        )
+        % {"alias": side.alias}
+    )

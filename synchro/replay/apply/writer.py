@@ -1,0 +1,278 @@
+"""
+Write: bring REMOTE's rows to what the plan says, whole groups at a time.
+
+Object by object only where somebody listens; then the same statements run once more, so that the columns hold
+LOCAL's values whatever the listeners did to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from django.db import IntegrityError, transaction
+from django.db.models import DO_NOTHING, Model
+
+from synchro.exceptions import Refused
+from synchro.keys import Key, key_fields
+from synchro.registry import Table
+from synchro.relations import children_first, parents_first, pointing_at, same_key_parents
+from synchro.replay.apply.blocking import Blocking
+from synchro.replay.apply.bulk_rows import write_lines
+from synchro.replay.apply.deletions import delete_objects, delete_rows
+from synchro.replay.apply.objects import Objects
+from synchro.replay.apply.other_rows import OtherRows, find_doubles
+from synchro.replay.apply.receivers import (
+    announced,
+    has_receivers_of_deletes,
+    has_receivers_of_saves,
+    has_receivers_of_sets,
+)
+from synchro.replay.apply.release import Release, is_by_the_server
+from synchro.replay.apply.statements import Group, Statements
+from synchro.replay.apply.translate import Translator
+from synchro.replay.apply.unique import UniqueValues
+from synchro.replay.apply.untouched import Untouched
+from synchro.replay.conflicts.members import name_removed
+from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.guests.recorder import Recorder, recording
+from synchro.replay.identity.identities import Identities
+from synchro.replay.plan import Plan, Tally
+from synchro.replay.prerequisites import Prerequisites
+from synchro.replay.quarantine.diagnosis import Attempt, Diagnosis, FailedRemovals, FailedRows, refuse_lost
+from synchro.replay.quarantine.remote_table import caused_by
+from synchro.replay.rows import Rows, as_key, select
+from synchro.replay.session import Session
+
+
+class Writer:
+    def __init__(
+        self,
+        session: Session,
+        log: RemoteLog,
+        plan: Plan,
+        rows: Rows,
+        identities: Identities,
+        judge: Diagnosis,
+    ) -> None:
+        self._session, self._plan, self._rows, self._identities = session, plan, rows, identities
+        self._judge = judge
+        self._alias = session.remote.alias
+        self.tally = Tally()
+        self._translator = Translator(session, plan, rows, identities)
+        self._statements = Statements(session.remote, identities)
+        self._swaps = UniqueValues(session, plan, identities, self._statements, judge)
+        self._blocking = Blocking(session, plan, identities)
+        self._release = Release(session, plan, self._blocking, self._swaps)
+        self._objects = Objects(session, identities, self._statements, self._swaps, judge)
+        self._recorder = Recorder(session)
+        self._others = OtherRows(session, log, plan, rows, identities, self._statements, self._swaps)
+        #: Whether anybody listens to what is written.
+        self._is_heard = True
+
+    def write(self) -> None:
+        with recording(self._recorder):
+            self._write()
+
+    def _write(self) -> None:
+        models = parents_first(self._plan.puts)
+        self._is_heard = any(
+            has_receivers_of_saves(model) or has_receivers_of_sets(model) for model in models
+        )
+        self._is_heard |= any(
+            has_receivers_of_deletes(model) or has_receivers_of_sets(model) for model in self._plan.removals
+        )
+        untouched = Untouched(self._session, self._plan, self._identities) if self._is_heard else None
+        self._statements.reserve_keys({model: self._plan.puts[model] for model in models})
+        groups = [self._put(model) for model in models]
+        self._settle([group.only(group.unsettled) for group in groups if group.unsettled])
+        self._remove()
+        if untouched is not None:
+            self._settle(groups)  # listeners may have touched rows of any group
+            self._put_back(groups, untouched)
+        self._others.settle(self._recorder)  # code of others may also run for what goes along with a removal
+        self._swaps.refuse_dangling()
+        refuse_lost(self._session, self._plan, self._identities, self._unverified(groups))
+        self._statements.pass_sequences()
+
+    def _unverified(self, groups: Iterable[Group]) -> set[type[Model]]:
+        """The models whose foreign keys the server has not looked at."""
+        return {group.model for group in groups if group.dangling} | self._swaps.unverified
+
+    def _put(self, model: type[Model]) -> Group:
+        passed = self._pass(model)
+        if passed is not None:
+            return passed
+        find_doubles(self._recorder, self._identities, self._translator, model)
+        group = self._translator.group(model)
+        if _is_pointed_at_by_value(model):
+            self._swaps.uproot(model, {self._identities.of(model, key).remote: key for key in group.old})
+        if has_receivers_of_sets(model):
+            self._try(group, group.new, partial(self._add_members, group))
+        elif has_receivers_of_saves(model):
+            parts, own = self._split(group)
+            group = self._write_group(parts).joined(self._save(own))
+        else:
+            group = self._write_group(group)
+        self._written(group)
+        return group
+
+    def _written(self, group: Group) -> None:
+        self._count(self.tally.added, group.model, len(group.new))
+        self._count(self.tally.changed, group.model, len(group.old))
+        known = self._identities.known(group.model)
+        for key in group.new:
+            known[key].exists = True
+
+    def _pass(self, model: type[Model]) -> Group | None:
+        """Write rows that need not become values; None where they have to, and then nothing is written."""
+        lines, planned = self._rows.lines.get(model), self._plan.puts[model]
+        if (
+            lines is None
+            or self._is_heard
+            or not planned.keys() <= lines.keys()
+            or _is_pointed_at_by_value(model)
+        ):
+            return None
+        known = self._identities.known(model)
+        new = [key for key in planned if not known[key].exists]
+        old = {key: names for key, names in planned.items() if known[key].exists}
+        if not write_lines(self._session.remote, model, lines, known, new, old):
+            return None
+        group = Group(model, Table(model).fields, {}, new, old, set())
+        if new:
+            self._statements.note_explicit(group)
+        self._written(group)
+        return group
+
+    def _split(self, group: Group) -> tuple[Group, Group]:
+        """Rows that are part of a child's object, of which Django sends no signal, and objects of their own."""
+        children = [child for child in self._plan.puts if group.model in same_key_parents(child)]
+        parts = {key for child in children for key in self._plan.puts[child]}
+        return group.only(parts & group.rows.keys()), group.only(group.rows.keys() - parts)
+
+    def _save(self, group: Group) -> Group:
+        """Save each object by itself; return the group as it was written."""
+        try:
+            with transaction.atomic(using=self._alias):
+                self._objects.save(group)
+        except Refused as error:
+            waiting = self._waiting(group) if isinstance(error.__cause__, IntegrityError) else None
+            if waiting is None:
+                raise
+            group = waiting
+            self._objects.save(group)
+        self._try(group, list(group.rows), partial(self._write_again, group))
+        return group
+
+    def _write_again(self, group: Group, keys: Sequence[Key]) -> None:
+        with self._statements.unchecked(group):
+            self._statements.update(group, keys)
+
+    def _waiting(self, group: Group) -> Group | None:
+        """
+        The group in an order in which rows come after those that they point at, or wait for them; None where it is
+        like that already.
+        """
+        found = self._translator.group(group.model, with_early=True).only(group.rows.keys())
+        return None if found.unsettled <= group.unsettled and found.new == group.new else found
+
+    def _write_group(self, group: Group) -> Group:
+        """Write the rows all at once; return the group as it was written."""
+        try:
+            with transaction.atomic(using=self._alias), self._statements.unchecked(group):
+                self._statements.insert(group)
+                self._statements.update(group, group.old)
+        except IntegrityError as error:
+            waiting = self._waiting(group)
+            if waiting is not None:
+                return self._write_group(waiting)
+            self._swaps.write(group, error, partial(self._write_part, group))
+        except Exception as error:  # noqa: BLE001  it is raised again
+            write = partial(self._write_part, group)
+            found = self._judge.of_group(FailedRows(self._session, group.model, group.rows, error, write))
+            raise found from caused_by(found, error)
+        return group
+
+    def _write_part(self, group: Group, keys: Sequence[Key]) -> None:
+        part = group.part(keys)
+        with self._statements.unchecked(part):
+            self._statements.insert(part)
+            self._statements.update(part, part.old)
+
+    def _add_members(self, group: Group, keys: Sequence[Key]) -> None:
+        """Those that receivers have not added by now."""
+        own = key_fields(group.model)
+        pairs = {key: as_key(group.rows[key]) for key in keys}
+        there = {
+            as_key(row) for row in select(self._session.remote, group.model, own, own, list(pairs.values()))
+        }
+        missing = {key: pair for key, pair in pairs.items() if pair not in there}
+        with announced(self._session, group.model, list(missing.values()), "add"):
+            self._write_part(group, list(missing))
+
+    def _settle(self, groups: Iterable[Group]) -> None:
+        """Write the rows once more, now that every key is known and every listener has had its turn."""
+        for group in groups:
+            again = self._translator.again(group)
+            self._try(again, list(again.rows), partial(self._statements.update, again))
+
+    def _put_back(self, groups: Iterable[Group], untouched: Untouched) -> None:
+        """Undo what listeners did to other columns of the rows."""
+        for group in groups:
+            changed = untouched.changed(group, self._translator)
+            if changed is not None:
+                self._try(changed, list(changed.rows), partial(self._statements.update, changed))
+
+    def _try(self, group: Group, keys: Sequence[Key], write: Attempt) -> None:
+        try:
+            with transaction.atomic(using=self._alias):
+                write(keys)
+        except Exception as error:  # noqa: BLE001  it is raised again
+            rows = {key: group.rows[key] for key in keys}
+            failed = FailedRows(self._session, group.model, rows, error, write)
+            found = self._judge.of_group(failed)
+            raise found from caused_by(found, error)
+
+    def _remove(self) -> None:
+        for model in children_first(self._plan.removals):
+            removals = self._plan.removals[model]
+            if any(rule is DO_NOTHING for _column, rule in pointing_at(model)):
+                self._swaps.uproot(model, removals)
+            delete = partial(self._release.delete, model, partial(self._delete, model))
+            try:
+                count = delete(list(removals))
+            except Prerequisites:
+                raise
+            except Exception as error:  # noqa: BLE001  it is raised again
+                if is_by_the_server(error):
+                    self._swaps.refuse_dangling_to(model)
+                if model._meta.auto_created:
+                    name_removed(self._identities, self._plan, model)
+                found = self._judge.of_removals(FailedRemovals(self._session, model, removals, error, delete))
+                raise found from caused_by(found, error)
+            self._count(self.tally.deleted, model, count)
+
+    def _delete(self, model: type[Model], keys: Sequence[Key]) -> int:
+        if has_receivers_of_sets(model):
+            with announced(self._session, model, keys, "remove"):
+                delete_rows(self._session, model, keys)
+            return len(keys)
+        parked, look = self._swaps.parked(model), self._blocking.take_along_below
+        names = self._plan.removals[model]
+        return delete_objects(self._session, model, keys, self._with_parents(model), parked, names, look)
+
+    def _with_parents(self, model: type[Model]) -> set[Key]:
+        """Keys of the rows whose rows in the parents' tables go as well."""
+        several = [set(self._plan.removals.get(parent, {})) for parent in same_key_parents(model)]
+        return set.intersection(*several) if several else set()
+
+    @staticmethod
+    def _count(counts: dict[type[Model], int], model: type[Model], number: int) -> None:
+        if number:
+            counts[model] = counts.get(model, 0) + number
+
+
+def _is_pointed_at_by_value(model: type[Model]) -> bool:
+    """Whether foreign keys point at a column of `model` other than its key."""
+    return any(not column.target_field.primary_key for column, _rule in pointing_at(model))

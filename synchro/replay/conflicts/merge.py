@@ -1,0 +1,118 @@
+"""
+Merge: what a callable made of both sides' values becomes a change of LOCAL's own, before REMOTE is written.
+
+It is captured like any other, so it also travels to other REMOTEs. The batch is then begun again, and LOCAL's row, with
+the merged values in it, goes to REMOTE. The record of the conflict, written in the same transaction, keeps the
+callable from being asked again, also by a run that comes after a killed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import DatabaseError, transaction
+from django.db.models import Model, QuerySet
+from django.utils.translation import gettext as _
+
+from synchro.exceptions import Undecided
+from synchro.keys import Key, key_fields, to_text
+from synchro.models import Batch, Conflict
+from synchro.registry import Table
+from synchro.replay.columns import to_attribute
+from synchro.replay.conflicts.history import describe
+from synchro.replay.plan import Merge
+from synchro.replay.rows import Rows, as_key, as_values, select
+from synchro.replay.session import Session
+
+
+class Merging(Exception):
+    """The batch is to begin again, once LOCAL has the merged values."""
+
+    def __init__(self, merges: Sequence[Merge], conflicts: Sequence[Sequence[Conflict]]) -> None:
+        super().__init__("values are to be merged")
+        self.merges, self.conflicts = merges, conflicts
+
+    @classmethod
+    def of(cls, several: Sequence[Merging]) -> Merging:
+        return cls(
+            [merge for error in several for merge in error.merges],
+            [conflicts for error in several for conflicts in error.conflicts],
+        )
+
+
+def hold_for_merging(
+    session: Session, batch: Batch, merges: Sequence[Merge], here: Rows, there: Rows
+) -> None:
+    """Raise `Merging` where there is something to merge."""
+    if not merges:
+        return
+    for several in _by_model(merges).values():  # in one question for all, which `describe` finds answered
+        here.load(several[0].model, [merge.key for merge in several])
+        there.load(several[0].model, [decision.remote_key for m in several for decision in m.decisions])
+    raise Merging(merges, [describe(session, batch, merge.decisions, here, there) for merge in merges])
+
+
+def merge_on_local(session: Session, merging: Merging) -> None:
+    """Write the merged values, and the conflicts, to LOCAL. Rows that have changed meanwhile are left as they are."""
+    # Of an object that two batches name the first is the one whose row is still the same.
+    conflicts = dict(zip(map(_place, reversed(merging.merges)), reversed(merging.conflicts), strict=True))
+    with transaction.atomic(using=session.local.alias):
+        session.local.backend.begin_writing()
+        for model, merges in _by_model(merging.merges).items():
+            present = _locked(session, model, [merge.key for merge in merges])
+            for merge in merges:
+                if present.get(merge.key) == list(merge.row):
+                    _save(session, merge)
+                    Conflict.objects.using(session.local.alias).bulk_create(conflicts[_place(merge)])
+
+
+def _place(merge: Merge) -> tuple[type[Model], Key]:
+    return merge.model, merge.key
+
+
+def _by_model(merges: Sequence[Merge]) -> dict[type[Model], list[Merge]]:
+    found: dict[type[Model], list[Merge]] = {}
+    for merge in merges:
+        found.setdefault(merge.model, []).append(merge)
+    return found
+
+
+def _locked(session: Session, model: type[Model], keys: Sequence[Key]) -> dict[Key, list[Any]]:
+    """LOCAL's rows, kept from changing."""
+    fields, own = Table(model).fields, key_fields(model)
+    places = [fields.index(field) for field in own]
+    rows = select(session.local, model, fields, own, [as_values(key) for key in keys], lock=True)
+    return {as_key([row[place] for place in places]): list(row) for row in rows}
+
+
+def _save(session: Session, merge: Merge) -> None:
+    """As anybody would: what listens to the model hears of it."""
+    model, alias, connection = merge.model, session.local.alias, session.local.connection
+    own = key_fields(model)
+    lookup = {
+        f.attname: to_attribute(f, value, connection)
+        for f, value in zip(own, as_values(merge.key), strict=True)
+    }
+    rows: QuerySet[Model] = QuerySet(model, using=alias)
+    instance = rows.get(**lookup)
+    changed = [f for f, value in merge.values.items() if getattr(instance, f.attname) != value]
+    for field in changed:
+        setattr(instance, field.attname, merge.values[field])
+    if not changed:
+        return
+    try:
+        with transaction.atomic(using=alias):
+            instance.save(using=alias, update_fields=[field.name for field in changed])
+            if any(field.remote_field is not None for field in changed):
+                connection.check_constraints([model._meta.db_table])
+    except Exception as error:
+        if isinstance(error, DatabaseError) and not session.local.backend.refuses_row(error):
+            raise
+        raise Undecided(
+            _(
+                "%(model)s %(key)s: LOCAL refuses the merged values (%(cause)s). Mend the callable and "
+                "synchronize again."
+            )
+            % {"model": model._meta.label, "key": to_text(model, merge.key), "cause": type(error).__name__}
+        ) from error

@@ -1,0 +1,1 @@
+"""Which row of REMOTE is which row of LOCAL."""

@@ -1,0 +1,317 @@
+"""
+Natural keys by the model's own methods, which others wrote: asked object by object.
+
+They know of one database. So nothing is believed that does not come from the one that was asked: what a manager finds
+counts only if it says that it is of REMOTE, and if REMOTE has a row with that key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist, ValidationError
+from django.db.models import Model, QuerySet
+from django.utils.translation import gettext as _
+
+from synchro.exceptions import Culprit, SynchroError, Unidentified, WrongDatabase
+from synchro.keys import Key, key_fields, key_of, to_text
+from synchro.natural_parts import NamedRow, NotUsable, from_json, named_rows, natural_parts, natural_values
+from synchro.relations import target_of
+from synchro.replay.columns import spelt_alike, to_attribute
+from synchro.replay.guests.guard import Guest, guarded
+from synchro.replay.identity.natural_keys import Naturals, Translates, allows_many, ambiguous, finder
+from synchro.replay.rows import Rows, as_values, select
+from synchro.replay.session import Database, Session
+
+#: A natural key, each part a value or a `NamedRow` of LOCAL.
+Parts = Sequence[Any]
+
+
+class ByMethod:
+    """Finds the rows of REMOTE that have the natural keys of objects of LOCAL."""
+
+    def __init__(self, session: Session, rows: Rows, naturals: Naturals, identities: Translates) -> None:
+        self._session, self._rows, self._naturals, self._identities = session, rows, naturals, identities
+        #: REMOTE's objects that natural keys name.
+        self._objects: dict[type[Model], dict[Key, Model]] = {}
+
+    def find(self, model: type[Model], keys: Sequence[Key], lock: bool) -> dict[Key, list[Key]]:
+        """
+        LOCAL's keys to REMOTE's.
+
+        Raises `Unidentified` where a method of the model raises, or looks into another database.
+        """
+        here = self._rows.load(model, keys)
+        # What cannot be read looks empty to the method.
+        readable = [key for key in here if not self._rows.unreadable_fields(model, key)]
+        parts = self._of_present(model, readable)
+        gone = self._of_gone(model, [key for key in keys if key not in here])
+        there = self._there(model, parts | gone, lock)
+        manager = self._manager(model, there)
+        found: dict[Key, Key] = {}
+        for key, values in there.items():
+            if not self._session.remote.backend.findable([values]):
+                continue
+            match = self._ask(model, manager, key, values)
+            if match is not None and self._is_alike(match, (parts | gone)[key], is_gone=key in gone):
+                found[key] = key_of(match, model)
+        self._refuse_doubles(model, found, parts)
+        pk = key_fields(model)
+        values_there = [as_values(key) for key in dict.fromkeys(found.values())]
+        existing = {key for (key,) in select(self._session.remote, model, pk, pk, values_there, lock)}
+        return {key: [match] for key, match in found.items() if match in existing}
+
+    def is_double(self, model: type[Model], key: Key) -> bool:
+        """
+        Whether LOCAL itself has several rows with the natural key of this present object.
+
+        Raises `Unidentified` where the manager raises another error than Django's own, and so does not say.
+        """
+        side = self._session.local
+        manager = finder(model).db_manager(side.alias)
+        guest = Guest(f"{name_of(manager)}.get_by_natural_key()", model, key)
+        for instance in self._instances(model, [key]):
+            try:
+                with guarded(side.alias, guest):
+                    match = manager.get_by_natural_key(*natural_values(instance))
+                # One that hides the row, as what is deleted softly, may show another one.
+                return isinstance(match, model) and key_of(match, model) != key
+            except MultipleObjectsReturned:
+                return True
+            except ObjectDoesNotExist:
+                return False
+            except WrongDatabase as error:
+                raise _wrong_database(model, manager, [key]) from error
+            except Exception as error:
+                _let_pass(side, error)
+                raise _unfound(model, manager, key, error) from error
+        return False
+
+    # -- what natural keys are ------------------------------------------------------------------------------
+
+    def _instances(self, model: type[Model], keys: Sequence[Key], size: int = 5000) -> Iterator[Model]:
+        pk, side = key_fields(model)[0], self._session.local
+        for start in range(0, len(keys), size):
+            attributes = [to_attribute(pk, key, side.connection) for key in keys[start : start + size]]
+            yield from QuerySet(model, using=side.alias).filter(pk__in=attributes)
+
+    def _of_present(self, model: type[Model], keys: Sequence[Key]) -> dict[Key, Parts]:
+        found: dict[Key, Parts] = {}
+        failed: dict[Key, Exception] = {}
+        for instance in self._instances(model, keys):
+            key = key_of(instance, model)
+            try:
+                found[key] = natural_parts(instance, self._session.local.model_of)
+            except Exception as error:  # noqa: BLE001  code of others
+                _let_pass(self._session.local, error)
+                failed[key] = error
+        if failed:
+            raise _unmade(model, failed)
+        return found
+
+    def _of_gone(self, model: type[Model], keys: Sequence[Key]) -> dict[Key, Parts]:
+        found: dict[Key, Parts] = {}
+        for key in keys:
+            text = self._naturals.get((model, key))
+            if not text:
+                continue
+            try:
+                found[key] = from_json(model, text)
+            except (ValidationError, ValueError, TypeError, ArithmeticError):
+                continue  # the model has changed since
+        return found
+
+    def _there(self, model: type[Model], parts: Mapping[Key, Parts], lock: bool) -> dict[Key, list[Any]]:
+        """The same as REMOTE would have them; without those that name a row which REMOTE lacks."""
+        wanted: dict[type[Model], set[Key]] = {}
+        for several in parts.values():
+            for row in named_rows(several):
+                wanted.setdefault(row.model, set()).add(row.key)
+        remote = {
+            # An object cannot be known by its own key, which is what is to be found out.
+            target: {}
+            if target is model and keys & parts.keys()
+            else self._identities.remote_keys(target, keys, lock)
+            for target, keys in wanted.items()
+        }
+        self._load_objects(parts.values(), remote)
+        found = {}
+        for key, several in parts.items():
+            try:
+                found[key] = [self._there_of(part, remote) for part in several]
+            except _Lacking:
+                continue
+        return found
+
+    def _there_of(self, part: Any, remote: Mapping[type[Model], Mapping[Key, Key]]) -> Any:
+        if isinstance(part, list):
+            return tuple(self._there_of(each, remote) for each in part)
+        if not isinstance(part, NamedRow):
+            return part
+        key = remote[part.model].get(part.key)
+        if key is None:
+            raise _Lacking
+        connection = self._session.remote.connection
+        if part.field is None:
+            if key not in self._objects.get(part.model, {}):
+                raise _Lacking
+            return self._objects[part.model][key]
+        if target_of(part.field) is not None:
+            return to_attribute(part.field, key, connection)
+        return spelt_alike(part.field, part.model, key, part.spelled, connection)
+
+    def _load_objects(
+        self, several: Iterable[Parts], remote: Mapping[type[Model], Mapping[Key, Key]]
+    ) -> None:
+        wanted: dict[type[Model], set[Key]] = {}
+        for parts in several:
+            for row in named_rows(parts):
+                if row.field is None and row.key in remote[row.model]:
+                    wanted.setdefault(row.model, set()).add(remote[row.model][row.key])
+        for model, keys in wanted.items():
+            known = self._objects.setdefault(model, {})
+            new = [
+                to_attribute(key_fields(model)[0], key, self._session.remote.connection)
+                for key in keys - known.keys()
+            ]
+            found: Any = QuerySet(model, using=self._session.remote.alias).filter(pk__in=new)
+            known |= {key_of(instance): instance for instance in found}
+
+    # -- whom to ask ----------------------------------------------------------------------------------------
+
+    def _manager(self, model: type[Model], asked: Collection[Key]) -> Any:
+        manager = finder(model).db_manager(self._session.remote.alias)
+        if asked and is_forgetful(manager, self._session.remote.alias):
+            raise _wrong_database(model, manager, asked)
+        return manager
+
+    def _ask(self, model: type[Model], manager: Any, key: Key, values: Sequence[Any]) -> Model | None:
+        guest = Guest(f"{name_of(manager)}.get_by_natural_key()", model, key)
+        try:
+            with guarded(self._session.remote.alias, guest, refuses_reads=True):
+                match = manager.get_by_natural_key(*values)
+        except ObjectDoesNotExist:
+            return None
+        except WrongDatabase as error:
+            raise _wrong_database(model, manager, [key]) from error
+        except MultipleObjectsReturned:
+            if allows_many(model):
+                return None
+            raise ambiguous(model, [key], _("finds more than one row on REMOTE")) from None
+        except SynchroError:
+            raise
+        except Exception as error:
+            _let_pass(self._session.remote, error)
+            raise _unfound(model, manager, key, error) from error
+        if not isinstance(match, model):
+            return None
+        if match._state.db != self._session.remote.alias:
+            raise _wrong_database(model, manager, [key])
+        return match
+
+    def _is_alike(self, match: Model, parts: Parts, is_gone: bool) -> bool:
+        """
+        Whether REMOTE's object is known by what LOCAL's is known by.
+
+        An older entry may have the key of another row without saying so, and a key says nothing without its model.
+        """
+        if not is_gone and not any(row.field is not None for row in named_rows(parts)):
+            return True
+        try:
+            theirs = natural_parts(match, self._session.remote.model_of)
+        except Exception as error:  # noqa: BLE001  code of others
+            _let_pass(self._session.remote, error)
+            return False
+        return _shape(theirs) == _shape(parts)
+
+    def _refuse_doubles(
+        self, model: type[Model], found: Mapping[Key, Key], parts: Mapping[Key, Parts]
+    ) -> None:
+        """Of several present objects with one natural key, none is REMOTE's row."""
+        if allows_many(model):
+            return
+        first: dict[Key, Key] = {}
+        for key, match in found.items():
+            if key in parts and (other := first.setdefault(match, key)) != key and parts[other] == parts[key]:
+                raise _double(model, [other, key])
+
+
+class _Lacking(Exception):
+    """A natural key names a row that REMOTE does not have."""
+
+
+def is_forgetful(manager: Any, alias: str) -> bool:
+    """Whether a manager that was given a database asks another one."""
+    try:
+        return bool(manager.get_queryset().db != alias)
+    except Exception:  # noqa: BLE001  code of others; it will say so when it is asked for a row
+        return False
+
+
+def name_of(manager: Any) -> str:
+    cls = type(manager)
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _shape(parts: Parts) -> list[Any]:
+    return [_shape_of(part) for part in parts]
+
+
+def _shape_of(part: Any) -> Any:
+    if isinstance(part, NamedRow):
+        return part.model, part.field is None
+    return _shape(part) if isinstance(part, list) else None
+
+
+def _let_pass(side: Database, error: Exception) -> None:
+    """Raise what is about the connection or the server, and not about the object."""
+    if isinstance(error, SynchroError) or side.backend.is_transient(error):
+        raise error
+
+
+def _unmade(model: type[Model], failed: Mapping[Key, Exception]) -> Unidentified:
+    (key, error), *_others = failed.items()
+    text = _(
+        "%(model)s %(key)s: its natural_key() raised %(error)s. Correct the method, or name other fields in "
+        "SYNCHRO_MODEL_OPTIONS['%(model)s']['NATURAL_KEY'] (() for none), and synchronize again."
+    )
+    names = {"model": model._meta.label, "key": to_text(model, key), "error": _in_words(error)}
+    return Unidentified(
+        text % names,
+        [Culprit(model, each, _("its natural_key() raised %s") % _in_words(e)) for each, e in failed.items()],
+    )
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__} ({error})" if isinstance(error, NotUsable) else type(error).__name__
+
+
+def _unfound(model: type[Model], manager: Any, key: Key, error: Exception) -> Unidentified:
+    names = {
+        "model": model._meta.label,
+        "key": to_text(model, key),
+        "manager": name_of(manager),
+        "error": type(error).__name__,
+    }
+    text = _(
+        "%(model)s %(key)s: %(manager)s.get_by_natural_key() raised %(error)s. Correct the manager, or name fields in "
+        "SYNCHRO_MODEL_OPTIONS['%(model)s']['NATURAL_KEY'] (() for none), and synchronize again."
+    )
+    cause = _("get_by_natural_key() raised %(error)s") % names
+    return Unidentified(text % names, [Culprit(model, key, cause)])
+
+
+def _wrong_database(model: type[Model], manager: Any, keys: Collection[Key]) -> Unidentified:
+    names = {"model": model._meta.label, "manager": name_of(manager)}
+    text = _(
+        "%(model)s: its manager %(manager)s was asked for a row of REMOTE by a natural key, and looked into another "
+        "database. Nothing was written. Have its get_queryset() pass on using=self._db, or name the natural key's "
+        "fields in SYNCHRO_MODEL_OPTIONS['%(model)s']['NATURAL_KEY'], so that the manager is not asked."
+    )
+    cause = _("its manager %(manager)s looks into another database") % names
+    return Unidentified(text % names, [Culprit(model, key, cause) for key in keys])
+
+
+def _double(model: type[Model], keys: Sequence[Key]) -> Unidentified:
+    return ambiguous(model, keys, _("is that of several rows of LOCAL and of one of REMOTE"))

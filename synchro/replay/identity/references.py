@@ -1,0 +1,55 @@
+"""
+References: the remembered pairs of keys, of which each side keeps its own view.
+
+Only keys that a database hands out are remembered, and those are whole numbers. What depends on the spelling of a key
+in a reference is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from django.db.models import Model
+
+from synchro.backends.base import PairsTable
+from synchro.keys import Key
+from synchro.models import Reference
+from synchro.replay.session import Database, Session
+
+TABLE = Reference._meta.db_table
+COLUMNS = ("local_object_id", "remote_object_id")
+
+
+def remote_keys(session: Session, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
+    """REMOTE's keys, by LOCAL's, of those of these objects that are remembered, on LOCAL or in a run's own memory."""
+    side = session.local
+    wanted = [(str(key),) for key in keys]
+    where = _of(side, session.peer.pk, model)
+    pairs = side.backend.select(TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
+    return {int(here): int(there) for here, there in pairs} | session.new_references.remote_keys(model, keys)
+
+
+def local_keys_there(session: Session, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
+    """LOCAL's keys, by REMOTE's, of those of REMOTE's rows that REMOTE itself remembers."""
+    if session.peer_there is None:
+        return {}
+    side, wanted = session.remote, [(str(key),) for key in keys]
+    where = _of(side, session.peer_there.pk, model)
+    pairs = side.backend.select(TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
+    return {int(there): int(here) for there, here in pairs}
+
+
+def remember(side: Database, peer: int, model: type[Model], pairs: Mapping[Key, Key], batch: int) -> None:
+    """Store the pairs as `side` sees them: its own key first."""
+    place = PairsTable(TABLE, COLUMNS, where=_of(side, peer, model), also={"batch": batch})
+    side.backend.put_pairs(place, pairs)
+
+
+def forget(side: Database, peer: int, model: type[Model], keys: Collection[Key]) -> None:
+    """Forget pairs by the keys of `side`."""
+    wanted = [(str(key),) for key in keys]
+    side.backend.delete(TABLE, COLUMNS[:1], wanted, _of(side, peer, model))
+
+
+def _of(side: Database, peer: int, model: type[Model]) -> dict[str, int]:
+    return {"peer_id": peer, "content_type_id": side.content_type_id(model)}

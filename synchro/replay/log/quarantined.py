@@ -1,0 +1,60 @@
+"""Held: changes in quarantine, as they are kept, and as changes to compare and to do again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.db.models import Model
+from django.utils import timezone
+
+from synchro.checkpoint import aware
+from synchro.keys import Key, from_text
+from synchro.models import SetAside
+from synchro.replay.log.changes import Change
+from synchro.replay.log.names import has_fields
+from synchro.replay.session import Database
+
+
+def change_of(model: type[Model], key: Key, row: SetAside) -> Change:
+    """The change that is kept in `row`."""
+    fields = {name: _from_text(text) for name, text in json.loads(row.times).items()}
+    # A field that has another name now may be any.
+    is_known = has_fields(model, fields)
+    return Change(
+        model,
+        key,
+        date=row.changed,
+        whole=row.whole if is_known else row.changed,
+        fields=fields if is_known else {},
+        natural_key=row.natural_key,
+        is_born=row.is_born,
+    )
+
+
+def times_of(change: Change) -> str:
+    """When the fields of a change were changed, as they are kept."""
+    return json.dumps({name: _to_text(date) for name, date in change.fields.items()})
+
+
+def held_by(side: Database, rows: Iterable[SetAside]) -> dict[type[Model], dict[Key, Change]]:
+    """The changes that `side` keeps; of several `rows` about one object, which come in order, the last one counts."""
+    newest = {(row.content_type_id, row.object_id): row for row in rows}
+    found: dict[type[Model], dict[Key, Change]] = {}
+    for (type_id, text), row in newest.items():
+        model = None if row.is_over else side.model_of(type_id)
+        if model is not None:
+            key = from_text(model, text)
+            found.setdefault(model, {})[key] = change_of(model, key, row)
+    return found
+
+
+def _to_text(moment: datetime) -> str:
+    return aware(moment).astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _from_text(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if settings.USE_TZ else timezone.make_naive(moment)

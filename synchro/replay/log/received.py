@@ -1,0 +1,144 @@
+"""
+Heard: what the log of a node that passes on what it receives says of the objects of a batch.
+
+An entry of what was received keeps the node that made the change, the id of its entry there, and the time; the three
+together are its sign.
+
+What was written later has to have the later time. Where a node's clock is behind, a change that was made after another
+one was received can have the earlier time; then it goes out with the first time after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+from uuid import UUID
+
+from django.db.models import Max, Model, QuerySet
+
+from synchro.checkpoint import aware
+from synchro.conf import LOCAL
+from synchro.keys import Key, to_text
+from synchro.models import ChangeLog, Node, Receipt
+from synchro.replay.log.changes import Entry
+from synchro.replay.log.entries import log_of, read_entries
+from synchro.replay.log.moments import Moment
+from synchro.replay.log.ranges import Range
+from synchro.replay.log.unread import Unread
+from synchro.replay.session import Database, Session
+
+#: How far the dates of entries may be out of the order of their ids: statements that write many rows, and the
+#: moment between taking an id and looking at the clock.
+DISORDER = timedelta(minutes=10)
+
+#: What tells an entry from all others: the node that made it, its id there, and when.
+Sign: TypeAlias = tuple[UUID, int, datetime]
+
+#: How many keys are asked for by one statement.
+PART = 1000
+
+
+@dataclass
+class Heard:
+    """The entries of a batch with their final times, oldest first, and what LOCAL has received about their objects."""
+
+    entries: list[Entry]
+    signs: frozenset[Sign]
+
+    def by_object(self) -> dict[type[Model], set[Key]]:
+        found: dict[type[Model], set[Key]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.model, set()).add(entry.key)
+        return found
+
+
+def sign_of(entry: Entry, node: UUID) -> Sign:
+    """The sign of an entry in the log of `node`."""
+    return entry.origin or node, entry.id if entry.number is None else entry.number, entry.date
+
+
+def listen(session: Session, ranges: Sequence[Range], unread: Unread) -> Heard:
+    """
+    What is to be passed on of the entries with these ids: what did not come from REMOTE.
+
+    To be called before LOCAL's rows are read: they do not know what is received later.
+    """
+    found: list[Entry] = []
+    for start in range(0, len(ranges), 200):
+        log = log_of(session.local, ranges[start : start + 200])
+        log = log.exclude(origin=session.peer.uuid).exclude(sender=session.peer.uuid)
+        found += read_entries(session.local, log, unread, session.node)
+    if not found:
+        return Heard([], frozenset())
+    times, signs = _histories(session, Heard(found, frozenset()))
+    entries = [entry._replace(date=times.get(entry.id, entry.date)) for entry in found]
+    return Heard(sorted(entries, key=lambda entry: (entry.date, entry.id)), frozenset(signs))
+
+
+def _histories(session: Session, heard: Heard) -> tuple[dict[int, Moment], set[Sign]]:
+    """
+    The times of LOCAL's own entries that have to be later than they say, by their ids; and the signs of all that LOCAL
+    has received about these objects.
+    """
+    side = session.local
+    oldest = min(aware(entry.date) for entry in heard.entries)
+    log = ChangeLog.objects.using(side.alias).filter(id__gt=floor_by_date(side, oldest - DISORDER))
+    times: dict[int, Moment] = {}
+    signs: set[Sign] = set()
+    for part in about(side, log, heard.by_object()):
+        latest: dict[tuple[type[Model], Key], datetime] = {}
+        for entry in read_entries(side, part.order_by("id"), node=session.node):
+            at, before = entry.date, latest.get((entry.model, entry.key))
+            if entry.origin is not None:
+                signs.add(sign_of(entry, session.node))
+            elif before is not None and isinstance(at, Moment) and not before < at:
+                at = times[entry.id] = at.after(before)
+            latest[entry.model, entry.key] = at if before is None else max(at, before)
+    return times, signs
+
+
+def about(
+    side: Database, log: QuerySet[ChangeLog], objects: Mapping[type[Model], Collection[Key]]
+) -> Iterator[QuerySet[ChangeLog]]:
+    """The entries that name these objects, in parts, each with all that there is about its objects."""
+    for model, keys in objects.items():
+        texts = [to_text(model, key) for key in keys]
+        for start in range(0, len(texts), PART):
+            yield log.filter(
+                content_type_id=side.content_type_id(model), object_id__in=texts[start : start + PART]
+            )
+
+
+def floor_by_date(side: Database, since: datetime, top: int | None = None) -> int:
+    """An id below which every entry was logged before `since`; `top` is the highest one, if that is known."""
+    log = ChangeLog.objects.using(side.alias)
+    if top is None:
+        top = log.aggregate(top=Max("id"))["top"] or 0
+    back = 0
+    while (candidate := top - back) > 0:
+        at, date = log.filter(id__gte=candidate).order_by("id").values_list("id", "date").first() or (
+            0,
+            since,
+        )
+        if aware(date) < since:
+            return int(at)
+        back = back * 10 or 1000
+    return 0
+
+
+def unlogged_until(session: Session) -> datetime | None:
+    """
+    Until when REMOTE's log says nothing of changes that other nodes than LOCAL sent there; None where it says
+    everything, or where LOCAL has them since it is a copy.
+    """
+    there, alias = session.peer_there, session.remote.alias
+    if there is None or not session.forwards:
+        return None
+    since = Node.objects.using(alias).values_list("forwards_since", flat=True).get(pk=1)
+    own = Node.objects.using(LOCAL).values_list("forwards_since", flat=True).get(pk=1)
+    if since is None or (session.copied_log and since == own):
+        return None
+    others = Receipt.objects.using(alias).filter(unlogged__gt=0).exclude(peer_id=there.pk)
+    return aware(since) if others.exists() else None

@@ -1,0 +1,1 @@
+"""More than two nodes, and nodes that are met under other names."""

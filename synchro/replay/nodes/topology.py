@@ -1,0 +1,256 @@
+"""
+Topology: who else exchanges changes with these two databases, and whether REMOTE's log is to tell them.
+
+What a run writes into REMOTE is not captured there. Where nobody but LOCAL and REMOTE takes part, nobody needs it to
+be. But a third node that gets REMOTE's changes has to get these too, and one that sends to REMOTE has to find in its
+log what is newer there. So as soon as a third node is seen, the runs to REMOTE write their entries into its log
+themselves (`synchro.replay.nodes.forward`). REMOTE notes since when, and goes on with it for good.
+
+A REMOTE that sends nowhere, and gets changes from LOCAL alone, never needs that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils.translation import gettext as _
+
+from synchro.conf import LOCAL
+from synchro.exceptions import NotConfigured, NotReady
+from synchro.models import Baseline, Checkpoint, Node, Original, Peer, Receipt, Reference, Reset
+from synchro.registry import watched_models
+from synchro.replay.conflicts.policy import NEWER, Policy, policy_for
+from synchro.replay.log.batches import own_node
+from synchro.replay.session import Database, Session
+
+#: By how much clocks may differ where times of several nodes are compared as they are.
+MOST_SKEW = timedelta(minutes=1)
+
+#: How many rows are written at once.
+AT_ONCE = 5000
+
+
+def agree_on_forwarding(
+    session: Session, local: Node, remote: Node, receipts: list[Receipt], checkpoint: Checkpoint
+) -> None:
+    """
+    Find out whether REMOTE's log gets entries of what this run writes; `receipts` are all of REMOTE's.
+
+    Raises `NotConfigured` where REMOTE would miss what others sent to LOCAL, or where what decides conflicts is not the
+    same on all nodes, and `NotReady` where the clocks are too far apart.
+    """
+    there = session.peer_there
+    if there is None:
+        return
+    ours = list(Receipt.objects.using(LOCAL).select_related("peer"))
+    receives = _has_sender(session.local, ours, session.peer, session.remote)
+    if receives and local.forwards_since is None:
+        _begin(session.local, local)
+        ours = list(Receipt.objects.using(LOCAL).select_related("peer"))
+    if not checkpoint.batch:
+        _refuse_gap(session, local, remote, ours)
+    is_met = _has_sender(session.remote, receipts, there, session.local)
+    sent = _checkpoints(session.remote)
+    is_third = (
+        receives or is_met or _sends_elsewhere(_checkpoints(session.local), session.peer, session.remote)
+    )
+    is_third = is_third or _sends_elsewhere(sent, there, session.local)
+    session.forwards = remote.forwards_since is not None or (is_third and (bool(sent) or is_met))
+    if not session.forwards:
+        return
+    if receives or is_met:
+        _refuse_other_policies(session)
+    _compare_clocks(session)
+    if remote.forwards_since is None:
+        _begin(session.remote, remote)
+    unlogged = Receipt.objects.using(session.remote.alias).filter(peer_id=there.pk)
+    session.unlogged = unlogged.values_list("unlogged", flat=True).first()
+
+
+def note_what_is_received(session: Session, local: Node, checkpoint: Checkpoint) -> None:
+    """The same for a REMOTE without synchro tables, which gets what others send to LOCAL if LOCAL's log tells of it."""
+    receipts, begun = Receipt.objects.using(LOCAL).select_related("peer"), _last_reset(session.local)
+    if begun is not None:
+        receipts = receipts.filter(date__gt=begun)
+    if local.forwards_since is None and receipts.exists():
+        _begin(session.local, local)
+    missing = None if checkpoint.batch else receipts.filter(unlogged__gt=0).first()
+    if missing is not None:
+        session.warn(
+            _(
+                "Another node (%(other)s) has sent changes to LOCAL, of which the database “%(alias)s” does not get "
+                "those from before %(moment)s. If it lacks them, add synchro to its INSTALLED_APPS and migrate it, "
+                "load it from a copy of LOCAL, and call synchro.core.reset_synchro() there."
+            )
+            % {"other": missing.peer, "alias": session.remote.alias, "moment": local.forwards_since}
+        )
+
+
+def _has_sender(side: Database, receipts: list[Receipt], peer: Peer, other: Database) -> bool:
+    """
+    Whether another node than `peer`, which is `other`, sends to `side`, or has said that it will.
+
+    Receipts from before a reset came with the copy that `side` was loaded from. Where `other` is a copy of `side`, what
+    it has a copy of is in its rows: an office that is loaded anew each night leaves a receipt under each of its names.
+    """
+    found = [receipt for receipt in receipts if receipt.peer_id != peer.pk]
+    if not found:
+        return False
+    begun, names, copied = _last_reset(side), _Names(other), _copied_receipts(side, other)
+    return any(
+        names.is_of_another(receipt.peer, receipt.date)
+        and (begun is None or receipt.date > begun)
+        and (receipt.peer.uuid, receipt.batch, receipt.token) not in copied
+        for receipt in found
+    )
+
+
+def _copied_receipts(side: Database, other: Database) -> set[tuple[UUID | None, int, str]]:
+    """Whose batches, and up to which, came with the copy of `side` that `other` was loaded from last."""
+    begun = _last_reset(other)
+    if begun is None:
+        return set()
+    note = Baseline.objects.using(other.alias).filter(node=own_node(side.alias).uuid)
+    if not note.exists():
+        return set()
+    receipts = Receipt.objects.using(other.alias).filter(date__lte=begun)
+    return set(receipts.values_list("peer__uuid", "batch", "token"))
+
+
+def _checkpoints(side: Database) -> list[Checkpoint]:
+    """One for each node that `side` has been sending to."""
+    return list(Checkpoint.objects.using(side.alias).select_related("peer"))
+
+
+def _sends_elsewhere(checkpoints: list[Checkpoint], peer: Peer, other: Database) -> bool:
+    """
+    Whether a node with these `checkpoints` has been sending to another one than `peer`, which is `other`.
+
+    One with the same alias is a former name of it.
+    """
+    others = [one for one in checkpoints if one.peer_id != peer.pk]
+    found = [one for one in others if not (peer.alias and one.peer.alias == peer.alias)]
+    if not found:
+        return False
+    names = _Names(other)
+    return any(names.is_of_another(one.peer, one.date) for one in found)
+
+
+class _Names:
+    """
+    The names that a node had before it was reset. They may be those of nodes that it was loaded from copies of, which
+    go on: what they do since then is another's.
+    """
+
+    def __init__(self, side: Database) -> None:
+        notes = Baseline.objects.using(side.alias).values_list("node", flat=True)
+        self._former, self._reset = set(notes.distinct()), _last_reset(side)
+
+    def is_of_another(self, peer: Peer, date: datetime | None) -> bool:
+        if peer.uuid not in self._former:
+            return True
+        return date is not None and self._reset is not None and date > self._reset
+
+
+def _last_reset(side: Database) -> datetime | None:
+    return Reset.objects.using(side.alias).order_by("-id").values_list("date", flat=True).first()
+
+
+def _begin(side: Database, node: Node) -> None:
+    """From now on its log has entries of what it receives. What it has received before, it has none of."""
+    alias = side.alias
+    with transaction.atomic(using=alias):
+        side.backend.begin_writing()
+        # A batch that is on its way is waited for, and the run that brings it begins anew (see `lock_receipt`).
+        list(Receipt.objects.using(alias).select_for_update().order_by("pk"))
+        if Node.objects.using(alias).filter(pk=1).exclude(forwards_since=None).exists():
+            return
+        Receipt.objects.using(alias).update(unlogged=F("batch"))
+        rows = _originals(alias)
+        while part := list(islice(rows, AT_ONCE)):
+            Original.objects.using(alias).bulk_create(part, ignore_conflicts=True)
+        now = side.backend.now()
+        Node.objects.using(alias).filter(pk=1).update(forwards_since=now)
+    node.refresh_from_db(using=alias, fields=["forwards_since"])
+
+
+def _originals(alias: str) -> Iterator[Original]:
+    """What its rows are on other nodes, by the references that it has."""
+    names = dict(Peer.objects.using(alias).exclude(uuid=None).values_list("pk", "uuid"))
+    references = Reference.objects.using(alias).filter(peer_id__in=names).order_by("id")
+    for each in references.iterator(chunk_size=AT_ONCE):
+        node = names[each.peer_id or 0]
+        assert node is not None
+        yield Original(
+            content_type_id=each.content_type_id,
+            local_object_id=each.local_object_id,
+            node=node,
+            object_id=each.remote_object_id,
+        )
+
+
+def _refuse_gap(session: Session, local: Node, remote: Node, receipts: list[Receipt]) -> None:
+    """Raise `NotConfigured` where REMOTE, which gets its first batch, would miss what others sent to LOCAL before."""
+    missing = [receipt for receipt in receipts if receipt.peer_id != session.peer.pk and receipt.unlogged]
+    begun = _last_reset(session.local)
+    if (
+        session.copied_log and begun
+    ):  # what came with the copy of REMOTE that LOCAL was loaded from, REMOTE has
+        missing = [receipt for receipt in missing if receipt.date > begun]
+    if not missing:
+        return
+    copies = Baseline.objects.using(session.remote.alias).filter(node=local.uuid)
+    if remote.forwards_since == local.forwards_since and copies.exists():
+        return
+    raise NotConfigured(
+        _(
+            "Another node (%(other)s) has sent changes to LOCAL, of which the database “%(alias)s” would not get those "
+            "from before %(moment)s. Nothing was written. From that moment on LOCAL passes on what it receives. So "
+            "load “%(alias)s” from a copy of LOCAL that is made now, call synchro.core.reset_synchro() there, and "
+            "synchronize again. If “%(alias)s” has changes of its own, let it send them to LOCAL before that."
+        )
+        % {"other": missing[0].peer, "alias": session.remote.alias, "moment": local.forwards_since}
+    )
+
+
+def _refuse_other_policies(session: Session) -> None:
+    """Who comes first must not decide: with more than two nodes that would differ from node to node."""
+    for model in watched_models():
+        if policy_for(model) != Policy(NEWER):
+            raise NotConfigured(
+                _(
+                    "The database “%(alias)s” exchanges changes with more than one node, and SYNCHRO_CONFLICT of "
+                    "%(model)s is not “newer”: then the nodes would not end equal. Nothing was written. Set it to "
+                    "“newer” on all nodes."
+                )
+                % {"alias": session.remote.alias, "model": model._meta.label}
+            )
+
+
+def _compare_clocks(session: Session) -> None:
+    """Times of several nodes are compared as they are: what one measures of another, a third cannot know."""
+    offset, session.offset = session.offset, timedelta(0)
+    if not offset:
+        return
+    names = {"alias": session.remote.alias, "seconds": round(offset.total_seconds())}
+    if abs(offset) > MOST_SKEW:
+        raise NotReady(
+            _(
+                "The clock of the database “%(alias)s” is %(seconds)d seconds ahead of LOCAL's. With more than two "
+                "nodes the times of changes are compared as the clocks gave them. Nothing was written. Set the "
+                "clocks, and synchronize again."
+            )
+            % names
+        )
+    session.warn(
+        _(
+            "The clock of the database “%(alias)s” is %(seconds)d seconds ahead of LOCAL's. With more than two nodes "
+            "the times of changes are compared as the clocks gave them, so set the clocks."
+        )
+        % names
+    )

@@ -1,0 +1,1 @@
+"""Changes that REMOTE refuses: which, why, and where they are kept."""

@@ -1,0 +1,154 @@
+"""
+Dependants: what cannot go to REMOTE without what is set aside.
+
+That is the rest of the same object (multi-table inheritance), new rows and references that point at a row which
+REMOTE will not get, and deletions of rows that a row of REMOTE which stays as it is still points at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from django.db.models import Model
+from django.utils.translation import gettext as _
+
+from synchro.keys import Key, key_fields, to_text
+from synchro.relations import same_key_parents, target_of
+from synchro.replay.conflicts.members import name_removed
+from synchro.replay.identity.identities import Identities
+from synchro.replay.log.changes import ByModel, RowId, by_model
+from synchro.replay.parents import pointing
+from synchro.replay.plan import Plan, Reason, Reasons
+from synchro.replay.rows import Rows, as_key, as_values, select
+from synchro.replay.session import Session
+
+
+def leave_out(
+    session: Session,
+    plan: Plan,
+    rows: Rows,
+    identities: Identities,
+    refused: Mapping[RowId, Reason],
+    resting: Collection[RowId],
+) -> Reasons:
+    """
+    Take out of `plan` what is `refused`, what rests (is set aside since an earlier batch), and what depends on either.
+
+    Returns what has been set aside anew, with the reasons.
+    """
+    if not refused and not resting:
+        return {}
+    for model in by_model(refused):
+        if model._meta.auto_created:
+            name_removed(identities, plan, model)
+    found = _Dependants(session, plan, rows, identities).of(refused, resting)
+    _take_out(plan, by_model(found))
+    anew = {place: reason for place, reason in found.items() if place not in resting}
+    plan.left_out = by_model(anew)
+    return anew
+
+
+def _take_out(plan: Plan, several: ByModel) -> None:
+    for model, keys in several.items():
+        puts = {key: names for key, names in plan.puts.pop(model, {}).items() if key not in keys}
+        going = {there: key for there, key in plan.removals.pop(model, {}).items() if key not in keys}
+        gone = [key for key in plan.forgotten.pop(model, ()) if key not in keys]
+        if puts:
+            plan.puts[model] = puts
+        if going:
+            plan.removals[model] = going
+        if gone:
+            plan.forgotten[model] = gone
+
+
+class _Dependants:
+    """Finds them in one plan."""
+
+    def __init__(self, session: Session, plan: Plan, rows: Rows, identities: Identities) -> None:
+        self._session, self._plan, self._rows, self._identities = session, plan, rows, identities
+        self._going = {
+            (model, key)
+            for model, removals in plan.removals.items()
+            for key in removals.values()
+            if key is not None
+        }
+
+    def of(self, refused: Mapping[RowId, Reason], resting: Collection[RowId]) -> Reasons:
+        """All that is to be taken out of the plan, with the reasons."""
+        frontier = {place: Reason("") for place in resting if self._is_planned(place)}
+        frontier |= {place: reason for place, reason in refused.items() if self._is_planned(place)}
+        found: Reasons = {}
+        held = dict(self._held(by_model(resting)))
+        while frontier or held:
+            frontier = {**held, **frontier}
+            found |= frontier
+            several = by_model(frontier)
+            following = dict([*self._parts(several), *self._children(several), *self._held(several)])
+            frontier = {place: reason for place, reason in following.items() if place not in found}
+            held = {}
+        return found
+
+    def _is_planned(self, place: RowId) -> bool:
+        """Also where nobody can say which row is to go, so that none would, and LOCAL would forget about it."""
+        model, key = place
+        return (
+            key in self._plan.puts.get(model, {})
+            or place in self._going
+            or key in self._plan.forgotten.get(model, ())
+        )
+
+    def _parts(self, several: ByModel) -> Iterator[tuple[RowId, Reason]]:
+        """Rows of the same object in other tables."""
+        planned = {*self._plan.puts, *self._plan.removals}
+        for model, keys in several.items():
+            above = set(same_key_parents(model))
+            for other in planned:
+                if other in above or model in same_key_parents(other):
+                    for key in keys:
+                        if self._is_planned((other, key)):
+                            text = _("it is one object with %(model)s %(key)s, which is set aside")
+                            yield (other, key), _because(text, model, key)
+
+    def _children(self, several: ByModel) -> Iterator[tuple[RowId, Reason]]:
+        """Rows that are to point at rows which REMOTE lacks."""
+        missing: ByModel = {}
+        for model, keys in several.items():
+            known = self._identities.find(model, keys)
+            if lacking := {key for key in keys if not known[key].exists}:
+                missing[model] = lacking
+        if not missing:
+            return
+        text = _("it needs %(model)s %(key)s, which is set aside")
+        for model in list(self._plan.puts):
+            for key, _column, target, wanted in pointing(
+                self._session, self._plan, self._rows, model, missing
+            ):
+                yield (model, key), _because(text, target, wanted)
+
+    def _held(self, several: ByModel) -> Iterator[tuple[RowId, Reason]]:
+        """Rows that are to be deleted and that rows of REMOTE which stay as they are point at."""
+        text = _("%(model)s %(key)s, which is set aside, still points at it on REMOTE")
+        for model, keys in several.items():
+            if model._meta.auto_created:  # rows of these go with either end, and nothing is lost
+                continue
+            columns = [
+                field
+                for field in model._meta.local_concrete_fields
+                if field.remote_field is not None and target_of(field) in self._plan.removals
+            ]
+            if not columns:
+                continue
+            known = self._identities.find(model, keys)
+            there = {known[key].remote: key for key in keys if known[key].exists}
+            own, values = key_fields(model), [as_values(remote) for remote in there]
+            for field in columns:
+                target = target_of(field)
+                assert target is not None
+                for *pk, value in select(self._session.remote, model, [*own, field], own, values):
+                    local = self._plan.removals[target].get(value)
+                    if local is not None and as_key(pk) in there:
+                        yield (target, local), _because(text, model, there[as_key(pk)])
+
+
+def _because(text: str, model: type[Model], key: Key) -> Reason:
+    return Reason(text % {"model": model._meta.label, "key": to_text(model, key)}, waits=True)

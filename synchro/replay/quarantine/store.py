@@ -1,0 +1,213 @@
+"""
+Aside: changes that REMOTE refused, kept until it takes them.
+
+LOCAL writes them down before REMOTE commits the batch that goes on without them, under that batch's number; they
+count once REMOTE has a receipt for the number. So whatever dies in between, they are known exactly where the batch has
+arrived. That an object is not set aside any more is written down in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from copy import copy
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+
+from synchro.conf import LOCAL, conf
+from synchro.keys import from_text, to_text
+from synchro.models import Batch, Checkpoint, SetAside
+from synchro.relations import parents_first
+from synchro.replay.log.changes import M2M, Change, Changes, RowId, by_model
+from synchro.replay.log.quarantined import change_of, times_of
+from synchro.replay.plan import Note, Reason
+from synchro.replay.session import Session
+
+
+class Quarantine:
+    """What is set aside towards one REMOTE."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        #: The changes to do again, and those of them that only wait for others.
+        self._changes: dict[RowId, Change] = {}
+        self._waiting: set[RowId] = set()
+        #: Where they are written down.
+        self._ids: dict[RowId, int] = {}
+        self._load()
+
+    def __len__(self) -> int:
+        return len(self._changes)
+
+    def _load(self) -> None:
+        newest: dict[RowId, SetAside] = {}
+        outdated: list[int] = []
+        known = self._rows().filter(batch__lte=self._session.arrived)
+        for row in known.order_by("batch", "id").iterator(chunk_size=5000):
+            model = self._session.local.model_of(row.content_type_id)
+            if model is None:
+                continue  # its app is gone, perhaps for a while
+            place = (model, from_text(model, row.object_id))
+            if place in newest:
+                outdated.append(newest[place].pk)
+            newest[place] = row
+        for place, row in newest.items():
+            if row.is_over:
+                outdated.append(row.pk)
+                continue
+            self._changes[place], self._ids[place] = change_of(*place, row), row.pk
+            if row.waits:
+                self._waiting.add(place)
+        self._drop(outdated)
+
+    def warn(self) -> None:
+        """Say how much it is to the person who runs this."""
+        if self._changes:
+            self._session.warn(
+                _(
+                    "Set aside, since the database “%(alias)s” refuses them: %(count)d. The admin lists them with "
+                    "their causes; when these are mended, “synchronize --retry” takes them up again."
+                )
+                % {"alias": self._session.remote.alias, "count": len(self._changes)}
+            )
+
+    def all(self) -> frozenset[RowId]:
+        return frozenset(self._changes)
+
+    def parts(self) -> Iterator[frozenset[RowId]]:
+        """All of it in parts of the size of a batch, what others need first."""
+        keys = by_model(self._changes)
+        ordered = [(model, key) for model in parents_first(keys) for key in keys[model]]
+        for start in range(0, len(ordered), conf.batch_size):
+            yield frozenset(ordered[start : start + conf.batch_size])
+
+    def natural_keys(self) -> dict[RowId, str]:
+        """Of objects that were deleted."""
+        return {place: change.natural_key for place, change in self._changes.items() if change.natural_key}
+
+    def join(self, changes: Changes, taken_up: Collection[RowId]) -> Collection[RowId]:
+        """
+        Make the changes of `taken_up`, and earlier ones of what the batch is about anyway, part of the batch; with
+        any of them also what waits for others. Returns what rests.
+        """
+        due = {place for place in self._changes if place in taken_up or place in changes.rows}
+        if due:
+            due |= self._waiting
+        for place in due:
+            change = changes.rows.get(place)
+            if change is None:
+                changes.rows[place] = self._changes[place].copy()
+            else:
+                change.follow(self._changes[place])
+        return self._changes.keys() - due
+
+    def note(self, changes: Changes, left_out: Mapping[RowId, Reason]) -> Note:
+        """What becomes of it with a batch that leaves these out."""
+        over = {
+            place: change
+            for place, change in self._changes.items()
+            if place in changes.rows and place not in left_out
+        }
+        return Note({place: _change_in(changes, place) for place in left_out}, left_out, over)
+
+    def write(self, batch: Batch, note: Note) -> bool:
+        """Write it down on LOCAL, before REMOTE commits; returns whether there was anything to write."""
+        rows = [
+            _row(self._session, batch, change, note.reasons[place]) for place, change in note.kept.items()
+        ]
+        rows += [_row(self._session, batch, change, None) for change in note.over.values()]
+        abandoned = self._rows().filter(batch=batch.number)  # by an attempt that did not get to its end
+        if not rows and not abandoned.exists():
+            return False
+        with transaction.atomic(using=LOCAL):
+            self._session.local.backend.begin_writing()
+            abandoned._raw_delete(LOCAL)
+            SetAside.objects.using(LOCAL).bulk_create(rows, batch_size=500)
+            if any(place in self._ids for place in (*note.kept, *note.over)):
+                checkpoint = Checkpoint.objects.using(LOCAL).filter(peer_id=self._session.peer.pk)
+                checkpoint.filter(took_up__lt=batch.number).update(took_up=batch.number)
+        return True
+
+    def advance(self, note: Note) -> None:
+        """The batch has arrived, or will arrive together with what comes next."""
+        for place in note.over:
+            del self._changes[place]
+        self._waiting -= {*note.kept, *note.over}
+        self._waiting |= {place for place, reason in note.reasons.items() if reason.waits}
+        self._changes |= note.kept
+
+    def settle(self, batch: Batch, note: Note) -> None:
+        """REMOTE has the batch: forget what was written down before."""
+        if not note.kept and not note.over:
+            return
+        outdated = [self._ids.pop(place) for place in (*note.kept, *note.over) if place in self._ids]
+        for row in self._rows().filter(batch=batch.number):
+            model = self._session.local.model_of(row.content_type_id)
+            if row.is_over:
+                outdated.append(row.pk)
+            elif model is not None:
+                self._ids[model, from_text(model, row.object_id)] = row.pk
+        self._drop(outdated)
+
+    def copy(self) -> Quarantine:
+        """What is known now; what is done with the one does not change the other."""
+        other = copy(self)
+        other._changes, other._waiting, other._ids = {**self._changes}, {*self._waiting}, {**self._ids}
+        return other
+
+    def _rows(self) -> QuerySet[SetAside]:
+        return SetAside.objects.using(LOCAL).filter(peer_id=self._session.peer.pk)
+
+    def _drop(self, ids: list[int]) -> None:
+        if not ids:
+            return
+        with transaction.atomic(using=LOCAL):
+            self._session.local.backend.begin_writing()
+            for start in range(0, len(ids), 500):
+                part = SetAside.objects.using(LOCAL).filter(id__in=ids[start : start + 500])
+                part._raw_delete(LOCAL)
+
+
+def _change_in(changes: Changes, place: RowId) -> Change:
+    """The change of a row that is left out; of one that the batch does not name, one of the whole row."""
+    known = changes.rows.get(place)
+    if known is not None:
+        return known
+    model, key = place
+    date = _date_in_sets(changes, place) or changes.last or max(c.date for c in changes.rows.values())
+    return Change(model, key, date, whole=date)
+
+
+def _date_in_sets(changes: Changes, place: RowId) -> datetime | None:
+    """When a pair of an automatic many-to-many table was changed."""
+    model, key = place
+    if not model._meta.auto_created:
+        return None
+    first, second = key
+    ends = ((first, second, False), (second, first, True), (second, first, False))
+    found = [
+        sets.changed_at(far)
+        for near, far, reverse in ends
+        if (sets := changes.sets.get(M2M(model, reverse, near))) is not None
+    ]
+    return max((date for date in found if date is not None), default=None)
+
+
+def _row(session: Session, batch: Batch, change: Change, reason: Reason | None) -> SetAside:
+    """What is written down of a change; without a reason, that it is set aside no more."""
+    return SetAside(
+        peer_id=session.peer.pk,
+        batch=batch.number,
+        content_type_id=session.local.content_type_id(change.model),
+        object_id=to_text(change.model, change.key),
+        cause=reason.cause if reason else "",
+        waits=bool(reason and reason.waits),
+        is_over=reason is None,
+        changed=change.date,
+        whole=change.whole,
+        times=times_of(change),
+        natural_key=change.natural_key,
+        is_born=change.is_born,
+    )
