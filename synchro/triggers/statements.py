@@ -40,8 +40,7 @@ _HARMLESS = re.compile(
 )
 _NAMED = re.compile(
     r"(?:ALTER (?:ONLINE |OFFLINE |IGNORE |FOREIGN )?TABLE|RENAME TABLES?|CREATE (?:\w+ ){0,3}TABLE"
-    r"|DROP (?:\w+ )?TABLE)"
-    + _ALONE,
+    r"|DROP (?:\w+ )?TABLE)" + _ALONE,
     re.IGNORECASE,
 )
 
