@@ -164,6 +164,8 @@ class Installed:
     knows: frozenset[str] | None = None
     #: PostgreSQL: it also sees the changes of columns with a higher number.
     sees_above: int | None = None
+    #: What makes it again, on engines that do not undo its removal.
+    sql: str = ""
 
     def unknown(self, target: Target) -> list[str]:
         """Return the synchronized columns whose changes it does not see."""
@@ -187,6 +189,8 @@ class Backend(ABC):
 
     #: Whether a new version takes the place of the old one, of the same name, when it is created.
     replaces: bool = False
+    #: Whether triggers cannot be exchanged while another transaction has used their table.
+    rewriting_waits: bool = False
     #: What writes to a table without its triggers, as a sentence for people.
     blind_spot: str = ""
 
