@@ -52,7 +52,7 @@ def handshake(session: Session) -> int:
     there = Peer.objects.using(session.remote.alias).filter(uuid=local.uuid).first()
     if there is None:
         there = _welcome(session.remote, session.local, Peer(uuid=local.uuid))
-    session.peer_there = there
+    session.peer_there, session.pruned = there, remote.pruned
     session.peer = _peer(session, there, remote.uuid, peers)
     here, far = _baselines(session.local, remote.uuid), _baselines(session.remote, local.uuid)
     # Whichever is the copy has noted it.

@@ -23,8 +23,17 @@ from synchro.exceptions import Busy, Incomplete, NotConfigured, NotReady, Synchr
 from synchro.models import Batch, Node, options
 from synchro.replay import signals
 from synchro.replay.apply.atomic import replay_as_one
-from synchro.replay.apply.attempts import strategy_of
-from synchro.replay.apply.batch import Finish, announce, attempt, keep_record, merging, retry_refused, writing
+from synchro.replay.apply.attempts import Strategy, strategy_of
+from synchro.replay.apply.batch import (
+    Finish,
+    announce,
+    attempt,
+    keep_record,
+    merging,
+    retry_refused,
+    undisturbed,
+    writing,
+)
 from synchro.replay.apply.receivers import in_run
 from synchro.replay.checkpoint import Outcome, acknowledge
 from synchro.replay.columns import forget_columns
@@ -205,7 +214,11 @@ def _replay_as_one(session: Session, done: int, totals: Totals, taken_up: TakenU
     if first is None:
         return
     check_tables(session)
-    outcomes = merging(session, first, lambda: replay_as_one(session, list(pending(done)), taken_up))
+    outcomes = merging(
+        session,
+        first,
+        lambda: undisturbed(session, lambda: replay_as_one(session, list(pending(done)), taken_up)),
+    )
     session.merged = False  # what was merged is in these batches
     for outcome in outcomes:
         confirm(session, outcome, totals)
@@ -222,16 +235,16 @@ def replay(
     """Bring REMOTE's rows to LOCAL's current values for every object named in the batch, or taken up again with it."""
     announce("formed", batch)
     ids = list(from_text(batch.ranges))
-    outcome = merging(
-        session,
-        batch,
-        lambda: retry_refused(
-            strategy_of(session.quarantine, taken_up),
-            lambda strategy: attempt(
-                session, log, batch, ids, strategy, lambda: _alone(session, batch if is_first else None)
-            ),
-        ),
-    )
+
+    def try_once(strategy: Strategy) -> Outcome:
+        return attempt(
+            session, log, batch, ids, strategy, lambda: _alone(session, batch if is_first else None)
+        )
+
+    def try_again() -> Outcome:
+        return retry_refused(strategy_of(session.quarantine, taken_up), try_once)
+
+    outcome = merging(session, batch, lambda: undisturbed(session, try_again))
     session.quarantine.advance(outcome.note)
     confirm(session, outcome, totals)
 

@@ -108,6 +108,8 @@ class Session:
     forwards: bool = False
     #: `Receipt.unlogged` of LOCAL at REMOTE, when the run began.
     unlogged: int | None = None
+    #: Up to which batch REMOTE had dropped its own log before this run read of LOCAL what it is about.
+    pruned: int = 0
     #: Whether values were merged since REMOTE was last given all that was pending.
     merged: bool = False
     #: What is set aside towards REMOTE, once it is known who REMOTE is.
