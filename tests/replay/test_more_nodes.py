@@ -197,14 +197,14 @@ def test_node_that_gets_a_new_name_is_no_second_sender() -> None:
     for name in ("Vimes", "Carrot"):
         add(name)
         call_synchronize()
-        reset_synchro()
+        reset_synchro(is_copy=True)
         call_synchronize()
     with other_side():
         add("Rust")
         call_synchronize()
 
     add("Nobby")
-    reset_synchro()
+    reset_synchro(is_copy=True)
     call_synchronize()
 
     assert {"Vimes", "Carrot", "Rust"} <= set(names_on("default"))

@@ -24,6 +24,7 @@ from synchro.replay.apply.bulk_plan import BulkPlan, NotBulk, bulk_plan_of
 from synchro.replay.apply.bulk_rows import read
 from synchro.replay.apply.spelling import follow_respelled
 from synchro.replay.apply.successors import keep_taken_over, replace_deleted
+from synchro.replay.apply.unnamed import refuse_unnamed
 from synchro.replay.apply.writer import Writer
 from synchro.replay.checkpoint import Outcome, new_pairs
 from synchro.replay.columns import look_at_columns
@@ -33,7 +34,7 @@ from synchro.replay.conflicts.member_conflicts import describe_member_conflicts
 from synchro.replay.conflicts.members import expand
 from synchro.replay.conflicts.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.conflicts.orphans import resolve_orphans
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.remote_log import Overtaken, RemoteLog
 from synchro.replay.conflicts.resolve import resolve
 from synchro.replay.identity.former_sets import name_rows
 from synchro.replay.identity.identities import Identities
@@ -98,6 +99,7 @@ def attempt(
     material = gather(session, log, batch, ids, strategy)
     with within() as finish:
         outcome = apply_batch(session, log, batch, material, strategy)
+        log.refuse_overtaken()
         finish(outcome)
     return outcome
 
@@ -141,6 +143,7 @@ def apply_batch(
     forget_lost(session, by_model, rows, identities)
     new = [] if material.heard is None else _new_to_remote(session, log, material, identities, strategy)
     note_births(session, batch, changes, identities)
+    refuse_unnamed(session, batch, changes, identities)
     announce("identified", batch)
     there = Rows(session.remote)
     records = History(session, batch)
@@ -253,6 +256,23 @@ def merging(session: Session, batch: Batch, attempt: Callable[[], T]) -> T:
             merge_on_local(session, error)
             session.state.merged = True
             announce("merged", batch)
+
+
+def undisturbed(session: Session, attempt: Callable[[], T]) -> T:
+    """What `attempt` returns; it is tried again where REMOTE sent and dropped changes meanwhile."""
+    for _attempt in range(ATTEMPTS):
+        try:
+            return attempt()
+        except Overtaken as error:
+            session.state.pruned = error.pruned
+    raise NotReady(
+        _(
+            "The database “%(alias)s” sends changes to LOCAL, and drops them from its log, again and again while a "
+            "batch is on its way there. The batch was rolled back. Set SYNCHRO_RETENTION there to a longer time than a "
+            "batch takes, and run synchronize again."
+        )
+        % {"alias": session.remote.alias}
+    )
 
 
 def retry_refused(strategy: Strategy, attempt: Callable[[Strategy], Outcome]) -> Outcome:

@@ -26,6 +26,7 @@ from synchro.replay.identity.natural_keys import ByColumns, Naturals, allows_man
 from synchro.replay.identity.natural_methods import ByMethod
 from synchro.replay.identity.originals import find_originals
 from synchro.replay.identity.references import remote_keys
+from synchro.replay.identity.unnamed import UnnamedRows
 from synchro.replay.log.changes import RowId
 from synchro.replay.rows import Rows, as_key, as_values, real_spellings, select
 from synchro.replay.session import Database, Session
@@ -87,8 +88,10 @@ class Identities:
         self._unsought = unsought
         #: Objects of LOCAL with changes in quarantine; LOCAL may have deleted them.
         self.quarantined = quarantined
-        self._by_columns = ByColumns(session, rows, naturals, self)
-        self._by_method = ByMethod(session, rows, naturals, self)
+        #: Objects that LOCAL has deleted, and whose natural keys are not known.
+        self.unnamed = UnnamedRows()
+        self._by_columns = ByColumns(session, rows, naturals, self.unnamed, self)
+        self._by_method = ByMethod(session, rows, naturals, self.unnamed, self)
         self._known: dict[type[Model], dict[Key, Identity]] = {}
         #: REMOTE's rows that were found by a natural key, and LOCAL's keys of the objects that found them.
         self._taken: dict[type[Model], dict[Key, Key]] = {}
