@@ -42,10 +42,9 @@ from synchro.replay.identity.unseen import forget_lost, note_births
 from synchro.replay.log.batches import check_entries
 from synchro.replay.log.changes import Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import entries_of
-from synchro.replay.log.postpone import postpone
 from synchro.replay.log.ranges import Range
 from synchro.replay.log.received import Heard, listen
-from synchro.replay.log.unread import Unread
+from synchro.replay.log.unread import Unread, postpone
 from synchro.replay.nodes.forward import Forward, drop_known
 from synchro.replay.parents import Vanished
 from synchro.replay.plan import Note

@@ -26,7 +26,7 @@ from synchro.exceptions import NotConfigured, NotReady
 from synchro.models import Baseline, Checkpoint, Node, Original, Peer, Receipt, Reference, Reset
 from synchro.registry import watched_models
 from synchro.replay.conflicts.policy import NEWER, Policy, policy_for
-from synchro.replay.log.batches import own_node
+from synchro.replay.log.position import own_node
 from synchro.replay.session import Database, Session
 
 #: By how much clocks may differ where times of several nodes are compared as they are.
