@@ -68,7 +68,7 @@ class RemoteLog:
         To be called before LOCAL's rows are read: they do not know yet what LOCAL receives from then on, by a run in
         the other direction.
         """
-        if self._session.peer_there is None:
+        if self._session.peer_on_remote is None:
             return
         self.__dict__.pop("_pruned_until", None)
         taken = self._read_taken()
@@ -97,7 +97,7 @@ class RemoteLog:
 
     @cached_property
     def _pruned_until(self) -> datetime | None:
-        if self._session.peer_there is None:
+        if self._session.peer_on_remote is None:
             return None
         node = Node.objects.using(self._session.remote.alias).filter(pk=1).first()
         if node is None or (node.pruned_until is None and node.pruned == 0):
@@ -170,7 +170,7 @@ class RemoteLog:
 
     def is_quiet_about(self, models: Iterable[type[Model]], since: datetime) -> bool:
         """Whether it says nothing of rows of these models that can be newer than `since`, or that it has not sent."""
-        if self._session.peer_there is None:
+        if self._session.peer_on_remote is None:
             return True
         models = list(models)
         family = {each for model in models for each in _same_key_children(model)}
@@ -280,7 +280,7 @@ class RemoteLog:
         return span is not None and span.first <= entry.id <= span.last
 
     def _read_held_back(self) -> dict[type[Model], dict[Key, Change]]:
-        there, side = self._session.peer_there, self._session.remote
+        there, side = self._session.peer_on_remote, self._session.remote
         if there is None or not self._taken:
             return {}
         rows = SetAside.objects.using(side.alias).filter(peer_id=there.pk, batch__lte=self._taken)
