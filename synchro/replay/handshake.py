@@ -56,6 +56,7 @@ def handshake(databases: Databases) -> Session:
     remote_node = own_node(databases.remote.alias)
     if remote_node.uuid == node.uuid:
         raise _same_node(databases)
+    state.pruned = remote_node.pruned
     peer_on_remote = find_peer_on_remote(databases, node)
     session = _with_copies(
         Session(

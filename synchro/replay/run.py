@@ -21,7 +21,15 @@ from synchro.exceptions import Incomplete, NotConfigured, NotReady, SynchroError
 from synchro.models import Batch, options
 from synchro.replay.apply.atomic import replay_as_one
 from synchro.replay.apply.attempts import strategy_of
-from synchro.replay.apply.batch import Finish, attempt, keep_record, merging, retry_refused, writing
+from synchro.replay.apply.batch import (
+    Finish,
+    attempt,
+    keep_record,
+    merging,
+    retry_refused,
+    undisturbed,
+    writing,
+)
 from synchro.replay.apply.receivers import in_run
 from synchro.replay.checkpoint import Outcome, acknowledge
 from synchro.replay.columns import forget_columns
@@ -157,7 +165,8 @@ def _replay_as_one(session: Session, quarantine: Quarantine, taken_up: TakenUp) 
     if first is None:
         return
     session = check_tables(session)
-    outcomes = merging(session, first, partial(replay_as_one, session, quarantine, taken_up))
+    once = partial(replay_as_one, session, quarantine, taken_up)
+    outcomes = merging(session, first, partial(undisturbed, session, once))
     session.state.merged = False  # what was merged is in these batches
     yield from outcomes
 
@@ -175,7 +184,8 @@ def _replay(
     announce("formed", batch)
     within = partial(_transaction, session, quarantine, batch if is_first else None)
     once = partial(attempt, session, log, batch, list(from_text(batch.ranges)), within)
-    return merging(session, batch, lambda: retry_refused(strategy_of(quarantine, taken_up), once))
+    again = partial(undisturbed, session, lambda: retry_refused(strategy_of(quarantine, taken_up), once))
+    return merging(session, batch, again)
 
 
 @contextmanager

@@ -101,6 +101,8 @@ class RunState:
 
     #: The number of the last batch that REMOTE has a receipt for.
     arrived: int = 0
+    #: Up to which batch REMOTE had dropped its own log before LOCAL's rows were read.
+    pruned: int = 0
     #: Whether values were merged since REMOTE was last given all that was pending.
     merged: bool = False
     new_references: NewReferences = field(default_factory=NewReferences)

@@ -34,7 +34,7 @@ from synchro.replay.conflicts.member_conflicts import describe_member_conflicts
 from synchro.replay.conflicts.members import expand
 from synchro.replay.conflicts.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.conflicts.orphans import resolve_orphans
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.remote_log import Overtaken, RemoteLog
 from synchro.replay.conflicts.resolve import resolve
 from synchro.replay.identity.former_sets import name_rows
 from synchro.replay.identity.identities import Identities
@@ -99,6 +99,7 @@ def attempt(
     material = gather(session, log, batch, ids, strategy)
     with within() as finish:
         outcome = apply_batch(session, log, batch, material, strategy)
+        log.refuse_overtaken()
         finish(outcome)
     return outcome
 
@@ -255,6 +256,23 @@ def merging(session: Session, batch: Batch, attempt: Callable[[], T]) -> T:
             merge_on_local(session, error)
             session.state.merged = True
             announce("merged", batch)
+
+
+def undisturbed(session: Session, attempt: Callable[[], T]) -> T:
+    """What `attempt` returns; it is tried again where REMOTE sent and dropped changes meanwhile."""
+    for _attempt in range(ATTEMPTS):
+        try:
+            return attempt()
+        except Overtaken as error:
+            session.state.pruned = error.pruned
+    raise NotReady(
+        _(
+            "The database “%(alias)s” sends changes to LOCAL, and drops them from its log, again and again while a "
+            "batch is on its way there. The batch was rolled back. Set SYNCHRO_RETENTION there to a longer time than a "
+            "batch takes, and run synchronize again."
+        )
+        % {"alias": session.remote.alias}
+    )
 
 
 def retry_refused(strategy: Strategy, attempt: Callable[[Strategy], Outcome]) -> Outcome:

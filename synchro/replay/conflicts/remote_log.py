@@ -36,6 +36,15 @@ LOOK_BACK = 100_000
 MANY = 20
 
 
+class Overtaken(Exception):
+    """LOCAL has received something since its rows were read, and REMOTE's log says nothing of it any more."""
+
+    def __init__(self, pruned: int) -> None:
+        super().__init__()
+        #: Up to which batch REMOTE has dropped its log by now.
+        self.pruned = pruned
+
+
 class RemoteLog:
     """REMOTE's own log, as far as LOCAL does not know it."""
 
@@ -83,6 +92,20 @@ class RemoteLog:
         receipts = Receipt.objects.using(self._session.local.alias).filter(peer_id=self._session.peer.pk)
         return receipts.values_list("batch", flat=True).first() or 0
 
+    def refuse_overtaken(self) -> Node | None:
+        """
+        To be called after the log was asked for the last time; return REMOTE's row about itself.
+
+        Raises `Overtaken` where REMOTE has dropped entries meanwhile that LOCAL received after its rows were read:
+        these are older than REMOTE's, and the log did not say so.
+        """
+        if self._session.peer_on_remote is None:
+            return None
+        node = Node.objects.using(self._session.remote.alias).filter(pk=1).first()
+        if node is not None and node.pruned > max(self._taken, self._session.state.pruned):
+            raise Overtaken(node.pruned)
+        return node
+
     def may_have_lost(self, date: datetime) -> bool:
         """
         Whether REMOTE may have changed something after this moment of LOCAL's clock, and has dropped the entry before
@@ -97,9 +120,7 @@ class RemoteLog:
 
     @cached_property
     def _pruned_until(self) -> datetime | None:
-        if self._session.peer_on_remote is None:
-            return None
-        node = Node.objects.using(self._session.remote.alias).filter(pk=1).first()
+        node = self.refuse_overtaken()
         if node is None or (node.pruned_until is None and node.pruned == 0):
             return None
         if node.pruned_upto is not None and node.pruned_upto <= self._session.copied_log:
