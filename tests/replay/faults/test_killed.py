@@ -8,7 +8,9 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import ExitStack
+from functools import partial
+from typing import Any, TypeVar
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -19,6 +21,7 @@ from synchro.exceptions import Busy
 from tests.replay import driver, processes
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import let_time_pass, other_side, remote, remote_count, use_up_key_on_remote
+from tests.replay.processes import Fork
 from tests.replay.writers import in_thread, write_a_lot
 from tests.shop.models import Album, Artist, Country, Customer, Measurement, Order, Publisher, Ticket
 
@@ -137,7 +140,7 @@ def test_reset_between_the_kill_and_the_next_run_doubles_nothing(backlog: None) 
     assert processes.forked(driver.happening, "kill", "committed", "2") == -signal.SIGKILL
     arrived = {customer.name for customer in Customer.objects.using("remote").all()}
 
-    when_free(reset_synchro)
+    when_free(partial(reset_synchro, is_copy=True))
     for customer in Customer.objects.filter(name__in=arrived):
         customer.cash = 1000
         customer.save()
@@ -149,19 +152,20 @@ def test_reset_between_the_kill_and_the_next_run_doubles_nothing(backlog: None) 
     assert remote_count(Customer) == len(arrived)
 
 
-def test_killed_again_and_again_while_people_write_nothing_is_lost_or_doubled() -> None:
+def test_killed_again_and_again_while_people_write_nothing_is_lost_or_doubled(settings: Any) -> None:
     use_up_key_on_remote(Customer, name="gone")
+    settings.SYNCHRO_BATCH_SIZE = BATCH_SIZE
     chance = random.Random(1)
-    environment = processes.environment(SYNCHRO_BATCH_SIZE=BATCH_SIZE)
-    with ThreadPoolExecutor(4) as pool:
+    with ExitStack() as runs, ThreadPoolExecutor(4) as pool:
+        # They begin before there is another thread, and wait.
+        replayers = [runs.enter_context(Fork(driver.loop)) for _ in range(ROUNDS)]
         writers = [in_thread(pool, write_a_lot, seed, 15 * ROUNDS) for seed in range(4)]
-        for _ in range(ROUNDS):
-            with processes.start("tests.replay.driver", "loop", env=environment) as process:
-                assert process.stdout is not None
-                assert process.stdout.readline() == "here\n"
-                time.sleep(chance.random() / 2)
-                assert process.poll() is None, process.stderr and process.stderr.read()
-                process.kill()
+        for replayer in replayers:
+            replayer.go_on()
+            assert replayer.line() == "here"
+            time.sleep(chance.random() / 2)
+            replayer.kill()
+            assert replayer.end() == -signal.SIGKILL
         for writer in writers:
             writer.result()
 

@@ -15,10 +15,11 @@ from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from tests.faults.links import through_proxy
 from tests.faults.proxy import Link, Proxy
-from tests.replay import processes
+from tests.replay import driver
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import remote_count, use_up_key_on_remote
 from tests.replay.faults.test_connections import at_step
+from tests.replay.processes import Fork
 from tests.shop.models import Customer, Order
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
@@ -107,10 +108,8 @@ def test_run_whose_link_stalls_for_ever_is_killed_and_the_next_is_not_held_up(pr
     """The server ends the session that was left behind in the middle of a batch, and with it its locks."""
     use_up_key_on_remote(Customer, name="gone")
     change_a_lot()
-    environment = processes.environment(DATABASES=processes.databases())
-    with processes.start("tests.replay.driver", "pause", "written", "1", env=environment) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "here\n"
+    with Fork(driver.happening, "pause", "written", "1") as process:
+        assert process.line() == "here"
         connections["remote"].close()  # the next run is another process, with a connection of its own
         proxy.stall()
         process.kill()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -15,31 +14,30 @@ from synchro.core import call_synchronize
 from synchro.exceptions import Busy, SynchroError
 from synchro.models import Batch, Conflict
 from synchro.replay.signals import step as step_signal
-from tests.replay import processes
+from tests.replay import driver, processes
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, remote_count
+from tests.replay.processes import Fork
 from tests.shop.models import Customer
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
 
 
 @pytest.fixture
-def first() -> Iterator[Popen[str]]:
+def first() -> Iterator[Fork]:
     """A process in the middle of its first batch, which goes on when it is told."""
     Customer.objects.create(name="Vimes")
-    with processes.start("tests.replay.driver", "pause", "formed", "1") as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "here\n", process.stderr and process.stderr.read()
+    with Fork(driver.happening, "pause", "formed", "1") as process:
+        assert process.line() == "here"
         yield process
-        process.kill()
 
 
-def go_on(process: Popen[str]) -> None:
-    _, errors = process.communicate("go on\n", timeout=60)
-    assert process.returncode == 0, errors
+def go_on(process: Fork) -> None:
+    process.go_on()
+    assert process.end() == 0
 
 
-def test_second_process_says_so_and_writes_nothing(first: Popen[str]) -> None:
+def test_second_process_says_so_and_writes_nothing(first: Fork) -> None:
     Customer.objects.create(name="Carrot")
     second = processes.run("django", "synchronize")
 
@@ -53,7 +51,7 @@ def test_second_process_says_so_and_writes_nothing(first: Popen[str]) -> None:
     assert_same_rows()
 
 
-def test_second_run_within_this_process_is_refused_too(first: Popen[str]) -> None:
+def test_second_run_within_this_process_is_refused_too(first: Fork) -> None:
     with pytest.raises(Busy):
         call_synchronize()
 
@@ -61,7 +59,7 @@ def test_second_run_within_this_process_is_refused_too(first: Popen[str]) -> Non
     assert remote_count(Customer) == 1
 
 
-def test_lock_ends_with_the_run(first: Popen[str]) -> None:
+def test_lock_ends_with_the_run(first: Fork) -> None:
     go_on(first)
 
     call_synchronize()
@@ -69,7 +67,7 @@ def test_lock_ends_with_the_run(first: Popen[str]) -> None:
     assert_same_rows()
 
 
-def test_other_way_is_not_held_up(first: Popen[str]) -> None:
+def test_other_way_is_not_held_up(first: Fork) -> None:
     """Each side may replay into the other at the same time."""
     with other_side():
         report = call_synchronize()
@@ -94,9 +92,8 @@ def test_conflict_of_a_run_that_lost_its_lock_while_it_committed_stays_on_record
     customer.cash = 2
     customer.save()
 
-    with processes.start("tests.replay.driver", "pause", "recorded", "2") as first:
-        assert first.stdout is not None
-        assert first.stdout.readline() == "here\n", first.stderr and first.stderr.read()
+    with Fork(driver.happening, "pause", "recorded", "2") as first:
+        assert first.line() == "here"
 
         def end_the_first(step: str, **kwargs: Any) -> None:
             if step in ("formed", "read"):
@@ -110,7 +107,6 @@ def test_conflict_of_a_run_that_lost_its_lock_while_it_committed_stays_on_record
                 call_synchronize(atomic=is_atomic)
         finally:
             step_signal.disconnect(end_the_first)
-            first.kill()
     call_synchronize()
 
     assert_same_rows()
