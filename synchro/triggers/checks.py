@@ -15,7 +15,9 @@ from synchro.backends import backend_for
 from synchro.check_guard import when_settings_are_right
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import NotReady
+from synchro.registry import watched_tables
 from synchro.triggers import triggers_for
+from synchro.triggers.base import OPEN, ORPHANED, POWERLESS
 from synchro.triggers.install import EVERY, INCOMPLETE, MISSES_CHANGES, Problem, survey
 from synchro.triggers.remote import foreign_triggers, without_capture
 
@@ -50,6 +52,8 @@ def _messages() -> Iterator[checks.CheckMessage]:
         yield checks.Error(why, obj=label, id="synchro.E102")
     unnamed = [Problem("missing", model._meta.label, EVERY) for model in found.unnamed]
     yield from _warnings([*unnamed, *found.problems])
+    for sentence in backend.unseen(connection, [table.name for table in watched_tables()]):
+        yield checks.Warning(sentence, id="synchro.W108")
     if backend.blind_spot:
         yield checks.Warning(
             backend.blind_spot, hint="See docs/triggers.md; silence it once you know.", id="synchro.W105"
@@ -98,6 +102,9 @@ IDS = {
     "left over": "synchro.W104",
     MISSES_CHANGES: "synchro.W106",
     INCOMPLETE: "synchro.W107",
+    OPEN: "synchro.W109",
+    POWERLESS: "synchro.W110",
+    ORPHANED: "synchro.W111",
 }
 
 

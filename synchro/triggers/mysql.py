@@ -20,6 +20,9 @@ from django.db.models import Field
 from synchro.exceptions import NotReady
 from synchro.models import CHANGE
 from synchro.triggers.base import (
+    LOG,
+    ORPHANED,
+    POWERLESS,
     PREFIX,
     Backend,
     Detail,
@@ -63,6 +66,9 @@ PLAIN = (
     "uuid",
 )
 
+
+#: Errors of the server for a want of rights: on a table, and on a column.
+DENIED = (1142, 1143)
 
 FLOATING = ("double", "float", "real")
 
@@ -108,43 +114,58 @@ class MySQL(Backend):
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT trigger_name, action_statement, event_object_table, action_timing, event_manipulation "
+                "SELECT trigger_name, action_statement, event_object_table, action_timing, event_manipulation, definer "
                 "FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1",
                 [PREFIX],
             )
             rows = cursor.fetchall()
+            flaws = _flaws(cursor, {definer for *_, definer in rows})
         found = []
-        for name, body, table, timing, event in rows:
-            # Not from the comments: the command-line client sends none, unless it is told to.
+        for name, body, table, timing, event, definer in rows:
             ours, content_type = _NAME.fullmatch(name), _CONTENT_TYPE.search(body)
-            if ours is not None and stem_of(name) is not None:
-                # What logs the rows of other tables tells nothing of its own.
-                is_own = content_type is not None and not ours[1].endswith(CASCADE)
-                number = int(content_type[1]) if content_type is not None and is_own else None
-                found.append(
-                    Installed(
-                        ours[1],
-                        name,
-                        ours[2],
-                        number,
-                        escaped(table),
-                        misses_changes=KEEPS_SWITCH in body,
-                        knows=_columns_known(ours[1], body),
-                        sql=f"CREATE TRIGGER {escaped(name)} {timing} {event} ON {escaped(table)} FOR EACH ROW {body}",
-                    )
+            if ours is None or not _is_ours(name, body):
+                continue
+            # What logs the rows of other tables tells nothing of its own.
+            is_own = content_type is not None and not ours[1].endswith(CASCADE)
+            found.append(
+                Installed(
+                    ours[1],
+                    name,
+                    ours[2],
+                    int(content_type[1]) if content_type is not None and is_own else None,
+                    escaped(table),
+                    misses_changes=KEEPS_SWITCH in body,
+                    knows=_columns_known(ours[1], body),
+                    flaw=flaws.get(definer, ""),
+                    sql=f"CREATE TRIGGER {escaped(name)} {timing} {event} ON {escaped(table)} FOR EACH ROW {body}",
                 )
+            )
         return found
+
+    def lacking_rights(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> str:
+        wanted = [(LOG, "INSERT"), *((table, "SELECT, TRIGGER") for table in tables)]
+        with connection.cursor() as cursor:
+            needed = [
+                f"GRANT {rights} ON {_qualified(connection, table)} TO {_account(cursor)};"
+                for table, rights in wanted
+                if not (_may_log(cursor) if table == LOG else _may_read(cursor, stored_name(connection, table)))
+            ]
+        if not needed:
+            return ""
+        return (
+            f"Triggers that {connection.settings_dict['USER']!r} makes run with the rights of this account, which lacks "
+            "some that they need: every write to the table would fail. Nothing was changed. An administrator runs: "
+            + " ".join(needed)
+        )
 
     def stems(self, connection: BaseDatabaseWrapper) -> set[str]:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT trigger_name FROM information_schema.triggers "
+                "SELECT trigger_name, action_statement FROM information_schema.triggers "
                 "WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1",
                 [PREFIX],
             )
-            return {
-                stem for (name,) in cursor.fetchall() if _NAME.fullmatch(name) and (stem := stem_of(name))
-            }
+            return {stem for name, body in cursor.fetchall() if _is_ours(name, body) and (stem := stem_of(name))}
 
     def missing_changes(self, connection: BaseDatabaseWrapper) -> list[str]:
         with connection.cursor() as cursor:
@@ -257,7 +278,8 @@ class MySQL(Backend):
     def script(self, statements: Sequence[str]) -> str:
         # The client would take a semicolon inside a trigger for its end.
         return (
-            f"-- Run it with: mysql --comments\nSET SESSION sql_mode = '{MODE}';\nDELIMITER ;;\n"
+            "-- Run it with: mysql --comments\nSET NAMES utf8mb4;\n"
+            f"SET SESSION sql_mode = '{MODE}';\nDELIMITER ;;\n"
             + "".join(f"{statement} ;;\n" for statement in statements)
             + "DELIMITER ;\n"
         )
@@ -278,6 +300,61 @@ class MySQL(Backend):
             finally:
                 if connection.is_usable():
                     cursor.execute("SELECT RELEASE_LOCK(CONCAT(%s, LEFT(SHA2(DATABASE(), 256), 16)))", [LOCK])
+
+
+def _is_ours(name: str, body: str) -> bool:
+    """
+    Whether a trigger was made by synchro, by what it does: others may have such names.
+
+    Its comments do not tell, since the command-line client sends none, unless it is told to.
+    """
+    return bool(_NAME.fullmatch(name) and stem_of(name)) and f"`{LOG}`" in body and SWITCH in body
+
+
+def _account(cursor: Any) -> str:
+    cursor.execute("SELECT CURRENT_USER()")
+    return "@".join(f"'{part}'" for part in cursor.fetchone()[0].rsplit("@", 1))
+
+
+def _qualified(connection: BaseDatabaseWrapper, table: str) -> str:
+    return f"{escaped(str(connection.settings_dict['NAME']))}.{escaped(stored_name(connection, table))}"
+
+
+def _may_log(cursor: Any) -> bool:
+    """Whether this account may do what a trigger does. To explain a statement takes the same rights."""
+    return _may(
+        cursor,
+        f"EXPLAIN INSERT INTO {escaped(LOG)} (`content_type_id`, `object_id`, `date`, `action`, `fields`, `natural_key`) "
+        "VALUES (0, '', NOW(), 0, NULL, NULL)",
+    )
+
+
+def _may_read(cursor: Any, table: str) -> bool:
+    return _may(cursor, f"SELECT * FROM {escaped(table)} LIMIT 0")
+
+
+def _may(cursor: Any, sql: str) -> bool:
+    try:
+        cursor.execute(sql, None)
+        cursor.fetchall()
+    except DatabaseError as error:
+        if error.args and error.args[0] in DENIED:
+            return False
+        raise
+    return True
+
+
+def _flaws(cursor: Any, definers: set[str]) -> dict[str, str]:
+    """What is wrong with the accounts with whose rights triggers run, as far as this one is allowed to know."""
+    if not definers:
+        return {}
+    cursor.execute("SELECT CURRENT_USER()")
+    own = cursor.fetchone()[0]
+    flaws = {} if own not in definers or _may_log(cursor) else {own: POWERLESS}
+    if definers - {own} and _may(cursor, "SELECT 1 FROM mysql.user LIMIT 0"):
+        cursor.execute("SELECT CONCAT(user, '@', host) FROM mysql.user")
+        flaws |= dict.fromkeys(definers - {own} - {account for (account,) in cursor.fetchall()}, ORPHANED)
+    return flaws
 
 
 def _columns_known(stem: str, body: str) -> frozenset[str] | None:
