@@ -51,9 +51,9 @@ POWERLESS = "of an account that may not write to the log, so that every write to
 ORPHANED = "of an account that does not exist any more, so that every write to the table fails"
 #: What to say where a switch that is on for one statement has been left on for everybody.
 SWITCHED_OFF = (
-    "Capture is switched off in the database {!r}, for everybody: a program that does not enforce foreign keys has left a "
-    "row in synchro_captureswitch. What is changed meanwhile is not in the log. Run 'manage.py synchro_install_triggers', "
-    "and compare both databases."
+    "Capture is switched off in the database {!r}, for everybody: a program that does not enforce foreign keys has "
+    "left a row in synchro_captureswitch. What is changed meanwhile is not in the log. Run 'manage.py "
+    "synchro_install_triggers', and compare both databases."
 )
 #: How the text of a trigger, or of a function, of ours tells that it is one.
 MADE_BY = "Made by django-synchro, version "
@@ -281,6 +281,7 @@ class Backend(ABC):
 
     def switch_on(self, connection: BaseDatabaseWrapper) -> None:
         """Take that switch away."""
+        return
 
     def lacking_rights(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> str:
         """

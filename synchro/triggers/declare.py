@@ -91,8 +91,8 @@ class Declaration:
                 self.sharing[other.model._meta.label] = owner.model._meta.label
                 if more := _columns(other) - _columns(owner):
                     self.impossible[other.model._meta.label] = (
-                        f"{other.model._meta.label} has the table of {owner.model._meta.label}, under whose name changes "
-                        f"are captured, and columns that {owner.model._meta.label} does not know: "
+                        f"{other.model._meta.label} has the table of {owner.model._meta.label}, under whose name "
+                        f"changes are captured, and columns that {owner.model._meta.label} does not know: "
                         f"{', '.join(sorted(more))}. Their changes would not arrive. Declare them there too, or watch "
                         "one of the two models alone."
                     )

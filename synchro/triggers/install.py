@@ -12,7 +12,18 @@ from django.db.models import Model
 
 from synchro.exceptions import NotReady
 from synchro.triggers import triggers_for
-from synchro.triggers.base import OPEN, ORPHANED, POWERLESS, UNIQUE, Backend, Installed, Target, Trigger, Uncapturable, stem_of
+from synchro.triggers.base import (
+    OPEN,
+    ORPHANED,
+    POWERLESS,
+    UNIQUE,
+    Backend,
+    Installed,
+    Target,
+    Trigger,
+    Uncapturable,
+    stem_of,
+)
 from synchro.triggers.declare import Declaration
 from synchro.triggers.watch import known
 

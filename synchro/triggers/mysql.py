@@ -148,13 +148,15 @@ class MySQL(Backend):
             needed = [
                 f"GRANT {rights} ON {_qualified(connection, table)} TO {_account(cursor)};"
                 for table, rights in wanted
-                if not (_may_log(cursor) if table == LOG else _may_read(cursor, stored_name(connection, table)))
+                if not (
+                    _may_log(cursor) if table == LOG else _may_read(cursor, stored_name(connection, table))
+                )
             ]
         if not needed:
             return ""
         return (
-            f"Triggers that {connection.settings_dict['USER']!r} makes run with the rights of this account, which lacks "
-            "some that they need: every write to the table would fail. Nothing was changed. An administrator runs: "
+            f"Triggers that {connection.settings_dict['USER']!r} makes run with the rights of this account, which "
+            "lacks some that they need: every write to the table would fail. Nothing was changed. An administrator runs: "
             + " ".join(needed)
         )
 
@@ -165,7 +167,9 @@ class MySQL(Backend):
                 "WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1",
                 [PREFIX],
             )
-            return {stem for name, body in cursor.fetchall() if _is_ours(name, body) and (stem := stem_of(name))}
+            return {
+                stem for name, body in cursor.fetchall() if _is_ours(name, body) and (stem := stem_of(name))
+            }
 
     def missing_changes(self, connection: BaseDatabaseWrapper) -> list[str]:
         with connection.cursor() as cursor:
@@ -324,8 +328,8 @@ def _may_log(cursor: Any) -> bool:
     """Whether this account may do what a trigger does. To explain a statement takes the same rights."""
     return _may(
         cursor,
-        f"EXPLAIN INSERT INTO {escaped(LOG)} (`content_type_id`, `object_id`, `date`, `action`, `fields`, `natural_key`) "
-        "VALUES (0, '', NOW(), 0, NULL, NULL)",
+        f"EXPLAIN INSERT INTO {escaped(LOG)} (`content_type_id`, `object_id`, `date`, `action`, `fields`, "
+        "`natural_key`) VALUES (0, '', NOW(), 0, NULL, NULL)",
     )
 
 
