@@ -133,7 +133,7 @@ def _compare(
 
 
 def _is_right(one: Installed, wanted: dict[str, Trigger]) -> bool:
-    return one.stem in wanted and one.version == wanted[one.stem].version and one.enabled
+    return one.stem in wanted and one.version == wanted[one.stem].version and one.enabled and not one.flaw
 
 
 def _belongs(one: Installed, stem: str) -> bool:
@@ -153,13 +153,15 @@ def _problems(target: Target, wanted: dict[str, Trigger], found: list[Installed]
         elif one is None:
             yield Problem("missing", target.label, trigger.name)
         elif not one.enabled:
-            yield Problem("disabled", target.label, one.name)
+            yield Problem("disabled", target.label, f"{one.name} on {one.place}" if one.place else one.name)
         elif one.misses_changes:
             yield Problem(MISSES_CHANGES, target.label, one.name)
         elif columns := one.unknown(target):
             yield Problem(INCOMPLETE, target.label, one.name, tuple(columns))
         elif one.version != trigger.version:
             yield Problem("outdated", target.label, one.name)
+        elif one.flaw:
+            yield Problem(one.flaw, target.label, one.name)
     for one in found:
         if one.stem not in wanted:
             yield Problem("left over", target.label, one.name)

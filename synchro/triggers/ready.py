@@ -16,11 +16,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from synchro.conf import conf
 from synchro.exceptions import NotReady
 from synchro.triggers import triggers_for
+from synchro.triggers.base import OPEN, POWERLESS
 from synchro.triggers.install import INCOMPLETE, MISSES_CHANGES, Finding, survey
 
 _allowed: ContextVar[bool] = ContextVar("synchro_missing_triggers_allowed", default=False)
 #: What loses no change is no reason to stop.
-HARMLESS = ("left over", "outdated")
+HARMLESS = ("left over", "outdated", OPEN, POWERLESS)
 
 
 @contextmanager
