@@ -19,14 +19,25 @@ from synchro.registry import watched_tables
 from synchro.triggers import triggers_for
 from synchro.triggers.base import OPEN, ORPHANED, POWERLESS
 from synchro.triggers.install import EVERY, INCOMPLETE, MISSES_CHANGES, Problem, survey
+from synchro.triggers.pgtrigger_package import lacking
 from synchro.triggers.remote import foreign_triggers, without_capture
 
 HINT = "Run: manage.py synchro_install_triggers (with --check it lists them all)"
 
 
 def register() -> None:
+    checks.register(check_package, checks.Tags.compatibility)
     checks.register(check_triggers, checks.Tags.database)
     checks.register(check_remotes, checks.Tags.database)
+
+
+@when_settings_are_right
+def check_package(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Asks no database, so every `check` tells it."""
+    if conf.capture != "triggers" or connections[LOCAL].vendor != "postgresql":
+        return []
+    reason = lacking()
+    return [checks.Error(reason, id="synchro.E103")] if reason else []
 
 
 @when_settings_are_right
@@ -45,8 +56,8 @@ def _messages() -> Iterator[checks.CheckMessage]:
     except NotReady as error:
         yield checks.Error(str(error), hint="Use SYNCHRO_CAPTURE = 'signals'.", id="synchro.E101")
         return
-    if not backend.is_ready(connection):
-        return  # before the first migrate
+    if not backend.is_ready(connection) or check_package():
+        return  # before the first migrate, or told already
     found = survey(connection)
     for label, why in found.impossible.items():
         yield checks.Error(why, obj=label, id="synchro.E102")

@@ -36,7 +36,7 @@ from synchro.registry import watched_tables
 from synchro.triggers import triggers_for
 from synchro.triggers.base import SWITCHED_OFF, stem_for
 from synchro.triggers.editor import keep_triggers
-from synchro.triggers.install import Finding, gap_of, install, survey
+from synchro.triggers.install import PATIENCE, Finding, gap_of, install, survey
 from synchro.triggers.watch import Watch
 
 
@@ -112,7 +112,7 @@ def after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
 
 
 def _bring_up_to_date(connection: BaseDatabaseWrapper, finding: Finding) -> None:
-    install(connection, finding.stem)
+    install(connection, finding.stem, PATIENCE)
     if columns := finding.unseen_columns:
         warnings.warn(unseen(finding, columns), RuntimeWarning, stacklevel=2)
 

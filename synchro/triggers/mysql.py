@@ -215,11 +215,9 @@ class MySQL(Backend):
             )
         if code == 1205:
             return NotReady(
-                "Another transaction that has used the table is open and did not end in time; nothing was "
-                "changed. "
-                "Try again, or allow more time with --lock-timeout. SHOW PROCESSLIST and "
-                "information_schema.innodb_trx "
-                "tell whose it is."
+                "Another transaction that has used the table is open and did not end in time; nothing was changed. "
+                "SHOW PROCESSLIST and information_schema.innodb_trx tell whose it is. Then try again; 'manage.py "
+                "synchro_install_triggers --lock-timeout 60' waits longer."
             )
         return NotReady(
             "The server writes a binary log and lets only privileged accounts create triggers: "
