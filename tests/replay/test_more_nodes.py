@@ -16,13 +16,15 @@ from django.db import connections
 from django.test import override_settings
 
 from synchro.core import call_synchronize, reset_synchro
-from synchro.exceptions import NotConfigured, NotReady
-from synchro.models import ChangeLog, Conflict, Node
+from synchro.exceptions import NotConfigured, NotReady, UnknownState
+from synchro.models import Batch, ChangeLog, Conflict, Node
 from synchro.replay import handshake
 from synchro.replay.handshake import Clocks
 from synchro.replay.signals import step
+from synchro.report import Report
 from tests.few import only
 from tests.replay.deciders import more_cash
+from tests.replay.refusing import refusing
 from tests.replay.sides import other_side
 from tests.shop.models import Country, Customer
 
@@ -273,3 +275,80 @@ def test_remote_without_tables_gets_what_others_send_and_is_told_what_it_misses(
 
     assert any("does not get those from before" in warning for warning in warnings)
     assert names_on("branch") == ["Carrot"]
+
+
+# -- a REMOTE that is loaded anew ---------------------------------------------------------------------------------
+
+NOTHING_KEPT = override_settings(SYNCHRO_RETENTION=timedelta(0))
+
+
+def to_branch(**options: Any) -> Report:
+    with override_settings(SYNCHRO_REMOTE="branch"):
+        return call_synchronize(**options)
+
+
+def load_branch_from_a_copy() -> None:
+    _make_copy("default", "branch")
+    with as_branch():
+        reset_synchro(is_copy=True)
+
+
+def prune_for_remote() -> None:
+    """REMOTE has all that there is, and LOCAL keeps the newest entry of it."""
+    add("the newest entry")
+    call_synchronize()
+    with NOTHING_KEPT:
+        call_synchronize()
+
+
+def test_remote_that_lacks_what_was_pruned_is_loaded_as_the_message_says_and_nothing_is_lost(
+    settings: Any,
+) -> None:
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    add("Vimes")
+    with refusing(Country):
+        Country.objects.create(code="am", name="cursed")
+        call_synchronize()
+    prune_for_remote()
+    with as_branch():
+        add("Rust")  # what was changed there alone
+    with pytest.raises(UnknownState, match="from a copy of LOCAL that is made now"):
+        to_branch()
+
+    with as_branch(), override_settings(SYNCHRO_REMOTE="branch"):
+        call_synchronize()
+    add("Carrot")  # pending for both
+    load_branch_from_a_copy()
+    add("Nobby")
+    assert to_branch().warnings == ()
+
+    assert names_on("branch") == names_on("default")
+    assert {"Rust", "Vimes", "Carrot", "Nobby"} <= set(names_on("branch"))
+    assert Country.objects.using("branch").get().name == "cursed"
+    assert not to_branch().entries
+    assert call_synchronize(retry=True).aside == 0
+    assert names_on("remote") == names_on("default")
+    assert Country.objects.using("remote").get().name == "cursed"
+
+
+def test_copy_that_is_older_than_what_was_pruned_since_is_refused() -> None:
+    load_branch_from_a_copy()
+    prune_for_remote()
+
+    with pytest.raises(UnknownState, match="have been pruned"):
+        to_branch()
+
+    assert not names_on("branch")
+
+
+def test_local_keeps_nothing_for_a_remote_that_was_replaced_by_a_copy() -> None:
+    """One that is loaded anew every night has another node id each time."""
+    for name in ("Vimes", "Carrot", "Nobby"):
+        load_branch_from_a_copy()
+        add(name)
+        with NOTHING_KEPT:
+            to_branch()
+            assert to_branch().warnings == ()
+
+    assert names_on("branch") == ["Carrot", "Nobby", "Vimes"]
+    assert not Batch.objects.exists()

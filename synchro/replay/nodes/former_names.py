@@ -7,7 +7,7 @@ from itertools import islice
 
 from django.db.models import Model
 
-from synchro.models import Baseline, Checkpoint, ModelIdentity, Peer, Reference, SetAside
+from synchro.models import Baseline, Batch, Checkpoint, ModelIdentity, Peer, Reference, SetAside
 from synchro.replay.session import Database
 
 #: How many rows are written at once.
@@ -33,7 +33,7 @@ def pass_on(side: Database, other: Database, peer: Peer) -> None:
         _pass_on_quarantine(side, former, peer)
         _pass_on_identities(side, former, peer)
         if peer.place and former.place == peer.place:
-            _leave(side, former)
+            leave(side, former)
 
 
 def _former_peers(side: Database, other: Database) -> Iterator[Peer]:
@@ -62,6 +62,8 @@ def _pass_on_references(side: Database, model: type[Model], former: Peer, peer: 
 def _pass_on_baseline(side: Database, model: type[Model], note: Baseline, peer: Peer) -> None:
     """Where `side` is a copy of the former name, it is one of the new name as far as both notes reach."""
     content_type = side.content_type_id(model)
+    if model is Batch:  # under the new name they are numbered anew
+        return
     baselines = Baseline.objects.using(side.alias)
     own = baselines.filter(node=note.node, content_type_id=content_type).first()
     if own is not None and peer.uuid is not None:
@@ -98,7 +100,7 @@ def _pass_on_identities(side: Database, former: Peer, peer: Peer) -> None:
     )
 
 
-def _leave(side: Database, former: Peer) -> None:
-    """It is the same database, not a copy: nothing waits for its former name, and nothing is counted for it."""
+def leave(side: Database, former: Peer) -> None:
+    """Its database has another name by now, and is no copy: nothing waits for the former, or is counted for it."""
     SetAside.objects.using(side.alias).filter(peer_id=former.pk)._raw_delete(side.alias)
     Checkpoint.objects.using(side.alias).filter(peer_id=former.pk).delete()
