@@ -81,6 +81,7 @@ def _meet(database: Database, other: Database, peer: Peer, replaced: Iterable[Pe
 
 def _replaced(remote: Database, peer_on_remote: Peer) -> list[Peer]:
     """Return what LOCAL knew that REMOTE, a copy of LOCAL, was loaded in the place of: it has all that these lack."""
+    assert peer_on_remote.uuid is not None
     copy = Baseline.objects.using(remote.alias).filter(node=peer_on_remote.uuid)
     place = remote.backend.place() if copy.exists() else ""
     known = Peer.objects.using(LOCAL).filter(alias=remote.alias, place=place).exclude(uuid=None)
