@@ -17,7 +17,7 @@ from django.test import override_settings
 
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import NotConfigured, NotReady, UnknownState
-from synchro.models import Batch, ChangeLog, Conflict, Node
+from synchro.models import Batch, ChangeLog, Conflict, Node, Receipt
 from synchro.replay import handshake
 from synchro.replay.handshake import Clocks
 from synchro.replay.signals import step
@@ -154,11 +154,35 @@ def test_two_nodes_log_nothing_of_each_other() -> None:
 
 @pytest.mark.parametrize("policy", ["local", "remote", more_cash])
 def test_other_policies_than_the_newest_are_refused_where_several_send(settings: Any, policy: Any) -> None:
+    add("Vimes")
     call_synchronize()
     settings.SYNCHRO_CONFLICT = policy
 
-    with as_branch(), pytest.raises(NotConfigured, match="is not “newer”"):
+    with as_branch():
+        add("Rust")
+        with pytest.raises(NotConfigured, match="is not “newer”"):
+            call_synchronize()
+
+    assert names_on("remote") == ["Vimes"]
+    assert not Receipt.objects.using("remote").filter(batch=0).exists()
+    assert not Node.objects.using("remote").get().forwards_since
+
+
+@pytest.mark.parametrize("policy", ["local", more_cash])
+def test_other_policies_than_the_newest_are_refused_where_a_hub_sends(settings: Any, policy: Any) -> None:
+    with as_branch():
         call_synchronize()
+    add("Vimes")
+    call_synchronize()
+    settings.SYNCHRO_MODEL_OPTIONS = {"shop.Customer": {"CONFLICT": policy}}
+
+    remote_is_branch = override_settings(SYNCHRO_REMOTE="branch")
+    with other_side(), remote_is_branch, pytest.raises(NotConfigured, match="Customer is not “newer”"):
+        call_synchronize()
+
+    assert not names_on("branch")
+    assert not Receipt.objects.using("branch").exists()
+    assert not Node.objects.using("branch").get().forwards_since
 
 
 def test_clocks_that_are_far_apart_are_refused_where_several_send(monkeypatch: pytest.MonkeyPatch) -> None:
