@@ -58,7 +58,7 @@ def known_here(
         return identities.owners(model, keys)
     fields = key_fields(model)
     found = by_parts_here(session, identities, fields, keys, {})
-    known = _known_by_the_same_key(session, model, set(found.values()))
+    known = _known_by_the_same_key(session, identities, model, set(found.values()))
     return {there: here for there, here in found.items() if here in known}
 
 
@@ -90,12 +90,13 @@ def _parts_here(
     return {v: v for v in values} if target is None else known_here(session, identities, target, values)
 
 
-def _known_by_the_same_key(session: Session, model: type[Model], keys: set[Key]) -> set[Key]:
+def _known_by_the_same_key(
+    session: Session, identities: Identities, model: type[Model], keys: set[Key]
+) -> set[Key]:
     """Those that LOCAL has, has deleted since, or set aside."""
     own = key_fields(model)
     known = {as_key(row) for row in select(session.local, model, own, own, [as_values(key) for key in keys])}
-    quarantine = session.quarantine.all()
-    known |= {key for key in keys if (model, key) in quarantine}
+    known |= {key for key in keys if (model, key) in identities.quarantined}
     missing = {to_text(model, key): key for key in keys - known}
     return known | {missing[text] for text in _deleted_since(session, model, list(missing))}
 
@@ -140,4 +141,4 @@ def same_key_children(model: type[Model]) -> list[type[Model]]:
 
 def lacking_there(session: Session) -> IdSet:
     """The ids of LOCAL's log that REMOTE lacks."""
-    return IdSet.lacking(session.local.alias, session.arrived)
+    return IdSet.lacking(session.local.alias, session.state.arrived)

@@ -68,7 +68,7 @@ def resolve_cascades(
 ) -> None:
     """Take the deletions out of `plan` that would take along what is newer than they are."""
     dates = [change.date for change in changes.rows.values()]
-    if session.peer_there is None or not dates or not (plan.removals or plan.stays):
+    if session.peer_on_remote is None or not dates or not (plan.removals or plan.stays):
         return
     if not (log.has_news(min(dates)) or log.may_have_lost(min(dates))):
         return

@@ -173,7 +173,7 @@ def is_settled_by(session: Session, record: Conflict, ours: datetime, theirs: da
     """Whether the record says that `winner` won, and that what the other side lost is no later change than this."""
     return (
         record.decision == winner
-        and record.batch <= session.arrived
+        and record.batch <= session.state.arrived
         and aware(record.remote_date) >= aware(theirs)
         and (winner == Conflict.LOCAL or aware(record.local_date) >= aware(ours))
     )
@@ -252,7 +252,7 @@ class History:
         for record in self._of(model, key):
             if name is not None and record.fields is not None and name not in record.fields:
                 continue
-            has_arrived = record.batch <= self._session.arrived
+            has_arrived = record.batch <= self._session.state.arrived
             is_merged = record.decision == Conflict.MERGED
             if is_merged and has_arrived and aware(ours) <= aware(record.date):
                 return Conflict.REMOTE  # LOCAL's change is that merge itself, which REMOTE has

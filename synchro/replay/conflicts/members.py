@@ -141,7 +141,7 @@ class _Contest:
 
     def ask(self, pairs: Collection[Pair]) -> None:
         """Look these pairs, by REMOTE's keys, up in its log."""
-        if self._session.peer_there is None or not pairs:
+        if self._session.peer_on_remote is None or not pairs:
             return
         through = self._view.through
         wanted = {through: {pair for pair in pairs if None not in pair}, **ends_of(through, pairs)}

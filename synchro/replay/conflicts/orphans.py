@@ -52,7 +52,7 @@ def resolve_orphans(
     while True:
         put = _keys(plan)
         add_parents(session, plan, rows, identities)
-        if session.peer_there is None:
+        if session.peer_on_remote is None:
             return
         step.settle(_beyond(plan, put))
         back = step.revived(_beyond(plan, known))

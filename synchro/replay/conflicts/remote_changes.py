@@ -25,7 +25,7 @@ MOMENT = timedelta(microseconds=1)
 
 def their_changes(session: Session, log: RemoteLog, changes: Changes, identities: Identities) -> Changes:
     """What REMOTE did itself to the rows of the batch, by REMOTE's keys."""
-    if session.peer_there is None or not changes.rows:
+    if session.peer_on_remote is None or not changes.rows:
         return Changes()
     wanted: dict[type[Model], list[Key]] = {}
     for (model, key), change in changes.rows.items():

@@ -26,6 +26,8 @@ from synchro.replay.identity.natural_keys import ByColumns, Naturals, allows_man
 from synchro.replay.identity.natural_methods import ByMethod
 from synchro.replay.identity.originals import find_originals
 from synchro.replay.identity.references import remote_keys
+from synchro.replay.identity.unnamed import UnnamedRows
+from synchro.replay.log.changes import RowId
 from synchro.replay.rows import Rows, as_key, as_values, real_spellings, select
 from synchro.replay.session import Database, Session
 
@@ -76,15 +78,20 @@ class Identities:
         session: Session,
         rows: Rows,
         naturals: Naturals,
-        unsought: Collection[tuple[type[Model], Key]] = (),
+        unsought: Collection[RowId] = (),
+        quarantined: Collection[RowId] = (),
     ) -> None:
         self._session = session
         self._rows = rows
         self._naturals = naturals
         #: Objects that are left out of the batch, perhaps for their natural keys.
         self._unsought = unsought
-        self._by_columns = ByColumns(session, rows, naturals, self)
-        self._by_method = ByMethod(session, rows, naturals, self)
+        #: Objects of LOCAL with changes in quarantine; LOCAL may have deleted them.
+        self.quarantined = quarantined
+        #: Objects that LOCAL has deleted, and whose natural keys are not known.
+        self.unnamed = UnnamedRows()
+        self._by_columns = ByColumns(session, rows, naturals, self.unnamed, self)
+        self._by_method = ByMethod(session, rows, naturals, self.unnamed, self)
         self._known: dict[type[Model], dict[Key, Identity]] = {}
         #: REMOTE's rows that were found by a natural key, and LOCAL's keys of the objects that found them.
         self._taken: dict[type[Model], dict[Key, Key]] = {}
@@ -309,11 +316,11 @@ class Identities:
         )
         owners: dict[Key, Key] = {}
         for part in _parts(texts):
-            if session.peer_there is None:
+            if session.peer_on_remote is None:
                 pairs = ours.filter(remote_object_id__in=part)
             else:
                 theirs = Reference.objects.using(session.remote.alias).filter(
-                    peer_id=session.peer_there.pk,
+                    peer_id=session.peer_on_remote.pk,
                     content_type_id=session.remote.content_type_id(model),
                     local_object_id__in=part,
                 )
@@ -322,7 +329,7 @@ class Identities:
                 )
             for here, other in pairs.values_list("local_object_id", "remote_object_id"):
                 owners[from_text(model, other)] = from_text(model, here)
-        return owners | session.new_references.local_keys(model, there)
+        return owners | session.state.new_references.local_keys(model, there)
 
     def made_again(self, model: type[Model], gone: Collection[Key]) -> dict[Key, Key]:
         """Of rows that LOCAL deleted, those that it has made again, by their natural keys, with the new rows' keys."""

@@ -26,15 +26,17 @@ def remote_keys(session: Session, model: type[Model], keys: Collection[Key]) -> 
     wanted = [(str(key),) for key in keys]
     where = _of(side, session.peer.pk, model)
     pairs = side.backend.select(TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
-    return {int(here): int(there) for here, there in pairs} | session.new_references.remote_keys(model, keys)
+    return {int(here): int(there) for here, there in pairs} | session.state.new_references.remote_keys(
+        model, keys
+    )
 
 
 def local_keys_there(session: Session, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
     """LOCAL's keys, by REMOTE's, of those of REMOTE's rows that REMOTE itself remembers."""
-    if session.peer_there is None:
+    if session.peer_on_remote is None:
         return {}
     side, wanted = session.remote, [(str(key),) for key in keys]
-    where = _of(side, session.peer_there.pk, model)
+    where = _of(side, session.peer_on_remote.pk, model)
     pairs = side.backend.select(TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
     return {int(there): int(here) for there, here in pairs}
 
