@@ -167,7 +167,8 @@ class Option(models.Model):
 class Baseline(models.Model):
     """
     How far this database is known to be a copy of another node: rows of the model with automatic keys up to
-    `highest` have the same keys there. Written when `reset_synchro` gives a copy a name of its own.
+    `highest` have the same keys there. Of `Batch`: what its batches up to this one brought is in the copy. Written when
+    `reset_synchro` gives a copy a name of its own.
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
-from django.db.models import Model
+from django.db.models import Max, Model
 from django.utils import timezone
 
+from synchro.backends import backend_for
 from synchro.checkpoint import moved_by_a_run
 from synchro.conf import LOCAL, conf
 from synchro.keys import is_automatic, key_fields
@@ -87,6 +88,7 @@ def _forget(by: str) -> Reset:
         )
         if node is not None:
             _note_baselines(node.uuid)
+            _note_batches(node)
         # Straight in the database: a delete that sends signals would read the whole log into memory first.
         ChangeLog.objects.using(LOCAL)._raw_delete(LOCAL)
         Batch.objects.using(LOCAL)._raw_delete(LOCAL)
@@ -126,6 +128,22 @@ def _note_baselines(node: uuid.UUID) -> None:
             for model, highest in _highest_keys(counted).items()
         ],
         batch_size=1000,
+    )
+
+
+def _note_batches(node: Node) -> None:
+    """
+    Note which batches of the original are in this copy of it, whatever it was made with: those that had been formed
+    long before. Of newer ones only a part may be in it, where the copy is not that of one moment.
+    """
+    contained = node.pruned
+    if conf.retention is not None:
+        before = backend_for(connections[LOCAL]).now() - conf.retention / 2
+        older = Batch.objects.using(LOCAL).filter(formed__lt=before)
+        contained = max(contained, older.aggregate(highest=Max("number"))["highest"] or 0)
+    content_type = ContentType.objects.db_manager(LOCAL).get_for_model(Batch)
+    Baseline.objects.using(LOCAL).update_or_create(
+        node=node.uuid, content_type=content_type, defaults={"highest": contained}
     )
 
 
