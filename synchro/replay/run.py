@@ -38,18 +38,12 @@ from synchro.replay.conflicts.history import discard_undelivered_decisions
 from synchro.replay.conflicts.remote_log import RemoteLog
 from synchro.replay.handshake import handshake
 from synchro.replay.identity.setting import remember_identities
-from synchro.replay.log.batches import (
-    Pruned,
-    check_ids,
-    form_empty,
-    next_batch,
-    own_node,
-    pending,
-    warn_if_blind,
-)
+from synchro.replay.log.batches import Pruned, form_empty, next_batch, pending
 from synchro.replay.log.changes import RowId
-from synchro.replay.log.postpone import warn_of_unread
+from synchro.replay.log.gaps import warn_of_unknown_writers
+from synchro.replay.log.position import check_ids, own_node
 from synchro.replay.log.ranges import from_text
+from synchro.replay.log.unread import warn_of_unread
 from synchro.replay.preflight import check_tables, check_visibility, warn_without_capture
 from synchro.replay.prune import prune
 from synchro.replay.quarantine.store import Quarantine
@@ -135,7 +129,7 @@ def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, 
             except Pruned as error:
                 raise lost_to_pruning(session) from error
             node = own_node(LOCAL)
-            warn_if_blind(session, node)
+            warn_of_unknown_writers(session, node)
             warn_of_unread(session, node)
             prune(session)
             totals.quarantined = len(quarantine)

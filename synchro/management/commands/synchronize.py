@@ -12,7 +12,7 @@ from synchro.exceptions import Incomplete
 from synchro.follow import INTERVAL, follow
 from synchro.management.base import DONE, NEEDS_A_PERSON, SynchroCommand
 from synchro.replay import Report, call_synchronize
-from synchro.replay.log.postpone import forget
+from synchro.replay.log.unread import forget
 from synchro.replay.receipts import resending
 from synchro.triggers.ready import missing_triggers_allowed
 
