@@ -2,7 +2,7 @@
 ``SYNCHRO_IDENTITY`` of a model towards a REMOTE is remembered: another one means other rows.
 
 From "pk" to "reference" REMOTE's rows would not be recognized, and be doubled; from "reference" to "pk" a row of LOCAL
-would overwrite another one that has its key on REMOTE. `conversion` converts what can be converted.
+would overwrite another one that has its key on REMOTE. `synchro.conversion` converts what can be.
 """
 
 from __future__ import annotations
