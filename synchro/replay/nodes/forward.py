@@ -27,7 +27,7 @@ from synchro.replay.identity.identities import Identities
 from synchro.replay.log.changes import Change, Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import read_entries
 from synchro.replay.log.names import has_sets, sets_named
-from synchro.replay.log.received import PART, Received, Sign, about, sign_of
+from synchro.replay.log.received import PART, Received, Sign, about, objects_of, sign_of
 from synchro.replay.plan import Plan
 from synchro.replay.session import Session
 
@@ -65,7 +65,7 @@ def drop_known(
 def _signs_there(session: Session, received: Received, identities: Identities, floor: int) -> Iterator[Sign]:
     assert session.peer.uuid is not None
     objects: dict[type[Model], list[Key]] = {}
-    for model, keys in received.by_object().items():
+    for model, keys in objects_of(received.entries).items():
         found = identities.find(model, keys)
         several = [version_key(identity) for identity in found.values()]
         objects[model] = [key for key in several if _is_whole(key)]
