@@ -15,10 +15,10 @@ from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 from django.db.models import NOT_PROVIDED, Field, Model
-from django.utils.module_loading import import_string
 
 from synchro.check_guard import when_settings_are_right
 from synchro.conf import IDENTITIES, LOCAL, NAMES, conf, unknown_names
+from synchro.exceptions import WrongSetting
 from synchro.identity_checks import (
     check_given_natural_key,
     check_guessed_keys,
@@ -30,11 +30,10 @@ from synchro.keys import key_fields
 from synchro.model_options import model_option
 from synchro.natural import NaturalManager
 from synchro.registry import skipped_names, watched_models, wrong_settings
+from synchro.replay.conflicts.policy import POLICIES, policy_of
 
-CONFLICTS = ("newer", "local", "remote")
 #: Names of one's own machine.
 LOOPBACK = dict.fromkeys(("localhost", "127.0.0.1", "::1"), "localhost")
-CONFLICTS_HINT = "Use 'newer', 'local', 'remote', or a callable or the dotted path of one."
 
 
 def connect() -> None:
@@ -79,16 +78,12 @@ def check_settings(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage
 
 
 def _conflict(whose: str, value: Any, obj: Any) -> Iterator[CheckMessage]:
-    if callable(value) or value in CONFLICTS:
-        return
     try:
-        usable = callable(import_string(value))
-    except (ImportError, AttributeError, TypeError):
-        usable = False
-    if not usable:
+        policy_of(value)
+    except WrongSetting:
         yield Error(
             f"{whose} SYNCHRO_CONFLICT is {value!r}, which is nothing that can decide.",
-            hint=CONFLICTS_HINT,
+            hint=f"Use {', '.join(map(repr, POLICIES))}, or a callable or the dotted path of one.",
             obj=obj,
             id="synchro.E006",
         )

@@ -213,10 +213,10 @@ def write_receipt(session: Session, batch: Batch, pairs: Pairs, plan: Plan) -> N
     """Last thing in REMOTE's transaction: its own view of the new pairs of keys, and the receipt itself."""
     if session.peer_there is None:
         return
-    for model in plan.forgotten:
+    for model in plan.obsolete_references:
         if keeps_references(model):
             remote_keys = [
-                remote for remote, local in plan.removals.get(model, {}).items() if local is not None
+                remote for remote, local in plan.deletions.get(model, {}).items() if local is not None
             ]
             forget(session.remote, session.peer_there.pk, model, remote_keys)
     for model, found in pairs.items():

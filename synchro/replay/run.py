@@ -28,14 +28,14 @@ from synchro.replay.apply.batch import Finish, announce, attempt, keep_record, m
 from synchro.replay.apply.receivers import in_run
 from synchro.replay.checkpoint import Outcome, acknowledge
 from synchro.replay.columns import forget_columns
-from synchro.replay.conflicts.history import discard_undelivered_decisions
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.record import discard_undelivered_decisions
 from synchro.replay.handshake import handshake
 from synchro.replay.identity.setting import remember_identities
 from synchro.replay.log.batches import Pruned, check_ids, form_empty, is_blind, next_batch, own_node, pending
 from synchro.replay.log.changes import RowId
 from synchro.replay.log.postpone import warn_of_unread
 from synchro.replay.log.ranges import from_text
+from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.preflight import check_tables, check_visibility, warn_without_capture
 from synchro.replay.prune import prune
 from synchro.replay.quarantine.store import Quarantine
@@ -232,7 +232,7 @@ def replay(
             ),
         ),
     )
-    session.quarantine.advance(outcome.note)
+    session.quarantine.advance(outcome.quarantine)
     confirm(session, outcome, totals)
 
 
@@ -252,7 +252,7 @@ def confirm(session: Session, outcome: Outcome, totals: Totals) -> None:
     totals.add(outcome)
     announce("committed", outcome.batch)
     acknowledge(session, outcome)
-    session.quarantine.settle(outcome.batch, outcome.note)
+    session.quarantine.settle(outcome.batch, outcome.quarantine)
     announce("acknowledged", outcome.batch)
 
 

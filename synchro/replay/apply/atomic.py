@@ -19,12 +19,12 @@ from synchro.models import Batch
 from synchro.replay.apply.attempts import Strategy, strategy_of
 from synchro.replay.apply.batch import Finish, announce, attempt, keep_record, retry_refused, writing
 from synchro.replay.checkpoint import Outcome
-from synchro.replay.conflicts.history import discard_undelivered_decisions
 from synchro.replay.conflicts.merge import Merging
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.record import discard_undelivered_decisions
 from synchro.replay.log.batches import visible_beyond
 from synchro.replay.log.changes import RowId
 from synchro.replay.log.ranges import Range, from_text, united
+from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.receipts import lock_receipt
 from synchro.replay.retry import gc_paused
 from synchro.replay.session import NewReferences, Session
@@ -64,7 +64,7 @@ def replay_as_one(
                     raise
                 else:
                     session.new_references.add(outcome.pairs)
-                    session.quarantine.advance(outcome.note)
+                    session.quarantine.advance(outcome.quarantine)
                     session.arrived = batch.number
                     outcomes.append(outcome)
         if merges:

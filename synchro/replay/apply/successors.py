@@ -16,14 +16,16 @@ from synchro.keys import Key, key_fields
 from synchro.registry import is_watched
 from synchro.relations import relations, target_of
 from synchro.replay.dependent_rows import rows_below
-from synchro.replay.identity.identities import Identities, existing_here, keeps_references
+from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
 from synchro.replay.identity.natural_keys import has_natural_key
-from synchro.replay.identity.references import local_keys_there
+from synchro.replay.identity.owners import owners_by_parts
+from synchro.replay.identity.references import local_keys_by_remote
 from synchro.replay.log.changes import M2M, Changes, SetChange, coalesce
+from synchro.replay.log.entries import pending_entries
 from synchro.replay.plan import Plan
-from synchro.replay.prerequisites import Prerequisites, by_parts_here, pending_entries
 from synchro.replay.rows import Rows
 from synchro.replay.session import Session
+from synchro.replay.work import Prerequisites
 
 RowId: TypeAlias = tuple[type[Model], Key]
 
@@ -71,9 +73,9 @@ def successors_of(
 
     That is what REMOTE remembers, or what was found out for this batch (`made_here`, by REMOTE's keys).
     """
-    owners = local_keys_there(session, model, gone.values()) | dict(made_here or {})
+    owners = local_keys_by_remote(session, model, gone.values()) | dict(made_here or {})
     others = {key: owners[there] for key, there in gone.items() if owners.get(there, key) != key}
-    here = existing_here(session, model, others.values()) if others else set()
+    here = existing_keys(session.local, model, others.values()) if others else set()
     return {key: other for key, other in others.items() if other in here}
 
 
@@ -95,7 +97,7 @@ def _take_parts_along(
             if child._meta.auto_created or column not in fields or not is_watched(child):
                 continue
             there = rows_below(session.remote, model, child, column, dict.fromkeys(old, ()))
-            here = by_parts_here(session, identities, fields, list(there), {column: old})
+            here = owners_by_parts(session, identities, fields, list(there), {column: old})
             places = [(child, key) for key in here.values()]
             later = coalesce(pending_entries(session, places))
             named = [place for place in places if place in later.rows]
@@ -111,10 +113,10 @@ def keep_taken_over(plan: Plan, rows: Rows, identities: Identities) -> None:
     an object which LOCAL has: it has to be part of the batch, so that the row stays.
     """
     found: set[RowId] = set()
-    for model, removals in plan.removals.items():
+    for model, deletions in plan.deletions.items():
         if keeps_references(model) and has_natural_key(model):
             known = identities.known(model)
-            others = {key for key, i in known.items() if i.exists and removals.get(i.remote, key) != key}
+            others = {key for key, i in known.items() if i.exists and deletions.get(i.remote, key) != key}
             found |= {(model, key) for key in rows.present(model, others)}
     if found:
         raise Prerequisites(found)
@@ -145,7 +147,9 @@ def _replaced(
         }
         # Whole sets are compared, so that pairs need not be looked for.
         is_set = model._meta.auto_created
-        here: Collection[Key] = others.values() if is_set else existing_here(session, model, others.values())
+        here: Collection[Key] = (
+            others.values() if is_set else existing_keys(session.local, model, others.values())
+        )
         yield from ((model, key) for key, other in others.items() if other in here)
 
 

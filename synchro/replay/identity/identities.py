@@ -16,16 +16,15 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.conf import conf
-from synchro.keys import AnyField, Key, from_text, is_automatic, key_fields, to_text
+from synchro.keys import AnyField, Key, is_automatic, key_fields
 from synchro.model_options import model_option
-from synchro.models import Reference
 from synchro.natural import KNOWN_BY_NATURE, natural_fields
 from synchro.registry import is_watched
 from synchro.relations import target_of
 from synchro.replay.identity.natural_keys import ByColumns, Naturals, allows_many, ambiguous, finder
 from synchro.replay.identity.natural_methods import ByMethod
 from synchro.replay.identity.originals import find_originals
-from synchro.replay.identity.references import remote_keys
+from synchro.replay.identity.references import local_keys, remote_keys
 from synchro.replay.rows import Rows, as_key, as_values, real_spellings, select
 from synchro.replay.session import Database, Session
 
@@ -43,6 +42,11 @@ class Identity:
     gone: Key | None = None
     #: Whether it was found as a row that came there by another node.
     is_recognized: bool = False
+
+    @property
+    def logged_key(self) -> Key | None:
+        """The key by which REMOTE's log may name the object."""
+        return self.remote if self.exists or self.gone is None else self.gone
 
 
 def is_known_by_nature(model: type[Model]) -> bool:
@@ -124,7 +128,9 @@ class Identities:
             own, *more = key_fields(model)
             real = {} if more else real_spellings(self._session.local, model, own, keys)
             candidates = {key: real.get(key, key) for key in keys}
-        there = existing(self._session, model, [c for c in candidates.values() if c is not None], lock)
+        there = existing_keys(
+            self._session.remote, model, [c for c in candidates.values() if c is not None], lock
+        )
         recognized: set[Key] = set()
         if self._session.forwards and keeps_references(model):
             recognized = self._recognize(model, candidates, there, lock)
@@ -149,7 +155,9 @@ class Identities:
         keys of those that were found so.
         """
         found = find_originals(self._session, model, [k for k, c in candidates.items() if c not in there])
-        there |= existing(self._session, model, {c for several in found.values() for c in several}, lock)
+        there |= existing_keys(
+            self._session.remote, model, {c for several in found.values() for c in several}, lock
+        )
         for key, several in found.items():
             known = [candidate for candidate in several if candidate in there]
             if known or candidates[key] is None:
@@ -249,7 +257,7 @@ class Identities:
         copied = self._session.baselines.get(model, 0)
         known = remote_keys(self._session, model, keys)
         there = {key: known.get(key, key if key <= copied else None) for key in keys}
-        present = existing(self._session, model, [k for k in there.values() if k is not None], lock=False)
+        present = existing_keys(self._session.remote, model, [k for k in there.values() if k is not None])
         return {key for key, remote in there.items() if remote in present}
 
     def _owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
@@ -264,87 +272,35 @@ class Identities:
         copied = {key for key in there if key <= highest}
         here = self._rows.load(model, copied)
         owners = {key: key for key in copied if key in here or (model, key) in self._naturals}
-        return owners | self._remembered_owners(model, there) | self._taken.get(model, {})
+        return owners | local_keys(self._session, model, there) | self._taken.get(model, {})
 
     def owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
-        """LOCAL's keys of the objects that these rows of REMOTE are, as far as LOCAL knows."""
+        """Return LOCAL's keys of the objects that these rows of REMOTE are, as far as LOCAL knows."""
         if is_known_by_nature(model):
             found = self.natural_owners(model, there)
-            return found | self._remembered_owners(model, there) if keeps_references(model) else found
+            return found | local_keys(self._session, model, there) if keeps_references(model) else found
         if not keeps_references(model):
             return {key: key for key in there}
         highest = self._session.baselines.get(model, 0)
         found = {key: key for key in there if key <= highest}
-        found |= self._remembered_owners(model, there)
+        found |= local_keys(self._session, model, there)
         return found | {
             i.remote: key for key, i in self.known(model).items() if i.exists and i.remote in there
         }
 
     def natural_owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
-        """LOCAL's keys of the rows that have the natural keys of these rows of REMOTE, where columns make these."""
-        fields, pk = natural_fields(model) or (), key_fields(model)
-        remote = {
-            row[0]: tuple(row[1:])
-            for row in select(self._session.remote, model, [*pk, *fields], pk, [(key,) for key in there])
-        }
-        for place, field in enumerate(fields):
-            target = target_of(field)
-            if target is not None:
-                here = self.owners(target, {values[place] for values in remote.values()})
-                remote = {
-                    key: (*values[:place], here[values[place]], *values[place + 1 :])
-                    for key, values in remote.items()
-                    if values[place] in here
-                }
-        whole = [values for values in remote.values() if None not in values]
-        rows = select(self._session.local, model, [*pk, *fields], fields, list(dict.fromkeys(whole)))
-        local = {tuple(row[1:]): row[0] for row in rows}
-        return {key: local[values] for key, values in remote.items() if values in local}
-
-    def _remembered_owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
-        """By LOCAL's references, to which those of REMOTE lead without a search through all of them."""
-        session, texts = self._session, [to_text(model, key) for key in there]
-        ours = Reference.objects.using(session.local.alias).filter(
-            peer_id=session.peer.pk, content_type_id=session.local.content_type_id(model)
-        )
-        owners: dict[Key, Key] = {}
-        for part in _parts(texts):
-            if session.peer_there is None:
-                pairs = ours.filter(remote_object_id__in=part)
-            else:
-                theirs = Reference.objects.using(session.remote.alias).filter(
-                    peer_id=session.peer_there.pk,
-                    content_type_id=session.remote.content_type_id(model),
-                    local_object_id__in=part,
-                )
-                pairs = ours.filter(
-                    local_object_id__in=list(theirs.values_list("remote_object_id", flat=True))
-                )
-            for here, other in pairs.values_list("local_object_id", "remote_object_id"):
-                owners[from_text(model, other)] = from_text(model, here)
-        return owners | session.new_references.local_keys(model, there)
+        """Return LOCAL's keys of the rows that have the natural keys of these rows of REMOTE."""
+        return self._by_columns.owners(model, there)
 
     def made_again(self, model: type[Model], gone: Collection[Key]) -> dict[Key, Key]:
         """Of rows that LOCAL deleted, those that it has made again, by their natural keys, with the new rows' keys."""
         return self._by_columns.made_again(model, gone)
 
 
-def existing(session: Session, model: type[Model], keys: Collection[Key], lock: bool) -> set[Key]:
-    """Which of these keys REMOTE has."""
-    return _existing(session.remote, model, keys, lock)
-
-
-def existing_here(session: Session, model: type[Model], keys: Collection[Key]) -> set[Key]:
-    """Which of these keys LOCAL has."""
-    return _existing(session.local, model, keys)
-
-
-def _existing(side: Database, model: type[Model], keys: Collection[Key], lock: bool = False) -> set[Key]:
+def existing_keys(
+    database: Database, model: type[Model], keys: Collection[Key], lock: bool = False
+) -> set[Key]:
+    """Return which of these keys the database has; with `lock`, their rows are locked."""
     fields = key_fields(model)
     values = [as_values(key) for key in dict.fromkeys(keys)]
-    return {as_key(row) for row in map(tuple, select(side, model, fields, fields, values, lock))}
-
-
-def _parts(values: list[Any], size: int = 5000) -> Iterable[list[Any]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
+    return {as_key(row) for row in map(tuple, select(database, model, fields, fields, values, lock))}

@@ -36,6 +36,9 @@ class Translates(Protocol):
     def remote_keys(self, model: type[Model], keys: Collection[Key], lock: bool = False) -> dict[Key, Key]:
         """REMOTE's keys of those of these objects of LOCAL that REMOTE has."""
 
+    def owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
+        """LOCAL's keys of the objects that these rows of REMOTE are."""
+
 
 def allows_many(model: type[Model]) -> bool:
     return any(manager.allow_many for manager in model._meta.managers if isinstance(manager, NaturalManager))
@@ -204,6 +207,27 @@ class ByColumns:
                 )
                 found[key] = (*values[:place], own, *values[place + 1 :])
         return found
+
+    def owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:
+        """Return LOCAL's keys of the rows that have the natural keys of these rows of REMOTE."""
+        fields, pk = natural_fields(model) or (), key_fields(model)
+        remote = {
+            row[0]: tuple(row[1:])
+            for row in select(self._session.remote, model, [*pk, *fields], pk, [(key,) for key in there])
+        }
+        for place, field in enumerate(fields):
+            target = target_of(field)
+            if target is not None:
+                here = self._identities.owners(target, {values[place] for values in remote.values()})
+                remote = {
+                    key: (*values[:place], here[values[place]], *values[place + 1 :])
+                    for key, values in remote.items()
+                    if values[place] in here
+                }
+        whole = [values for values in remote.values() if None not in values]
+        rows = select(self._session.local, model, [*pk, *fields], fields, list(dict.fromkeys(whole)))
+        local = {tuple(row[1:]): row[0] for row in rows}
+        return {key: local[values] for key, values in remote.items() if values in local}
 
     def made_again(self, model: type[Model], gone: Collection[Key]) -> dict[Key, Key]:
         """Of rows that LOCAL deleted, those that it has made again, by their natural keys, with the new rows' keys."""

@@ -12,12 +12,15 @@ from collections.abc import Collection, Mapping
 from django.db.models import Model
 
 from synchro.backends.base import PairsTable
-from synchro.keys import Key
+from synchro.keys import Key, from_text, to_text
 from synchro.models import Reference
 from synchro.replay.session import Database, Session
 
 TABLE = Reference._meta.db_table
 COLUMNS = ("local_object_id", "remote_object_id")
+
+#: How many objects one statement asks about.
+PART = 5000
 
 
 def remote_keys(session: Session, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
@@ -29,8 +32,35 @@ def remote_keys(session: Session, model: type[Model], keys: Collection[Key]) -> 
     return {int(here): int(there) for here, there in pairs} | session.new_references.remote_keys(model, keys)
 
 
-def local_keys_there(session: Session, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
-    """LOCAL's keys, by REMOTE's, of those of REMOTE's rows that REMOTE itself remembers."""
+def local_keys(session: Session, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
+    """
+    Return LOCAL's keys, by REMOTE's, of those of these rows of REMOTE that LOCAL has references of.
+
+    REMOTE's references lead to those of LOCAL, which have no index by REMOTE's keys.
+    """
+    texts = [to_text(model, key) for key in keys]
+    own = Reference.objects.using(session.local.alias).filter(
+        peer_id=session.peer.pk, content_type_id=session.local.content_type_id(model)
+    )
+    found: dict[Key, Key] = {}
+    for start in range(0, len(texts), PART):
+        part = texts[start : start + PART]
+        if session.peer_there is None:
+            pairs = own.filter(remote_object_id__in=part)
+        else:
+            others = Reference.objects.using(session.remote.alias).filter(
+                peer_id=session.peer_there.pk,
+                content_type_id=session.remote.content_type_id(model),
+                local_object_id__in=part,
+            )
+            pairs = own.filter(local_object_id__in=list(others.values_list("remote_object_id", flat=True)))
+        for local, remote in pairs.values_list("local_object_id", "remote_object_id"):
+            found[from_text(model, remote)] = from_text(model, local)
+    return found | session.new_references.local_keys(model, keys)
+
+
+def local_keys_by_remote(session: Session, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
+    """Return LOCAL's keys, by REMOTE's, of those of these rows of REMOTE that REMOTE has references of."""
     if session.peer_there is None:
         return {}
     side, wanted = session.remote, [(str(key),) for key in keys]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -10,14 +10,19 @@ from uuid import UUID
 from django.db.models import Model, Q, QuerySet
 
 from synchro.fields import moment_reader
-from synchro.keys import TextReader, key_reader
+from synchro.keys import TextReader, key_reader, to_text
 from synchro.models import M2M_CHANGE, ChangeLog
-from synchro.replay.log.changes import NO_KEY, Entry, pair_named
+from synchro.registry import same_key_children
+from synchro.replay.log.changes import NO_KEY, Entry, RowId, by_model, pair_named
+from synchro.replay.log.gaps import lacking_on_remote
 from synchro.replay.log.moments import Moment
 from synchro.replay.log.names import names_watched_set, unreadable_key
 from synchro.replay.log.ranges import Range
 from synchro.replay.log.unread import Standing, Unread, standing_of
-from synchro.replay.session import Database
+from synchro.replay.session import Database, Session
+
+#: How many objects one statement asks about.
+PART = 10_000
 
 COLUMNS = (
     "id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members",
@@ -38,6 +43,20 @@ def log_of(side: Database, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
     for ids in ranges:
         condition |= Q(id__range=ids)
     return ChangeLog.objects.using(side.alias).filter(condition).order_by("id")
+
+
+def pending_entries(session: Session, row_ids: Collection[RowId]) -> Iterator[Entry]:
+    """Yield the entries of these rows of LOCAL that REMOTE does not have."""
+    local, lacking = session.local, lacking_on_remote(session)
+    for model, keys in by_model(row_ids).items():
+        types = [local.content_type_id(each) for each in (model, *same_key_children(model))]
+        texts = [to_text(model, key) for key in keys]
+        for start in range(0, len(texts), PART):
+            entries = ChangeLog.objects.using(local.alias).filter(
+                id__gte=lacking.first, content_type_id__in=types, object_id__in=texts[start : start + PART]
+            )
+            several = read_entries(local, entries.exclude(action=M2M_CHANGE).order_by("id"))
+            yield from (entry for entry in several if entry.id in lacking)
 
 
 def read_entries(

@@ -15,6 +15,7 @@ from typing import Final
 from synchro.models import Batch, Node
 from synchro.replay.log.batches import gaps_of
 from synchro.replay.log.ranges import Range, from_text
+from synchro.replay.session import Session
 
 #: The highest id that there can be.
 BEYOND: Final = 2**63 - 1
@@ -54,3 +55,8 @@ class IdSet:
         """All that `lacking_ids` finds."""
         waiting, holes = lacking_ids(alias, arrived)
         return cls([*waiting, *holes])
+
+
+def lacking_on_remote(session: Session) -> IdSet:
+    """Return the ids of LOCAL's log whose entries REMOTE does not have."""
+    return IdSet.lacking(session.local.alias, session.arrived)

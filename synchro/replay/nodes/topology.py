@@ -24,7 +24,7 @@ from synchro.conf import LOCAL
 from synchro.exceptions import NotConfigured, NotReady
 from synchro.models import Baseline, Checkpoint, Node, Original, Peer, Receipt, Reference, Reset
 from synchro.registry import watched_models
-from synchro.replay.conflicts.policy import NEWER, Policy, policy_for
+from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.batches import own_node
 from synchro.replay.session import Database, Session
 
@@ -221,7 +221,7 @@ def _refuse_gap(session: Session, local: Node, remote: Node, receipts: list[Rece
 def _refuse_other_policies(session: Session) -> None:
     """Who comes first must not decide: with more than two nodes that would differ from node to node."""
     for model in watched_models():
-        if policy_for(model) != Policy(NEWER):
+        if not policy_for(model).converges:
             raise NotConfigured(
                 _(
                     "The database “%(alias)s” exchanges changes with more than one node, and SYNCHRO_CONFLICT of "

@@ -15,9 +15,8 @@ from django.db.models import Max, Model, QuerySet
 from synchro.checkpoint import aware
 from synchro.keys import Key, to_text
 from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
-from synchro.registry import watched_models
+from synchro.registry import same_key_children
 from synchro.relations import same_key_parents
-from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.changes import Change, Changes, Entry, coalesce, sets_of
 from synchro.replay.log.entries import read_entries
 from synchro.replay.log.gaps import lacking_ids
@@ -168,15 +167,17 @@ class RemoteLog:
         )
         return waiting, holes
 
-    def is_quiet_about(self, models: Iterable[type[Model]], since: datetime) -> bool:
-        """Whether it says nothing of rows of these models that can be newer than `since`, or that it has not sent."""
+    def is_quiet_about(
+        self, models: Collection[type[Model]], since: datetime, however_old: Collection[type[Model]]
+    ) -> bool:
+        """
+        Return whether it says nothing of rows of these models that can be newer than `since`; of the models
+        `however_old`, nothing that REMOTE has not sent.
+        """
         if self._session.peer_there is None:
             return True
-        models = list(models)
-        family = {each for model in models for each in _same_key_children(model)}
-        if not family.isdisjoint(self._held_back):
-            return False
-        if self._has_unsent([model for model in models if policy_for(model).weighs_old_changes]):
+        family = {each for model in models for each in (model, *same_key_children(model))}
+        if not family.isdisjoint(self._held_back) or self._has_unsent(however_old):
             return False
         floor = self._find_floor(aware(since) + self._session.offset - DISORDER)
         # In their order, since PostgreSQL may otherwise read the whole log to find none.
@@ -190,7 +191,7 @@ class RemoteLog:
         """Whether it may say something of these models, however old, that LOCAL has not received."""
         if not models:
             return False
-        if any(each in self._unread for model in models for each in _same_key_children(model)):
+        if any(each in self._unread for model in models for each in (model, *same_key_children(model))):
             return True
         unsent = self._unsent()
         return len(unsent) > MANY or any(
@@ -199,7 +200,9 @@ class RemoteLog:
 
     def _about(self, models: Iterable[type[Model]]) -> QuerySet[ChangeLog]:
         side = self._session.remote
-        types = [side.content_type_id(each) for model in models for each in _same_key_children(model)]
+        types = [
+            side.content_type_id(each) for model in models for each in (model, *same_key_children(model))
+        ]
         return self._entries_of_all().filter(content_type_id__in=types)
 
     def _entries(self, floor: int, wanted: Mapping[type[Model], Iterable[Key]]) -> Iterable[Entry]:
@@ -207,7 +210,7 @@ class RemoteLog:
         node = self._session.peer.uuid if self._session.forwards else None
         for model, keys in wanted.items():
             texts = [to_text(model, key) for key in keys]
-            types = [side.content_type_id(each) for each in _same_key_children(model)]
+            types = [side.content_type_id(each) for each in (model, *same_key_children(model))]
             for start in range(0, len(texts), 10_000):
                 found = self._entries_of_all().filter(
                     id__gt=floor, content_type_id__in=types, object_id__in=texts[start : start + 10_000]
@@ -315,13 +318,3 @@ def _telling(entries: Iterable[Entry]) -> Changes:
     changes = coalesce(entries)
     changes.rows = {place: change for place, change in changes.rows.items() if not change.says_nothing}
     return changes
-
-
-def family_of(model: type[Model]) -> list[type[Model]]:
-    """The models whose rows are one object with a row of `model`."""
-    return [*_same_key_children(model), *same_key_parents(model)]
-
-
-def _same_key_children(model: type[Model]) -> list[type[Model]]:
-    """`model`, and the watched models that inherit from it and share its key: their entries stand for its rows."""
-    return [model, *(child for child in watched_models() if model in same_key_parents(child))]
