@@ -39,6 +39,10 @@ class NotReady(SynchroError):
     """LOCAL or REMOTE lacks something that the run needs: a table, a column, a permission, a connection, room."""
 
 
+class KnownAsOrigin(SynchroError):
+    """A database that REMOTE knows as the origin of rows was to be reset, and nobody said that it is a copy."""
+
+
 class Interrupted(SynchroError):
     """A connection broke, or another transaction was in the way, again and again."""
 

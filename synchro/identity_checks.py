@@ -18,8 +18,9 @@ from synchro.natural_parts import is_left_unused
 from synchro.registry import Table, watched_models
 from synchro.relations import generic_keys, named_models
 from synchro.replay.identity.identities import is_known_by_nature, keeps_references
+from synchro.replay.identity.natural_errors import name_of
 from synchro.replay.identity.natural_keys import allows_many, finder, is_unique
-from synchro.replay.identity.natural_methods import is_forgetful, name_of
+from synchro.replay.identity.natural_methods import is_forgetful
 
 INSTEAD = "name fields in SYNCHRO_MODEL_OPTIONS['{label}']['NATURAL_KEY'] (() for none)"
 

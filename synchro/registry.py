@@ -120,8 +120,10 @@ def may_become_watched(model: type[Model]) -> bool:
     setting = _hashable(conf.models)
     if any(name.lower() == f"{LEFT_OUT}{meta.label_lower}" for name, *_names in setting):
         return False
-    whole = [name for name, *names in setting if not names and not name.startswith(LEFT_OUT)]
-    return any(_app(name).label == meta.app_label for name in whole)
+    if meta.app_label not in {_app(name).label for name, *_names in setting if not name.startswith(LEFT_OUT)}:
+        return False
+    own = apps.all_models[meta.app_label].get(str(meta.model_name))
+    return own is None or own._meta.db_table != meta.db_table
 
 
 def is_optional(model: type[Model]) -> bool:

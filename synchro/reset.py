@@ -19,11 +19,11 @@ from synchro.checkpoint import moved_by_a_run
 from synchro.conf import LOCAL, conf
 from synchro.keys import is_automatic, key_fields
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Reset, SetAside, options
+from synchro.origin import refuse_origin
 from synchro.pending import all_pending
 from synchro.registry import watched_models
 from synchro.replay.handshake import recover_arrived
-from synchro.replay.run import alone
-from synchro.replay.session import Database, Session
+from synchro.replay.session import Database, Databases, run_lock
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 100
 
 
-def reset_synchro(by: str = "") -> None:
+def reset_synchro(by: str = "", *, is_copy: bool = False) -> None:
     """
     Forget all changes logged on LOCAL so far, and give the database a new node id.
 
@@ -43,15 +43,21 @@ def reset_synchro(by: str = "") -> None:
     written to the log of the process (a warning of the logger ``synchro.reset``) and kept as a `Reset`, together with
     `by`: who asked for it, by default the account of the process.
 
-    Raises `synchro.exceptions.Busy` during a run, which would go on under the former name, and `NotReady` where one was
-    interrupted and its REMOTE cannot be reached.
+    A database that a REMOTE knows as the origin of rows is reset only where the caller says that it is a copy, by
+    `is_copy`, or where a REMOTE shows it: the one that it was copied from has the same node id.
+
+    Raises `synchro.exceptions.Busy` during a run, which would go on under the former name, `NotReady` where one was
+    interrupted and its REMOTE cannot be reached, and `KnownAsOrigin` where nobody says that it is a copy.
     """
     # A process that goes on while its database is replaced by a copy remembers numbers of the former one.
     ContentType.objects.clear_cache()
     with ExitStack() as stack:
         for alias in conf.remotes:
-            stack.enter_context(alone(Session(Database(alias))))
-            recover_arrived(alias)
+            databases = Databases(Database(alias))
+            stack.enter_context(run_lock(databases))
+            recover_arrived(databases)
+        if not is_copy:
+            refuse_origin()
         done = _forget(by or _account())
     logger.warning(
         "Synchronization was reset by %s (this database's node id was %s and is %s). Forgotten: %s.",

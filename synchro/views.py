@@ -25,7 +25,7 @@ from django.views.decorators.http import require_http_methods
 
 from synchro import core
 from synchro.conf import LOCAL, conf
-from synchro.exceptions import Busy, NotReady, SynchroError
+from synchro.exceptions import Busy, KnownAsOrigin, NotReady, SynchroError
 from synchro.models import Peer, options
 from synchro.pending import all_pending
 from synchro.status import remotes
@@ -92,7 +92,8 @@ def reset(request: HttpRequest) -> HttpResponse:
     pending = [one for one in all_pending() if one]
     peers = list(Peer.objects.using(LOCAL).exclude(uuid=None).order_by("alias"))
     name = Path(str(connections[LOCAL].settings_dict["NAME"])).name
-    is_meant = not (pending or peers) or request.POST.get("database", "").strip() == name
+    is_confirmed = request.POST.get("database", "").strip() == name
+    is_meant = is_confirmed or not (pending or peers)
     if request.method != "POST" or not is_meant:
         if request.method == "POST":
             messages.error(request, _("Nothing was reset: this is not the name of the database."))
@@ -105,8 +106,9 @@ def reset(request: HttpRequest) -> HttpResponse:
             database=name,
         )
     try:
-        core.reset_synchro(by=request.user.get_username())
-    except (Busy, NotReady) as error:
+        # Whoever has typed the name was told for whom this is meant.
+        core.reset_synchro(by=request.user.get_username(), is_copy=is_confirmed)
+    except (Busy, NotReady, KnownAsOrigin) as error:
         messages.error(request, str(error))
     else:
         messages.success(request, _("Synchronization has been reset."))

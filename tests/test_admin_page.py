@@ -208,6 +208,19 @@ def test_reset_asks_first_and_then_forgets(runs: list[Any]) -> None:
     )
 
 
+def test_typed_name_says_that_it_is_a_copy(monkeypatch: Any) -> None:
+    """The page has said for whom a reset is meant, and who knows this node."""
+    log_a_change()
+    asked: list[Any] = []
+    monkeypatch.setattr("synchro.core.reset_synchro", lambda by, is_copy: asked.append(is_copy))
+    client = staff("reset")
+
+    client.post(RESET, {"database": "another"})
+    client.post(RESET, {"database": Path(str(connections["default"].settings_dict["NAME"])).name})
+
+    assert asked == [True]
+
+
 def test_reset_where_nothing_would_be_forgotten_asks_for_no_name(runs: list[Any]) -> None:
     response = staff("reset").post(RESET, {"reset": "1"}, follow=True)
     assert messages(response) == [("success", "Synchronization has been reset.")]
@@ -215,7 +228,7 @@ def test_reset_where_nothing_would_be_forgotten_asks_for_no_name(runs: list[Any]
 
 @pytest.mark.parametrize("error", [NotReady, Busy])
 def test_reset_that_has_to_wait_says_so(error: type[Exception], monkeypatch: Any) -> None:
-    def reset_synchro(by: str) -> None:
+    def reset_synchro(by: str, is_copy: bool) -> None:
         raise error("The database cannot be asked.")
 
     monkeypatch.setattr("synchro.core.reset_synchro", reset_synchro)

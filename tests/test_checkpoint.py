@@ -148,7 +148,7 @@ def test_reset_forgets_what_was_logged_and_names_the_database_anew() -> None:
     )
     before = datetime.now(UTC)
 
-    reset_synchro()
+    reset_synchro(is_copy=True)
 
     node = Node.objects.get()
     assert node.uuid != old.uuid

@@ -12,7 +12,7 @@ from django.db.models import Model
 
 from synchro.conf import LOCAL
 from synchro.keys import Key, key_fields
-from synchro.models import DELETION, Batch, Checkpoint, Conflict, Peer, Reference
+from synchro.models import DELETION, Batch, Checkpoint, Conflict, Reference
 from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
 from synchro.replay.identity.references import forget, local_keys_by_remote, remember, remote_keys
 from synchro.replay.log.entries import entries_of
@@ -82,20 +82,21 @@ def new_pairs(plan: Plan, identities: Identities) -> dict[type[Model], dict[Key,
     return found
 
 
-def recover(session: Session, there: Peer, checkpoint: Checkpoint, arrived: int) -> None:
+def recover(session: Session, checkpoint: Checkpoint, arrived: int) -> None:
     """Take over the references and the checkpoint, and forget the references of what went."""
     with transaction.atomic(using=LOCAL):
         for model, keys in _gone(session, checkpoint.batch, arrived).items():
             forget(session.local, session.peer.pk, model, keys)
-        _take_over(session, there, checkpoint.batch, arrived)
+        _take_over(session, checkpoint.batch, arrived)
         checkpoint.batch = arrived
         checkpoint.save(using=LOCAL, update_fields=["batch"])
 
 
-def _take_over(session: Session, there: Peer, known: int, arrived: int) -> None:
+def _take_over(session: Session, known: int, arrived: int) -> None:
+    assert session.peer_on_remote is not None
     models: dict[int, type[Model] | None] = {}
     views = Reference.objects.using(session.remote.alias).filter(
-        peer_id=there.pk, batch__gt=known, batch__lte=arrived
+        peer_id=session.peer_on_remote.pk, batch__gt=known, batch__lte=arrived
     )
     for view in views.iterator():
         if view.content_type_id not in models:

@@ -18,8 +18,7 @@ from synchro.models import Baseline, ModelIdentity, Reference
 from synchro.pending import all_pending
 from synchro.replay.handshake import handshake
 from synchro.replay.identity.setting import Difference, differences
-from synchro.replay.run import alone, reachable
-from synchro.replay.session import Database, Session
+from synchro.replay.session import Database, Databases, Session, reachable, run_lock
 
 #: How many keys one statement names.
 AT_ONCE = 1000
@@ -32,10 +31,10 @@ def convert_identities(alias: str) -> list[Difference]:
     Raises `NotReady`, before anything is converted, where changes are still pending towards it, and where a model's
     rows cannot be converted.
     """
-    session = Session(Database(alias))
+    databases = Databases(Database(alias))
     ContentType.objects.clear_cache()  # either database may have been replaced by a copy
-    with reachable(session), alone(session):
-        handshake(session)
+    with reachable(databases), run_lock(databases):
+        session = handshake(databases)
         found = list(differences([session.peer]))
         if found and (pending := next((one for one in all_pending() if one.alias == alias and one), None)):
             raise NotReady(

@@ -1,18 +1,18 @@
 """
-Agree: before anything is written, find out who the other side is and what has arrived there.
+Handshake: before anything is written, find out who the other node is and what has arrived there.
 
-There is no commit across two databases. So REMOTE keeps a receipt, written in the transaction of the batch itself;
-LOCAL's checkpoint, written afterwards, may lag behind it by one batch, and then the references of that batch are
-taken over from REMOTE.
+There is no commit across two databases. So REMOTE keeps a receipt, written in the transaction of the batch itself.
+LOCAL's checkpoint is written afterwards, so it may lag behind the receipt by one batch; then LOCAL takes over the
+references of that batch from REMOTE.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
@@ -21,12 +21,20 @@ from synchro.exceptions import NotConfigured, NotReady, SynchroError, UnknownSta
 from synchro.models import Baseline, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference, SetAside
 from synchro.replay.checkpoint import recover
 from synchro.replay.log.batches import own_node
-from synchro.replay.nodes.former_names import pass_on
+from synchro.replay.nodes.peers import (
+    checkpoint_of,
+    find_peer,
+    find_peer_on_remote,
+    is_known_by_node_id,
+    nameless_peer,
+    new_peer,
+    refuse_lost_tables,
+    take_over_references_of_07,
+)
 from synchro.replay.nodes.topology import agree_on_forwarding, note_what_is_received
-from synchro.replay.nodes.without_tables import nameless_peer, new_peer, refuse_lost_tables
 from synchro.replay.preflight import can_select, lacks_columns
 from synchro.replay.receipts import compare, is_of_another_batch, local_is_older
-from synchro.replay.session import Database, Session
+from synchro.replay.session import Database, Databases, RunState, Session
 
 #: What REMOTE needs to take part.
 TABLES = (Node, Peer, Receipt, Reference, SetAside)
@@ -34,59 +42,113 @@ TABLES = (Node, Peer, Receipt, Reference, SetAside)
 CLOCK_NOISE = timedelta(seconds=1)
 
 
-def handshake(session: Session) -> int:
+def handshake(databases: Databases) -> Session:
     """
-    Fill in what `session` knows about the two nodes, and return the number of the last batch that REMOTE has.
+    Find out who REMOTE is and what has arrived there, and return it.
 
-    Raises `UnknownState` where the two contradict each other and `NotReady` where REMOTE's tables are incomplete.
+    What an interrupted run left between receipt and checkpoint is taken over. Raises `UnknownState` where the two
+    databases contradict each other, and `NotReady` where REMOTE's tables are incomplete.
     """
-    local = _own_node_here(session)
-    session.node = local.uuid
-    session.begun, session.offset = _clocks(session.local, session.remote)
-    peers = list(Peer.objects.using(LOCAL).order_by("pk"))
-    if not _has_tables(session.remote, _had_tables(peers, session.remote)):
-        return _agree_alone(session, local)
-    remote = own_node(session.remote.alias)
-    if remote.uuid == local.uuid:
-        raise _same_node(session)
-    there = Peer.objects.using(session.remote.alias).filter(uuid=local.uuid).first()
-    if there is None:
-        there = _welcome(session.remote, session.local, Peer(uuid=local.uuid))
-    session.peer_there = there
-    session.peer = _peer(session, there, remote.uuid, peers)
-    here, far = _baselines(session.local, remote.uuid), _baselines(session.remote, local.uuid)
-    # Whichever is the copy has noted it.
-    session.baselines = {model: max(here.get(model, 0), far.get(model, 0)) for model in here | far}
-    session.copied_log = here.get(ChangeLog, 0)
-    checkpoint = _checkpoint(session)
-    receipts = list(Receipt.objects.using(session.remote.alias).select_related("peer"))
-    receipt = next((one for one in receipts if one.peer_id == there.pk), None)
+    node = _own_node(databases.local)
+    clocks, peers, state = _clocks(databases), list(Peer.objects.using(LOCAL).order_by("pk")), RunState()
+    if not _has_tables(databases.remote, is_known_by_node_id(databases.remote, peers)):
+        return _handshake_without_tables(databases, node, clocks, state)
+    remote_node = own_node(databases.remote.alias)
+    if remote_node.uuid == node.uuid:
+        raise _same_node(databases)
+    state.pruned = remote_node.pruned
+    peer_on_remote = find_peer_on_remote(databases, node)
+    session = _with_copies(
+        Session(
+            remote=databases.remote,
+            node=node.uuid,
+            peer=find_peer(databases, peer_on_remote, remote_node, peers, state),
+            peer_on_remote=peer_on_remote,
+            begun=clocks.begun,
+            offset=clocks.offset,
+            state=state,
+        )
+    )
+    checkpoint = checkpoint_of(session.peer)
+    session, receipt = _agree_with_others(session, node, remote_node, checkpoint)
+    compare(session, node, checkpoint, receipt)
+    state.arrived = receipt.batch
+    if receipt.batch > checkpoint.batch:
+        recover(session, checkpoint, receipt.batch)
+    return session
+
+
+def _handshake_without_tables(databases: Databases, node: Node, clocks: Clocks, state: RunState) -> Session:
+    """The same for a REMOTE without synchro tables, of which only LOCAL's checkpoint says what has arrived."""
+    remote = databases.remote
+    refuse_lost_tables(remote)
+    known = nameless_peer(remote, has_tables=False)
+    state.warn(
+        _(
+            "The database “%(alias)s” has no synchro tables. Changes made there are overwritten, the way back is "
+            "not known, and if this run is interrupted at the wrong moment, new rows can be doubled. "
+            "Add synchro to its INSTALLED_APPS and migrate it."
+        )
+        % {"alias": remote.alias}
+    )
+    peer = known or new_peer(remote)
+    peer.save(using=LOCAL)
+    if known is None:
+        take_over_references_of_07(peer)
+    session = Session(
+        remote=remote, node=node.uuid, peer=peer, begun=clocks.begun, offset=clocks.offset, state=state
+    )
+    checkpoint = checkpoint_of(peer)
+    note_what_is_received(session, node, checkpoint)
+    state.arrived = checkpoint.batch
+    return session
+
+
+def _with_copies(session: Session) -> Session:
+    """Return the session with what is known of copies: either node may be one of the other, and has noted it then."""
+    assert session.peer.uuid is not None
+    local, remote = _baselines(session.local, session.peer.uuid), _baselines(session.remote, session.node)
+    return replace(
+        session,
+        baselines={model: max(local.get(model, 0), remote.get(model, 0)) for model in local | remote},
+        copied_log=local.get(ChangeLog, 0),
+    )
+
+
+def _agree_with_others(
+    session: Session, node: Node, remote_node: Node, checkpoint: Checkpoint
+) -> tuple[Session, Receipt]:
+    """
+    Return the session with what other nodes ask of it, and REMOTE's receipt for LOCAL.
+
+    Raises an error where LOCAL cannot send to REMOTE beside the others; the receipt is gone again then if it was new.
+    """
+    assert session.peer_on_remote is not None
+    receipts = Receipt.objects.using(session.remote.alias)
+    known = list(receipts.select_related("peer"))
+    own = receipts.filter(peer=session.peer_on_remote)
+    receipt = next((one for one in known if one.peer_id == session.peer_on_remote.pk), None)
     is_new = receipt is None
     if receipt is None:  # so that others see that LOCAL is about to send
-        receipt, is_new = Receipt.objects.using(session.remote.alias).get_or_create(peer_id=there.pk)
-    session.unlogged = receipt.unlogged
+        receipt, is_new = receipts.get_or_create(peer=session.peer_on_remote)
+    session = replace(session, unlogged=receipt.unlogged)
     try:
-        agree_on_forwarding(session, local, remote, receipts, checkpoint)
+        return agree_on_forwarding(session, node, remote_node, known, checkpoint), receipt
     except SynchroError:
         if is_new:  # it will not send
-            Receipt.objects.using(session.remote.alias).filter(peer_id=there.pk, batch=0).delete()
+            own.filter(batch=0).delete()
         raise
-    compare(session, local, checkpoint, receipt)
-    arrived = session.arrived = receipt.batch
-    if arrived > checkpoint.batch:
-        recover(session, there, checkpoint, arrived)
-    return max(arrived, local.forgotten)
 
 
-def _same_node(session: Session) -> SynchroError:
-    local, remote = session.local.connection, session.remote.connection
-    if local.vendor == remote.vendor and session.local.backend.is_same(remote, Node._meta.db_table):
+def _same_node(databases: Databases) -> SynchroError:
+    local, remote = databases.local.connection, databases.remote.connection
+    if local.vendor == remote.vendor and databases.local.backend.is_same(remote, Node._meta.db_table):
         return NotConfigured(
             _(
                 "LOCAL and the database “%(alias)s” are one and the same database, named in two ways. Nothing was "
                 "written. Give DATABASES['%(alias)s'] the name and the host of the other database."
             )
-            % {"alias": session.remote.alias}
+            % {"alias": databases.remote.alias}
         )
     return UnknownState(
         _(
@@ -95,168 +157,56 @@ def _same_node(session: Session) -> SynchroError:
             "Never call it on the original. A reset forgets what has been changed in the copy since, so make such "
             "changes again afterwards."
         )
-        % {"alias": session.remote.alias}
+        % {"alias": databases.remote.alias}
     )
 
 
-def _own_node_here(session: Session) -> Node:
+def _own_node(database: Database) -> Node:
     try:
-        return own_node(LOCAL)
+        return own_node(database.alias)
     except DatabaseError as error:
-        if _has_tables(session.local):
+        if _has_tables(database):
             raise
         raise NotReady(
             _("The database “%(alias)s” has no synchro tables: run “migrate --database %(alias)s”.")
-            % {"alias": session.local.alias}
+            % {"alias": database.alias}
         ) from error
 
 
-def _agree_alone(session: Session, local: Node) -> int:
-    refuse_lost_tables(session.remote)
-    known = nameless_peer(session.remote, has_tables=False)
-    session.warn(
-        _(
-            "The database “%(alias)s” has no synchro tables. Changes made there are overwritten, the way back is "
-            "not known, and if this run is interrupted at the wrong moment, new rows can be doubled. "
-            "Add synchro to its INSTALLED_APPS and migrate it."
-        )
-        % {"alias": session.remote.alias}
-    )
-    session.peer = known or new_peer(session.remote)
-    session.peer.save(using=LOCAL)
-    if known is None:
-        _take_over_references_of_07(session.peer)
-    session.peer_there = None
-    checkpoint = _checkpoint(session)
-    note_what_is_received(session, local, checkpoint)
-    session.arrived = checkpoint.batch
-    return max(session.arrived, local.forgotten)
-
-
-def _had_tables(peers: Iterable[Peer], remote: Database) -> bool:
-    """Whether LOCAL has met this REMOTE by a node id, which stands in one of its tables."""
-    return any(peer.alias == remote.alias and peer.uuid is not None for peer in peers)
-
-
-def _has_tables(side: Database, are_expected: bool = False) -> bool:
-    if are_expected and can_select(side, TABLES):
+def _has_tables(database: Database, are_expected: bool = False) -> bool:
+    """Return whether the database has synchro's tables; raise `NotReady` where it has some, or older ones."""
+    if are_expected and can_select(database, TABLES):
         return True  # without a look at all tables that there are
-    ours = {model._meta.db_table for model in TABLES}
-    with side.connection.cursor() as cursor:
-        present = ours & set(side.connection.introspection.table_names(cursor))
-    if present and (present != ours or not _has_columns(side)):
+    own = {model._meta.db_table for model in TABLES}
+    with database.connection.cursor() as cursor:
+        present = own & set(database.connection.introspection.table_names(cursor))
+    # Only columns count: what else is wrong with a table, whoever uses it will hear.
+    if present and (present != own or lacks_columns(database, TABLES)):
         raise NotReady(
             _(
                 "The database “%(alias)s” has only some of synchro's tables, or they are of an older release: "
                 "run “migrate synchro --database %(alias)s”."
             )
-            % {"alias": side.alias}
+            % {"alias": database.alias}
         )
-    return present == ours
+    return present == own
 
 
-def _has_columns(side: Database) -> bool:
-    """Whether no column is missing. (What else is wrong with a table, whoever uses it will hear.)"""
-    return not lacks_columns(side, TABLES)
-
-
-def _peer(session: Session, there: Peer, uuid: UUID, peers: Iterable[Peer]) -> Peer:
-    """LOCAL's row about this REMOTE, one of `peers`, which may have been without a name until now."""
-    alias = session.remote.alias
-    known = next((peer for peer in peers if peer.uuid == uuid), None)
-    if known is None:
-        known = nameless_peer(session.remote, has_tables=True) or Peer()
-        if known.pk is not None:
-            session.peer = known
-            _seed_remote(session, there)
-        else:
-            _warn_of_another(session)
-    if (known.uuid, known.alias) != (uuid, alias) or not known.place:
-        is_new = known.pk is None
-        known.uuid, known.alias = uuid, alias
-        known.place = session.remote.backend.place()
-        if is_new:
-            _welcome(session.local, session.remote, known)
-        else:
-            known.save(using=LOCAL)
-        _take_over_references_of_07(known)
-    return known
-
-
-def _warn_of_another(session: Session) -> None:
-    """Another node is served under an alias that was known: as a new one, but it may be a mistake."""
-    known = Peer.objects.using(LOCAL).filter(alias=session.remote.alias).exclude(uuid=None)
-    former = Baseline.objects.using(session.remote.alias).values_list("node", flat=True).distinct()
-    others = set(known.values_list("uuid", flat=True))
-    if others and not others & set(former):
-        session.warn(
-            _(
-                "The database “%(alias)s” is not the one that was known by this name. It was taken for a new one, and "
-                "given all entries that are kept; where the other one stood is not forgotten. If that was not meant, "
-                "correct DATABASES."
-            )
-            % {"alias": session.remote.alias}
-        )
-
-
-def _take_over_references_of_07(peer: Peer) -> None:
-    """It knew one REMOTE, so they are about this one."""
-    Reference.objects.using(LOCAL).filter(peer=None).update(peer_id=peer.pk)
-
-
-def _welcome(side: Database, other: Database, peer: Peer) -> Peer:
-    """Let `side` know `other` under a name that is new to it."""
-    with transaction.atomic(using=side.alias):
-        peer.save(using=side.alias)
-        pass_on(side, other, peer)
-    return peer
-
-
-def _seed_remote(session: Session, there: Peer) -> None:
-    """REMOTE had no synchro tables until now: give it the receipt and the references that it could not keep."""
-    alias = session.remote.alias
-    with transaction.atomic(using=alias):
-        Receipt.objects.using(alias).get_or_create(
-            peer_id=there.pk, defaults={"batch": _checkpoint(session).batch}
-        )
-        for here in Reference.objects.using(LOCAL).filter(peer_id=session.peer.pk).iterator():
-            model = session.local.model_of(here.content_type_id)
-            if model is not None:
-                Reference.objects.using(alias).update_or_create(
-                    peer_id=there.pk,
-                    content_type_id=session.remote.content_type_id(model),
-                    local_object_id=here.remote_object_id,
-                    defaults={"remote_object_id": here.local_object_id, "batch": here.batch},
-                )
-
-
-def _checkpoint(session: Session) -> Checkpoint:
-    checkpoint, _created = Checkpoint.objects.using(LOCAL).get_or_create(peer_id=session.peer.pk)
-    return checkpoint
-
-
-def recover_arrived(alias: str) -> None:
+def recover_arrived(databases: Databases) -> None:
     """
-    Take over what the REMOTE `alias` has received and LOCAL was not told, before LOCAL goes by another name: nobody
-    will look for it under the former one.
+    Take over what REMOTE has received and LOCAL was not told, before LOCAL goes by another name.
 
-    Raises `NotReady` where something may have arrived there and it cannot be asked, and `UnknownState` where it has
-    received what LOCAL has lost.
+    Nobody will look for it under the former name. Raises `NotReady` where something may have arrived at REMOTE and it
+    cannot be asked, and `UnknownState` where REMOTE has received what LOCAL has lost.
     """
-    local = own_node(LOCAL)
-    session = Session(Database(alias))
+    node, alias = own_node(LOCAL), databases.remote.alias
     last = Checkpoint.objects.using(LOCAL).filter(peer__alias=alias).order_by("-peer_id").first()
     if last is None:
         return
     try:
-        _now, session.offset = _clocks(session.local, session.remote)
-        if not _has_tables(session.remote):
-            return
-        peer = Peer.objects.using(LOCAL).filter(uuid=own_node(alias).uuid).first()
-        there = Peer.objects.using(alias).filter(uuid=local.uuid).first()
-        receipt = Receipt.objects.using(alias).filter(peer=there).first() if there else None
+        found = _session_and_receipt(databases, node)
     except DatabaseError as error:
-        if local.batch <= last.batch:
+        if node.batch <= last.batch:
             return
         raise NotReady(
             _(
@@ -265,34 +215,62 @@ def recover_arrived(alias: str) -> None:
             )
             % {"alias": alias, "cause": type(error).__name__, "number": last.batch + 1}
         ) from error
-    if peer is None or there is None or receipt is None:
+    if found is None:
         return
-    session.peer, session.peer_there = peer, there
-    checkpoint = _checkpoint(session)
-    if receipt.batch > local.batch or is_of_another_batch(
-        session, receipt, max(checkpoint.batch, local.forgotten)
+    session, receipt = found
+    checkpoint = checkpoint_of(session.peer)
+    if receipt.batch > node.batch or is_of_another_batch(
+        session, receipt, max(checkpoint.batch, node.forgotten)
     ):
-        # The references that the others have are about rows that LOCAL has lost, and whose keys it gives away again.
+        # The references that REMOTE has are about rows that LOCAL has lost, and whose keys it gives away again.
         raise local_is_older(session, receipt.batch)
     if receipt.batch > checkpoint.batch:
-        recover(session, there, checkpoint, receipt.batch)
+        recover(session, checkpoint, receipt.batch)
 
 
-def _baselines(side: Database, other: UUID) -> dict[type[Model], int]:
-    """Up to which key this side is a copy of the node `other`, by model."""
+def _session_and_receipt(databases: Databases, node: Node) -> tuple[Session, Receipt] | None:
+    """Return REMOTE's receipt for LOCAL, where the two have met; nothing is written."""
+    clocks, alias = _clocks(databases), databases.remote.alias
+    if not _has_tables(databases.remote):
+        return None
+    peer = Peer.objects.using(LOCAL).filter(uuid=own_node(alias).uuid).first()
+    peer_on_remote = Peer.objects.using(alias).filter(uuid=node.uuid).first()
+    receipt = Receipt.objects.using(alias).filter(peer=peer_on_remote).first() if peer_on_remote else None
+    if peer is None or receipt is None:
+        return None
+    session = Session(
+        remote=databases.remote,
+        node=node.uuid,
+        peer=peer,
+        peer_on_remote=peer_on_remote,
+        begun=clocks.begun,
+        offset=clocks.offset,
+    )
+    return session, receipt
+
+
+def _baselines(database: Database, other: UUID) -> dict[type[Model], int]:
+    """Return up to which key the database is a copy of the node `other`, by model."""
     found: dict[type[Model], int] = {}
-    noted = Baseline.objects.using(side.alias).filter(node=other)
+    noted = Baseline.objects.using(database.alias).filter(node=other)
     for type_id, highest in noted.values_list("content_type_id", "highest"):
-        model = side.model_of(type_id)
+        model = database.model_of(type_id)
         if model is not None:
             found[model] = max(highest, found.get(model, 0))
     return found
 
 
-def _clocks(local: Database, remote: Database) -> tuple[datetime, timedelta]:
+@dataclass(frozen=True)
+class Clocks:
     """LOCAL's time, and what to add to a time of its clock to compare it with REMOTE's."""
-    before = local.backend.now()
-    there = remote.backend.now()
-    after = local.backend.now()
-    offset = there - (before + (after - before) / 2)
-    return before, offset if abs(offset) > max(CLOCK_NOISE, after - before) else timedelta(0)
+
+    begun: datetime
+    offset: timedelta
+
+
+def _clocks(databases: Databases) -> Clocks:
+    before = databases.local.backend.now()
+    remote = databases.remote.backend.now()
+    after = databases.local.backend.now()
+    offset = remote - (before + (after - before) / 2)
+    return Clocks(before, offset if abs(offset) > max(CLOCK_NOISE, after - before) else timedelta(0))

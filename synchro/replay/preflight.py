@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 from django.apps import apps
@@ -14,21 +15,23 @@ from django.utils.translation import gettext as _
 
 from synchro.exceptions import NotReady
 from synchro.registry import Table, is_optional, watched_models, watched_tables
-from synchro.replay.session import Database, Session
+from synchro.replay.session import Database, Databases, Session
 from synchro.triggers.remote import foreign_triggers, without_capture
 
 #: How many tables one statement asks for.
 AT_ONCE = 100
 
 
-def check_tables(session: Session) -> None:
+def check_tables(session: Session) -> Session:
     """
-    Raise `NotReady` where LOCAL or REMOTE lacks a table or a column that a watched model needs, or where this account
+    Return the session with the models that are left out, since LOCAL has no table of them.
+
+    Raises `NotReady` where LOCAL or REMOTE lacks a table or a column that a watched model needs, or where this account
     may not write into one of REMOTE's tables.
     """
-    left_out = session.left_out = frozenset(_without_a_table(session))
+    session = replace(session, left_out=frozenset(_without_a_table(session)))
     for side in (session.local, session.remote):
-        models = [model for model in watched_models() if model not in left_out]
+        models = [model for model in watched_models() if model not in session.left_out]
         for start in range(0, len(models), AT_ONCE):
             part = models[start : start + AT_ONCE]
             if not can_select(side, part):
@@ -37,14 +40,15 @@ def check_tables(session: Session) -> None:
                 )
 
     check_foreign_triggers(session)
-    _check_rights(session.remote, left_out)
+    _check_rights(session.remote, session.left_out)
+    return session
 
 
-def check_visibility(session: Session) -> None:
+def check_visibility(databases: Databases) -> None:
     """Raise `NotReady` where a database hides rows from this account: they would count as deleted."""
     own = [model._meta.db_table for model in apps.get_app_config("synchro").get_models()]
     tables = [*(table.name for table in watched_tables()), *own, ContentType._meta.db_table]
-    for side in (session.local, session.remote):
+    for side in databases.both():
         hidden = side.backend.filtered(tables)
         if hidden:
             raise NotReady(
@@ -177,6 +181,6 @@ def check_foreign_triggers(session: Session) -> None:
 
 def warn_without_capture(session: Session) -> None:
     """Say where REMOTE should capture its own changes by triggers, and has none."""
-    found = without_capture(session.remote.connection) if session.peer_there is not None else None
+    found = without_capture(session.remote.connection) if session.peer_on_remote is not None else None
     if found is not None and not found.is_silenced():
         session.warn(f"{found.msg} {found.hint}")

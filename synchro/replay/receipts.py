@@ -146,12 +146,12 @@ def _go_back(session: Session, local: Node, checkpoint: Checkpoint, arrived: int
 
 def _believe_references(session: Session) -> None:
     """Take REMOTE's references in place of LOCAL's: since its copy was made, its keys may mean other rows."""
-    assert session.peer_there is not None
+    assert session.peer_on_remote is not None
     own = Reference.objects.using(LOCAL).filter(peer_id=session.peer.pk)
     own._raw_delete(LOCAL)
     views = (
         Reference.objects.using(session.remote.alias)
-        .filter(peer_id=session.peer_there.pk)
+        .filter(peer_id=session.peer_on_remote.pk)
         .order_by("-batch", "-id")
     )
     rows = _mirrored(session, session.peer, views.iterator(chunk_size=5000))
@@ -183,13 +183,13 @@ def lock_receipt(session: Session) -> None:
 
     Raises `UnknownState` where somebody else has moved it on, and `NotReady` where a third node has come along.
     """
-    if session.peer_there is None:
+    if session.peer_on_remote is None:
         return
     receipts = Receipt.objects.using(session.remote.alias)
-    ours = receipts.select_for_update().filter(peer_id=session.peer_there.pk).order_by()
+    ours = receipts.select_for_update().filter(peer_id=session.peer_on_remote.pk).order_by()
     receipt = ours.first()
     if receipt is None:
-        receipts.get_or_create(peer_id=session.peer_there.pk)
+        receipts.get_or_create(peer_id=session.peer_on_remote.pk)
         receipt = ours.get()
     if receipt.unlogged != session.unlogged:
         raise NotReady(
@@ -199,7 +199,7 @@ def lock_receipt(session: Session) -> None:
             )
             % {"alias": session.remote.alias}
         )
-    if receipt.batch != session.arrived:
+    if receipt.batch != session.state.arrived:
         raise UnknownState(
             _(
                 "Another run has taken batch %(number)d to the database “%(alias)s” meanwhile. This one was rolled "
@@ -211,20 +211,20 @@ def lock_receipt(session: Session) -> None:
 
 def write_receipt(session: Session, batch: Batch, pairs: Pairs, plan: Plan) -> None:
     """Last thing in REMOTE's transaction: its own view of the new pairs of keys, and the receipt itself."""
-    if session.peer_there is None:
+    if session.peer_on_remote is None:
         return
     for model in plan.obsolete_references:
         if keeps_references(model):
             remote_keys = [
                 remote for remote, local in plan.deletions.get(model, {}).items() if local is not None
             ]
-            forget(session.remote, session.peer_there.pk, model, remote_keys)
+            forget(session.remote, session.peer_on_remote.pk, model, remote_keys)
     for model, found in pairs.items():
         theirs = {there: here for here, there in found.items()}
-        remember(session.remote, session.peer_there.pk, model, theirs, batch.number)
+        remember(session.remote, session.peer_on_remote.pk, model, theirs, batch.number)
     if session.forwards:
         note_originals(session, pairs)
     # It is there: `lock_receipt` saw to that.
-    Receipt.objects.using(session.remote.alias).filter(peer_id=session.peer_there.pk).update(
+    Receipt.objects.using(session.remote.alias).filter(peer_id=session.peer_on_remote.pk).update(
         batch=batch.number, token=batch.token, date=Receipt._meta.get_field("date").get_default()
     )

@@ -14,7 +14,8 @@ What the triggers write is what `synchro.keys` and `synchro.models` say of an en
   column did; NULL where that is not known (while a migration is at work). Of an ADDITION, NULL: all of them.
 - ``natural_key``: of a DELETION, a JSON list of the values that the natural key's *columns* had (of a foreign
   key, the raw value): numbers as numbers, NULL as null, everything else as a string that the field's
-  ``to_python`` reads. Only for a natural key made of columns of the table itself; NULL otherwise.
+  ``to_python`` reads. Where the model's own methods make the natural key, an object of JSON with the columns of
+  the row by their attributes' names, from which `synchro.natural_rows` makes the object; NULL otherwise.
 - ``date``: the database's clock, in UTC.
 """
 
@@ -109,7 +110,9 @@ class Target:
     key: tuple[Field[Any, Any], ...]
     #: The synchronized columns other than the key.
     columns: tuple[Field[Any, Any], ...] = ()
+    #: What the entry of a deletion holds for the natural key, and whether by the names of the columns.
     natural: tuple[Field[Any, Any], ...] = ()
+    is_natural_named: bool = False
     detail: Detail = Detail.COLUMNS
     shape: Shape = Shape()
     #: What the database itself does to other rows when one of these is deleted, and when one of those is, and
@@ -161,6 +164,8 @@ class Installed:
     knows: frozenset[str] | None = None
     #: PostgreSQL: it also sees the changes of columns with a higher number.
     sees_above: int | None = None
+    #: What makes it again, on engines that do not undo its removal.
+    sql: str = ""
 
     def unknown(self, target: Target) -> list[str]:
         """Return the synchronized columns whose changes it does not see."""
@@ -184,6 +189,8 @@ class Backend(ABC):
 
     #: Whether a new version takes the place of the old one, of the same name, when it is created.
     replaces: bool = False
+    #: Whether triggers cannot be exchanged while another transaction has used their table.
+    rewriting_waits: bool = False
     #: What writes to a table without its triggers, as a sentence for people.
     blind_spot: str = ""
 

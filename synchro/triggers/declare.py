@@ -14,6 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
 from synchro.keys import key_fields
+from synchro.natural_rows import columns_for_methods
 from synchro.registry import Table, is_optional, is_watched, watched_tables
 from synchro.relations import logged_natural_fields
 from synchro.triggers.base import LOG, SWITCH, Backend, Cascade, Detail, Shape, Target, Uncapturable
@@ -97,7 +98,9 @@ class Declaration:
         if not _has(shape.columns, table.fields):
             return replace(target, detail=Detail.KEY)
         others = tuple(field for field in table.fields if field not in table.key_fields)
-        return replace(target, columns=others, natural=self._natural(table.model, shape))
+        natural = self._natural(table.model, shape)
+        named = () if natural else self._for_methods(table.model, shape)
+        return replace(target, columns=others, natural=natural or named, is_natural_named=bool(named))
 
     def bare(self, model: type[Model]) -> Target:
         table = model._meta.db_table
@@ -127,6 +130,11 @@ class Declaration:
         """The fields of the natural key, where all are columns of the table itself that JSON can hold."""
         found = logged_natural_fields(model) or ()
         return found if _has(shape.columns, found) and all(map(self._is_readable, found)) else ()
+
+    def _for_methods(self, model: type[Model], shape: Shape) -> tuple[Field[Any, Any], ...]:
+        """The fields from which the model's methods can make a natural key, as far as JSON can hold them."""
+        found = columns_for_methods(model)
+        return tuple(field for field in found if _has(shape.columns, [field]) and self._is_readable(field))
 
     def _is_readable(self, field: Field[Any, Any]) -> bool:
         try:

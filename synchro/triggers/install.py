@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from django.db.models import Model
 from synchro.triggers import triggers_for
 from synchro.triggers.base import UNIQUE, Backend, Installed, Target, Trigger, Uncapturable, stem_of
 from synchro.triggers.declare import Declaration
+from synchro.triggers.watch import known
 
 #: How many seconds to wait for a lock.
 PATIENCE = 10
@@ -22,6 +24,8 @@ EVERY = "its triggers"
 
 #: What is wrong with a trigger that does not know a column whose changes are to be captured.
 INCOMPLETE = "incomplete"
+#: What loses no change is no reason to stop.
+HARMLESS = ("left over", "outdated")
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,20 @@ def survey(
     )
 
 
+def gap_of(finding: Finding) -> str:
+    """How many triggers of the table are missing, and so on; empty where none is."""
+    # PostgreSQL's function goes by the stem itself, and is missing only where its triggers are.
+    wrong = Counter(
+        one.what
+        for one in finding.problems
+        if one.what not in (*HARMLESS, INCOMPLETE) and one.trigger != finding.stem
+    )
+    gaps = [f"{count} trigger{'s' if count > 1 else ''} {what}" for what, count in wrong.items()]
+    if columns := finding.unseen_columns:
+        gaps.append(f"changes of {', '.join(columns)} are not seen")
+    return ", ".join(gaps)
+
+
 def _by_stem(installed: Iterable[Installed]) -> dict[str, list[Installed]]:
     """What was made for one table, by the stem of its names."""
     groups: dict[str, list[Installed]] = {}
@@ -122,14 +140,22 @@ def _compare(
     backend: Backend, target: Target, triggers: Sequence[Trigger], found: list[Installed]
 ) -> Finding:
     wanted = {trigger.stem: trigger for trigger in triggers}
-    right = {one.stem for one in found if _is_right(one, wanted)}
+    own = [one for one in found if _is_on(one, target)]
+    right = {one.stem for one in own if _is_right(one, wanted)}
     create = tuple(trigger for stem, trigger in wanted.items() if stem not in right)
     drop = tuple(
-        one for one in found if one.stem not in wanted or not (_is_right(one, wanted) or backend.replaces)
+        one
+        for one in found
+        if one not in own or one.stem not in wanted or not (_is_right(one, wanted) or backend.replaces)
     )
     return Finding(
         target.label, target.stem, tuple(_problems(target, wanted, found)), create, drop, bool(found)
     )
+
+
+def _is_on(one: Installed, target: Target) -> bool:
+    """Whether it is on this very table, or on none. A table takes its triggers along when it is renamed."""
+    return one.table in ("", target.shape.shown)
 
 
 def _is_right(one: Installed, wanted: dict[str, Trigger]) -> bool:
@@ -141,7 +167,7 @@ def _belongs(one: Installed, stem: str) -> bool:
 
 
 def _problems(target: Target, wanted: dict[str, Trigger], found: list[Installed]) -> Iterator[Problem]:
-    by_stem = {one.stem: one for one in found}
+    by_stem = {one.stem: one for one in found if _is_on(one, target)}
     updates = by_stem.get(f"{target.stem}_update")
     is_key_only = updates is not None and updates.knows is None
     for stem, trigger in wanted.items():
@@ -161,8 +187,8 @@ def _problems(target: Target, wanted: dict[str, Trigger], found: list[Installed]
         elif one.version != trigger.version:
             yield Problem("outdated", target.label, one.name)
     for one in found:
-        if one.stem not in wanted:
-            yield Problem("left over", target.label, one.name)
+        if one.stem not in wanted or not _is_on(one, target):
+            yield Problem("left over", target.label if _is_on(one, target) else one.table, one.name)
 
 
 def _left_over(others: Mapping[str, list[Installed]], tables: set[str]) -> Iterator[Finding]:
@@ -181,7 +207,7 @@ def install(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE)
     """
     backend = triggers_for(connection)
     try:
-        with backend.alone(connection, seconds):
+        with known(connection), backend.alone(connection, seconds):
             finding = next(iter(survey(connection, True, stem).findings), None)
             if finding is not None and not finding.is_right:
                 backend.exchange(connection, finding.create, finding.drop, seconds)
@@ -194,7 +220,7 @@ def uninstall(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENC
     """Remove the triggers of one table, and give what was removed."""
     backend = triggers_for(connection)
     try:
-        with backend.alone(connection, seconds):
+        with known(connection), backend.alone(connection, seconds):
             found = [one for one in backend.installed(connection) if _belongs(one, stem)]
             backend.exchange(connection, (), found, seconds)
             return found

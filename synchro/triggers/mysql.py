@@ -74,6 +74,8 @@ _CONTENT_TYPE = re.compile(r"(?:VALUES \(|SELECT )([0-9]+), ")
 class MySQL(Backend):
     blind_spot = "MySQL and MariaDB fire no triggers for TRUNCATE: it is not captured. Use DELETE."
 
+    rewriting_waits = True
+
     def has_cascades(self) -> bool:
         return True
 
@@ -106,23 +108,29 @@ class MySQL(Backend):
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT trigger_name, action_statement, event_object_table FROM information_schema.triggers "
-                "WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1",
+                "SELECT trigger_name, action_statement, event_object_table, action_timing, event_manipulation "
+                "FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1",
                 [PREFIX],
             )
             rows = cursor.fetchall()
         found = []
-        for name, body, table in rows:
+        for name, body, table, timing, event in rows:
             # Not from the comments: the command-line client sends none, unless it is told to.
             ours, content_type = _NAME.fullmatch(name), _CONTENT_TYPE.search(body)
             if ours is not None and stem_of(name) is not None:
                 # What logs the rows of other tables tells nothing of its own.
                 is_own = content_type is not None and not ours[1].endswith(CASCADE)
                 number = int(content_type[1]) if content_type is not None and is_own else None
-                misses, known = KEEPS_SWITCH in body, _columns_known(ours[1], body)
                 found.append(
                     Installed(
-                        ours[1], name, ours[2], number, escaped(table), misses_changes=misses, knows=known
+                        ours[1],
+                        name,
+                        ours[2],
+                        number,
+                        escaped(table),
+                        misses_changes=KEEPS_SWITCH in body,
+                        knows=_columns_known(ours[1], body),
+                        sql=f"CREATE TRIGGER {escaped(name)} {timing} {event} ON {escaped(table)} FOR EACH ROW {body}",
                     )
                 )
         return found
@@ -195,8 +203,12 @@ class MySQL(Backend):
         Each statement commits by itself. The new triggers are made before the old ones go, so that nothing is
         missed in between: a change may be logged twice then, which says no more than once.
         """
+        names = {trigger.name for trigger in create}
         with connection.cursor() as cursor, _waiting(cursor, seconds), _plainly(cursor):
             made: list[Trigger] = []
+            for found in drop:
+                if found.name in names:  # on another table, which has taken it along
+                    cursor.execute(self.drop_sql(found), None)
             try:
                 for trigger in create:
                     cursor.execute(trigger.sql, None)
@@ -206,7 +218,8 @@ class MySQL(Backend):
                     cursor.execute(f"DROP TRIGGER IF EXISTS `{trigger.name}`", None)
                 raise
             for found in drop:
-                cursor.execute(self.drop_sql(found), None)
+                if found.name not in names:
+                    cursor.execute(self.drop_sql(found), None)
 
     def explained(self, error: DatabaseError, connection: BaseDatabaseWrapper) -> Exception:
         """

@@ -5,7 +5,6 @@ log.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,11 +15,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from synchro.conf import conf
 from synchro.exceptions import NotReady
 from synchro.triggers import triggers_for
-from synchro.triggers.install import INCOMPLETE, MISSES_CHANGES, Finding, survey
+from synchro.triggers.install import MISSES_CHANGES, gap_of, survey
 
 _allowed: ContextVar[bool] = ContextVar("synchro_missing_triggers_allowed", default=False)
-#: What loses no change is no reason to stop.
-HARMLESS = ("left over", "outdated")
 
 
 @contextmanager
@@ -31,20 +28,6 @@ def missing_triggers_allowed() -> Iterator[None]:
         yield
     finally:
         _allowed.reset(token)
-
-
-def _gap(finding: Finding) -> str:
-    """How many triggers of the table are missing, and so on; empty where none is."""
-    # PostgreSQL's function goes by the stem itself, and is missing only where its triggers are.
-    wrong = Counter(
-        one.what
-        for one in finding.problems
-        if one.what not in (*HARMLESS, INCOMPLETE) and one.trigger != finding.stem
-    )
-    gaps = [f"{count} trigger{'s' if count > 1 else ''} {what}" for what, count in wrong.items()]
-    if columns := finding.unseen_columns:
-        gaps.append(f"changes of {', '.join(columns)} are not seen")
-    return ", ".join(gaps)
 
 
 def refuse_triggers_that_miss_changes(sender: Any, remote: BaseDatabaseWrapper, **kwargs: Any) -> None:
@@ -79,7 +62,7 @@ def refuse_without_triggers(sender: Any, local: BaseDatabaseWrapper, **kwargs: A
         return
     found = survey(local)
     gaps = [
-        *(f"{finding.label} ({gap})" for finding in found.findings if (gap := _gap(finding))),
+        *(f"{finding.label} ({gap})" for finding in found.findings if (gap := gap_of(finding))),
         *(f"{model._meta.label} (all triggers missing)" for model in found.unnamed),
         *found.impossible.values(),
     ]

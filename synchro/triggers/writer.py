@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -52,13 +53,21 @@ class Writer(ABC):
     def natural(self, row: str) -> str:
         if not self.target.natural:
             return "NULL"
-        return self.json_list(
-            [f"COALESCE({self.json(row, field, zone=True)}, 'null')" for field in self.target.natural]
+        values = {
+            field.attname: f"COALESCE({self.json(row, field, zone=True)}, 'null')"
+            for field in self.target.natural
+        }
+        return (
+            self.json_object(values) if self.target.is_natural_named else self.json_list([*values.values()])
         )
 
     def json_list(self, parts: Sequence[str]) -> str:
         between = [part for value in parts for part in ("','", value)]
         return self.concatenated("'['", *between[1:], "']'")
+
+    def json_object(self, parts: Mapping[str, str]) -> str:
+        pairs = [part for name, value in parts.items() for part in (f"',{json.dumps(name)}:'", value)]
+        return self.concatenated("'{'", pairs[0].replace(",", "", 1), *pairs[1:], "'}'")
 
 
 class RowWriter(Writer):

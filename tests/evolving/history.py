@@ -39,8 +39,16 @@ LOCAL, REMOTE = "default", "remote"
 
 
 class History:
-    def __init__(self, seed: object, folder: Path, by_triggers: bool) -> None:
+    def __init__(
+        self,
+        seed: object,
+        folder: Path,
+        by_triggers: bool,
+        aliases: tuple[str, ...] = (LOCAL, REMOTE),
+        more_apps: tuple[str, ...] = (),
+    ) -> None:
         self.chance = random.Random(str(seed))
+        self.aliases, self.more_apps = aliases, more_apps
         self.by_triggers = by_triggers
         self.writing = Writing(self.chance, by_triggers)
         self.state = ProjectState()
@@ -58,7 +66,7 @@ class History:
         sys.path.insert(0, str(self.folder.parent))
         try:
             with (
-                only("tests.evolving", watched=[APP]),
+                only("tests.evolving", *self.more_apps, watched=[APP]),
                 override_settings(MIGRATION_MODULES=modules, SYNCHRO_MODEL_OPTIONS={}),
             ):
                 try:
@@ -68,7 +76,8 @@ class History:
                     self._remove_all()
         finally:
             sys.path.remove(str(self.folder.parent))
-            self._install_triggers()  # of the models that all other tests are about
+            if REMOTE in self.aliases:
+                self._install_triggers()  # of the models that all other tests are about
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -105,21 +114,22 @@ class History:
     def evolve(self, step: Step) -> None:
         self._write_migrations(step)
         self.deploy()
-        order = self.chance.choice([(LOCAL, REMOTE), (REMOTE, LOCAL)])
+        order = self.chance.choice([self.aliases, self.aliases[::-1]])
         for alias in order:
             fills.chance, fills.past_django = self.chance, self.by_triggers
             with warnings.catch_warnings():
                 # A model that is gone had the name before; Django leaves its content type where it is.
                 warnings.filterwarnings("ignore", "Could not rename content type")
                 call_command("migrate", APP, database=alias, verbosity=0)
-            if alias == order[0] and self.number > 1 and self.chance.random() < 0.3:
+            if alias != order[-1] and self.number > 1 and self.chance.random() < 0.3:
                 self._run_in_between()
-        self._number_differently()
+        if REMOTE in self.aliases:
+            self._number_differently()
         self._install_triggers()
 
     def _install_triggers(self) -> None:
         if self.by_triggers:
-            for alias in (LOCAL, REMOTE):
+            for alias in self.aliases:
                 call_command("synchro_install_triggers", database=alias, stdout=StringIO())
 
     def _run_in_between(self) -> None:
@@ -134,14 +144,14 @@ class History:
     def models(self) -> list[type[Model]]:
         return list(apps.get_app_config(APP).get_models())
 
-    def _write_migrations(self, step: Step) -> None:
+    def _write_migrations(self, step: Step, atomic: bool = True) -> None:
         for operations in step:
             self.number += 1
             parts = {"operations": operations, "dependencies": []}
             if self.number > 1:
                 parts["dependencies"] = [(APP, f"m{self.number - 1:04}")]
             has_code = any(isinstance(one, RunPython) for one in operations)
-            parts["atomic"] = not (has_code and len(operations) > 1)
+            parts["atomic"] = atomic and not (has_code and len(operations) > 1)
             made = type("Migration", (migrations.Migration,), parts)(f"m{self.number:04}", APP)
             text = MigrationWriter(made, include_header=False).as_string()
             if not parts["atomic"]:
@@ -178,7 +188,7 @@ class History:
                     rows.create().delete()
 
     def _remove_all(self) -> None:
-        for alias in (LOCAL, REMOTE):
+        for alias in self.aliases:
             connection = connections[alias]
             MigrationRecorder(connection).migration_qs.filter(app=APP).delete()
             backend = triggers_for(connection)

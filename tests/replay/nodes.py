@@ -1,21 +1,22 @@
-"""Up to four deployments within one process. The first two are the pair of the run; the others are SQLite files."""
+"""Up to four deployments within one process. The first two are the pair of the run; the others are like these."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import pytest
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
-from django.core.management import call_command
 from django.db import connections
 from django.test import override_settings
 
 from synchro.core import call_synchronize
 from synchro.report import Report
+from tests.flush import flush
+from tests.replay.clones import clone
 from tests.replay.sides import BY_TRIGGERS, LOCAL, REMOTE, capture, set_capture
 
 #: The nodes, by the aliases of their databases outside of `at`.
@@ -24,30 +25,26 @@ A, B, C, D = LOCAL, REMOTE, "branch", "island"
 
 @contextmanager
 def more_databases(blocker: Any, folder: Path, *aliases: str) -> Iterator[None]:
-    """Inside, there are these databases too, with all tables. To be entered outside of tests."""
-    if connections[LOCAL].vendor == "mysql":
-        pytest.skip("tables of the suite have names then that SQLite's files cannot have")
-    for alias in aliases:
-        file = str(folder / f"{alias}.sqlite3")
-        settings.DATABASES[alias] = {
-            **connections[REMOTE].settings_dict,
-            **dict.fromkeys(("USER", "PASSWORD", "HOST", "PORT"), ""),
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": file,
-            "OPTIONS": {},
-        }
-        with blocker.unblock():
-            call_command("migrate", database=alias, verbosity=0)
-            if BY_TRIGGERS:
-                set_capture(alias, "triggers")
-        capture.setdefault(alias, settings.SYNCHRO_CAPTURE)
+    """
+    Inside, there are these databases too, with all tables: of REMOTE's kind and of LOCAL's, by turns.
+
+    To be entered outside of tests.
+    """
+    made: list[str] = []
     try:
+        for alias, template in zip(aliases, cycle((REMOTE, LOCAL)), strict=False):
+            with blocker.unblock():
+                settings.DATABASES[alias] = clone(connections[template], alias, folder)
+                made.append(alias)
+                flush(alias)  # the other one's node id, among others
+                if BY_TRIGGERS:
+                    set_capture(alias, "triggers")
+            capture.setdefault(alias, settings.SYNCHRO_CAPTURE)
         yield
     finally:
-        with blocker.unblock():
-            for alias in aliases:
-                connections[alias].close()
-        for alias in aliases:
+        for alias in made:
+            with blocker.unblock():
+                connections[alias].creation.destroy_test_db("", verbosity=0)
             del connections[alias], settings.DATABASES[alias]
 
 
@@ -76,10 +73,10 @@ def alias_at(node: str, other: str) -> str:
     return node if other == LOCAL else LOCAL if other == node else other
 
 
-def send(node: str, *others: str, atomic: bool = False) -> Report:
+def send(node: str, *others: str, atomic: bool = False, retry: bool = False) -> Report:
     """The deployment of `node` synchronizes to these, one after the other."""
     with at(node), override_settings(SYNCHRO_REMOTE=[alias_at(node, other) for other in others]):
-        return call_synchronize(atomic=atomic)
+        return call_synchronize(atomic=atomic, retry=retry)
 
 
 def meet(edges: Sequence[tuple[str, str]]) -> None:
@@ -88,13 +85,14 @@ def meet(edges: Sequence[tuple[str, str]]) -> None:
         send(*edge)
 
 
-def settle(edges: Sequence[tuple[str, str]], rounds: int = 6) -> int:
+def settle(edges: Sequence[tuple[str, str]], rounds: int = 6, retry: bool = False) -> int:
     """
     Let everybody send until nothing is pending; return how many rounds that took.
 
-    Fails where it has no end.
+    With `retry`, nothing is left in quarantine either. Fails where it has no end.
     """
     for number in range(rounds):
-        if not sum(send(*edge).entries for edge in edges):
+        reports = [send(*edge, retry=retry) for edge in edges]
+        if not any(report.entries or (retry and report.aside) for report in reports):
             return number
     raise AssertionError(f"still something to send after {rounds} rounds")

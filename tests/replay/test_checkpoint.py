@@ -187,7 +187,7 @@ def test_reset_keeps_rows_tied_to_what_they_became() -> None:
     call_synchronize()
     key = remote(Customer).pk
 
-    reset_synchro()
+    reset_synchro(is_copy=True)
     customer.name = "Sir Samuel"
     customer.save()
     call_synchronize()

@@ -191,7 +191,7 @@ def test_references_of_the_former_life_are_kept_by_a_reset() -> None:
     Customer.objects.create(name="Vimes")
     call_synchronize()
 
-    reset_synchro()
+    reset_synchro(is_copy=True)
 
     assert Reference.objects.count() == 1
 
@@ -218,7 +218,7 @@ def test_row_goes_back_to_its_original_after_a_reset() -> None:
     Customer.objects.create(name="Vimes")
     create_on_remote(Customer, name="Rust")
     call_synchronize()
-    reset_synchro()
+    reset_synchro(is_copy=True)
 
     with other_side():
         customer = Customer.objects.get(name="Vimes")
@@ -247,7 +247,7 @@ def test_row_is_known_to_a_remote_that_was_reset() -> None:
 def test_rows_that_came_after_a_reset_are_not_taken_for_those_before() -> None:
     lost = Customer.objects.create(name="Vimes")
     call_synchronize()
-    reset_synchro()
+    reset_synchro(is_copy=True)
     with DisableSynchroLog():
         key = lost.pk
         lost.delete()

@@ -19,6 +19,7 @@ from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import NotConfigured, NotReady
 from synchro.models import ChangeLog, Conflict, Node
 from synchro.replay import handshake
+from synchro.replay.handshake import Clocks
 from synchro.replay.signals import step
 from tests.few import only
 from tests.replay.deciders import more_cash
@@ -162,7 +163,7 @@ def test_clocks_that_are_far_apart_are_refused_where_several_send(monkeypatch: p
     call_synchronize()
     for seconds, is_refused in ((30, False), (90, True)):
         off = timedelta(seconds=seconds)
-        monkeypatch.setattr(handshake, "_clocks", lambda here, _there, off=off: (here.backend.now(), off))
+        monkeypatch.setattr(handshake, "_clocks", lambda both, off=off: Clocks(both.local.backend.now(), off))
         with as_branch():
             if is_refused:
                 with pytest.raises(NotReady, match="90 seconds ahead"):
@@ -196,14 +197,14 @@ def test_node_that_gets_a_new_name_is_no_second_sender() -> None:
     for name in ("Vimes", "Carrot"):
         add(name)
         call_synchronize()
-        reset_synchro()
+        reset_synchro(is_copy=True)
         call_synchronize()
     with other_side():
         add("Rust")
         call_synchronize()
 
     add("Nobby")
-    reset_synchro()
+    reset_synchro(is_copy=True)
     call_synchronize()
 
     assert {"Vimes", "Carrot", "Rust"} <= set(names_on("default"))

@@ -171,7 +171,7 @@ def test_values_that_json_has_no_type_for_find_their_row() -> None:
     assert remote(Coin).pk == own.pk
     assert_same_rows()
 
-    reset_synchro()
+    reset_synchro(is_copy=True)
     coin.delete()
     call_synchronize()
     assert remote_count(Coin) == 0

@@ -194,7 +194,6 @@ def test_row_is_recognized_by_the_objects_in_its_natural_key(model: Any) -> None
     assert remote_count(model) == 2
 
 
-@pytest.mark.skipif(BY_TRIGGERS, reason="triggers keep natural keys that are made of columns only")
 @pytest.mark.parametrize("model", [Pair, Couple])
 def test_deletion_finds_its_row_by_the_objects_in_its_natural_key(model: Any) -> None:
     for name in "mn":
@@ -213,7 +212,6 @@ def test_deletion_finds_its_row_by_the_objects_in_its_natural_key(model: Any) ->
     assert remote(model).note == "other"
 
 
-@pytest.mark.skipif(BY_TRIGGERS, reason="triggers keep natural keys that are made of columns only")
 def test_older_entry_that_has_a_key_without_its_model_deletes_nothing() -> None:
     bread, milk = Food.objects.create(name="bread"), Food.objects.create(name="milk")
     call_synchronize()
@@ -353,7 +351,6 @@ def test_deletion_of_an_ambiguous_row_is_quarantined_and_the_others_go_on(quaran
     assert remote(Tag).note == "three"
 
 
-@pytest.mark.skipif(BY_TRIGGERS, reason="triggers keep natural keys that are made of columns only")
 def test_deletion_that_a_forgetful_manager_stops_is_quarantined_and_the_others_go_on(
     quarantine: None,
 ) -> None:

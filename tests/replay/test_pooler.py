@@ -153,13 +153,12 @@ def test_runs_by_way_of_a_pooler_leave_no_lock_and_lose_nothing(pooler: int, ali
 
 
 def test_only_one_run_at_a_time_by_way_of_a_pooler(pooler: int) -> None:
-    from synchro.replay.run import alone
-    from synchro.replay.session import Database, Session
+    from synchro.replay.session import Database, Databases, run_lock
 
     Customer.objects.create(name="Vimes")
     with through(pooler, LOCAL), others_at_work(pooler, LOCAL):
         for _ in range(3):
-            with alone(Session(Database(REMOTE))), pytest.raises(Busy):
+            with run_lock(Databases(Database(REMOTE))), pytest.raises(Busy):
                 call_synchronize()
         call_synchronize()
     assert_same_rows()

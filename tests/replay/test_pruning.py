@@ -17,7 +17,7 @@ from synchro.exceptions import SynchroError
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Conflict, Node, Peer, options
 from synchro.replay.log import batches
 from synchro.replay.prune import prune
-from synchro.replay.session import Database, Session
+from synchro.replay.session import Database, Databases, Session
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count
 from tests.replay.test_histories import somebody_listens
@@ -177,6 +177,13 @@ def vimes(db: None) -> Customer:
     return customer
 
 
+def session_with(peer: Peer) -> Session:
+    """Return a session as of a run to this peer that begins now."""
+    databases = Databases(Database(REMOTE))
+    begun = databases.local.backend.now()
+    return Session(remote=databases.remote, node=Node.objects.get().uuid, peer=peer, begun=begun)
+
+
 def prune_there() -> None:
     """The main server sends what it has logged to an archive only, and drops it a month later."""
     with other_side():
@@ -189,10 +196,8 @@ def prune_there() -> None:
         archive = Peer.objects.create(uuid=uuid4(), alias="archive")
         Checkpoint.objects.create(peer=archive, batch=last.number)
         let_days_pass(31)
-        session = Session(Database(REMOTE))
-        session.peer, session.begun = archive, session.local.backend.now()
         before = ChangeLog.objects.count()
-        prune(session)
+        prune(session_with(archive))
         assert ChangeLog.objects.count() < before
 
 
@@ -287,9 +292,7 @@ def prune_all_for_an_archive(code: str) -> None:
     archive, _new = Peer.objects.get_or_create(alias="archive", defaults={"uuid": uuid4()})
     Checkpoint.objects.update_or_create(peer=archive, defaults={"batch": batch.number})
     let_days_pass(31)
-    session = Session(Database(REMOTE), begun=timezone.now())
-    session.peer = archive
-    prune(session)
+    prune(session_with(archive))
     assert not Batch.objects.exists()
 
 

@@ -181,7 +181,7 @@ def test_reset_forgets_what_is_set_aside() -> None:
     Seat.objects.create(number=7)
     call_synchronize()
 
-    reset_synchro()
+    reset_synchro(is_copy=True)
 
     assert aside() == set()
 

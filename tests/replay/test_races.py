@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
+from django.test import override_settings
 
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import Busy, NotReady, UnknownState
@@ -20,6 +21,7 @@ from synchro.replay.signals import step as step_signal
 from tests.replay.compare import assert_same_rows
 from tests.replay.refusing import refusing
 from tests.replay.sides import REMOTE, let_time_pass, other_side, remote, remote_count, unlogged
+from tests.replay.test_histories import somebody_listens
 from tests.replay.writers import in_thread
 from tests.shop.models import Country, Customer, Order, Ticket
 
@@ -169,7 +171,22 @@ def test_run_inside_a_transaction_is_refused(alias: str) -> None:
 # -- both ways at once ------------------------------------------------------------------------------------------
 
 
-def test_run_the_other_way_between_reading_and_writing_does_not_undo_the_newer_change() -> None:
+def run_the_other_way(prunes: bool = False) -> None:
+    """Run REMOTE towards LOCAL; with `prunes`, REMOTE's log keeps nothing of what LOCAL has by then."""
+    with other_side():
+        if prunes:
+            Country.objects.create(code="zz")  # the newest entry stays
+        call_synchronize()
+        if prunes:
+            with override_settings(SYNCHRO_RETENTION=timedelta(0)):
+                call_synchronize()
+
+
+@pytest.mark.parametrize("way", ["in groups", "object by object"])
+@pytest.mark.parametrize("prunes", [False, True])
+def test_run_the_other_way_between_reading_and_writing_does_not_undo_the_newer_change(
+    prunes: bool, way: str
+) -> None:
     customer = Customer.objects.create(name="Vimes", cash=1)
     call_synchronize()
     with other_side():
@@ -183,19 +200,19 @@ def test_run_the_other_way_between_reading_and_writing_does_not_undo_the_newer_c
         there.cash = 3
         there.save()
 
-    def run_the_other_way() -> None:
-        with other_side():
-            call_synchronize()
-
-    with at_step("read", run_the_other_way):
+    listening = somebody_listens() if way == "object by object" else nullcontext()
+    with listening, at_step("read", lambda: run_the_other_way(prunes)):
         call_synchronize()
 
     customer.refresh_from_db()
     assert (customer.cash, remote(Customer).cash) == (3, 3)
 
 
+@pytest.mark.parametrize("prunes", [False, True])
 @pytest.mark.usefixtures("all_receivers")
-def test_run_the_other_way_that_deletes_a_row_between_reading_and_writing_leaves_none_behind() -> None:
+def test_run_the_other_way_that_deletes_a_row_between_reading_and_writing_leaves_none_behind(
+    prunes: bool,
+) -> None:
     """It takes the reference along; without that, the row that was read looks like a new one."""
     ticket = Ticket.objects.create(title="to the opera")
     call_synchronize()
@@ -207,7 +224,7 @@ def test_run_the_other_way_that_deletes_a_row_between_reading_and_writing_leaves
     def delete_there() -> None:
         with other_side():
             Ticket.objects.get().delete()
-            call_synchronize()
+        run_the_other_way(prunes)
 
     with at_step("read", delete_there):
         call_synchronize()
@@ -217,9 +234,11 @@ def test_run_the_other_way_that_deletes_a_row_between_reading_and_writing_leaves
 
 @pytest.mark.parametrize("later", [True, False])
 @pytest.mark.parametrize("first_here", [True, False])
-@pytest.mark.parametrize("moment", ["formed", "read", "committed"])
+@pytest.mark.parametrize(
+    ("moment", "prunes"), [("formed", False), ("read", False), ("read", True), ("committed", False)]
+)
 def test_object_that_one_run_deletes_and_the_other_takes_along_for_a_row_ends_alike(
-    moment: str, first_here: bool, later: bool
+    moment: str, prunes: bool, first_here: bool, later: bool
 ) -> None:
     customer = Customer.objects.create(name="Vimes")
     call_synchronize()
@@ -241,11 +260,7 @@ def test_object_that_one_run_deletes_and_the_other_takes_along_for_a_row_ends_al
         nullcontext() if first_here else other_side(),
     )
 
-    def run_the_other_way() -> None:
-        with other_side():
-            call_synchronize()
-
-    with outer, at_step(moment, run_the_other_way):
+    with outer, at_step(moment, lambda: run_the_other_way(prunes)):
         call_synchronize()
     with inner:
         call_synchronize()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from io import StringIO
 from typing import Any, NoReturn
 
@@ -11,8 +12,8 @@ from django.db import OperationalError, connections
 from django.test import override_settings
 
 from synchro.core import call_synchronize, reset_synchro
-from synchro.exceptions import NotReady, UnknownState
-from synchro.models import Batch, ChangeLog, Checkpoint, Node, Receipt, Reference
+from synchro.exceptions import KnownAsOrigin, NotReady, UnknownState
+from synchro.models import Batch, ChangeLog, Checkpoint, Node, Receipt, Reference, Reset
 from synchro.replay.receipts import resending
 from tests.replay.compare import assert_same_rows
 from tests.replay.sides import REMOTE, create_on_remote, pass_sequences, remote, remote_count, unlogged
@@ -292,9 +293,39 @@ def test_reset_needs_no_remote_where_all_is_acknowledged() -> None:
     exchange("Vimes")
 
     with connections[REMOTE].execute_wrapper(away):
-        reset_synchro()
+        reset_synchro(is_copy=True)
 
     assert not ChangeLog.objects.exists()
+
+
+@pytest.mark.parametrize("can_be_asked", [True, False])
+def test_reset_of_what_remote_knows_as_an_origin_has_to_be_said_twice(can_be_asked: bool) -> None:
+    exchange("Vimes")
+    Customer.objects.create(name="Carrot")
+    node = Node.objects.get().uuid
+
+    with ExitStack() as stack:
+        if not can_be_asked:
+            stack.enter_context(connections[REMOTE].execute_wrapper(away))
+        with pytest.raises(KnownAsOrigin, match=r"“remote” knows .* reset_synchro\(is_copy=True\)"):
+            reset_synchro()
+        assert Node.objects.get().uuid == node
+        assert not Reset.objects.exists()
+
+    call_synchronize()  # nothing was forgotten
+    assert remote_count(Customer) == 2
+    reset_synchro(is_copy=True)
+    assert Node.objects.get().uuid != node
+
+
+def test_copy_of_remote_is_reset_without_a_word_whatever_the_original_has_sent() -> None:
+    """What it says of positions is the original's, and REMOTE has the same node id."""
+    exchange("Vimes")
+    Node.objects.using(REMOTE).update(uuid=Node.objects.get().uuid)
+
+    reset_synchro()
+
+    assert Reset.objects.get().former == Node.objects.using(REMOTE).get().uuid
 
 
 def test_other_node_in_remotes_place_is_a_new_acquaintance() -> None:

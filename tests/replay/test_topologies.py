@@ -228,8 +228,8 @@ def test_members_of_an_object_whose_columns_are_set_aside_travel_on(settings: An
             album.artists.add(Artist.objects.get())
         settle(edges)
     finally:
-        with connections[C].cursor() as cursor:
-            cursor.execute("DROP INDEX one_name")
+        with connections[C].schema_editor() as editor:
+            editor.execute(editor.sql_delete_index % {"name": "one_name", "table": "shop_album"})
         if BY_TRIGGERS:
             set_capture(C, "triggers")
         with DisableSynchroLog():

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, TypeAlias
 
 import pytest
 from django.db import connections
 from django.db.models import Model
+from django.db.models.signals import pre_save
+from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +19,8 @@ from synchro.models import ChangeLog
 from tests.flush import flush
 from tests.replay.chance import sparing
 from tests.replay.nodes import A, B, C, D, at, meet, more_databases, send, settle
+from tests.replay.refusing import Refusal
+from tests.replay.sides import LOCAL
 from tests.shop.models import Album, Artist, Country, Customer, Order, Publisher, Warehouse
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -215,13 +220,62 @@ BEGINNING = ("add_country", "add_customer", "add_order", "add_album", "add_artis
 
 STEPS = st.lists(
     st.tuples(
-        st.one_of(st.just("send"), st.sampled_from(sorted(OPERATIONS))),
+        st.one_of(
+            st.just("send"),
+            st.sampled_from(sorted(OPERATIONS)),
+            st.sampled_from(["refuse", "correct", "prune"]),
+        ),
         st.integers(0, 11),
         st.integers(0, 15),
     ),
     min_size=4,
     max_size=24,
 )
+
+
+class Refused:
+    """What a receiver does not let any REMOTE have, as long as nobody corrects it."""
+
+    MODELS: tuple[type[Model], ...] = (Country, Customer, Order)
+
+    def __init__(self) -> None:
+        self._rows: set[tuple[type[Model], object]] = set()
+
+    def refuse(self, number: int) -> None:
+        """From now on, also the next change of a row that there is."""
+        model = self.MODELS[number % len(self.MODELS)]
+        if row := some(model, number // len(self.MODELS)):
+            self._rows.add((model, self._name(row)))
+
+    def correct(self) -> None:
+        self._rows.clear()
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        def receive(instance: Any, using: str, **kwargs: Any) -> None:
+            if using != LOCAL and (type(instance), self._name(instance)) in self._rows:
+                raise Refusal(f"{instance} is not to come yet")
+
+        for model in self.MODELS:
+            pre_save.connect(receive, sender=model)
+        try:
+            with override_settings(SYNCHRO_RECEIVERS="all", SYNCHRO_ON_ERROR="quarantine"):
+                yield
+        finally:
+            for model in self.MODELS:
+                pre_save.disconnect(receive, sender=model)
+
+    @staticmethod
+    def _name(row: Any) -> object:
+        return row.code if isinstance(row, Country) else row.name if isinstance(row, Customer) else row.note
+
+
+def prune(edges: Edges) -> None:
+    """Drop what all nodes have: the retention is longer than any of them stays away."""
+    settle(edges, rounds=12)
+    with override_settings(SYNCHRO_RETENTION=timedelta(0)):
+        for edge in edges:
+            send(*edge)
 
 
 #: How far the clocks of the nodes are off, in seconds.
@@ -240,14 +294,23 @@ _shifted: dict[str, int] = {}
 
 
 @pytest.mark.parametrize("topology", TOPOLOGIES)
-@given(data=st.data(), batch_size=st.sampled_from([1, 3, 1000]), is_skewed=st.booleans())
+@given(
+    data=st.data(),
+    batch_size=st.sampled_from([1, 3, 1000]),
+    is_skewed=st.booleans(),
+    is_refusing=st.booleans(),
+)
 @sparing
 def test_all_nodes_end_equal(
-    topology: str, data: st.DataObject, batch_size: int, is_skewed: bool, settings: Any
+    topology: str,
+    data: st.DataObject,
+    batch_size: int,
+    is_skewed: bool,
+    is_refusing: bool,
+    settings: Any,
 ) -> None:
     settings.SYNCHRO_BATCH_SIZE = batch_size
     edges = TOPOLOGIES[topology]
-    nodes = list(dict.fromkeys(node for edge in edges for node in edge))
     _shifted.clear()
     for alias in (A, B, C, D):
         flush(alias)
@@ -259,18 +322,45 @@ def test_all_nodes_end_equal(
             for name in BEGINNING:
                 OPERATIONS[name](newest, f"{name} {number}", number)
     settle(edges)
-    for number, (name, place, detail) in enumerate(data.draw(STEPS)):
+    refused = Refused()
+    with refused.listening() if is_refusing else nullcontext():
+        live(edges, data.draw(STEPS), newest, refused, is_skewed)
+        refused.correct()
+        settle(edges, rounds=12, retry=is_refusing)
+    assert_equal(edges, newest, is_skewed)
+
+
+def live(
+    edges: Edges, steps: list[tuple[str, int, int]], newest: Newest, refused: Refused, is_skewed: bool
+) -> None:
+    nodes = nodes_of(edges)
+    for number, (name, place, detail) in enumerate(steps):
+        node = nodes[place % len(nodes)]
         if name == "send":
-            send(*edges[place % len(edges)], atomic=detail % 4 == 3)
+            send(*edges[place % len(edges)], atomic=detail % 4 == 3, retry=detail % 4 == 2)
+        elif name == "prune":
+            prune(edges)
+        elif name == "correct":
+            refused.correct()
+        elif name == "refuse":
+            with at(node):
+                refused.refuse(detail)
         else:
-            with at(nodes[place % len(nodes)]):
+            with at(node):
                 OPERATIONS[name](newest, f"{number}", detail)
             if is_skewed:
-                skew(nodes[place % len(nodes)], SKEWED[nodes[place % len(nodes)]])
-    settle(edges, rounds=12)
+                skew(node, SKEWED[node])
+
+
+def assert_equal(edges: Edges, newest: Newest, is_skewed: bool) -> None:
+    nodes = nodes_of(edges)
     states = {node: state(node) for node in nodes}
     for node in nodes[1:]:
         assert states[node] == states[nodes[0]], node
     if not is_skewed:
         assert missing(newest, states[nodes[0]]) == []
     assert not any(connections[node].in_atomic_block for node in nodes)
+
+
+def nodes_of(edges: Edges) -> list[str]:
+    return list(dict.fromkeys(node for edge in edges for node in edge))

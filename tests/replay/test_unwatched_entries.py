@@ -231,7 +231,7 @@ def test_checkpoint_that_a_person_sets_and_a_reset_leave_nothing_waiting(setting
     Country.objects.create(code="XX", name="Hidden")
     synchronize(settings, FEW)
     assert Node.objects.get().unread != "{}"
-    reset_synchro()
+    reset_synchro(is_copy=True)
     assert Node.objects.get().unread == "{}"
     assert Node.objects.using(REMOTE).get().unread == "{}"
 
@@ -245,5 +245,5 @@ def test_number_of_those_that_are_forgotten_is_said(settings: Any, caplog: pytes
 
     Country.objects.create(code="XX", name="Hidden")
     synchronize(settings, FEW)
-    reset_synchro()
+    reset_synchro(is_copy=True)
     assert "remote: 1 entries pending" in Reset.objects.get().forgotten

@@ -8,43 +8,46 @@ older entry names. It stays pending, and is replayed once more in its own batch.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
 from django.db import transaction
 
 from synchro.exceptions import SynchroError
-from synchro.models import Batch
-from synchro.replay.apply.attempts import Strategy, strategy_of
-from synchro.replay.apply.batch import Finish, announce, attempt, keep_record, retry_refused, writing
+from synchro.replay.apply.attempts import strategy_of
+from synchro.replay.apply.batch import Finish, attempt, keep_record, retry_refused, writing
 from synchro.replay.checkpoint import Outcome
 from synchro.replay.conflicts.merge import Merging
 from synchro.replay.conflicts.record import discard_undelivered_decisions
-from synchro.replay.log.batches import visible_beyond
+from synchro.replay.log.batches import pending, visible_beyond
 from synchro.replay.log.changes import RowId
-from synchro.replay.log.ranges import Range, from_text, united
+from synchro.replay.log.ranges import from_text, united
 from synchro.replay.log.remote_log import RemoteLog
+from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt
 from synchro.replay.retry import gc_paused
-from synchro.replay.session import NewReferences, Session
+from synchro.replay.session import Session
+from synchro.replay.signals import announce
 
 
 def replay_as_one(
-    session: Session, batches: Sequence[Batch], taken_up: Mapping[int, Collection[RowId]]
+    session: Session, quarantine: Quarantine, taken_up: Mapping[int, Collection[RowId]]
 ) -> list[Outcome]:
     """
-    Bring REMOTE's rows to LOCAL's values of one moment, for every object that the batches name.
+    Bring REMOTE's rows to LOCAL's values of one moment, for every object that the pending batches name.
 
     The references that a batch leads to are written down on LOCAL only after REMOTE's commit, so the batches that
     follow are told of them. `taken_up` says what to take up again, by the number of the batch.
     """
+    batches = list(pending(session.state.arrived))
     for batch in batches:
         announce("formed", batch)
+    session, quarantine = session.as_if_arrived(), quarantine.copy()
     log = RemoteLog(session)
     outcomes: list[Outcome] = []
     merges: list[Merging] = []
-    with _as_if_arrived(session), writing(session):
+    with writing(session):
         lock_receipt(session)
         discard_undelivered_decisions(session, batches[0])
         with session.local.backend.snapshot():
@@ -54,8 +57,9 @@ def replay_as_one(
                     ids = united([*ids, *visible_beyond(batch)])
                 try:
                     with gc_paused():
-                        strategy = strategy_of(session.quarantine, taken_up.get(batch.number, ()))
-                        outcome = retry_refused(strategy, partial(_attempt, session, log, batch, ids))
+                        strategy = strategy_of(quarantine, taken_up.get(batch.number, ()))
+                        within = partial(_savepoint, session)
+                        outcome = retry_refused(strategy, partial(attempt, session, log, batch, ids, within))
                 except Merging as error:
                     merges.append(error)  # all begins again, so find out what else is to be merged
                 except SynchroError:
@@ -63,38 +67,19 @@ def replay_as_one(
                         break
                     raise
                 else:
-                    session.new_references.add(outcome.pairs)
-                    session.quarantine.advance(outcome.quarantine)
-                    session.arrived = batch.number
+                    session.state.new_references.add(outcome.pairs)
+                    session.state.arrived = batch.number
+                    quarantine.advance(outcome.quarantine)
                     outcomes.append(outcome)
         if merges:
             raise Merging.of(merges)
         for outcome in outcomes:  # LOCAL can be written to again
-            keep_record(session, outcome)
+            keep_record(session, quarantine, outcome)
     return outcomes
 
 
 @contextmanager
-def _as_if_arrived(session: Session) -> Iterator[None]:
-    """Inside, each batch may take what it knows of those before it for settled; an error takes that back."""
-    arrived, quarantine, session.new_references = session.arrived, session.quarantine.copy(), NewReferences()
-    try:
-        yield
-    except BaseException:
-        session.arrived, session.quarantine = arrived, quarantine
-        raise
-    finally:
-        session.new_references = NewReferences()
-
-
-def _attempt(
-    session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], strategy: Strategy
-) -> Outcome:
-    return attempt(session, log, batch, ids, strategy, lambda: _part(session))
-
-
-@contextmanager
-def _part(session: Session) -> Iterator[Finish]:
+def _savepoint(session: Session) -> Iterator[Finish]:
     """A savepoint; the records are kept when LOCAL can be written to again."""
     with transaction.atomic(using=session.remote.alias):
         yield lambda _outcome: None

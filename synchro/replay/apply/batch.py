@@ -17,7 +17,6 @@ from synchro.exceptions import NotReady, Refused, Undecided
 from synchro.keys import Key, to_text
 from synchro.models import Batch
 from synchro.relations import parents_first
-from synchro.replay import signals
 from synchro.replay.apply.altered import refuse_altered
 from synchro.replay.apply.attempts import Strategy
 from synchro.replay.apply.bulk import apply_in_bulk
@@ -25,6 +24,7 @@ from synchro.replay.apply.bulk_plan import BulkPlan, NotBulk, bulk_plan_of
 from synchro.replay.apply.bulk_rows import read
 from synchro.replay.apply.spelling import follow_respelled
 from synchro.replay.apply.successors import keep_taken_over, replace_deleted
+from synchro.replay.apply.unnamed import refuse_unnamed
 from synchro.replay.apply.writer import Writer
 from synchro.replay.checkpoint import Outcome, new_pairs
 from synchro.replay.columns import look_at_columns
@@ -43,16 +43,18 @@ from synchro.replay.log.entries import entries_of, pending_entries
 from synchro.replay.log.postpone import postpone
 from synchro.replay.log.ranges import Range
 from synchro.replay.log.received import Heard, listen
-from synchro.replay.log.remote_log import RemoteLog
+from synchro.replay.log.remote_log import Overtaken, RemoteLog
 from synchro.replay.log.unread import Unread
 from synchro.replay.nodes.forward import Forward, drop_known
 from synchro.replay.parents import Vanished
 from synchro.replay.plan import QuarantineUpdate
 from synchro.replay.quarantine.dependents import leave_out
 from synchro.replay.quarantine.diagnosis import refuse_lost
+from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import write_receipt
 from synchro.replay.rows import Rows
 from synchro.replay.session import Database, Session
+from synchro.replay.signals import announce
 from synchro.replay.unreadable import refuse_unreadable
 from synchro.replay.work import BatchWork, Prerequisites
 
@@ -81,7 +83,7 @@ class Material:
 
 
 def attempt(
-    session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], strategy: Strategy, within: Within
+    session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], within: Within, strategy: Strategy
 ) -> Outcome:
     """Bring to REMOTE the rows that these entries name: wholesale if they are plain, else the usual way."""
     log.note_received()
@@ -96,6 +98,7 @@ def attempt(
     material = gather(session, log, batch, ids, strategy)
     with within() as finish:
         outcome = apply_batch(session, log, batch, material, strategy)
+        log.refuse_overtaken()
         finish(outcome)
     return outcome
 
@@ -132,13 +135,14 @@ def apply_batch(
     changes, rows = material.changes, material.rows
     follow_respelled(session, changes, rows)
     naturals = strategy.quarantine.natural_keys() | _natural_keys(changes)
-    identities = Identities(session, rows, naturals, strategy.unidentified)
+    identities = Identities(session, rows, naturals, strategy.unidentified, strategy.quarantine.all())
     by_model = changes.by_model()
     for model in parents_first(by_model):  # a natural key may lead through a parent
         identities.find(model, by_model[model], lock=True)
     forget_lost(session, by_model, rows, identities)
     new = [] if material.heard is None else _new_to_remote(session, log, material, identities, strategy)
     note_births(session, batch, changes, identities)
+    refuse_unnamed(session, batch, changes, identities)
     announce("identified", batch)
     replaced = replace_deleted(session, changes, rows, identities)
     work = BatchWork(session, batch, log, changes, rows, Rows(session.remote), identities)
@@ -159,7 +163,10 @@ def apply_batch(
     announce("resolved", batch)
     if strategy.is_thorough:
         session.remote.backend.check_uniques_at_once([model._meta.db_table for model in plan.writes])
-    forward = Forward(session, changes, plan, identities, new, material.resting) if session.forwards else None
+    forward = None
+    if session.forwards:
+        quarantined = strategy.quarantine.all()
+        forward = Forward(session, changes, plan, identities, new, quarantined, material.resting)
     writer = Writer(session, log, plan, rows, identities, strategy.judge)
     writer.write()
     refuse_altered(session, plan, rows, identities)
@@ -222,12 +229,12 @@ def apply_parcel(session: Session, log: RemoteLog, batch: Batch, parcel: BulkPla
     )
 
 
-def keep_record(session: Session, outcome: Outcome) -> None:
+def keep_record(session: Session, quarantine: Quarantine, outcome: Outcome) -> None:
     """Last thing before REMOTE's transaction ends."""
     postpone(outcome.unread)
     if outcome.conflicts:
         put_on_record(session, outcome.batch, outcome.conflicts)
-    if session.quarantine.write(outcome.batch, outcome.quarantine) or outcome.conflicts:
+    if quarantine.write(outcome.batch, outcome.quarantine) or outcome.conflicts:
         announce("recorded", outcome.batch)
 
 
@@ -242,8 +249,25 @@ def merging(session: Session, batch: Batch, attempt: Callable[[], T]) -> T:
             if max(times.values()) == ATTEMPTS:
                 raise _never_at_rest(error) from error
             merge_on_local(session, error)
-            session.merged = True
+            session.state.merged = True
             announce("merged", batch)
+
+
+def undisturbed(session: Session, attempt: Callable[[], T]) -> T:
+    """What `attempt` returns; it is tried again where REMOTE sent and dropped changes meanwhile."""
+    for _attempt in range(ATTEMPTS):
+        try:
+            return attempt()
+        except Overtaken as error:
+            session.state.pruned = error.pruned
+    raise NotReady(
+        _(
+            "The database “%(alias)s” sends changes to LOCAL, and drops them from its log, again and again while a "
+            "batch is on its way there. The batch was rolled back. Set SYNCHRO_RETENTION there to a longer time than a "
+            "batch takes, and run synchronize again."
+        )
+        % {"alias": session.remote.alias}
+    )
 
 
 def retry_refused(strategy: Strategy, attempt: Callable[[Strategy], Outcome]) -> Outcome:
@@ -280,10 +304,6 @@ def _never_at_rest(merging: Merging) -> Undecided:
 
 def _natural_keys(changes: Changes) -> dict[tuple[type[Model], object], str]:
     return {place: change.natural_key for place, change in changes.rows.items() if change.natural_key}
-
-
-def announce(step: str, batch: Batch) -> None:
-    signals.step.send(sender=announce, step=step, batch=batch.number)
 
 
 @contextmanager

@@ -223,7 +223,7 @@ class OtherRows:
         )
 
     def _changed_there(self, model: type[Model], keys: Collection[Key]) -> set[Key]:
-        if self._session.peer_there is None:
+        if self._session.peer_on_remote is None:
             return set()
         changes = self._log.unsent_changes({model: list(keys)})
         return {key for each, key in changes.rows if each is model and key in keys}

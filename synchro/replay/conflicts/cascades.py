@@ -66,7 +66,7 @@ def resolve_cascades(work: BatchWork) -> None:
     """
     plan, log = work.plan, work.log
     dates = [change.date for change in work.changes.rows.values()]
-    if work.session.peer_there is None or not dates or not (plan.deletions or plan.withheld_deletions):
+    if work.session.peer_on_remote is None or not dates or not (plan.deletions or plan.withheld_deletions):
         return
     if not (log.has_news(min(dates)) or log.may_have_lost(min(dates))):
         return

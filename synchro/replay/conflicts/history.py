@@ -40,7 +40,7 @@ def is_settled_by(session: Session, record: Conflict, decided: Decision | Member
     """Return whether the record says that the same side won, against this change of the other or a later one."""
     return (
         record.decision == decided.winner
-        and record.batch <= session.arrived
+        and record.batch <= session.state.arrived
         and aware(record.remote_date) >= aware(decided.remote_date)
         and (decided.winner == Conflict.LOCAL or aware(record.local_date) >= aware(decided.local_date))
     )
@@ -95,7 +95,7 @@ class History:
         for record in self._of(model, key):
             if name is not None and record.fields is not None and name not in record.fields:
                 continue
-            has_arrived = record.batch <= self._session.arrived
+            has_arrived = record.batch <= self._session.state.arrived
             is_merged = record.decision == Conflict.MERGED
             if is_merged and has_arrived and aware(local_date) <= aware(record.date):
                 return Conflict.REMOTE  # LOCAL's change is that merge itself, which REMOTE has

@@ -138,7 +138,7 @@ class _MemberResolver:
 
     def _read_remote_dates(self, pairs: Collection[Pair]) -> Iterator[tuple[Pair, datetime]]:
         """Yield those of these pairs that REMOTE changed as well, with the times."""
-        if self._work.session.peer_there is None or not pairs:
+        if self._work.session.peer_on_remote is None or not pairs:
             return
         named = {pair for pair in pairs if None not in pair}
         wanted = {self._through: named, **ends_of(self._through, pairs)}

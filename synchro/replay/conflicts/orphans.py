@@ -41,7 +41,7 @@ def resolve_orphans(work: BatchWork) -> None:
     while True:
         before = _planned(work)
         add_parents(work)
-        if work.session.peer_there is None:
+        if work.session.peer_on_remote is None:
             return
         restored.given_up |= orphans.resolve(_beyond(work, before))
         returning = restored.among(_beyond(work, known))

@@ -29,7 +29,7 @@ def has_remote_changes(log: RemoteLog, models: Collection[type[Model]], since: d
 def remote_changes_of(work: BatchWork) -> Changes:
     """Return what REMOTE did itself to the rows of the batch, by REMOTE's keys."""
     log, changes = work.log, work.changes
-    if work.session.peer_there is None or not changes.rows:
+    if work.session.peer_on_remote is None or not changes.rows:
         return Changes()
     wanted = _wanted(work)
     old = {model: keys for model, keys in wanted.items() if policy_for(model).weighs_old_changes}

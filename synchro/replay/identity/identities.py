@@ -25,6 +25,8 @@ from synchro.replay.identity.natural_keys import ByColumns, Naturals, allows_man
 from synchro.replay.identity.natural_methods import ByMethod
 from synchro.replay.identity.originals import find_originals
 from synchro.replay.identity.references import local_keys, remote_keys
+from synchro.replay.identity.unnamed import UnnamedRows
+from synchro.replay.log.changes import RowId
 from synchro.replay.rows import Rows, as_key, as_values, real_spellings, select
 from synchro.replay.session import Database, Session
 
@@ -80,15 +82,20 @@ class Identities:
         session: Session,
         rows: Rows,
         naturals: Naturals,
-        unsought: Collection[tuple[type[Model], Key]] = (),
+        unsought: Collection[RowId] = (),
+        quarantined: Collection[RowId] = (),
     ) -> None:
         self._session = session
         self._rows = rows
         self._naturals = naturals
         #: Objects that are left out of the batch, perhaps for their natural keys.
         self._unsought = unsought
-        self._by_columns = ByColumns(session, rows, naturals, self)
-        self._by_method = ByMethod(session, rows, naturals, self)
+        #: Objects of LOCAL with changes in quarantine; LOCAL may have deleted them.
+        self.quarantined = quarantined
+        #: Objects that LOCAL has deleted, and whose natural keys are not known.
+        self.unnamed = UnnamedRows()
+        self._by_columns = ByColumns(session, rows, naturals, self.unnamed, self)
+        self._by_method = ByMethod(session, rows, naturals, self.unnamed, self)
         self._known: dict[type[Model], dict[Key, Identity]] = {}
         #: REMOTE's rows that were found by a natural key, and LOCAL's keys of the objects that found them.
         self._taken: dict[type[Model], dict[Key, Key]] = {}

@@ -14,11 +14,12 @@ from django.utils.translation import gettext as _
 from synchro.exceptions import Ambiguous, Culprit
 from synchro.keys import AnyField, Key, key_fields, key_of, normalize, to_text, value_from_text
 from synchro.model_options import model_option
-from synchro.natural import NaturalManager, lacks_content_type, natural_fields, natural_names
-from synchro.natural_parts import is_left_unused
+from synchro.natural import NaturalManager, natural_fields, natural_names
+from synchro.natural_rows import is_made_by_methods
 from synchro.registry import Table
 from synchro.relations import target_of
 from synchro.replay.columns import spelt_alike, to_attribute
+from synchro.replay.identity.unnamed import UnnamedRows
 from synchro.replay.rows import Rows, as_key, as_values, select
 from synchro.replay.session import Database, Session
 
@@ -46,17 +47,10 @@ def allows_many(model: type[Model]) -> bool:
 
 def finder(model: type[Model]) -> Any:
     """Return the manager that finds by a natural key which is not made of own columns; None where there is none."""
-    if natural_fields(model) is not None:
+    if not is_made_by_methods(model):
         return None
-    names = natural_names(model)
-    own = [field for field in model._meta.local_concrete_fields if field.name in names]
-    if lacks_content_type(model, own):
-        return None
-    given = model_option(model, "NATURAL_KEY")
-    if given is not None:
-        return _manager(model, names) if given else None
-    if not hasattr(model, "natural_key") or is_left_unused(model):
-        return None
+    if model_option(model, "NATURAL_KEY"):
+        return _manager(model, natural_names(model))
     for manager in (model._default_manager, *model._meta.managers):
         if hasattr(manager, "get_by_natural_key"):
             return manager
@@ -78,6 +72,12 @@ def values_from_entry(model: type[Model], text: str) -> Values | None:
     """The values of `natural_fields` in an entry of a deletion; None where they do not fit the model of today."""
     fields = natural_fields(model)
     values = json.loads(text, strict=False)  # triggers leave a NUL character as it is
+    if (
+        isinstance(values, dict)
+        and fields is not None
+        and {field.attname for field in fields} <= values.keys()
+    ):
+        values = [values[field.attname] for field in fields]  # it was made by methods then
     if fields is None or not isinstance(values, list) or len(values) != len(fields):
         return None
     if any(isinstance(value, list | dict) for value in values):
@@ -108,13 +108,20 @@ def ambiguous(model: type[Model], keys: Collection[Key], problem: str) -> Ambigu
 class ByColumns:
     """Finds the rows of REMOTE that have the natural keys of objects of LOCAL."""
 
-    def __init__(self, session: Session, rows: Rows, naturals: Naturals, identities: Translates) -> None:
+    def __init__(
+        self, session: Session, rows: Rows, naturals: Naturals, unnamed: UnnamedRows, identities: Translates
+    ) -> None:
         self._session, self._rows, self._naturals, self._identities = session, rows, naturals, identities
+        self._unnamed = unnamed
 
     def find(self, model: type[Model], keys: Sequence[Key], lock: bool) -> dict[Key, list[Key]]:
         """LOCAL's keys to REMOTE's, by one question for all."""
         fields = natural_fields(model) or ()
-        wanted = self._there(model, fields, self.values_here(model, keys), lock)
+        here = self.values_here(model, keys)
+        for key in keys:
+            if key not in here and key not in self._rows.load(model, keys):
+                self._unnamed.note((model, key))
+        wanted = self._there(model, fields, here, lock)
         whole = [values for values in wanted.values() if None not in values]
         pk = key_fields(model)
         there: dict[Values, list[Key]] = {}
@@ -168,8 +175,11 @@ class ByColumns:
             if isinstance(generic, GenericForeignKey) and any(f.name == generic.fk_field for f in fields):
                 here = self._with_generic(fields, generic, here, lock)
         for place, field in enumerate(fields):
-            if target_of(field) is not None:
+            if (target := target_of(field)) is not None:
                 parts = self._identities.translate(field, {values[place] for values in here.values()}, lock)
+                for key, values in here.items():
+                    if values[place] is not None and parts[values[place]] is None:
+                        self._unnamed.note_by((model, key), {(target, values[place])})
                 here = {
                     key: (*values[:place], parts[values[place]], *values[place + 1 :])
                     for key, values in here.items()

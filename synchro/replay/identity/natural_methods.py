@@ -10,17 +10,29 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist, ValidationError
+from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
 from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 
-from synchro.exceptions import Culprit, SynchroError, Unidentified, WrongDatabase
-from synchro.keys import Key, key_fields, key_of, to_text
-from synchro.natural_parts import NamedRow, NotUsable, from_json, named_rows, natural_parts, natural_values
+from synchro.exceptions import SynchroError, WrongDatabase
+from synchro.keys import Key, key_fields, key_of
+from synchro.natural_parts import NamedRow, from_json, named_rows, natural_parts, natural_values
+from synchro.natural_rows import columns_in_entry
 from synchro.relations import target_of
 from synchro.replay.columns import spelt_alike, to_attribute
 from synchro.replay.guests.guard import Guest, guarded
+from synchro.replay.identity.gone_objects import NO_VALUE, GoneObjects
+from synchro.replay.identity.natural_errors import (
+    double,
+    in_words,
+    name_of,
+    unfound,
+    unmade,
+    wrong_database,
+)
 from synchro.replay.identity.natural_keys import Naturals, Translates, allows_many, ambiguous, finder
+from synchro.replay.identity.unnamed import UnnamedRows
+from synchro.replay.log.changes import RowId
 from synchro.replay.rows import Rows, as_values, select
 from synchro.replay.session import Database, Session
 
@@ -31,8 +43,12 @@ Parts = Sequence[Any]
 class ByMethod:
     """Finds the rows of REMOTE that have the natural keys of objects of LOCAL."""
 
-    def __init__(self, session: Session, rows: Rows, naturals: Naturals, identities: Translates) -> None:
+    def __init__(
+        self, session: Session, rows: Rows, naturals: Naturals, unnamed: UnnamedRows, identities: Translates
+    ) -> None:
         self._session, self._rows, self._naturals, self._identities = session, rows, naturals, identities
+        self._unnamed = unnamed
+        self._gone = GoneObjects(session.local, naturals)
         #: REMOTE's objects that natural keys name.
         self._objects: dict[type[Model], dict[Key, Model]] = {}
 
@@ -54,7 +70,9 @@ class ByMethod:
             if not self._session.remote.backend.findable([values]):
                 continue
             match = self._ask(model, manager, key, values)
-            if match is not None and self._is_alike(match, (parts | gone)[key], is_gone=key in gone):
+            if match is None or not self._is_alike(match, (parts | gone)[key], is_gone=key in gone):
+                continue
+            if key not in gone or not self._is_made_again(model, key, gone[key]):
                 found[key] = key_of(match, model)
         self._refuse_doubles(model, found, parts)
         pk = key_fields(model)
@@ -82,11 +100,40 @@ class ByMethod:
             except ObjectDoesNotExist:
                 return False
             except WrongDatabase as error:
-                raise _wrong_database(model, manager, [key]) from error
+                raise wrong_database(model, manager, [key]) from error
             except Exception as error:
                 _let_pass(side, error)
-                raise _unfound(model, manager, key, error) from error
+                raise unfound(model, manager, key, error) from error
         return False
+
+    def _is_made_again(self, model: type[Model], key: Key, parts: Parts) -> bool:
+        """Whether LOCAL has another row with the natural key of this deleted one: REMOTE's row is that one's."""
+        side = self._session.local
+        manager = finder(model).db_manager(side.alias)
+        guest = Guest(f"{name_of(manager)}.get_by_natural_key()", model, key)
+        try:
+            with guarded(side.alias, guest):
+                return isinstance(manager.get_by_natural_key(*map(self._here_of, parts)), model)
+        except MultipleObjectsReturned:
+            return True
+        except ObjectDoesNotExist:
+            return False
+        except WrongDatabase as error:
+            raise wrong_database(model, manager, [key]) from error
+        except Exception as error:
+            _let_pass(side, error)
+            raise unfound(model, manager, key, error) from error
+
+    def _here_of(self, part: Any) -> Any:
+        """A part as LOCAL's manager takes it."""
+        if isinstance(part, list):
+            return tuple(map(self._here_of, part))
+        if not isinstance(part, NamedRow):
+            return part
+        key = to_attribute(key_fields(part.model)[0], part.key, self._session.local.connection)
+        if part.field is None:
+            return QuerySet(part.model, using=self._session.local.alias).get(pk=key)
+        return part.spelled if target_of(part.field) is None else key
 
     # -- what natural keys are ------------------------------------------------------------------------------
 
@@ -107,20 +154,39 @@ class ByMethod:
                 _let_pass(self._session.local, error)
                 failed[key] = error
         if failed:
-            raise _unmade(model, failed)
+            raise unmade(model, failed)
         return found
 
     def _of_gone(self, model: type[Model], keys: Sequence[Key]) -> dict[Key, Parts]:
         found: dict[Key, Parts] = {}
         for key in keys:
-            text = self._naturals.get((model, key))
-            if not text:
-                continue
-            try:
-                found[key] = from_json(model, text)
-            except (ValidationError, ValueError, TypeError, ArithmeticError):
-                continue  # the model has changed since
+            parts = self._of_gone_object(model, key, self._naturals.get((model, key), ""))
+            if parts is not None:
+                found[key] = parts
         return found
+
+    def _of_gone_object(self, model: type[Model], key: Key, text: str) -> Parts | None:
+        """What the entry says that the object was known by, or the model's own method of what the entry says."""
+        try:
+            if text and columns_in_entry(text) is None:
+                return from_json(model, text)
+        except NO_VALUE:  # the model has changed since
+            text = ""
+        instance = self._gone.make(model, key) if text else None
+        if instance is None:
+            self._unnamed.note((model, key))
+            return None
+        cause, wanting = "", set[RowId]()
+        for is_complete in (False, True):
+            if is_complete:
+                wanting = self._gone.complete(instance)
+            try:
+                return natural_parts(instance, self._session.local.model_of)
+            except Exception as error:  # noqa: BLE001  code of others
+                _let_pass(self._session.local, error)
+                cause = _("its natural_key() raised %s") % in_words(error)
+        self._unnamed.note((model, key), cause, wanting)
+        return None
 
     def _there(self, model: type[Model], parts: Mapping[Key, Parts], lock: bool) -> dict[Key, list[Any]]:
         """The same as REMOTE would have them; without those that name a row which REMOTE lacks."""
@@ -141,7 +207,7 @@ class ByMethod:
             try:
                 found[key] = [self._there_of(part, remote) for part in several]
             except _Lacking:
-                continue
+                self._unnamed.note_by((model, key), {(row.model, row.key) for row in named_rows(several)})
         return found
 
     def _there_of(self, part: Any, remote: Mapping[type[Model], Mapping[Key, Key]]) -> Any:
@@ -183,7 +249,7 @@ class ByMethod:
     def _manager(self, model: type[Model], asked: Collection[Key]) -> Any:
         manager = finder(model).db_manager(self._session.remote.alias)
         if asked and is_forgetful(manager, self._session.remote.alias):
-            raise _wrong_database(model, manager, asked)
+            raise wrong_database(model, manager, asked)
         return manager
 
     def _ask(self, model: type[Model], manager: Any, key: Key, values: Sequence[Any]) -> Model | None:
@@ -194,7 +260,7 @@ class ByMethod:
         except ObjectDoesNotExist:
             return None
         except WrongDatabase as error:
-            raise _wrong_database(model, manager, [key]) from error
+            raise wrong_database(model, manager, [key]) from error
         except MultipleObjectsReturned:
             if allows_many(model):
                 return None
@@ -203,11 +269,11 @@ class ByMethod:
             raise
         except Exception as error:
             _let_pass(self._session.remote, error)
-            raise _unfound(model, manager, key, error) from error
+            raise unfound(model, manager, key, error) from error
         if not isinstance(match, model):
             return None
         if match._state.db != self._session.remote.alias:
-            raise _wrong_database(model, manager, [key])
+            raise wrong_database(model, manager, [key])
         return match
 
     def _is_alike(self, match: Model, parts: Parts, is_gone: bool) -> bool:
@@ -234,7 +300,7 @@ class ByMethod:
         first: dict[Key, Key] = {}
         for key, match in found.items():
             if key in parts and (other := first.setdefault(match, key)) != key and parts[other] == parts[key]:
-                raise _double(model, [other, key])
+                raise double(model, [other, key])
 
 
 class _Lacking(Exception):
@@ -247,11 +313,6 @@ def is_forgetful(manager: Any, alias: str) -> bool:
         return bool(manager.get_queryset().db != alias)
     except Exception:  # noqa: BLE001  code of others; it will say so when it is asked for a row
         return False
-
-
-def name_of(manager: Any) -> str:
-    cls = type(manager)
-    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _shape(parts: Parts) -> list[Any]:
@@ -268,50 +329,3 @@ def _let_pass(side: Database, error: Exception) -> None:
     """Raise what is about the connection or the server, and not about the object."""
     if isinstance(error, SynchroError) or side.backend.is_transient(error):
         raise error
-
-
-def _unmade(model: type[Model], failed: Mapping[Key, Exception]) -> Unidentified:
-    (key, error), *_others = failed.items()
-    text = _(
-        "%(model)s %(key)s: its natural_key() raised %(error)s. Correct the method, or name other fields in "
-        "SYNCHRO_MODEL_OPTIONS['%(model)s']['NATURAL_KEY'] (() for none), and synchronize again."
-    )
-    names = {"model": model._meta.label, "key": to_text(model, key), "error": _in_words(error)}
-    return Unidentified(
-        text % names,
-        [Culprit(model, each, _("its natural_key() raised %s") % _in_words(e)) for each, e in failed.items()],
-    )
-
-
-def _in_words(error: Exception) -> str:
-    return f"{type(error).__name__} ({error})" if isinstance(error, NotUsable) else type(error).__name__
-
-
-def _unfound(model: type[Model], manager: Any, key: Key, error: Exception) -> Unidentified:
-    names = {
-        "model": model._meta.label,
-        "key": to_text(model, key),
-        "manager": name_of(manager),
-        "error": type(error).__name__,
-    }
-    text = _(
-        "%(model)s %(key)s: %(manager)s.get_by_natural_key() raised %(error)s. Correct the manager, or name fields in "
-        "SYNCHRO_MODEL_OPTIONS['%(model)s']['NATURAL_KEY'] (() for none), and synchronize again."
-    )
-    cause = _("get_by_natural_key() raised %(error)s") % names
-    return Unidentified(text % names, [Culprit(model, key, cause)])
-
-
-def _wrong_database(model: type[Model], manager: Any, keys: Collection[Key]) -> Unidentified:
-    names = {"model": model._meta.label, "manager": name_of(manager)}
-    text = _(
-        "%(model)s: its manager %(manager)s was asked for a row of REMOTE by a natural key, and looked into another "
-        "database. Nothing was written. Have its get_queryset() pass on using=self._db, or name the natural key's "
-        "fields in SYNCHRO_MODEL_OPTIONS['%(model)s']['NATURAL_KEY'], so that the manager is not asked."
-    )
-    cause = _("its manager %(manager)s looks into another database") % names
-    return Unidentified(text % names, [Culprit(model, key, cause) for key in keys])
-
-
-def _double(model: type[Model], keys: Sequence[Key]) -> Unidentified:
-    return ambiguous(model, keys, _("is that of several rows of LOCAL and of one of REMOTE"))

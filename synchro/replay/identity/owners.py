@@ -34,7 +34,7 @@ def known_owners(
         return identities.owners(model, remote_keys)
     fields = key_fields(model)
     found = owners_by_parts(session, identities, fields, remote_keys, {})
-    known = _known_by_the_same_key(session, model, set(found.values()))
+    known = _known_by_the_same_key(session, identities, model, set(found.values()))
     return {remote: local for remote, local in found.items() if local in known}
 
 
@@ -81,11 +81,12 @@ def _local_parts(
     return {v: v for v in values} if target is None else known_owners(session, identities, target, values)
 
 
-def _known_by_the_same_key(session: Session, model: type[Model], keys: set[Key]) -> set[Key]:
+def _known_by_the_same_key(
+    session: Session, identities: Identities, model: type[Model], keys: set[Key]
+) -> set[Key]:
     """Return those that LOCAL has, has deleted since, or has quarantined."""
     known = existing_keys(session.local, model, keys)
-    quarantine = session.quarantine.all()
-    known |= {key for key in keys if (model, key) in quarantine}
+    known |= {key for key in keys if (model, key) in identities.quarantined}
     missing = {to_text(model, key): key for key in keys - known}
     return known | {missing[text] for text in _deleted_since(session, model, list(missing))}
 

@@ -29,7 +29,9 @@ def remote_keys(session: Session, model: type[Model], keys: Collection[Key]) -> 
     wanted = [(str(key),) for key in keys]
     where = _of(side, session.peer.pk, model)
     pairs = side.backend.select(TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
-    return {int(here): int(there) for here, there in pairs} | session.new_references.remote_keys(model, keys)
+    return {int(here): int(there) for here, there in pairs} | session.state.new_references.remote_keys(
+        model, keys
+    )
 
 
 def local_keys(session: Session, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
@@ -45,26 +47,26 @@ def local_keys(session: Session, model: type[Model], keys: Collection[Key]) -> d
     found: dict[Key, Key] = {}
     for start in range(0, len(texts), PART):
         part = texts[start : start + PART]
-        if session.peer_there is None:
+        if session.peer_on_remote is None:
             pairs = own.filter(remote_object_id__in=part)
         else:
             others = Reference.objects.using(session.remote.alias).filter(
-                peer_id=session.peer_there.pk,
+                peer_id=session.peer_on_remote.pk,
                 content_type_id=session.remote.content_type_id(model),
                 local_object_id__in=part,
             )
             pairs = own.filter(local_object_id__in=list(others.values_list("remote_object_id", flat=True)))
         for local, remote in pairs.values_list("local_object_id", "remote_object_id"):
             found[from_text(model, remote)] = from_text(model, local)
-    return found | session.new_references.local_keys(model, keys)
+    return found | session.state.new_references.local_keys(model, keys)
 
 
 def local_keys_by_remote(session: Session, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
     """Return LOCAL's keys, by REMOTE's, of those of these rows of REMOTE that REMOTE has references of."""
-    if session.peer_there is None:
+    if session.peer_on_remote is None:
         return {}
     side, wanted = session.remote, [(str(key),) for key in keys]
-    where = _of(side, session.peer_there.pk, model)
+    where = _of(side, session.peer_on_remote.pk, model)
     pairs = side.backend.select(TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
     return {int(there): int(here) for there, here in pairs}
 

@@ -7,7 +7,7 @@ never came to REMOTE; what has its natural key there is another row.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from django.db.models import Model
 
@@ -15,7 +15,7 @@ from synchro.keys import Key, key_fields, to_text
 from synchro.models import ADDITION, Batch, ChangeLog
 from synchro.replay.identity.identities import Identities, Identity, keeps_references
 from synchro.replay.log.batches import own_node
-from synchro.replay.log.changes import Changes
+from synchro.replay.log.changes import Changes, RowId
 from synchro.replay.log.ranges import from_text
 from synchro.replay.rows import Rows, select
 from synchro.replay.session import Session
@@ -26,11 +26,19 @@ PART = 1000
 
 def note_births(session: Session, batch: Batch, changes: Changes, identities: Identities) -> None:
     """Mark the changes of objects whose addition stands in an earlier batch, and of which REMOTE has never known."""
+    for row in added_before(session, batch, _strangers(session, changes, identities)):
+        changes.rows[row].is_born = True
+
+
+def added_before(
+    session: Session, batch: Batch, rows: Mapping[type[Model], Mapping[str, Key]]
+) -> Iterator[RowId]:
+    """Those of these rows, by the text of their keys, whose addition stands in a batch before this one."""
     first = min((ids.first for ids in from_text(batch.ranges)), default=0)
-    for model, keys in _strangers(session, changes, identities).items():
+    for model, keys in rows.items():
         for key, entries in _additions(session, model, keys, first).items():
             if _were_replayed(session, batch, entries):
-                changes.rows[model, key].is_born = True
+                yield model, key
 
 
 def _strangers(

@@ -31,7 +31,7 @@ from synchro.models import Batch, ChangeLog, Node, SetAside
 from synchro.replay.log.batch_size import fitting
 from synchro.replay.log.ranges import Range, between, from_text, gaps, ranges_of, to_text, united
 from synchro.replay.log.unread import Unread
-from synchro.replay.session import Database
+from synchro.replay.session import Database, Session
 
 
 @dataclass(frozen=True)
@@ -336,9 +336,16 @@ def gaps_of(node: Node) -> list[Range]:
     return [hole.ids for hole in _load(node.holes)]
 
 
-def is_blind(node: Node) -> bool:
-    """Whether some of those ids are waited for only because nobody can tell who is writing."""
-    return any(hole.writers is None for hole in _load(node.holes))
+def warn_if_blind(session: Session, node: Node) -> None:
+    """Say it where some of those ids are waited for only because nobody can tell who is writing."""
+    if any(hole.writers is None for hole in _load(node.holes)):
+        session.warn(
+            _(
+                "The account of LOCAL may not see which transactions are open. So ids that were rolled back are "
+                "looked for at every run, for ever, which costs a little time and loses nothing. Grant it PROCESS "
+                "(MariaDB), or SELECT on performance_schema (MySQL)."
+            )
+        )
 
 
 def rewind(moment: datetime) -> None:

@@ -59,4 +59,4 @@ class IdSet:
 
 def lacking_on_remote(session: Session) -> IdSet:
     """Return the ids of LOCAL's log whose entries REMOTE does not have."""
-    return IdSet.lacking(session.local.alias, session.arrived)
+    return IdSet.lacking(session.local.alias, session.state.arrived)

@@ -17,10 +17,14 @@ from synchro.replay.log.changes import Change
 from synchro.replay.log.names import has_fields
 from synchro.replay.session import Database
 
+#: Under which name the time of a deletion is kept, which no field has.
+DELETED = ""
+
 
 def change_of(model: type[Model], key: Key, row: SetAside) -> Change:
     """The change that is kept in `row`."""
     fields = {name: _from_text(text) for name, text in json.loads(row.times).items()}
+    deleted = fields.pop(DELETED, None)
     # A field that has another name now may be any.
     is_known = has_fields(model, fields)
     return Change(
@@ -30,13 +34,15 @@ def change_of(model: type[Model], key: Key, row: SetAside) -> Change:
         whole=row.whole if is_known else row.changed,
         fields=fields if is_known else {},
         natural_key=row.natural_key,
+        deleted=deleted,
         is_born=row.is_born,
     )
 
 
 def times_of(change: Change) -> str:
-    """When the fields of a change were changed, as they are kept."""
-    return json.dumps({name: _to_text(date) for name, date in change.fields.items()})
+    """When the fields of a change were changed, and when the object was deleted, as they are kept."""
+    times = change.fields if change.deleted is None else {**change.fields, DELETED: change.deleted}
+    return json.dumps({name: _to_text(date) for name, date in times.items()})
 
 
 def held_by(side: Database, rows: Iterable[SetAside]) -> dict[type[Model], dict[Key, Change]]:

@@ -133,7 +133,7 @@ def unlogged_until(session: Session) -> datetime | None:
     Until when REMOTE's log says nothing of changes that other nodes than LOCAL sent there; None where it says
     everything, or where LOCAL has them since it is a copy.
     """
-    there, alias = session.peer_there, session.remote.alias
+    there, alias = session.peer_on_remote, session.remote.alias
     if there is None or not session.forwards:
         return None
     since = Node.objects.using(alias).values_list("forwards_since", flat=True).get(pk=1)

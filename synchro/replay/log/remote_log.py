@@ -35,6 +35,15 @@ LOOK_BACK = 100_000
 MANY = 20
 
 
+class Overtaken(Exception):
+    """LOCAL has received something since its rows were read, and REMOTE's log says nothing of it any more."""
+
+    def __init__(self, pruned: int) -> None:
+        super().__init__()
+        #: Up to which batch REMOTE has dropped its log by now.
+        self.pruned = pruned
+
+
 class RemoteLog:
     """REMOTE's own log, as far as LOCAL does not know it."""
 
@@ -67,7 +76,7 @@ class RemoteLog:
         To be called before LOCAL's rows are read: they do not know yet what LOCAL receives from then on, by a run in
         the other direction.
         """
-        if self._session.peer_there is None:
+        if self._session.peer_on_remote is None:
             return
         self.__dict__.pop("_pruned_until", None)
         taken = self._read_taken()
@@ -81,6 +90,20 @@ class RemoteLog:
     def _read_taken(self) -> int:
         receipts = Receipt.objects.using(self._session.local.alias).filter(peer_id=self._session.peer.pk)
         return receipts.values_list("batch", flat=True).first() or 0
+
+    def refuse_overtaken(self) -> Node | None:
+        """
+        To be called after the log was asked for the last time; return REMOTE's row about itself.
+
+        Raises `Overtaken` where REMOTE has dropped entries meanwhile that LOCAL received after its rows were read:
+        these are older than REMOTE's, and the log did not say so.
+        """
+        if self._session.peer_on_remote is None:
+            return None
+        node = Node.objects.using(self._session.remote.alias).filter(pk=1).first()
+        if node is not None and node.pruned > max(self._taken, self._session.state.pruned):
+            raise Overtaken(node.pruned)
+        return node
 
     def may_have_lost(self, date: datetime) -> bool:
         """
@@ -96,9 +119,7 @@ class RemoteLog:
 
     @cached_property
     def _pruned_until(self) -> datetime | None:
-        if self._session.peer_there is None:
-            return None
-        node = Node.objects.using(self._session.remote.alias).filter(pk=1).first()
+        node = self.refuse_overtaken()
         if node is None or (node.pruned_until is None and node.pruned == 0):
             return None
         if node.pruned_upto is not None and node.pruned_upto <= self._session.copied_log:
@@ -174,7 +195,7 @@ class RemoteLog:
         Return whether it says nothing of rows of these models that can be newer than `since`; of the models
         `however_old`, nothing that REMOTE has not sent.
         """
-        if self._session.peer_there is None:
+        if self._session.peer_on_remote is None:
             return True
         family = {each for model in models for each in (model, *same_key_children(model))}
         if not family.isdisjoint(self._held_back) or self._has_unsent(however_old):
@@ -283,7 +304,7 @@ class RemoteLog:
         return span is not None and span.first <= entry.id <= span.last
 
     def _read_held_back(self) -> dict[type[Model], dict[Key, Change]]:
-        there, side = self._session.peer_there, self._session.remote
+        there, side = self._session.peer_on_remote, self._session.remote
         if there is None or not self._taken:
             return {}
         rows = SetAside.objects.using(side.alias).filter(peer_id=there.pk, batch__lte=self._taken)

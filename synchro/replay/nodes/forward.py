@@ -119,9 +119,11 @@ class Forward:
         plan: Plan,
         identities: Identities,
         entries: Sequence[Entry],
+        quarantined: Collection[RowId],
         resting: Collection[RowId],
     ) -> None:
         self._session, self._changes, self._plan, self._identities = session, changes, plan, identities
+        self._quarantined = quarantined
         self._left = {*resting, *((model, key) for model, keys in plan.quarantined.items() for key in keys)}
         # Sets of an object that is set aside come and go without it, but for pairs that are left out themselves.
         self._entries = [e for e in entries if e.action == M2M_CHANGE or (e.model, e.key) not in self._left]
@@ -169,7 +171,7 @@ class Forward:
     def _taken_up(self, now: datetime, number: int) -> Iterator[ChangeLog]:
         """Of what had been set aside, and was not passed on then; its own entries may have been pruned."""
         told = coalesce(self._entries).rows
-        for model, key in self._session.quarantine.all() & self._changes.rows.keys() - self._left:
+        for model, key in set(self._quarantined) & self._changes.rows.keys() - self._left:
             change = _without(self._changes.rows[model, key], told.get((model, key)))
             if change.whole is not None and key in self._plan.deletions.get(model, {}).values():
                 change.deleted = change.whole

@@ -12,6 +12,7 @@ A REMOTE that sends nowhere, and gets changes from LOCAL alone, never needs that
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
@@ -37,16 +38,16 @@ AT_ONCE = 5000
 
 def agree_on_forwarding(
     session: Session, local: Node, remote: Node, receipts: list[Receipt], checkpoint: Checkpoint
-) -> None:
+) -> Session:
     """
-    Find out whether REMOTE's log gets entries of what this run writes; `receipts` are all of REMOTE's.
+    Find out whether REMOTE's log gets entries of what this run writes, and return the session with the answer.
 
-    Raises `NotConfigured` where REMOTE would miss what others sent to LOCAL, or where what decides conflicts is not the
-    same on all nodes, and `NotReady` where the clocks are too far apart.
+    `local` and `remote` are the rows of the two nodes, `receipts` all of REMOTE's. Raises `NotConfigured` where REMOTE
+    would miss what others sent to LOCAL, or where what decides conflicts is not the same on all nodes, and `NotReady`
+    where the clocks are too far apart.
     """
-    there = session.peer_there
-    if there is None:
-        return
+    peer_on_remote = session.peer_on_remote
+    assert peer_on_remote is not None
     ours = list(Receipt.objects.using(LOCAL).select_related("peer"))
     receives = _has_sender(session.local, ours, session.peer, session.remote)
     if receives and local.forwards_since is None:
@@ -54,22 +55,28 @@ def agree_on_forwarding(
         ours = list(Receipt.objects.using(LOCAL).select_related("peer"))
     if not checkpoint.batch:
         _refuse_gap(session, local, remote, ours)
-    is_met = _has_sender(session.remote, receipts, there, session.local)
+    is_met = _has_sender(session.remote, receipts, peer_on_remote, session.local)
     sent = _checkpoints(session.remote)
     is_third = (
         receives or is_met or _sends_elsewhere(_checkpoints(session.local), session.peer, session.remote)
     )
-    is_third = is_third or _sends_elsewhere(sent, there, session.local)
-    session.forwards = remote.forwards_since is not None or (is_third and (bool(sent) or is_met))
-    if not session.forwards:
-        return
+    is_third = is_third or _sends_elsewhere(sent, peer_on_remote, session.local)
+    forwards = remote.forwards_since is not None or (is_third and (bool(sent) or is_met))
+    if not forwards:
+        return session
     if receives or is_met:
         _refuse_other_policies(session)
-    _compare_clocks(session)
+    _refuse_other_clocks(session)
     if remote.forwards_since is None:
         _begin(session.remote, remote)
-    unlogged = Receipt.objects.using(session.remote.alias).filter(peer_id=there.pk)
-    session.unlogged = unlogged.values_list("unlogged", flat=True).first()
+    unlogged = Receipt.objects.using(session.remote.alias).filter(peer_id=peer_on_remote.pk)
+    # Times of several nodes are compared as they are: what one measures of another, a third cannot know.
+    return replace(
+        session,
+        forwards=True,
+        unlogged=unlogged.values_list("unlogged", flat=True).first(),
+        offset=timedelta(0),
+    )
 
 
 def note_what_is_received(session: Session, local: Node, checkpoint: Checkpoint) -> None:
@@ -232,13 +239,12 @@ def _refuse_other_policies(session: Session) -> None:
             )
 
 
-def _compare_clocks(session: Session) -> None:
-    """Times of several nodes are compared as they are: what one measures of another, a third cannot know."""
-    offset, session.offset = session.offset, timedelta(0)
-    if not offset:
+def _refuse_other_clocks(session: Session) -> None:
+    """Raise `NotReady` where the two clocks are too far apart, and warn where they are apart."""
+    if not session.offset:
         return
-    names = {"alias": session.remote.alias, "seconds": round(offset.total_seconds())}
-    if abs(offset) > MOST_SKEW:
+    names = {"alias": session.remote.alias, "seconds": round(session.offset.total_seconds())}
+    if abs(session.offset) > MOST_SKEW:
         raise NotReady(
             _(
                 "The clock of the database “%(alias)s” is %(seconds)d seconds ahead of LOCAL's. With more than two "

@@ -43,7 +43,7 @@ class Quarantine:
     def _load(self) -> None:
         newest: dict[RowId, SetAside] = {}
         outdated: list[int] = []
-        known = self._rows().filter(batch__lte=self._session.arrived)
+        known = self._rows().filter(batch__lte=self._session.state.arrived)
         for row in known.order_by("batch", "id").iterator(chunk_size=5000):
             model = self._session.local.model_of(row.content_type_id)
             if model is None:

@@ -1,0 +1,177 @@
+"""Taking triggers out of the way of an alteration of their table, and putting them back."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from itertools import groupby
+from typing import Any, TypeAlias
+
+from django.contrib.contenttypes.models import ContentType
+from django.core.management.base import CommandError
+from django.db import DatabaseError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field, Model
+
+from synchro.exceptions import NotReady
+from synchro.keys import key_fields
+from synchro.moved import table_made
+from synchro.triggers import triggers_for
+from synchro.triggers.base import Backend, Detail, Installed, Shape, Target, Trigger, Uncapturable, stem_of
+
+Key: TypeAlias = "Sequence[Field[Any, Any]]"
+#: How many seconds a migration waits for a lock, to exchange the triggers of a table.
+PATIENCE = 60
+
+
+class Keeper:
+    """Keeps the tables of one database captured while they are altered."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+        self.backend: Backend = triggers_for(connection)
+        #: Content types of the tables whose triggers have been removed, by table.
+        self.content_types: dict[str, int] = {}
+        #: What has been removed and has to come back if the alteration fails.
+        self.removed: list[Installed] = []
+
+    def on(self, table: str) -> list[Installed]:
+        found = self.backend.on(self.connection, table)
+        for one in found:
+            if one.content_type is not None:
+                self.content_types[table] = one.content_type
+        return found
+
+    def remove(self, table: str) -> None:
+        self.exchange((), self.on(table))
+
+    def remove_all(self) -> None:
+        self.exchange((), self.backend.installed(self.connection))
+
+    def remove_mentions(self, table: str, column: str | None = None) -> None:
+        """Remove the triggers, also on other tables, that name this table or column (`triggers.cascades`)."""
+        names = self.backend.mentions(self.connection, table, column)
+        if names:
+            self.exchange((), [one for one in self.backend.installed(self.connection) if one.name in names])
+
+    def capture_new(self, model: type[Model]) -> None:
+        """Give a table that has just been made its first triggers."""
+        meta, types = model._meta, ContentType.objects.db_manager(self.connection.alias)
+        content_type, _ = types.get_or_create(app_label=meta.app_label, model=str(meta.model_name))
+        self.content_types[meta.db_table] = content_type.pk
+        table_made(self.connection.alias, content_type.pk, model)
+        with suppress(Uncapturable):  # the system checks say so
+            self.name_key_only(model, key_of(model))
+
+    def rename(self, model: type[Model], new: str) -> None:
+        """Give the triggers of a table that is called `new` now the names that go with it."""
+        if model._meta.db_table == new and self.on(new):
+            self.name_key_only(model, key_of(model))
+
+    def name_key_only(self, model: type[Model], key: Key) -> None:
+        """Give the table, if it has or had triggers, such that name only `key`; once it has its columns."""
+        table = model._meta.db_table
+        found = self.on(table)
+        shape = self.backend.shapes(self.connection, [table]).get(table, Shape())
+        target = self.key_only(model, key, shape)
+        if target is None:
+            return
+        wanted = self.backend.compile(self.connection, target)
+        versions = {one.stem: one.version for one in found if one.enabled}
+        create = [trigger for trigger in wanted if versions.get(trigger.stem) != trigger.version]
+        stems = {trigger.stem for trigger in wanted if self.backend.replaces or trigger not in create}
+        names = {trigger.name for trigger in wanted if self.backend.replaces}
+        drop = [
+            one
+            for one in found
+            if one.stem not in stems and one.name not in names and not one.stem.endswith("_cascade")
+        ]
+        if create:
+            drop += self._of_former_tables(target)
+        self.exchange(create, drop)
+
+    def key_only(self, model: type[Model], key: Key, shape: Shape) -> Target | None:
+        """Return what triggers that name only `key` have to know, if the table is captured and has these columns."""
+        table = model._meta.db_table
+        if table not in self.content_types or not columns_of(key) <= shape.columns:
+            return None
+        content_type = self.content_types[table]
+        return Target(model._meta.label, table, content_type, tuple(key), detail=Detail.KEY, shape=shape)
+
+    def _of_former_tables(self, target: Target) -> list[Installed]:
+        """Return the triggers that were made for this table, and went with another that had its name before."""
+        installed = self.backend.installed(self.connection)
+        return [
+            one
+            for one in installed
+            if one.table and one.table != target.shape.shown and stem_of(one.stem) == target.stem
+        ]
+
+    def exchange(self, create: Sequence[Trigger], drop: Sequence[Installed]) -> None:
+        """
+        Create and drop, all or nothing, while no other process does.
+
+        Raises `CommandError` where a lock or a right is lacking, since it is `migrate` that stops there.
+        """
+        if not create and not drop:
+            return
+        try:
+            with self.backend.alone(self.connection, PATIENCE):
+                self.backend.exchange(self.connection, create, drop, seconds=PATIENCE)
+        except (DatabaseError, NotReady) as error:
+            told = error
+            if isinstance(error, DatabaseError):
+                told = self.backend.explained(error, self.connection)  # type: ignore[assignment]
+            if not isinstance(told, NotReady):
+                raise
+            tables = ", ".join(sorted({one.table for one in drop if one.table}))
+            where = f" This was about the triggers of {tables}." if tables else ""
+            raise CommandError(f"{told}{where} Run migrate again then.") from error
+        self.removed += drop
+
+    @contextmanager
+    def all_or_nothing(self, mend: Callable[[], None]) -> Iterator[None]:
+        """Inside, triggers may be removed. They come back where the alteration fails, or what `mend` makes of it."""
+        is_undone = self.connection.features.can_rollback_ddl
+        before, self.removed = self.removed, []
+        try:
+            with transaction.atomic(using=self.connection.alias) if is_undone else nullcontext():
+                yield
+        except BaseException as error:
+            if not is_undone:
+                self._put_back(error, mend)
+            raise
+        finally:
+            self.removed = before
+
+    def _put_back(self, error: BaseException, mend: Callable[[], None]) -> None:
+        """Make the triggers again that have been removed, as they were, where the table can have these."""
+        there = {one.name for one in self.backend.installed(self.connection)}
+        gone = sorted((one for one in self.removed if one.name not in there and one.sql), key=_by_table)
+        for _table, triggers in groupby(gone, key=_by_table):
+            create = [Trigger(one.stem, one.name, one.version, one.sql) for one in triggers]
+            with suppress(DatabaseError):  # half of the alteration was done
+                self.backend.exchange(self.connection, create, (), seconds=PATIENCE)
+        try:
+            mend()
+        except (DatabaseError, CommandError) as why:
+            told = (
+                f"Triggers were removed for a migration that failed, and could not be made again ({why}). Run "
+                "'manage.py synchro_install_triggers', and compare in both databases the tables that it names."
+            )
+            error.add_note(told)
+            warnings.warn(told, RuntimeWarning, stacklevel=2)
+
+
+def _by_table(one: Installed) -> str:
+    return one.table
+
+
+def key_of(model: type[Model]) -> tuple[Field[Any, Any], ...]:
+    """Without the cache, which would keep the models of every migration alive."""
+    return key_fields.__wrapped__(model)
+
+
+def columns_of(fields: Key) -> set[str]:
+    return {(field.column or "").lower() for field in fields}
