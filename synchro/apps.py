@@ -20,17 +20,7 @@ class SynchroConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from synchro import (
-            checks,
-            checks_databases,
-            conf,
-            historical,
-            receiver_checks,
-            registry,
-            saving,
-            signals,
-            switch,
-        )
+        from synchro import checks, conf, historical, registry, saving, signals, switch
         from synchro.checkpoint import checkpoint_set
         from synchro.rewind import on_checkpoint_set
 
@@ -48,8 +38,6 @@ class SynchroConfig(AppConfig):
         connection_created.connect(switch.watch_statements, dispatch_uid="synchro_switch")
         self._keep_triggers()
         checks.connect()
-        checks_databases.connect()
-        receiver_checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
     def _stand_in_for_engines(self) -> None:

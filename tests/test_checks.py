@@ -205,7 +205,7 @@ def test_skipped_field_needs_a_default_that_fits(monkeypatch: Any) -> None:
         class Meta:
             app_label = "people"
 
-    monkeypatch.setattr("synchro.checks.watched_models", lambda: (Account,))
+    monkeypatch.setattr("synchro.checks.models.watched_models", lambda: (Account,))
     found = {(message.id, message.msg.split("'")[1]) for message in check_models(None)}
     assert found == {("synchro.W006", "bare"), ("synchro.W007", "single")}
 

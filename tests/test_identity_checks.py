@@ -8,8 +8,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from django.test import override_settings
 
-from synchro.checks import check_models
-from synchro.receiver_checks import check_receivers
+from synchro.checks import check_models, check_receivers
 from synchro.registry import forget_cached
 from tests.guests.models import Company, Discount, Food, Forgetful, History, Offer, Pair, Tagging
 from tests.people.models import City, Person

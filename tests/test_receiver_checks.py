@@ -15,7 +15,7 @@ from django.db.models.signals import m2m_changed, post_save
 from django.test import override_settings
 from rest_framework.reverse import reverse
 
-from synchro.receiver_checks import check_receivers
+from synchro.checks import check_receivers
 from tests.people.models import City, Club, Person
 
 pytestmark = pytest.mark.once
@@ -175,7 +175,7 @@ def test_setting_that_cannot_be_is_named(value: Any) -> None:
 def test_trees_that_number_rows_by_sql_are_named_where_signals_capture(
     capture: str, expected: list[str], monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("synchro.receiver_checks.TREES", ("tests",))  # which these models come from
+    monkeypatch.setattr("synchro.checks.receivers.TREES", ("tests",))  # which these models come from
 
     messages = found(SYNCHRO_CAPTURE=capture)
 

@@ -12,7 +12,7 @@ from django.core import checks
 from django.db import connections
 
 from synchro.backends import backend_for
-from synchro.check_guard import when_settings_are_right
+from synchro.checks.guard import when_settings_are_right
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import NotReady
 from synchro.triggers import triggers_for

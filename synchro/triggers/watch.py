@@ -183,8 +183,8 @@ class Watch:
             return
         keeper.remove(table)
         warnings.warn(
-            "A statement of a migration has changed the key by which the changes of a table are captured. Until migrate "
-            f"has ended, they are not in the log: compare it in both databases then. The table: {table}",
+            "A statement of a migration has changed the key by which the changes of a table are captured. Until "
+            f"migrate has ended, they are not in the log: compare it in both databases then. The table: {table}",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -1,18 +1,22 @@
-"""System checks about keys and natural keys of watched models. All are listed in docs/messages.md."""
+"""Checks of the identity of rows: keys and natural keys of watched models, and the setting that decides."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, Warning
 from django.core.exceptions import FieldDoesNotExist
+from django.db import connections
 from django.db.models import Model
 
-from synchro.conf import conf
+from synchro.checks.guard import when_settings_are_right
+from synchro.conf import LOCAL, conf
 from synchro.exceptions import WrongSetting
 from synchro.keys import AnyField, is_integer
 from synchro.model_options import model_option, names_option
+from synchro.models import ModelIdentity
 from synchro.natural import lacks_content_type, natural_fields, natural_names
 from synchro.natural_parts import is_left_unused
 from synchro.registry import Table, watched_models
@@ -21,6 +25,7 @@ from synchro.replay.identity.identities import is_known_by_nature, keeps_referen
 from synchro.replay.identity.natural_errors import name_of
 from synchro.replay.identity.natural_keys import allows_many, finder, is_unique
 from synchro.replay.identity.natural_methods import is_forgetful
+from synchro.replay.identity.setting import differences
 
 INSTEAD = "name fields in SYNCHRO_MODEL_OPTIONS['{label}']['NATURAL_KEY'] (() for none)"
 
@@ -73,7 +78,7 @@ def leads_to_a_field(model: Any, path: str) -> bool:
 
 
 def check_natural_key(model: type[Model]) -> Iterator[CheckMessage]:
-    """What is wrong with the natural key of a model whose rows may have to be found by it."""
+    """Check the natural key of a model whose rows may have to be found by it."""
     if not keeps_references(model) or is_known_by_nature(model) or any(check_given_natural_key(model)):
         return
     own = [field for field in model._meta.local_concrete_fields if field.name in natural_names(model)]
@@ -122,7 +127,7 @@ def _hint(text: str, model: type[Model]) -> str:
 
 
 def check_guessed_keys() -> Iterator[CheckMessage]:
-    """One warning for all columns that look as if they held keys."""
+    """Give one warning for all columns that look as if they held keys."""
     models = [model for model in watched_models() if not model._meta.auto_created]
     if not any(keeps_references(model) and not is_known_by_nature(model) for model in models):
         return
@@ -151,3 +156,17 @@ def _looks_like_keys(model: type[Model]) -> Iterator[str]:
             continue
         if field.name.endswith("_id") or field.attname == tracked_key:
             yield field.name
+
+
+@when_settings_are_right
+def check_identity(
+    app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    """A changed ``SYNCHRO_IDENTITY`` doubles or overwrites rows."""
+    if LOCAL not in (databases or ()):
+        return []
+    connection = connections[LOCAL]
+    with connection.cursor() as cursor:
+        if ModelIdentity._meta.db_table not in connection.introspection.table_names(cursor):
+            return []
+    return [Error(str(difference), obj=difference.model, id="synchro.E010") for difference in differences()]

@@ -1,114 +1,28 @@
-"""
-System checks: what a project should know before it goes into production. All are listed in docs/messages.md.
-
-Where a setting is wrong that alone is told, since the other checks cannot be made without it.
-"""
+"""Checks of the watched models: their attributes and options, their managers and their tables."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from django.apps import AppConfig, apps
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connections
+from django.core.checks import CheckMessage, Error, Warning
 from django.db.models import NOT_PROVIDED, Field, Model
 
-from synchro.check_guard import when_settings_are_right
-from synchro.conf import IDENTITIES, LOCAL, NAMES, conf, unknown_names
-from synchro.exceptions import WrongSetting
-from synchro.identity_checks import (
+from synchro.checks.guard import when_settings_are_right
+from synchro.checks.identity import (
     check_given_natural_key,
     check_guessed_keys,
     check_named_keys,
     check_natural_key,
     leads_to_a_field,
 )
+from synchro.checks.settings import check_conflict
+from synchro.conf import IDENTITIES
 from synchro.keys import key_fields
 from synchro.model_options import model_option
 from synchro.natural import NaturalManager
-from synchro.registry import skipped_names, watched_models, wrong_settings
-from synchro.replay.conflicts.policy import POLICIES, policy_of
-
-#: Names of one's own machine.
-LOOPBACK = dict.fromkeys(("localhost", "127.0.0.1", "::1"), "localhost")
-
-
-def connect() -> None:
-    register(check_values, Tags.compatibility)
-    register(check_settings, Tags.compatibility)
-    register(check_models, Tags.models)
-    register(check_tables, Tags.database)
-    register(check_identity, Tags.database)
-
-
-# -- settings ------------------------------------------------------------------------------------------------
-
-
-def check_values(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
-    found: list[CheckMessage] = [Error(str(error), id="synchro.E007") for error in wrong_settings()]
-    for name in unknown_names():
-        alike = get_close_matches(name, NAMES, n=1)
-        found.append(
-            Warning(
-                f"There is no setting {name} of synchro.",
-                hint=f"Did you mean {alike[0]}?" if alike else "They are listed in docs/settings.md.",
-                id="synchro.W008",
-            )
-        )
-    return found
-
-
-@when_settings_are_right
-def check_settings(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage]:
-    found: list[CheckMessage] = []
-    found.extend(_conflict("The setting", conf.conflict, None))
-    found.extend(_same_database())
-    if conf.remotes and not watched_models():
-        found.append(
-            Warning(
-                "SYNCHRO_REMOTE is set, but nothing is watched.",
-                hint="Name apps or models in SYNCHRO_MODELS.",
-                id="synchro.W004",
-            )
-        )
-    return found
-
-
-def _conflict(whose: str, value: Any, obj: Any) -> Iterator[CheckMessage]:
-    try:
-        policy_of(value)
-    except WrongSetting:
-        yield Error(
-            f"{whose} SYNCHRO_CONFLICT is {value!r}, which is nothing that can decide.",
-            hint=f"Use {', '.join(map(repr, POLICIES))}, or a callable or the dotted path of one.",
-            obj=obj,
-            id="synchro.E006",
-        )
-
-
-def _same_database() -> Iterator[CheckMessage]:
-    for alias in conf.remotes:
-        if _place(alias) == _place(LOCAL):
-            yield Warning(
-                f"SYNCHRO_REMOTE names {alias!r}, which is the same database as {LOCAL!r}.",
-                hint=f"Give DATABASES[{alias!r}] the name and the host of the other database.",
-                id="synchro.W002",
-            )
-
-
-def _place(alias: str) -> tuple[str, ...]:
-    """Where DATABASES says that it is, in one spelling."""
-    entry = connections.settings[alias]  # without loading its engine
-    engine, name, host, port = (str(entry.get(key) or "") for key in ("ENGINE", "NAME", "HOST", "PORT"))
-    if engine.endswith(("sqlite3", "spatialite")) and not name.startswith(("file:", ":memory:")):
-        name = os.path.realpath(name)
-    return engine, name, LOOPBACK.get(host, host), port
-
-
-# -- models --------------------------------------------------------------------------------------------------
+from synchro.registry import skipped_names, watched_models
 
 
 @when_settings_are_right
@@ -210,7 +124,7 @@ def _identity(model: type[Model]) -> Iterator[CheckMessage]:
 def _model_conflict(model: type[Model]) -> Iterator[CheckMessage]:
     value = model_option(model, "CONFLICT")
     if value is not None:
-        yield from _conflict("Its", value, model)
+        yield from check_conflict("Its", value, model)
 
 
 def _natural_key(model: type[Model]) -> Iterator[CheckMessage]:
@@ -260,44 +174,3 @@ def _natural_managers(model: type[Model]) -> Iterator[CheckMessage]:
                         obj=model,
                         id="synchro.E009",
                     )
-
-
-# -- databases -----------------------------------------------------------------------------------------------
-
-
-def check_tables(
-    app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **_kwargs: Any
-) -> list[CheckMessage]:
-    if LOCAL not in (databases or ()):
-        return []
-    connection = connections[LOCAL]
-    with connection.cursor() as cursor:
-        present = set(connection.introspection.table_names(cursor))
-    missing = {model._meta.db_table for model in apps.get_app_config("synchro").get_models()} - present
-    if not missing or not present:  # an empty database is about to be migrated
-        return []
-    # No error: it would keep `migrate`, which makes them, from running.
-    return [
-        Warning(
-            f"The database {LOCAL!r} lacks {', '.join(sorted(missing))}: no change can be captured.",
-            hint="Run `manage.py migrate synchro`.",
-            id="synchro.W003",
-        )
-    ]
-
-
-@when_settings_are_right
-def check_identity(
-    app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **_kwargs: Any
-) -> list[CheckMessage]:
-    """A changed ``SYNCHRO_IDENTITY`` doubles or overwrites rows."""
-    from synchro.models import ModelIdentity
-    from synchro.replay.identity.setting import differences
-
-    if LOCAL not in (databases or ()):
-        return []
-    connection = connections[LOCAL]
-    with connection.cursor() as cursor:
-        if ModelIdentity._meta.db_table not in connection.introspection.table_names(cursor):
-            return []
-    return [Error(str(difference), obj=difference.model, id="synchro.E010") for difference in differences()]

@@ -1,17 +1,18 @@
-"""System checks of where the databases are: REMOTE's settings, the engines, and routers."""
+"""Checks of the databases: REMOTE's settings, the engines, routers, and LOCAL's tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from django.apps import AppConfig, apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections, router
 from django.db.models import Model
 
 from synchro.backends import check_vendor
-from synchro.check_guard import when_settings_are_right
+from synchro.checks.guard import when_settings_are_right
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import SynchroError
 from synchro.registry import watched_models
@@ -21,10 +22,6 @@ OF_ONE_SERVER = {
     "sessions": "each request would be a change, and whoever is logged in here would be on REMOTE",
     "contenttypes": "each database numbers them as its migrations happen to run; synchro knows them by their names",
 }
-
-
-def connect() -> None:
-    register(check_databases, Tags.compatibility)
 
 
 @when_settings_are_right
@@ -77,3 +74,24 @@ def _of_one_server() -> Iterator[CheckMessage]:
                 obj=model,
                 id="synchro.W052",
             )
+
+
+def check_tables(
+    app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **_kwargs: Any
+) -> list[CheckMessage]:
+    if LOCAL not in (databases or ()):
+        return []
+    connection = connections[LOCAL]
+    with connection.cursor() as cursor:
+        present = set(connection.introspection.table_names(cursor))
+    missing = {model._meta.db_table for model in apps.get_app_config("synchro").get_models()} - present
+    if not missing or not present:  # an empty database is about to be migrated
+        return []
+    # No error: it would keep `migrate`, which makes them, from running.
+    return [
+        Warning(
+            f"The database {LOCAL!r} lacks {', '.join(sorted(missing))}: no change can be captured.",
+            hint="Run `manage.py migrate synchro`.",
+            id="synchro.W003",
+        )
+    ]

@@ -14,7 +14,7 @@ Check: TypeAlias = Callable[..., list[CheckMessage]]
 
 
 def when_settings_are_right(check: Check) -> Check:
-    """`check`, which finds nothing while a setting is wrong."""
+    """Return `check`, which finds nothing while a setting is wrong."""
 
     @wraps(check)
     def guarded(*args: Any, **kwargs: Any) -> list[CheckMessage]:

@@ -1,4 +1,4 @@
-"""System checks of `SYNCHRO_RECEIVERS`: who runs for REMOTE's objects that perhaps should not, and who is misspelt."""
+"""Checks of `SYNCHRO_RECEIVERS`: which code runs for REMOTE's objects and perhaps should not, and names of none."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.checks import CheckMessage, Error, Warning
 from django.db.models import Model
 
-from synchro.check_guard import when_settings_are_right
+from synchro.checks.guard import when_settings_are_right
 from synchro.conf import conf, is_choice_of_receivers
 from synchro.model_options import model_option
 from synchro.receivers import (
@@ -31,10 +31,6 @@ HISTORIES: Final = ("simple_history", "auditlog", "easyaudit", "field_history")
 TREES: Final = ("mptt", "treebeard")
 #: How many models a message names.
 MOST: Final = 5
-
-
-def connect() -> None:
-    register(check_receivers, Tags.models)
 
 
 @when_settings_are_right
