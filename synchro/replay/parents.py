@@ -18,8 +18,9 @@ from synchro.relations import (
     points_at_rows,
     target_of,
 )
+from synchro.replay.plan import Prerequisites
 from synchro.replay.rows import Rows, as_key, as_values, generic_places, generic_targets, select
-from synchro.replay.work import BatchWork, Prerequisites
+from synchro.replay.work import BatchWork
 
 
 class Vanished(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 from django.db.models import Model
+from django.utils.translation import gettext as _
 
 from synchro.keys import AnyField, Key
 from synchro.models import Conflict
@@ -185,6 +186,22 @@ class QuarantineUpdate:
     reasons: Mapping[RowId, Reason] = field(default_factory=dict)
     #: The changes that leave the quarantine with the batch.
     released: Mapping[RowId, Change] = field(default_factory=dict)
+
+
+class Prerequisites(Exception):
+    """A batch cannot be applied without these objects of LOCAL: it begins again with them in it."""
+
+    def __init__(self, row_ids: Iterable[RowId]) -> None:
+        self.row_ids = frozenset(row_ids)
+        labels = sorted({model._meta.label for model, _key in self.row_ids})
+        super().__init__(
+            _(
+                "%(models)s: rows depend on each other, and were changed again and again. The batch was rolled back."
+            )
+            % {"models": ", ".join(labels)}
+            + " "
+            + _("Run synchronize again.")
+        )
 
 
 @lru_cache(maxsize=10_000)

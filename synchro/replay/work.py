@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-
-from django.utils.translation import gettext as _
 
 from synchro.models import Batch
 from synchro.replay.identity.identities import Identities
-from synchro.replay.log.changes import Changes, RowId
+from synchro.replay.log.changes import Changes
 from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.plan import Plan
 from synchro.replay.rows import Rows
@@ -35,19 +32,3 @@ class BatchWork:
     remote_rows: Rows
     identities: Identities
     plan: Plan = field(default_factory=Plan)
-
-
-class Prerequisites(Exception):
-    """A batch cannot be applied without these objects of LOCAL: it begins again with them in it."""
-
-    def __init__(self, row_ids: Iterable[RowId]) -> None:
-        self.row_ids = frozenset(row_ids)
-        labels = sorted({model._meta.label for model, _key in self.row_ids})
-        super().__init__(
-            _(
-                "%(models)s: rows depend on each other, and were changed again and again. The batch was rolled back."
-            )
-            % {"models": ", ".join(labels)}
-            + " "
-            + _("Run synchronize again.")
-        )

@@ -23,8 +23,6 @@ from synchro.replay.apply.bulk import apply_in_bulk
 from synchro.replay.apply.bulk_plan import BulkPlan, NotBulk, bulk_plan_of
 from synchro.replay.apply.bulk_rows import read
 from synchro.replay.apply.spelling import follow_respelled
-from synchro.replay.apply.successors import keep_taken_over, replace_deleted
-from synchro.replay.apply.unnamed import refuse_unnamed
 from synchro.replay.apply.writer import Writer
 from synchro.replay.checkpoint import Outcome, new_pairs
 from synchro.replay.columns import look_at_columns
@@ -34,9 +32,10 @@ from synchro.replay.conflicts.merge import Merging, begin_merging, merge_on_loca
 from synchro.replay.conflicts.orphans import resolve_orphans
 from synchro.replay.conflicts.record import conflicts_of, put_on_record
 from synchro.replay.conflicts.resolve import resolve
+from synchro.replay.identity.deleted import forget_lost, note_births, refuse_unnamed
 from synchro.replay.identity.former_sets import name_rows
 from synchro.replay.identity.identities import Identities
-from synchro.replay.identity.unseen import forget_lost, note_births
+from synchro.replay.identity.successors import keep_taken_over, replace_deleted
 from synchro.replay.log.batches import check_entries
 from synchro.replay.log.changes import Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import entries_of, pending_entries
@@ -47,7 +46,7 @@ from synchro.replay.log.remote_log import Overtaken, RemoteLog
 from synchro.replay.log.unread import Unread
 from synchro.replay.nodes.forward import Forward, drop_known
 from synchro.replay.parents import Vanished
-from synchro.replay.plan import QuarantineUpdate
+from synchro.replay.plan import Prerequisites, QuarantineUpdate
 from synchro.replay.quarantine.dependents import leave_out
 from synchro.replay.quarantine.diagnosis import refuse_lost
 from synchro.replay.quarantine.store import Quarantine
@@ -56,7 +55,7 @@ from synchro.replay.rows import Rows
 from synchro.replay.session import Database, Session
 from synchro.replay.signals import announce
 from synchro.replay.unreadable import refuse_unreadable
-from synchro.replay.work import BatchWork, Prerequisites
+from synchro.replay.work import BatchWork
 
 #: How often a batch is tried again because LOCAL's rows changed while they were read.
 ATTEMPTS = 5

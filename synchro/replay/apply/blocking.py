@@ -14,10 +14,9 @@ from synchro.replay.dependent_rows import concrete, generic_relations, generical
 from synchro.replay.identity.identities import Identities
 from synchro.replay.identity.owners import known_owners
 from synchro.replay.log.changes import RowId
-from synchro.replay.plan import Plan
+from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
-from synchro.replay.work import Prerequisites
 
 
 class Blocking:

@@ -24,7 +24,6 @@ from synchro.relations import parents_first, target_of
 from synchro.replay.apply.bulk_plan import BulkPlan, Named, NotBulk
 from synchro.replay.apply.bulk_rows import BulkRows
 from synchro.replay.apply.receivers import has_receivers_of_deletes
-from synchro.replay.apply.successors import successors_of
 from synchro.replay.checkpoint import new_pairs
 from synchro.replay.columns import look_at_columns
 from synchro.replay.conflicts.remote_changes import has_remote_changes
@@ -32,6 +31,7 @@ from synchro.replay.dependent_rows import is_depended_on
 from synchro.replay.identity.identities import Identities, keeps_references
 from synchro.replay.identity.natural_keys import has_natural_key
 from synchro.replay.identity.references import remote_keys
+from synchro.replay.identity.successors import successors_of
 from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.plan import Plan, Tally
 from synchro.replay.rows import Rows

@@ -20,12 +20,11 @@ from synchro.replay.apply.statements import Group, Statements
 from synchro.replay.apply.unique_chains import holders
 from synchro.replay.columns import Codec
 from synchro.replay.identity.identities import Identities
-from synchro.replay.plan import Plan
+from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.quarantine.diagnosis import Attempt, Diagnosis, FailedRows
 from synchro.replay.quarantine.remote_table import caused_by, row_is_missing
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
-from synchro.replay.work import Prerequisites
 
 
 class UniqueValues:

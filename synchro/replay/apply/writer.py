@@ -37,12 +37,11 @@ from synchro.replay.conflicts.members import name_deleted_pairs
 from synchro.replay.guests.recorder import Recorder, recording
 from synchro.replay.identity.identities import Identities
 from synchro.replay.log.remote_log import RemoteLog
-from synchro.replay.plan import Plan, Tally
+from synchro.replay.plan import Plan, Prerequisites, Tally
 from synchro.replay.quarantine.diagnosis import Attempt, Diagnosis, FailedDeletions, FailedRows, refuse_lost
 from synchro.replay.quarantine.remote_table import caused_by
 from synchro.replay.rows import Rows, as_key, select
 from synchro.replay.session import Session
-from synchro.replay.work import Prerequisites
 
 
 class Writer:

@@ -21,11 +21,11 @@ from synchro.model_options import model_option
 from synchro.natural import KNOWN_BY_NATURE, natural_fields
 from synchro.registry import is_watched
 from synchro.relations import target_of
+from synchro.replay.identity.gone_objects import UnnamedRows
 from synchro.replay.identity.natural_keys import ByColumns, Naturals, allows_many, ambiguous, finder
 from synchro.replay.identity.natural_methods import ByMethod
 from synchro.replay.identity.originals import find_originals
 from synchro.replay.identity.references import local_keys, remote_keys
-from synchro.replay.identity.unnamed import UnnamedRows
 from synchro.replay.log.changes import RowId
 from synchro.replay.rows import Rows, as_key, as_values, real_spellings, select
 from synchro.replay.session import Database, Session

@@ -19,7 +19,7 @@ from synchro.natural_rows import is_made_by_methods
 from synchro.registry import Table
 from synchro.relations import target_of
 from synchro.replay.columns import spelt_alike, to_attribute
-from synchro.replay.identity.unnamed import UnnamedRows
+from synchro.replay.identity.gone_objects import UnnamedRows
 from synchro.replay.rows import Rows, as_key, as_values, select
 from synchro.replay.session import Database, Session
 

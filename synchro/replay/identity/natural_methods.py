@@ -21,7 +21,7 @@ from synchro.natural_rows import columns_in_entry
 from synchro.relations import target_of
 from synchro.replay.columns import spelt_alike, to_attribute
 from synchro.replay.guests.guard import Guest, guarded
-from synchro.replay.identity.gone_objects import NO_VALUE, GoneObjects
+from synchro.replay.identity.gone_objects import NO_VALUE, GoneObjects, UnnamedRows
 from synchro.replay.identity.natural_errors import (
     double,
     in_words,
@@ -31,7 +31,6 @@ from synchro.replay.identity.natural_errors import (
     wrong_database,
 )
 from synchro.replay.identity.natural_keys import Naturals, Translates, allows_many, ambiguous, finder
-from synchro.replay.identity.unnamed import UnnamedRows
 from synchro.replay.log.changes import RowId
 from synchro.replay.rows import Rows, as_values, select
 from synchro.replay.session import Database, Session
@@ -176,16 +175,16 @@ class ByMethod:
         if instance is None:
             self._unnamed.note((model, key))
             return None
-        cause, wanting = "", set[RowId]()
+        cause, missing = "", set[RowId]()
         for is_complete in (False, True):
             if is_complete:
-                wanting = self._gone.complete(instance)
+                missing = self._gone.complete(instance)
             try:
                 return natural_parts(instance, self._session.local.model_of)
             except Exception as error:  # noqa: BLE001  code of others
                 _let_pass(self._session.local, error)
                 cause = _("its natural_key() raised %s") % in_words(error)
-        self._unnamed.note((model, key), cause, wanting)
+        self._unnamed.note((model, key), cause, missing)
         return None
 
     def _there(self, model: type[Model], parts: Mapping[Key, Parts], lock: bool) -> dict[Key, list[Any]]:

@@ -22,7 +22,7 @@ from synchro.keys import Key, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec
 from synchro.replay.identity.identities import Identities
-from synchro.replay.plan import Plan
+from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.quarantine.remote_table import (
     RemoteTable,
     diagnose_row,
@@ -34,7 +34,6 @@ from synchro.replay.quarantine.remote_table import (
 )
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
-from synchro.replay.work import Prerequisites
 
 #: Writes, or deletes, the rows with these keys.
 Attempt = Callable[[Sequence[Key]], object]

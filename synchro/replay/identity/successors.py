@@ -22,10 +22,9 @@ from synchro.replay.identity.owners import owners_by_parts
 from synchro.replay.identity.references import local_keys_by_remote
 from synchro.replay.log.changes import M2M, Changes, SetChange, coalesce
 from synchro.replay.log.entries import pending_entries
-from synchro.replay.plan import Plan
+from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.rows import Rows
 from synchro.replay.session import Session
-from synchro.replay.work import Prerequisites
 
 RowId: TypeAlias = tuple[type[Model], Key]
 
