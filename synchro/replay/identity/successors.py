@@ -1,14 +1,13 @@
 """
-Successors: a row that LOCAL deleted and made again, which is one object to REMOTE by its natural key.
+Successors: a row that LOCAL deleted and made again is one object to REMOTE, by its natural key.
 
-REMOTE's row is then that of the new row. The deletion of the old one says nothing about it, but about what belonged
-to the old one.
+REMOTE's row then belongs to the new row. The deletion of the old row is no deletion of it, but of what belonged to the
+old row and not to the new one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TypeAlias
 
 from django.db.models import Model
 
@@ -20,38 +19,25 @@ from synchro.replay.identity.identities import Identities, existing_keys, keeps_
 from synchro.replay.identity.natural_keys import has_natural_key
 from synchro.replay.identity.owners import owners_by_parts
 from synchro.replay.identity.references import local_keys_by_remote
-from synchro.replay.log.changes import M2M, Changes, SetChange, coalesce
+from synchro.replay.log.changes import M2M, Changes, RowId, SetChange, coalesce
 from synchro.replay.log.entries import pending_entries
 from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.rows import Rows
 from synchro.replay.session import Session
 
-RowId: TypeAlias = tuple[type[Model], Key]
-
 
 def replace_deleted(session: Session, changes: Changes, rows: Rows, identities: Identities) -> set[RowId]:
     """
-    The rows of the batch that LOCAL has lost and whose rows on REMOTE belong to others by now.
+    Return the rows of the batch that LOCAL has deleted and whose rows on REMOTE belong to others by now.
 
-    Members of the old row's sets that the new row has not are to go: `changes` say so from here on.
+    Extend `changes`, so that members of the old row's sets that the new row has not are deleted.
     """
-    successors = {}
-    for model in identities.models():
-        if keeps_references(model) and has_natural_key(model):
-            known = identities.known(model)
-            here = rows.load(model, list(known))
-            gone = {key: i.remote for key, i in known.items() if i.exists and key not in here}
-            if gone:
-                made = identities.made_again(model, gone)
-                places = [(model, key) for key in made.values()]
-                if places:
-                    changes.take_along(places, coalesce(pending_entries(session, places)), session.begun)
-                here = rows.load(model, [*here, *made.values()])
-                known = identities.find(model, [*here, *gone])
-                made_here = {known[key].remote: key for key in here if known[key].exists}
-                found = successors_of(session, model, gone, made_here)
-                if found:
-                    successors[model] = found
+    successors = {
+        model: found
+        for model in identities.models()
+        if keeps_references(model) and has_natural_key(model)
+        if (found := _find_successors(session, changes, rows, identities, model))
+    }
     if not successors:
         return set()
     _take_parts_along(session, changes, rows, identities, successors)
@@ -64,18 +50,38 @@ def replace_deleted(session: Session, changes: Changes, rows: Rows, identities: 
     return set(_replaced(session, changes, rows, successors))
 
 
+def _find_successors(
+    session: Session, changes: Changes, rows: Rows, identities: Identities, model: type[Model]
+) -> dict[Key, Key]:
+    """Return LOCAL's deleted objects of `model` with their successors, which become part of the batch."""
+    known = identities.known(model)
+    present = rows.load(model, list(known))
+    gone = {key: identity.remote for key, identity in known.items() if identity.exists and key not in present}
+    if not gone:
+        return {}
+    again = identities.made_again(model, gone)
+    row_ids = [(model, key) for key in again.values()]
+    if row_ids:
+        changes.take_along(row_ids, coalesce(pending_entries(session, row_ids)), session.begun)
+    present = rows.load(model, [*present, *again.values()])
+    known = identities.find(model, [*present, *gone])
+    owners = {known[key].remote: key for key in present if known[key].exists}
+    return successors_of(session, model, gone, owners)
+
+
 def successors_of(
-    session: Session, model: type[Model], gone: Mapping[Key, Key], made_here: Mapping[Key, Key] | None = None
+    session: Session, model: type[Model], gone: Mapping[Key, Key], owners: Mapping[Key, Key] | None = None
 ) -> dict[Key, Key]:
     """
-    Of rows that LOCAL has lost, with REMOTE's keys, those whose rows on REMOTE are another row's of LOCAL by now.
+    Return those of the rows that LOCAL has deleted whose rows on REMOTE belong to another row of LOCAL by now.
 
-    That is what REMOTE remembers, or what was found out for this batch (`made_here`, by REMOTE's keys).
+    `gone` has REMOTE's keys. REMOTE's references say who owns a row, or what was found out for this batch: `owners`, by
+    REMOTE's keys.
     """
-    owners = local_keys_by_remote(session, model, gone.values()) | dict(made_here or {})
-    others = {key: owners[there] for key, there in gone.items() if owners.get(there, key) != key}
-    here = existing_keys(session.local, model, others.values()) if others else set()
-    return {key: other for key, other in others.items() if other in here}
+    known = local_keys_by_remote(session, model, gone.values()) | dict(owners or {})
+    others = {key: known[remote] for key, remote in gone.items() if known.get(remote, key) != key}
+    present = existing_keys(session.local, model, others.values()) if others else set()
+    return {key: other for key, other in others.items() if other in present}
 
 
 def _take_parts_along(
@@ -86,8 +92,9 @@ def _take_parts_along(
     successors: Mapping[type[Model], Mapping[Key, Key]],
 ) -> None:
     """
-    Make what has the old row's key in its own, and what the log says of that, part of the batch: which row of REMOTE it
-    is, nobody will know any more.
+    Make rows whose keys hold the old row's key part of the batch, with what the log says of them.
+
+    After this batch nobody can tell any more which rows of REMOTE they are.
     """
     for model, pairs in successors.items():
         old = {identities.of(model, key).remote: key for key in pairs}
@@ -95,11 +102,11 @@ def _take_parts_along(
             fields = key_fields(child)
             if child._meta.auto_created or column not in fields or not is_watched(child):
                 continue
-            there = rows_below(session.remote, model, child, column, dict.fromkeys(old, ()))
-            here = owners_by_parts(session, identities, fields, list(there), {column: old})
-            places = [(child, key) for key in here.values()]
-            later = coalesce(pending_entries(session, places))
-            named = [place for place in places if place in later.rows]
+            remote_keys = rows_below(session.remote, model, child, column, dict.fromkeys(old, ()))
+            owners = owners_by_parts(session, identities, fields, list(remote_keys), {column: old})
+            row_ids = [(child, key) for key in owners.values()]
+            later = coalesce(pending_entries(session, row_ids))
+            named = [row_id for row_id in row_ids if row_id in later.rows]
             changes.take_along(named, later, session.begun)
             keys = [key for _child, key in named]
             rows.load(child, keys)
@@ -108,8 +115,9 @@ def _take_parts_along(
 
 def keep_taken_over(plan: Plan, rows: Rows, identities: Identities) -> None:
     """
-    Raise `Prerequisites` where a row that is to go turned out, while what others point at was looked for, to be that of
-    an object which LOCAL has: it has to be part of the batch, so that the row stays.
+    Raise `Prerequisites` where a row that the plan deletes belongs to an object which LOCAL has.
+
+    That was found out while the plan was completed. With the object in the batch, the row stays.
     """
     found: set[RowId] = set()
     for model, deletions in plan.deletions.items():
@@ -122,7 +130,7 @@ def keep_taken_over(plan: Plan, rows: Rows, identities: Identities) -> None:
 
 
 def _sets_of(model: type[Model]) -> Iterator[tuple[type[Model], bool]]:
-    """The automatic many-to-many tables that point at `model`, and whether by the end that does not declare them."""
+    """Yield the automatic tables that point at `model`, and whether by the end that does not declare the field."""
     for through, column, _rule in relations(model):
         if through._meta.auto_created and is_watched(through):
             yield through, column is key_fields(through)[1]
@@ -131,11 +139,12 @@ def _sets_of(model: type[Model]) -> Iterator[tuple[type[Model], bool]]:
 def _replaced(
     session: Session, changes: Changes, rows: Rows, successors: Mapping[type[Model], Mapping[Key, Key]]
 ) -> Iterator[RowId]:
+    """Yield the deleted objects that have successors, and the rows whose keys hold one and that have them too."""
     for model, keys in changes.by_model().items():
         yield from ((model, key) for key in keys if key in successors.get(model, ()))
         columns = [
-            (place, successors[target])
-            for place, field in enumerate(key_fields(model))
+            (position, successors[target])
+            for position, field in enumerate(key_fields(model))
             if (target := target_of(field)) is not None and target in successors
         ]
         if not columns:
@@ -146,17 +155,17 @@ def _replaced(
         }
         # Whole sets are compared, so that pairs need not be looked for.
         is_set = model._meta.auto_created
-        here: Collection[Key] = (
+        existing: Collection[Key] = (
             others.values() if is_set else existing_keys(session.local, model, others.values())
         )
-        yield from ((model, key) for key, other in others.items() if other in here)
+        yield from ((model, key) for key, other in others.items() if other in existing)
 
 
 def _renamed(key: Key, columns: list[tuple[int, Mapping[Key, Key]]]) -> Key:
-    """The key of the row that the new row has instead."""
+    """Return the key of the row that belongs to the new row instead."""
     if not isinstance(key, tuple):
         return columns[0][1].get(key, key)
     parts = list(key)
-    for place, names in columns:
-        parts[place] = names.get(parts[place], parts[place])
+    for position, names in columns:
+        parts[position] = names.get(parts[position], parts[position])
     return tuple(parts)
