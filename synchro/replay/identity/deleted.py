@@ -70,9 +70,9 @@ def _additions(
     session: Session, model: type[Model], keys: Mapping[str, Key], before: int
 ) -> dict[Key, list[int]]:
     """Return the ids, lower than `before`, of the entries by which these objects were added."""
-    side, texts = session.local, list(keys)
-    log = ChangeLog.objects.using(side.alias).filter(
-        content_type=side.content_type_id(model), action=ADDITION, id__lt=before
+    local, texts = session.local, list(keys)
+    log = ChangeLog.objects.using(local.alias).filter(
+        content_type=local.content_type_id(model), action=ADDITION, id__lt=before
     )
     found: dict[Key, list[int]] = {}
     for start in range(0, len(texts), PART):
@@ -84,10 +84,8 @@ def _additions(
 
 def _were_replayed(session: Session, batch: Batch, entries: list[int]) -> bool:
     """Return whether one of these entries is in a batch, and not among what a person had forgotten."""
-    side = session.local
-    earlier = Batch.objects.using(side.alias).filter(
-        number__gt=own_node(side.alias).forgotten, number__lt=batch.number
-    )
+    local = session.local.alias
+    earlier = Batch.objects.using(local).filter(number__gt=own_node(local).forgotten, number__lt=batch.number)
     for text in earlier.order_by("-number").values_list("ranges", flat=True).iterator():
         if any(ids.first <= entry <= ids.last for ids in from_text(text) for entry in entries):
             return True
