@@ -31,7 +31,7 @@ from synchro.replay.guests.recorder import Recorder, Touched, columns
 from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
 from synchro.replay.identity.natural_keys import finder
 from synchro.replay.identity.owners import known_owners
-from synchro.replay.log.entries import pending_entries
+from synchro.replay.log.pending import pending_entries
 from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.plan import Plan
 from synchro.replay.rows import Rows, select

@@ -19,7 +19,7 @@ from synchro.registry import Table, is_watched, same_key_children
 from synchro.replay.identity.identities import Identities, keeps_references
 from synchro.replay.identity.owners import known_owners
 from synchro.replay.identity.references import remote_keys
-from synchro.replay.log.gaps import lacking_on_remote
+from synchro.replay.log.pending import ids_pending_for
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
 
@@ -163,7 +163,7 @@ class _Ahead:
         if self._taken >= MOST_AHEAD or len(key_fields(self._model)) > 1:
             return []
         if self._at is None:
-            self._at = lacking_on_remote(self._session).first - 1
+            self._at = ids_pending_for(self._session).first - 1
         side = self._session.local
         types = [side.content_type_id(model) for model in (self._model, *same_key_children(self._model))]
         entries = ChangeLog.objects.using(side.alias).filter(id__gt=self._at, content_type_id__in=types)

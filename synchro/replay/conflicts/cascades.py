@@ -24,7 +24,7 @@ from synchro.replay.dependent_rows import Dependents, dependents_below
 from synchro.replay.identity.identities import existing_keys
 from synchro.replay.identity.owners import known_owners, pair_owners
 from synchro.replay.log.changes import Change, RowId
-from synchro.replay.log.entries import pending_entries
+from synchro.replay.log.pending import pending_entries
 from synchro.replay.plan import Decision, LostRow, MemberConflict
 from synchro.replay.work import BatchWork
 

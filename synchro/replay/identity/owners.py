@@ -11,7 +11,7 @@ from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.models import ADDITION, DELETION, ChangeLog
 from synchro.relations import target_of
 from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
-from synchro.replay.log.gaps import lacking_on_remote
+from synchro.replay.log.pending import ids_pending_for
 from synchro.replay.plan import Pair
 from synchro.replay.rows import as_key, as_values
 from synchro.replay.session import Session
@@ -95,9 +95,9 @@ def _deleted_since(session: Session, model: type[Model], texts: list[str]) -> It
     """Yield those that LOCAL had when the first batch began that REMOTE lacks, and has deleted since."""
     if not texts:
         return
-    lacking = lacking_on_remote(session)
+    pending = ids_pending_for(session)
     entries = ChangeLog.objects.using(session.local.alias).filter(
-        id__gte=lacking.first,
+        id__gte=pending.first,
         content_type=session.local.content_type_id(model),
         action__in=(ADDITION, DELETION),
     )
@@ -105,6 +105,6 @@ def _deleted_since(session: Session, model: type[Model], texts: list[str]) -> It
         first_actions: dict[str, int] = {}
         found = entries.filter(object_id__in=texts[start : start + PART]).order_by("id")
         for number, text, action in found.values_list("id", "object_id", "action"):
-            if number in lacking:
+            if number in pending:
                 first_actions.setdefault(text, action)
         yield from (text for text, action in first_actions.items() if action == DELETION)

@@ -20,7 +20,7 @@ from synchro.replay.identity.natural_keys import has_natural_key
 from synchro.replay.identity.owners import owners_by_parts
 from synchro.replay.identity.references import local_keys_by_remote
 from synchro.replay.log.changes import M2M, Changes, RowId, SetChange, coalesce
-from synchro.replay.log.entries import pending_entries
+from synchro.replay.log.pending import pending_entries
 from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.rows import Rows
 from synchro.replay.session import Session
