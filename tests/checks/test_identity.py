@@ -68,6 +68,26 @@ def test_manager_that_forgets_its_database_is_named() -> None:
     assert found(Pair) == []
 
 
+@pytest.mark.django_db
+def test_natural_key_that_cannot_be_made_of_the_columns_of_a_gone_row_is_named(monkeypatch: Any) -> None:
+    """With signals the method is asked while the row is there."""
+
+    def by_a_query(self: Pair) -> Any:
+        return (Food.objects.get(pk=self.first_id).name,)
+
+    def by_its_own_id_there(self: Pair) -> Any:
+        self.refresh_from_db()
+        return (self.note,)
+
+    assert found(Pair, SYNCHRO_CAPTURE="triggers") == []
+    for method in (by_a_query, by_its_own_id_there):
+        monkeypatch.setattr(Pair, "natural_key", method)
+        assert found(Pair, SYNCHRO_CAPTURE="triggers") == [("synchro.W034", Pair)]
+        assert found(Pair, SYNCHRO_CAPTURE="signals") == []
+    monkeypatch.setattr(Pair, "natural_key", lambda self: [self.first.name.strip().lower(), int(self.note)])
+    assert found(Pair, SYNCHRO_CAPTURE="triggers") == []
+
+
 def test_natural_key_without_its_content_type_is_named(monkeypatch: Any) -> None:
     forget_cached()
     assert found(Tagging) == [("synchro.W031", Tagging)]

@@ -360,13 +360,14 @@ try:
 except NotReady as error:
     print(error)
 """
-NO_DRIVER = "sys.modules['MySQLdb'] = None; DATABASES['remote']['ENGINE'] = 'django.db.backends.mysql'"
+NO_DRIVER = "sys.modules['MySQLdb'] = None; DATABASES['{alias}']['ENGINE'] = 'django.db.backends.mysql'"
 
 
+@pytest.mark.parametrize("alias", ["default", "remote"])
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        ("DATABASES['remote'] = {'ENGINE': 'django.db.backends.postgres'}", "No module named"),
+        ("DATABASES['{alias}'] = {{'ENGINE': 'django.db.backends.postgres'}}", "No module named"),
         (f"import sys; {NO_DRIVER}", "MySQLdb"),
     ],
     ids=["unknown engine", "no driver"],
@@ -376,18 +377,19 @@ NO_DRIVER = "sys.modules['MySQLdb'] = None; DATABASES['remote']['ENGINE'] = 'dja
     [
         ("-m", "django", "check"),
         ("-m", "django", "synchronize"),
-        ("-m", "django", "synchro_install_triggers", "--database", "remote"),
+        ("-m", "django", "synchro_install_triggers", "--database", "{alias}"),
+        ("-m", "django", "migrate"),
         ("-c", RUN),
     ],
-    ids=["check", "synchronize", "triggers", "call_synchronize"],
+    ids=["check", "synchronize", "triggers", "migrate", "call_synchronize"],
 )
 def test_engine_that_cannot_be_loaded_is_said_in_one_sentence(
-    command: tuple[str, ...], broken: str, reason: str, tmp_path: Path
+    command: tuple[str, ...], broken: str, reason: str, alias: str, tmp_path: Path
 ) -> None:
-    """Newer versions of Django load every engine for their own checks."""
-    run = run_project(tmp_path, broken, *command)
+    """Django loads that of LOCAL with the first model; newer versions of it load every engine for their own checks."""
+    run = run_project(tmp_path, broken.format(alias=alias), *(word.format(alias=alias) for word in command))
     (told,) = (line for line in (run.stdout + run.stderr).splitlines() if "cannot be loaded" in line)
-    assert "DATABASES['remote'] has the ENGINE 'django.db.backends." in told
+    assert f"DATABASES['{alias}'] has the ENGINE 'django.db.backends." in told
     assert reason in told
     assert "install its driver" in told
     assert "Traceback" not in run.stderr

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import NotConfigured
 from synchro.models import Batch, ChangeLog, Node, Reset, options
-from synchro.replay.log.postpone import forget
+from synchro.replay.log.unread import forget
 from synchro.replay.signals import step as step_signal
 from synchro.status import remotes
 from tests.replay.compare import assert_same_rows

@@ -1,4 +1,4 @@
-"""Where Django looks for the engine `synchro.backends.unloadable`."""
+"""Where Django looks for the engine `synchro.unloadable`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 from django.db.backends.dummy import base
 
-from synchro.backends.unloadable import in_words
 from synchro.exceptions import WrongSetting
+from synchro.unloadable import in_words
 
 
 class DatabaseWrapper(base.DatabaseWrapper):

@@ -1,9 +1,10 @@
 """
-Stand in for the engine of a REMOTE that cannot be loaded.
+Stand in for the engine of LOCAL or of a REMOTE that cannot be loaded.
 
-Django's own checks load the engine of every database, and end in a traceback where one cannot be loaded. With this one
-in its place `check` tells it in a sentence (`synchro.E050`), LOCAL goes on being captured, and whoever uses the
-database hears the same sentence.
+Django loads LOCAL's engine with the first model, and for its own checks that of every database, and ends in a traceback
+where one cannot be loaded. With this one in its place `check`, and each command that makes checks, tells it in a
+sentence (`synchro.E050`). Where it is a REMOTE's, LOCAL goes on being captured. Whoever uses the database hears the
+same sentence.
 """
 
 from __future__ import annotations
