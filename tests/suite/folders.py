@@ -29,7 +29,7 @@ EVERY_KIND = (
     "tests/replay/two_ways",
 )
 #: What knows nothing of how changes were captured: by signals on the newest of each kind.
-EVERY_KIND_BY_SIGNALS = ("tests/replay/faults", "tests/replay/log", "tests/replay/nodes")
+EVERY_KIND_BY_SIGNALS = ("tests/operate", "tests/replay/faults", "tests/replay/log", "tests/replay/nodes")
 #: Who wins and what is set aside, which no server decides otherwise than SQLite does.
 ON_SQLITE = ("tests/replay/conflicts", "tests/replay/quarantine")
 #: What is about one database: on every pair of two of a kind, by signals. (Tests of triggers choose them themselves.)
