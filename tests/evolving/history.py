@@ -35,7 +35,7 @@ from tests.evolving import fills
 from tests.evolving.past_editor import by_other_ways, execute_as_another_client, of_a_client
 from tests.evolving.schema import APP, Step, Steps, first_step, names
 from tests.evolving.writing import Writing
-from tests.few import only
+from tests.fewer_apps import only
 
 LOCAL, REMOTE = "default", "remote"
 

@@ -128,8 +128,9 @@ def refuse_lost_tables(remote: Database) -> None:
 
 def nameless_peer(remote: Database, has_tables: bool) -> Peer | None:
     """
-    LOCAL's row about this REMOTE, from the time before it had a node id, with its present alias and place, not saved;
-    None where it was never met.
+    Return LOCAL's row about this REMOTE, from the time before it had a node id; None where it was never met.
+
+    The row has the present alias and place, and is not saved.
 
     Raises `UnknownState` where that cannot be known.
     """
