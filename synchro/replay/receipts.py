@@ -84,11 +84,10 @@ def local_is_older(session: Session, arrived: int) -> UnknownState:
 def lost_to_pruning(session: Session) -> UnknownState:
     return UnknownState(
         _(
-            "Entries that the database “%(alias)s” has not received have been pruned. Synchronize to the other "
-            "databases of SYNCHRO_REMOTE first, and let “%(alias)s” send to LOCAL what was changed there alone: that "
-            "would be lost. Then load it from a copy of LOCAL, call synchro.core.reset_synchro() there, and set "
-            "options.last_check of LOCAL to a moment well before that copy was begun, so that nothing that was open "
-            "then is missed."
+            "Entries that the database “%(alias)s” has not received have been pruned. Nothing was written. Let "
+            "“%(alias)s” send to LOCAL what was changed there alone: that would be lost. Then load it from a copy of "
+            "LOCAL that is made now, call synchro.core.reset_synchro(is_copy=True) there before anything is changed in "
+            "it, and synchronize again."
         )
         % {"alias": session.remote.alias}
     )

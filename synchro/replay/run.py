@@ -14,6 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
+from synchro import stopping
 from synchro.backends import check_vendor
 from synchro.checkpoint import aware, moved_by_a_run
 from synchro.conf import LOCAL
@@ -49,6 +50,7 @@ from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt, lost_to_pruning
 from synchro.replay.report import Totals
 from synchro.replay.retry import gc_paused, retry_transient
+from synchro.replay.run_record import RunRecord
 from synchro.replay.session import Database, Databases, Session, own_settings, reachable, run_lock
 from synchro.replay.signals import announce, starting
 from synchro.report import Report
@@ -72,6 +74,8 @@ def synchronize_all(aliases: tuple[str, ...], atomic: bool = False, retry: bool 
     reports: list[Report] = []
     errors: dict[str, SynchroError] = {}
     for alias in aliases:
+        if stopping.is_asked():
+            break
         try:
             reports.append(synchronize(alias, atomic, retry))
         except SynchroError as error:
@@ -91,14 +95,20 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
     started, totals, databases = time.monotonic(), Totals(), Databases(Database(alias))
     for database in databases.both():
         check_vendor(database.connection)
-    with _errors_in_words(alias):
-        one_run = partial(_run, databases, totals, atomic, retry)
-        session = retry_transient(one_run, databases.both(), lambda: totals.batches)
-        _show(session.begun)
+    record = RunRecord(alias, totals)
+    try:
+        with _errors_in_words(alias):
+            one_run = partial(_run, databases, totals, record, atomic, retry)
+            session = retry_transient(one_run, databases.both(), lambda: totals.batches)
+            _show(session.begun)
+    except SynchroError as error:
+        record.fail(error)
+        raise
+    record.end()
     return totals.report(alias, session.state.warnings, time.monotonic() - started)
 
 
-def _run(databases: Databases, totals: Totals, atomic: bool, retry: bool) -> Session:
+def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, retry: bool) -> Session:
     """Begin with what the databases say now, and go on until nothing is pending."""
     _forget_what_was_known(databases)
     with reachable(databases), own_settings(databases), in_run():
@@ -117,6 +127,7 @@ def _run(databases: Databases, totals: Totals, atomic: bool, retry: bool) -> Ses
                 for taken_up in _rounds(session, quarantine, retry):
                     for outcome in replay(session, quarantine, taken_up):
                         _confirm(session, quarantine, outcome, totals)
+                        record.progress()
             except Pruned as error:
                 raise lost_to_pruning(session) from error
             node = own_node(LOCAL)
@@ -132,6 +143,8 @@ def _rounds(session: Session, quarantine: Quarantine, retry: bool) -> Iterator[T
     """Yield what each round over the pending batches is to take up from the quarantine: at first nothing."""
     yield from _until_merged(session, {})
     for part in list(quarantine.parts()) if retry else ():
+        if stopping.is_asked():
+            return
         yield from _until_merged(session, {form_empty().number: part})
 
 
@@ -152,6 +165,8 @@ def _replay_one_by_one(session: Session, quarantine: Quarantine, taken_up: Taken
     session = check_tables(session)
     log = RemoteLog(session)
     for batch in chain([first], batches):
+        if stopping.is_asked():
+            return
         yield _replay(session, log, quarantine, batch, taken_up.get(batch.number, ()), batch is first)
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 from django.db.models import Model
 
-from synchro.models import Baseline, Checkpoint, ModelIdentity, Peer, Reference, SetAside
+from synchro.models import Baseline, Batch, Checkpoint, ModelIdentity, Peer, Reference, SetAside
 from synchro.replay.session import Database
 
 #: How many rows are written at once.
@@ -33,7 +33,7 @@ def pass_on(database: Database, other: Database, peer: Peer) -> None:
         _pass_on_quarantine(database, former, peer)
         _pass_on_identities(database, former, peer)
         if peer.place and former.place == peer.place:
-            _drop_pending(database, former)
+            drop_pending(database, former)
 
 
 def _former_peers(database: Database, other: Database) -> Iterator[Peer]:
@@ -64,6 +64,8 @@ def _pass_on_references(
 def _pass_on_baseline(database: Database, model: type[Model], note: Baseline, peer: Peer) -> None:
     """Note `database` as a copy of the new name where it is one of the former name, as far as both notes reach."""
     content_type = database.content_type_id(model)
+    if model is Batch:  # under the new name they are numbered anew
+        return
     baselines = Baseline.objects.using(database.alias)
     own = baselines.filter(node=note.node, content_type_id=content_type).first()
     if own is not None and peer.uuid is not None:
@@ -100,7 +102,7 @@ def _pass_on_identities(database: Database, former: Peer, peer: Peer) -> None:
     )
 
 
-def _drop_pending(database: Database, former: Peer) -> None:
+def drop_pending(database: Database, former: Peer) -> None:
     """Drop what waits for the former name of a database that was reset in its place, and is no copy."""
     SetAside.objects.using(database.alias).filter(peer_id=former.pk)._raw_delete(database.alias)
     Checkpoint.objects.using(database.alias).filter(peer_id=former.pk).delete()

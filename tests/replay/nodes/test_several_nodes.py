@@ -16,14 +16,16 @@ from django.db import connections
 from django.test import override_settings
 
 from synchro.core import call_synchronize, reset_synchro
-from synchro.exceptions import NotConfigured, NotReady
-from synchro.models import ChangeLog, Conflict, Node
+from synchro.exceptions import NotConfigured, NotReady, UnknownState
+from synchro.models import Batch, ChangeLog, Conflict, Node, Receipt
 from synchro.replay import handshake
 from synchro.replay.handshake import Clocks
 from synchro.replay.signals import step
+from synchro.report import Report
 from tests.fewer_apps import only
 from tests.replay.deployments import other_side
 from tests.replay.policies import more_cash
+from tests.replay.refusals import refusing
 from tests.shop.models import Country, Customer
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db(transaction=True, databases="__all__")]
@@ -152,11 +154,35 @@ def test_two_nodes_log_nothing_of_each_other() -> None:
 
 @pytest.mark.parametrize("policy", ["local", "remote", more_cash])
 def test_other_policies_than_the_newest_are_refused_where_several_send(settings: Any, policy: Any) -> None:
+    add("Vimes")
     call_synchronize()
     settings.SYNCHRO_CONFLICT = policy
 
-    with as_branch(), pytest.raises(NotConfigured, match="is not “newer”"):
+    with as_branch():
+        add("Rust")
+        with pytest.raises(NotConfigured, match="is not “newer”"):
+            call_synchronize()
+
+    assert names_on("remote") == ["Vimes"]
+    assert not Receipt.objects.using("remote").filter(batch=0).exists()
+    assert not Node.objects.using("remote").get().forwards_since
+
+
+@pytest.mark.parametrize("policy", ["local", more_cash])
+def test_other_policies_than_the_newest_are_refused_where_a_hub_sends(settings: Any, policy: Any) -> None:
+    with as_branch():
         call_synchronize()
+    add("Vimes")
+    call_synchronize()
+    settings.SYNCHRO_MODEL_OPTIONS = {"shop.Customer": {"CONFLICT": policy}}
+
+    remote_is_branch = override_settings(SYNCHRO_REMOTE="branch")
+    with other_side(), remote_is_branch, pytest.raises(NotConfigured, match="Customer is not “newer”"):
+        call_synchronize()
+
+    assert not names_on("branch")
+    assert not Receipt.objects.using("branch").exists()
+    assert not Node.objects.using("branch").get().forwards_since
 
 
 def test_clocks_that_are_far_apart_are_refused_where_several_send(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,3 +299,80 @@ def test_remote_without_tables_gets_what_others_send_and_is_told_what_it_misses(
 
     assert any("does not get those from before" in warning for warning in warnings)
     assert names_on("branch") == ["Carrot"]
+
+
+# -- a REMOTE that is loaded anew ---------------------------------------------------------------------------------
+
+NOTHING_KEPT = override_settings(SYNCHRO_RETENTION=timedelta(0))
+
+
+def to_branch(**options: Any) -> Report:
+    with override_settings(SYNCHRO_REMOTE="branch"):
+        return call_synchronize(**options)
+
+
+def load_branch_from_a_copy() -> None:
+    _make_copy("default", "branch")
+    with as_branch():
+        reset_synchro(is_copy=True)
+
+
+def prune_for_remote() -> None:
+    """REMOTE has all that there is, and LOCAL keeps the newest entry of it."""
+    add("the newest entry")
+    call_synchronize()
+    with NOTHING_KEPT:
+        call_synchronize()
+
+
+def test_remote_that_lacks_what_was_pruned_is_loaded_as_the_message_says_and_nothing_is_lost(
+    settings: Any,
+) -> None:
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    add("Vimes")
+    with refusing(Country):
+        Country.objects.create(code="am", name="cursed")
+        call_synchronize()
+    prune_for_remote()
+    with as_branch():
+        add("Rust")  # what was changed there alone
+    with pytest.raises(UnknownState, match="from a copy of LOCAL that is made now"):
+        to_branch()
+
+    with as_branch(), override_settings(SYNCHRO_REMOTE="branch"):
+        call_synchronize()
+    add("Carrot")  # pending for both
+    load_branch_from_a_copy()
+    add("Nobby")
+    assert to_branch().warnings == ()
+
+    assert names_on("branch") == names_on("default")
+    assert {"Rust", "Vimes", "Carrot", "Nobby"} <= set(names_on("branch"))
+    assert Country.objects.using("branch").get().name == "cursed"
+    assert not to_branch().entries
+    assert call_synchronize(retry=True).aside == 0
+    assert names_on("remote") == names_on("default")
+    assert Country.objects.using("remote").get().name == "cursed"
+
+
+def test_copy_that_is_older_than_what_was_pruned_since_is_refused() -> None:
+    load_branch_from_a_copy()
+    prune_for_remote()
+
+    with pytest.raises(UnknownState, match="have been pruned"):
+        to_branch()
+
+    assert not names_on("branch")
+
+
+def test_local_keeps_nothing_for_a_remote_that_was_replaced_by_a_copy() -> None:
+    """One that is loaded anew every night has another node id each time."""
+    for name in ("Vimes", "Carrot", "Nobby"):
+        load_branch_from_a_copy()
+        add(name)
+        with NOTHING_KEPT:
+            to_branch()
+            assert to_branch().warnings == ()
+
+    assert names_on("branch") == ["Carrot", "Nobby", "Vimes"]
+    assert not Batch.objects.exists()
