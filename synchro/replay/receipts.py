@@ -225,10 +225,10 @@ def write_receipt(session: Session, batch: Batch, pairs: Pairs, plan: Plan) -> N
     """Write REMOTE's view of the new pairs of keys, and the receipt: the last thing in REMOTE's transaction."""
     if session.peer_on_remote is None:
         return
-    for model in plan.forgotten:
+    for model in plan.obsolete_references:
         if keeps_references(model):
             remote_keys = [
-                remote for remote, local in plan.removals.get(model, {}).items() if local is not None
+                remote for remote, local in plan.deletions.get(model, {}).items() if local is not None
             ]
             forget(session.remote, session.peer_on_remote.pk, model, remote_keys)
     for model, found in pairs.items():
