@@ -135,7 +135,7 @@ class Forward:
         self._more = list(self._unnamed())
 
     def _unnamed(self) -> Iterator[tuple[RowId, int, Key | None]]:
-        """Yield rows that no entry names, by LOCAL's keys, with what is done to them, and REMOTE's key if there is one."""
+        """Yield rows that no entry names, by LOCAL's keys, with what is done to them and REMOTE's key, if any."""
         for model, remotes in self._plan.withheld_deletions.items():
             yield from (((model, None), CHANGE, remote) for remote in remotes)
         for model, keys in self._plan.writes.items():
