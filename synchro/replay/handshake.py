@@ -80,7 +80,7 @@ def handshake(databases: Databases) -> Session:
 
 
 def _handshake_without_tables(databases: Databases, node: Node, clocks: Clocks, state: RunState) -> Session:
-    """The same for a REMOTE without synchro tables, of which only LOCAL's checkpoint says what has arrived."""
+    """Return the session with a REMOTE without synchro tables: only LOCAL's checkpoint says what has arrived there."""
     remote = databases.remote
     refuse_lost_tables(remote)
     known = nameless_peer(remote, has_tables=False)

@@ -116,12 +116,10 @@ def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, 
             remember_identities(session)
             warn_without_capture(session)
             quarantine = Quarantine(session)
-            replay = _replay_as_one if atomic else _replay_one_by_one
             try:
-                for taken_up in _rounds(session, quarantine, retry):
-                    for outcome in replay(session, quarantine, taken_up):
-                        _confirm(session, quarantine, outcome, totals)
-                        record.progress()
+                for outcome in _replay_all(session, quarantine, atomic, retry):
+                    _confirm(session, quarantine, outcome, totals)
+                    record.progress()
             except Pruned as error:
                 raise lost_to_pruning(session) from error
             node = own_node(LOCAL)
@@ -131,6 +129,13 @@ def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, 
             totals.quarantined = len(quarantine)
             quarantine.warn()
     return session
+
+
+def _replay_all(session: Session, quarantine: Quarantine, atomic: bool, retry: bool) -> Iterator[Outcome]:
+    """Yield each batch that has arrived, until nothing is pending; LOCAL is told before the next is asked for."""
+    replay = _replay_as_one if atomic else _replay_one_by_one
+    for taken_up in _rounds(session, quarantine, retry):
+        yield from replay(session, quarantine, taken_up)
 
 
 def _rounds(session: Session, quarantine: Quarantine, retry: bool) -> Iterator[TakenUp]:
@@ -151,7 +156,7 @@ def _until_merged(session: Session, taken_up: TakenUp) -> Iterator[TakenUp]:
 
 
 def _replay_one_by_one(session: Session, quarantine: Quarantine, taken_up: TakenUp) -> Iterator[Outcome]:
-    """Replay each pending batch in a transaction of its own; the next one begins when LOCAL knows of it."""
+    """Replay each pending batch in a transaction of its own."""
     batches = pending(session.state.arrived)
     first = next(batches, None)
     if first is None:
