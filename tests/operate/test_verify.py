@@ -19,7 +19,7 @@ from synchro.models import ChangeLog, Node
 from synchro.verify import ModelResult, verify
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
 from tests.replay import processes
-from tests.replay.deployments import REMOTE, create_on_remote, remote_count, unlogged
+from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, remote_count, unlogged
 from tests.shop.models import (
     Album,
     Artist,
