@@ -50,7 +50,7 @@ from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt, lost_to_pruning
 from synchro.replay.report import Totals
 from synchro.replay.retry import gc_paused, retry_transient
-from synchro.replay.run_record import RunRecord
+from synchro.replay.run_record import RunRecord, recorded
 from synchro.replay.session import Database, Databases, Session, own_settings, reachable, run_lock
 from synchro.replay.signals import announce, starting
 from synchro.report import Report
@@ -95,16 +95,10 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
     started, totals, databases = time.monotonic(), Totals(), Databases(Database(alias))
     for database in databases.both():
         check_vendor(database.connection)
-    record = RunRecord(alias, totals)
-    try:
-        with _errors_in_words(alias):
-            one_run = partial(_run, databases, totals, record, atomic, retry)
-            session = retry_transient(one_run, databases.both(), lambda: totals.batches)
-            _show(session.begun)
-    except SynchroError as error:
-        record.fail(error)
-        raise
-    record.end()
+    with recorded(alias, totals) as record, _errors_in_words(alias):
+        one_run = partial(_run, databases, totals, record, atomic, retry)
+        session = retry_transient(one_run, databases.both(), lambda: totals.batches)
+        _show(session.begun)
     return totals.report(alias, session.state.warnings, time.monotonic() - started)
 
 

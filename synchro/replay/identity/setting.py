@@ -2,8 +2,8 @@
 The setting ``SYNCHRO_IDENTITY``, which is remembered for each model and REMOTE.
 
 After a change from "pk" to "reference", REMOTE's rows would not be recognized and would be doubled. After one from
-"reference" to "pk", a row of LOCAL would overwrite another one that has its key on REMOTE. `conversion` converts what
-can be converted.
+"reference" to "pk", a row of LOCAL would overwrite another one that has its key on REMOTE. `synchro.conversion`
+converts what can be converted.
 """
 
 from __future__ import annotations
