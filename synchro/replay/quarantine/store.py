@@ -134,7 +134,7 @@ class Quarantine:
                 checkpoint.filter(took_up__lt=batch.number).update(took_up=batch.number)
         return True
 
-    def advance(self, update: QuarantineUpdate) -> None:
+    def take_in(self, update: QuarantineUpdate) -> None:
         """Take in an update whose batch has arrived, or arrives together with the following ones."""
         for row_id in update.released:
             del self._changes[row_id]
@@ -142,7 +142,7 @@ class Quarantine:
         self._waiting |= {row_id for row_id, reason in update.reasons.items() if reason.waits}
         self._changes |= update.held
 
-    def settle(self, batch: Batch, update: QuarantineUpdate) -> None:
+    def drop_outdated(self, batch: Batch, update: QuarantineUpdate) -> None:
         """Delete the outdated rows of the table, once REMOTE has the batch."""
         if not update.held and not update.released:
             return
