@@ -218,12 +218,12 @@ def _transaction(session: Session, quarantine: Quarantine, first: Batch | None) 
 @gc_paused()
 def _confirm(session: Session, quarantine: Quarantine, outcome: Outcome, totals: Totals) -> None:
     """Write down on LOCAL that REMOTE has the batch."""
-    quarantine.advance(outcome.quarantine)
+    quarantine.take_in(outcome.quarantine)
     session.state.arrived = outcome.batch.number
     totals.add(outcome)
     announce("committed", outcome.batch)
     acknowledge(session, outcome)
-    quarantine.settle(outcome.batch, outcome.quarantine)
+    quarantine.drop_outdated(outcome.batch, outcome.quarantine)
     announce("acknowledged", outcome.batch)
 
 
