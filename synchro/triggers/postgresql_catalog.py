@@ -39,13 +39,11 @@ SHAPES = f"""
         c.relispartition,
         EXISTS (SELECT 1 FROM pg_inherits WHERE inhrelid = c.oid),
         {IS_SUBSCRIBED},
-        array_agg(a.attname::text),
-        array_agg(format('%%I.%%I', y.typnamespace::regnamespace::name, y.typname)),
+        c.oid, array_agg(a.attname::text),
         array_agg(CASE WHEN a.attgenerated = 'v' THEN pg_get_expr(d.adbin, d.adrelid) END)
     FROM unnest(%(names)s::text[], %(quoted)s::text[]) AS t (name, quoted)
     JOIN pg_class c ON c.oid = to_regclass(t.quoted)
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    JOIN pg_type y ON y.oid = a.atttypid
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     GROUP BY t.name, c.oid, c.relkind, c.relispartition
 """
@@ -154,8 +152,8 @@ def _shape(
     is_part: bool,
     inherits: bool,
     is_subscribed: bool,
+    number: int,
     names: list[str],
-    types: list[str],
     expressions: list[str | None],
 ) -> Shape:
     by_row = kind == "p" or inherits or is_subscribed
@@ -169,7 +167,7 @@ def _shape(
         is_subscribed=is_subscribed,
         schema=schema,
         numbers=frozenset(zip(columns, numbers, strict=True)),
-        types=frozenset(zip(names, types, strict=True)) if by_row else frozenset(),
+        number=number if by_row else 0,
         virtual=frozenset(
             (name, text) for name, text in zip(names, expressions, strict=True) if text is not None
         ),
