@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.backends import unloadable
+from synchro import unloadable
 from synchro.exceptions import NotReady
 from synchro.triggers.base import Backend
 

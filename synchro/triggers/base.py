@@ -48,8 +48,18 @@ SWITCH = "synchro_captureswitch"
 OPEN = "open to every role"
 #: What is wrong with a trigger that runs with the rights of an account which may not do what it does.
 POWERLESS = "of an account that may not write to the log, so that every write to the table fails"
+#: What is wrong with a trigger that runs with the rights of nobody.
+ORPHANED = "of an account that does not exist any more, so that every write to the table fails"
+#: What to say where a switch that is on for one statement has been left on for everybody.
+SWITCHED_OFF = (
+    "Capture is switched off in the database {!r}, for everybody: a program that does not enforce foreign keys has "
+    "left a row in synchro_captureswitch. What is changed meanwhile is not in the log. Run 'manage.py "
+    "synchro_install_triggers', and compare both databases."
+)
 #: How the text of a trigger, or of a function, of ours tells that it is one.
 MADE_BY = "Made by django-synchro, version "
+#: How names of triggers end that log what a deletion does to other tables (MySQL, MariaDB).
+CASCADE = "_cascade"
 #: How names of triggers end that log the rows which are in the way of a new one, on SQLite. They name columns.
 UNIQUE = "_unique"
 HINT = "To remove it: manage.py synchro_install_triggers --uninstall"
@@ -137,6 +147,12 @@ class Target:
     @property
     def stem(self) -> str:
         return stem_for(self.table)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Those whose columns its triggers name."""
+        others = (end.table for cascade in self.cascades for end in (cascade.parent, cascade.child))
+        return tuple(dict.fromkeys([self.table, *others]))
 
 
 @dataclass(frozen=True)
@@ -263,6 +279,22 @@ class Backend(ABC):
     def unseen(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterable[str]:
         """What keeps changes of these tables out of the log although all triggers are there, each as a sentence."""
         return ()
+
+    def is_switched_off(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether a switch that a program has left on keeps everybody's changes out of the log."""
+        return False
+
+    def switch_on(self, connection: BaseDatabaseWrapper) -> None:
+        """Take that switch away."""
+        return
+
+    def lacking_rights(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> str:
+        """
+        Return what this account must be allowed before it makes triggers of these tables, as a sentence.
+
+        Triggers run with its rights: without them every write to the tables would fail.
+        """
+        return ""
 
     def is_ready(self, connection: BaseDatabaseWrapper) -> bool:
         """Whether this database has the tables of synchro that triggers need."""

@@ -17,7 +17,7 @@ from synchro.conf import LOCAL, conf
 from synchro.exceptions import NotReady
 from synchro.registry import watched_tables
 from synchro.triggers import triggers_for
-from synchro.triggers.base import OPEN, POWERLESS
+from synchro.triggers.base import OPEN, ORPHANED, POWERLESS
 from synchro.triggers.install import EVERY, INCOMPLETE, MISSES_CHANGES, Problem, survey
 from synchro.triggers.pgtrigger_package import lacking
 from synchro.triggers.remote import foreign_triggers, without_capture
@@ -115,6 +115,7 @@ IDS = {
     INCOMPLETE: "synchro.W107",
     OPEN: "synchro.W109",
     POWERLESS: "synchro.W110",
+    ORPHANED: "synchro.W111",
 }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from django.apps import apps
+from django.apps.registry import Apps
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -48,6 +49,8 @@ class Declaration:
         self._shapes = self._look()
         #: Tables that cannot have triggers, and why.
         self.impossible: dict[str, str] = {}
+        #: Models whose table is that of another watched model, under whose name its changes are logged.
+        self.sharing: dict[str, str] = {}
         #: Automatic many-to-many models that have no content type yet.
         self.unnamed: list[type[Model]] = []
 
@@ -69,7 +72,7 @@ class Declaration:
         return self._shapes.get(table, Shape())
 
     def _targets(self) -> list[Target]:
-        found = [self.target(table) for table in watched_tables()]
+        found = [self.target(table) for table in self._one_for_each_table()]
         if not self.backend.has_cascades():
             return [target for target in found if target is not None]
         watched = {target.table: target for target in found if target is not None}
@@ -77,6 +80,25 @@ class Declaration:
         unwatched = (self.bare(model) for table, model in roots.items() if table not in watched)
         with_cascades = (self.with_cascades(target, watched) for target in (*watched.values(), *unwatched))
         return [target for target in with_cascades if target.content_type is not None or target.cascades]
+
+    def _one_for_each_table(self) -> list[Table]:
+        """Return, of the watched models that share a table, the one that knows most of its columns."""
+        groups: dict[str, list[Table]] = {}
+        for table in watched_tables():
+            groups.setdefault(self._shape(table.name).shown or table.name, []).append(table)
+        for group in groups.values():
+            group.sort(key=_knowledge)
+            owner = group[0]
+            for other in group[1:]:
+                self.sharing[other.model._meta.label] = owner.model._meta.label
+                if more := _columns(other) - _columns(owner):
+                    self.impossible[other.model._meta.label] = (
+                        f"{other.model._meta.label} has the table of {owner.model._meta.label}, under whose name "
+                        f"changes are captured, and columns that {owner.model._meta.label} does not know: "
+                        f"{', '.join(sorted(more))}. Their changes would not arrive. Declare them there too, or watch "
+                        "one of the two models alone."
+                    )
+        return [group[0] for group in groups.values()]
 
     def target(self, table: Table) -> Target | None:
         """None where the table, or its key, is not there (yet), or a view is in its place that nobody asked for."""
@@ -146,14 +168,17 @@ class Declaration:
 
     @cached_property
     def _edges(self) -> tuple[Edge, ...]:
-        return tuple(_edges())
+        return tuple(_edges(apps))
+
+    def _is_captured(self, model: type[Model]) -> bool:
+        return is_watched(model)
 
     def with_cascades(self, target: Target, watched: dict[str, Target]) -> Target:
         """
         `target`, with every foreign key by which the deletion of one of its rows spreads to watched tables.
         """
         edges = list(self._reachable(target.table))
-        if not any(is_watched(edge.child) for edge in edges):
+        if not any(self._is_captured(edge.child) for edge in edges):
             return target
         cascades = []
         for edge in edges:
@@ -181,8 +206,52 @@ class Declaration:
         return _has(end.shape.columns, (*end.key, field))
 
 
-def _edges() -> Iterator[Edge]:
-    for model in apps.get_models(include_auto_created=True):
+class DeclarationOfState(Declaration):
+    """
+    What deletions by the database itself reach, in a state that a migration has come to.
+
+    The watched models do not tell it: they are what all migrations come to in the end.
+    """
+
+    def __init__(
+        self,
+        connection: BaseDatabaseWrapper,
+        backend: Backend,
+        state: Apps,
+        content_types: Mapping[str, int],
+    ) -> None:
+        self.state = state
+        #: Of the captured tables.
+        self.captured = content_types
+        super().__init__(connection, backend, create_content_types=False)
+
+    def _look(self) -> dict[str, Shape]:
+        names = {model._meta.db_table for edge in self._edges for model in (edge.parent, edge.child)}
+        return self.backend.shapes(self.connection, sorted(names))
+
+    @cached_property
+    def _edges(self) -> tuple[Edge, ...]:
+        return tuple(_edges(self.state))
+
+    def _is_captured(self, model: type[Model]) -> bool:
+        return self._shape(model._meta.db_table).shown in self.captured
+
+    def bare(self, model: type[Model]) -> Target:
+        shape = self._shape(model._meta.db_table)
+        key = key_fields.__wrapped__(model)
+        content_type = self.captured.get(shape.shown)
+        return Target(
+            model._meta.label, model._meta.db_table, content_type, key, detail=Detail.KEY, shape=shape
+        )
+
+    def _targets(self) -> list[Target]:
+        roots = {edge.parent._meta.db_table: edge.parent for edge in self._edges}
+        found = (self.bare(model) for model in roots.values() if self._shape(model._meta.db_table).columns)
+        return [target for target in (self.with_cascades(one, {}) for one in found) if target.cascades]
+
+
+def _edges(models_of: Apps) -> Iterator[Edge]:
+    for model in models_of.get_models(include_auto_created=True):
         if model._meta.proxy:
             continue
         for field in model._meta.local_concrete_fields:
@@ -194,3 +263,13 @@ def _edges() -> Iterator[Edge]:
 
 def _has(columns: frozenset[str], fields: Iterable[Field[Any, Any]]) -> bool:
     return bool(columns) and all((field.column or "").lower() in columns for field in fields)
+
+
+def _columns(table: Table) -> set[str]:
+    return {str(field.column).lower() for field in table.fields}
+
+
+def _knowledge(table: Table) -> tuple[bool, int, bool]:
+    """Sort models of one table: declared ones first, then by their columns, then those that migrations make."""
+    meta = table.model._meta
+    return bool(meta.auto_created), -len(table.fields), not meta.managed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -44,24 +43,6 @@ class Pair:
         return {self.local, self.remote} - {SQLITE}
 
     @property
-    def leaves_out(self) -> str:
-        """
-        What of the tests of synchronizing other pairs do. (`tests/conftest.py` says which files that is.)
-
-        ``rules``: who wins, what is set apart and what goes along, which no server decides other than SQLite does.
-        ``protocol``: these, and receipts, locks, batches, crashes, which know nothing of how changes were captured.
-        ``most``: all but values, columns, keys, refusals and the bulk way, where another pair is nearly the same.
-        """
-        if os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1":
-            return ""
-        if self.capture == "triggers" and self.local == self.remote == "postgresql":
-            return "protocol"
-        is_like_another = self.local.endswith("_old") or self.django or self.local == "mariadb"
-        if is_like_another or self.local != self.remote or self.capture == "triggers":
-            return "most"
-        return "" if self.local == SQLITE else "rules"
-
-    @property
     def owns_servers(self) -> bool:
         """Whether tests that restart servers run on it: among such pairs, no two have a server in common."""
         return (
@@ -72,28 +53,26 @@ class Pair:
         )
 
 
-# The slowest ones first: then none of them is what everyone waits for in the end.
 _BY_SIGNALS = (
-    Pair("mariadb", "mariadb"),
-    Pair("mariadb_old", "mariadb_old"),
-    Pair("mysql", "mysql"),
-    Pair("mysql_old", "mysql_old"),
-    Pair("postgresql", "postgresql"),
-    Pair("postgresql_old", "postgresql_old"),
     Pair(SQLITE, SQLITE),
+    Pair("postgresql", "postgresql"),
+    Pair("mysql", "mysql"),
     Pair(SQLITE, SQLITE, django="5.2"),
+    Pair("mysql_old", "mysql_old"),
+    Pair("mariadb_old", "mariadb_old"),
+    Pair("mariadb", "mariadb"),
+    Pair("postgresql_old", "postgresql_old"),
     Pair("mysql", "postgresql"),
 )
-PAIRS = (
-    *_BY_SIGNALS,
-    # Of older servers, what is about triggers alone is tested with the rest.
-    *(
-        dataclasses.replace(pair, capture="triggers")
-        for pair in _BY_SIGNALS
-        if pair in {Pair("mysql", "mysql"), Pair("postgresql", "postgresql"), Pair(SQLITE, SQLITE)}
-    ),
+# Of older servers, what is about triggers alone is tested with the rest.
+_BY_TRIGGERS = (
+    Pair("postgresql", "postgresql", capture="triggers"),
+    Pair("mysql", "mysql", capture="triggers"),
+    Pair(SQLITE, SQLITE, capture="triggers"),
     Pair("mariadb", SQLITE, capture="triggers"),
 )
+#: The slowest ones first: then none of them is what everyone waits for in the end.
+PAIRS = (*_BY_SIGNALS[:4], _BY_TRIGGERS[0], *_BY_SIGNALS[4:8], *_BY_TRIGGERS[1:], _BY_SIGNALS[8])
 
 
 def find(label: str) -> Pair:
@@ -117,28 +96,27 @@ def find(label: str) -> Pair:
     return Pair(local, remote)
 
 
-def environment(pair: Pair, current: State) -> dict[str, str]:
-    """The environment variables that tell `tests.settings` about `pair`."""
+def environment(pair: Pair, current: State, part: str = "") -> dict[str, str]:
+    """The environment variables that tell `tests.settings` about `pair`; each `part` has databases of its own."""
     return {
         "SYNCHRO_TEST_PAIR": pair.name,
         "SYNCHRO_TEST_CAPTURE": pair.capture,
-        "SYNCHRO_TEST_LEAVES_OUT": pair.leaves_out,
-        "SYNCHRO_TEST_LOCAL": _url(pair, pair.local, current),
-        "SYNCHRO_TEST_REMOTE": _url(pair, pair.remote, current),
+        "SYNCHRO_TEST_LOCAL": _url(pair.label + part, pair.local, current),
+        "SYNCHRO_TEST_REMOTE": _url(pair.label + part, pair.remote, current),
     }
 
 
-def _url(pair: Pair, name: str, current: State) -> str:
+def _url(label: str, name: str, current: State) -> str:
     """
     The URL of one side.
 
-    The database's name is the pair's and the clone's own, since pairs run at the same time, and so do clones
+    The database's name is the label's and the clone's own, since pairs run at the same time, and so do clones
     with one set of servers.
     """
     if name == SQLITE:
         DATABASES.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{DATABASES / pair.label}"
+        return f"sqlite:///{DATABASES / label}"
     address = urlsplit(current.servers[name].url)
     clone = hashlib.sha256(str(PROJECT).encode()).hexdigest()[:6]
-    database = f"{pair.label}_{clone}".replace("-", "_")
+    database = f"{label}_{clone}".replace("-", "_")
     return address._replace(path=f"/{database}").geturl()

@@ -265,7 +265,7 @@ def test_two_processes_at_once() -> None:
         "from django.core.management import call_command; call_command('synchro_install_triggers', "
         "'capture.Unique')"
     )
-    environment = {"DJANGO_SETTINGS_MODULE": "tests.late"}
+    environment = {"DJANGO_SETTINGS_MODULE": "tests.settings_triggers"}
     name = str(connection.settings_dict["NAME"])
     import os
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
-from django.db import Error, connection, models
+from django.core.management import CommandError, call_command
+from django.db import Error, connection, connections, models
 from django.db.migrations import (
     AddField,
     AlterField,
@@ -16,6 +17,7 @@ from django.db.migrations import (
     CreateModel,
     DeleteModel,
     RemoveField,
+    RenameField,
     RenameModel,
     RunPython,
     RunSQL,
@@ -182,6 +184,44 @@ def test_a_table_that_somebody_puts_in_the_place_of_another_is_told_and_gets_its
         sql("DROP TABLE evolving_old")
 
 
+def delete_alphas(apps: Any, schema_editor: Any) -> None:
+    """Past Django, which would delete the children by itself."""
+    with schema_editor.connection.cursor() as cursor:
+        tables = schema_editor.connection.introspection.table_names(cursor)
+        cursor.execute(f"DELETE FROM {'evolving_alpha' if 'evolving_alpha' in tables else 'evolving_omega'}")
+
+
+@pytest.mark.skipif(not hasattr(models, "DB_CASCADE"), reason="of Django 6.1")
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        AlterModelTable("kid", "evolving_renamed"),
+        RenameField("kid", "alpha", "parent"),
+        RenameField("alpha", "id", "number"),
+        RenameModel("alpha", "Omega"),
+    ],
+    ids=lambda one: one.describe(),
+)
+def test_what_the_database_deletes_is_seen_right_after_an_alteration(
+    project: Project, alteration: Operation
+) -> None:
+    project.migrate_by(
+        CreateModel(
+            "Kid",
+            [
+                ("id", models.BigAutoField(primary_key=True)),
+                ("alpha", models.ForeignKey("evolving.Alpha", models.DB_CASCADE)),
+            ],
+        )
+    )
+    alpha = project.model("Alpha")._base_manager.create()
+    kid = project.model("Kid")._base_manager.create(alpha=alpha)
+    logged()
+    project.migrate_by(alteration, RunPython(delete_alphas), atomic=False)
+    assert ("kid", str(kid.pk), DELETION) in [one[:3] for one in logged()]
+    assert install("--check") == RIGHT
+
+
 # -- tables that come ----------------------------------------------------------------------------------------------
 
 
@@ -244,3 +284,82 @@ def test_a_table_that_is_not_watched_in_the_end_keeps_no_triggers(project: Proje
         logged("label")  # meanwhile it could have been that of a watched model
         client("INSERT INTO evolving_label (name) VALUES ('later')")
         assert logged("label") == []
+
+
+# -- locks ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def reading(table: str) -> Iterator[None]:
+    """Inside, a transaction of somebody else has read from the table and is open."""
+    other = connections["default"].copy()
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            cursor.fetchall()
+        yield
+    finally:
+        other.rollback()
+        other.close()
+
+
+no_server = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no such locks")
+
+
+@no_server
+def test_sql_that_alters_nothing_waits_for_nobody(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synchro.triggers.keeper.PATIENCE", 1)
+    with reading("evolving_beta"):
+        project.migrate_by(RunSQL("SELECT 1"), RunSQL("UPDATE evolving_gamma SET t0 = 'x'"), app=BYSTANDER)
+    assert install("--check") == RIGHT
+
+
+@pytest.mark.skipif(
+    connection.vendor != "mysql", reason="of MySQL and MariaDB, where triggers wait for readers"
+)
+def test_a_migration_that_waits_in_vain_says_so_and_leaves_all_captured(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synchro.triggers.keeper.PATIENCE", 1)
+    with (
+        reading("evolving_beta"),
+        pytest.raises(CommandError, match=r"is open and did not end.*evolving_beta"),
+    ):
+        project.migrate_by(RunSQL(REMOVAL), app=BYSTANDER)
+    logged()
+    client("INSERT INTO evolving_beta (n0) VALUES (1)")
+    assert [one[:3] for one in logged()] == [("beta", "1", ADDITION)]
+    project.bystander_number -= 1
+    project.migrate_by(RunSQL(REMOVAL), app=BYSTANDER)
+
+
+@no_server
+def test_migrate_that_cannot_install_triggers_says_what_to_do(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synchro.triggers.migrate.PATIENCE", 1)
+    install("--uninstall", "evolving.Beta")
+    with (
+        reading("evolving_beta") if connection.vendor == "mysql" else locking("evolving_beta"),
+        pytest.raises(
+            CommandError, match=r"(?s)evolving\.Beta \(Another transaction.*install_triggers"
+        ) as told,
+    ):
+        call_command("migrate", BYSTANDER, verbosity=0)
+    assert "are not captured" in str(told.value)
+    call_command("migrate", BYSTANDER, verbosity=0)
+    assert install("--check") == RIGHT
+
+
+@contextmanager
+def locking(table: str) -> Iterator[None]:
+    other = connections["default"].copy()
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+        yield
+    finally:
+        other.rollback()
+        other.close()

@@ -13,6 +13,7 @@ from synchro.exceptions import SynchroError
 from synchro.registry import is_watched, watched_models, watched_tables
 from synchro.relations import m2m_fields
 from synchro.triggers import triggers_for
+from synchro.triggers.base import SWITCHED_OFF
 from synchro.triggers.install import PATIENCE, Finding, Survey, install, survey, uninstall
 from synchro.triggers.migrate import unseen
 
@@ -75,7 +76,7 @@ class Command(BaseCommand):
     def selected(self, found: Survey, names: list[str]) -> list[Finding]:
         if not names:
             return list(found.findings)
-        labels = set(_labels(names))
+        labels = {found.sharing.get(label, label) for label in _labels(names)}
         return [finding for finding in found.findings if finding.label in labels]
 
     def install_all(
@@ -85,11 +86,18 @@ class Command(BaseCommand):
         findings: Iterable[Finding],
         options: dict[str, Any],
     ) -> None:
+        backend = triggers_for(connection)
+        if backend.is_switched_off(connection):
+            self.stderr.write(SWITCHED_OFF.format(connection.alias))
+            backend.switch_on(connection)
+            self.stderr.write("It is switched on again.")
         for finding in findings:
             done = finding if finding.is_right else install(connection, finding.stem, options["lock_timeout"])
             self.stdout.write(f"{finding.label}: {_done(done)}")
             if columns := finding.unseen_columns:
                 self.stderr.write(unseen(finding, columns))
+        for other, owner in found.sharing.items():
+            self.stdout.write(f"{other}: has the table of {owner}, under whose name its changes are captured")
         if impossible := _impossible(found, options["models"]):
             raise CommandError("\n".join(impossible))
 

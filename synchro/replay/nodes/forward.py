@@ -2,7 +2,7 @@
 Forward: entries of what others changed, in REMOTE's log, so that REMOTE's own runs pass it on.
 
 Each entry keeps the node that made the change, the id of its entry there, and the time; the three together are its
-sign (see `heard`). A log never gets an entry whose sign it has. So each entry comes to each node once, and
+sign (see `received`). A log never gets an entry whose sign it has. So each entry comes to each node once, and
 is sent on from there once: however the nodes are connected, all of them come to rest. And they come to rest equal: what
 counts in a column is the latest of the entries that a node has, and nodes that have sent each other all they had, have
 the same ones.
@@ -21,20 +21,18 @@ from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
 from synchro.natural import natural_fields
 from synchro.registry import is_watched
 from synchro.relations import ends_of_set, target_of
-from synchro.replay.conflicts.members import changed_at
-from synchro.replay.conflicts.versions import version_key
 from synchro.replay.identity.identities import Identities
 from synchro.replay.log.changes import Change, Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import read_entries
 from synchro.replay.log.names import has_sets, sets_named
-from synchro.replay.log.received import PART, Heard, Sign, about, sign_of
+from synchro.replay.log.received import PART, Received, Sign, about, sign_of
 from synchro.replay.plan import Plan
 from synchro.replay.session import Session
 
 
 def drop_known(
     session: Session,
-    heard: Heard,
+    received: Received,
     changes: Changes,
     identities: Identities,
     floor: int,
@@ -44,11 +42,11 @@ def drop_known(
     Take out of `changes` what REMOTE has by another way, but for what is in the batch for other reasons (`own`); return
     the entries that are left. REMOTE's log is read from the id `floor` on.
     """
-    signs = set(_signs_there(session, heard, identities, floor))
-    new = [entry for entry in heard.entries if sign_of(entry, session.node) not in signs]
-    if len(new) == len(heard.entries):
+    signs = set(_signs_there(session, received, identities, floor))
+    new = [entry for entry in received.entries if sign_of(entry, session.node) not in signs]
+    if len(new) == len(received.entries):
         return new
-    before, after = coalesce(heard.entries), coalesce(new)
+    before, after = coalesce(received.entries), coalesce(new)
     for place in before.rows.keys() & changes.rows.keys() - set(own):
         if place in after.rows:
             changes.rows[place] = after.rows[place]
@@ -62,12 +60,12 @@ def drop_known(
     return new
 
 
-def _signs_there(session: Session, heard: Heard, identities: Identities, floor: int) -> Iterator[Sign]:
+def _signs_there(session: Session, received: Received, identities: Identities, floor: int) -> Iterator[Sign]:
     assert session.peer.uuid is not None
     objects: dict[type[Model], list[Key]] = {}
-    for model, keys in heard.by_object().items():
+    for model, keys in received.by_object().items():
         found = identities.find(model, keys)
-        several = [version_key(identity) for identity in found.values()]
+        several = [identity.logged_key for identity in found.values()]
         objects[model] = [key for key in several if _is_whole(key)]
     log = ChangeLog.objects.using(session.remote.alias).filter(id__gt=floor)
     for part in about(session.remote, log, objects):
@@ -126,7 +124,7 @@ class Forward:
     ) -> None:
         self._session, self._changes, self._plan, self._identities = session, changes, plan, identities
         self._quarantined = quarantined
-        self._left = {*resting, *((model, key) for model, keys in plan.left_out.items() for key in keys)}
+        self._left = {*resting, *((model, key) for model, keys in plan.quarantined.items() for key in keys)}
         # Sets of an object that is set aside come and go without it, but for pairs that are left out themselves.
         self._entries = [e for e in entries if e.action == M2M_CHANGE or (e.model, e.key) not in self._left]
         #: What the batch does besides what its entries say, which is news of REMOTE's own to all others.
@@ -134,23 +132,23 @@ class Forward:
 
     def _unnamed(self) -> Iterator[tuple[RowId, int, Key | None]]:
         """Such rows by LOCAL's keys, what becomes of them, and REMOTE's key where there is one."""
-        for model, remotes in self._plan.stays.items():
+        for model, remotes in self._plan.withheld_deletions.items():
             yield from (((model, None), CHANGE, remote) for remote in remotes)
-        for model, keys in self._plan.puts.items():
+        for model, keys in self._plan.writes.items():
             if is_watched(model):
                 known = self._identities.known(model)
                 for key in keys:
                     if not known[key].exists and not self._is_named(model, key):
                         yield (model, key), ADDITION, None
-        for model, removals in self._plan.removals.items():
+        for model, deletions in self._plan.deletions.items():
             if is_watched(model) and not model._meta.auto_created:
-                for remote, local in removals.items():
+                for remote, local in deletions.items():
                     if (model, local) not in self._changes.rows:
                         yield (model, local), DELETION, remote
 
     def _is_named(self, model: type[Model], key: Key) -> bool:
         if model._meta.auto_created:
-            return changed_at(self._changes, model, key) is not None
+            return self._changes.member_changed_at(model, key) is not None
         return (model, key) in self._changes.rows
 
     def write(self, number: int) -> None:
@@ -175,7 +173,7 @@ class Forward:
         told = coalesce(self._entries).rows
         for model, key in set(self._quarantined) & self._changes.rows.keys() - self._left:
             change = _without(self._changes.rows[model, key], told.get((model, key)))
-            if change.whole is not None and key in self._plan.removals.get(model, {}).values():
+            if change.whole is not None and key in self._plan.deletions.get(model, {}).values():
                 change.deleted = change.whole
             there = self._key_there(model, key)
             for action, fields, made in _told_by(change) if there is not None else ():
