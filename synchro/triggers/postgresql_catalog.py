@@ -236,20 +236,35 @@ def powerless(connection: BaseDatabaseWrapper, names: Iterable[str]) -> list[tup
 
 def unseen(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterator[str]:
     """What keeps changes of these tables out of the log although all triggers are there, each as a sentence."""
-    quote = connection.ops.quote_name
     with connection.cursor() as cursor:
-        cursor.execute(SWITCHED_OFF)
-        for role, database in cursor.fetchall():
-            whose = f'ROLE "{role}"' if role else "ROLE ALL" if not database else f'DATABASE "{database}"'
-            where = f' IN DATABASE "{database}"' if role and database else ""
-            yield (
-                f"Capture is switched off for good where {SETTING} = off is a setting of {whose}{where}: nothing that "
-                f"its sessions write is in the log. Run: ALTER {whose}{where} RESET {SETTING}"
-            )
-        cursor.execute(HEIRS, {"tables": [quote(table) for table in tables], "made_by": MADE_BY})
-        for parent, heir in cursor.fetchall():
-            yield (
-                f"{heir} inherits from {parent} and has no triggers of its own: what is written to {heir} itself is "
-                "not in the log, though it is read with the other rows. Watch a model of that table too, or write to "
-                f"{parent}."
-            )
+        yield from _switched_off(cursor, connection.alias)
+        yield from _heirs(cursor, [connection.ops.quote_name(table) for table in tables])
+
+
+def _switched_off(cursor: Any, alias: str) -> Iterator[str]:
+    cursor.execute("SELECT current_setting(%s, true) = 'off'", [SETTING])
+    (is_off,) = cursor.fetchone()
+    cursor.execute(SWITCHED_OFF)
+    found = cursor.fetchall()
+    if is_off and not found:
+        yield (
+            f"Capture is switched off from the start of each session: {SETTING} = off stands in the configuration of the "
+            f"server, or in the OPTIONS of the database {alias!r}. Take it out there."
+        )
+    for role, database in found:
+        whose = f'ROLE "{role}"' if role else "ROLE ALL" if not database else f'DATABASE "{database}"'
+        where = f' IN DATABASE "{database}"' if role and database else ""
+        yield (
+            f"Capture is switched off for good where {SETTING} = off is a setting of {whose}{where}: nothing that "
+            f"its sessions write is in the log. Run: ALTER {whose}{where} RESET {SETTING}"
+        )
+
+
+def _heirs(cursor: Any, tables: list[str]) -> Iterator[str]:
+    cursor.execute(HEIRS, {"tables": tables, "made_by": MADE_BY})
+    for parent, heir in cursor.fetchall():
+        yield (
+            f"{heir} inherits from {parent} and has no triggers of its own: what is written to {heir} itself is "
+            "not in the log, though it is read with the other rows. Watch a model of that table too, or write to "
+            f"{parent}."
+        )

@@ -128,7 +128,10 @@ def test_columns_get_other_types_while_sessions_are_at_work_on_tables_with_trigg
         "CREATE TABLE whole (id bigint, name varchar(50))",
         "CREATE TABLE capture_place () INHERITS (whole)",
     )
-    for statements, top, columns in ((PARTITIONED, "capture_place", ["name"]), (heir, "whole", ["name", "id"])):
+    for statements, top, columns in (
+        (PARTITIONED, "capture_place", ["name"]),
+        (heir, "whole", ["name", "id"]),
+    ):
         with instead("capture_place", *statements):
             sql(*write)
             before = brief()
@@ -230,7 +233,9 @@ def test_truncate_is_refused_where_a_policy_hides_rows_from_the_triggers() -> No
             )
 
 
-def test_a_role_or_a_database_for_which_capture_is_off_for_good_is_told_by_name() -> None:
+def test_a_role_or_a_database_for_which_capture_is_off_for_good_is_told_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     database = connection.ops.quote_name(str(connection.settings_dict["NAME"]))
     with role() as name:
         for whose in (f"ROLE {name}", f"ROLE {name} IN DATABASE {database}", f"DATABASE {database}"):
@@ -243,6 +248,13 @@ def test_a_role_or_a_database_for_which_capture_is_off_for_good_is_told_by_name(
                 assert install("--check") == RIGHT
             finally:
                 sql(f"ALTER {whose} RESET synchro.capture")
+    monkeypatch.setenv("PGOPTIONS", "-c synchro.capture=off")
+    connection.close()
+    try:
+        assert "Capture is switched off from the start of each session" in problems()
+    finally:
+        monkeypatch.undo()
+        connection.close()
 
 
 def test_rows_that_an_heir_keeps_out_of_the_log_are_told() -> None:
