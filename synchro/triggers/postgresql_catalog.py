@@ -248,8 +248,8 @@ def _switched_off(cursor: Any, alias: str) -> Iterator[str]:
     found = cursor.fetchall()
     if is_off and not found:
         yield (
-            f"Capture is switched off from the start of each session: {SETTING} = off stands in the configuration of the "
-            f"server, or in the OPTIONS of the database {alias!r}. Take it out there."
+            f"Capture is switched off from the start of each session: {SETTING} = off stands in the configuration of "
+            f"the server, or in the OPTIONS of the database {alias!r}. Take it out there."
         )
     for role, database in found:
         whose = f'ROLE "{role}"' if role else "ROLE ALL" if not database else f'DATABASE "{database}"'
