@@ -454,6 +454,17 @@ class MySQL(Backend):
                 if table.lower() in names
             ]
 
+    server_cascades_sql = """
+        SELECT pair.TABLE_NAME, pair.CONSTRAINT_NAME, pair.COLUMN_NAME, pair.REFERENCED_TABLE_NAME,
+            pair.REFERENCED_COLUMN_NAME, made.DELETE_RULE, made.UPDATE_RULE
+        FROM information_schema.REFERENTIAL_CONSTRAINTS AS made
+        JOIN information_schema.KEY_COLUMN_USAGE AS pair ON pair.CONSTRAINT_SCHEMA = made.CONSTRAINT_SCHEMA
+            AND pair.CONSTRAINT_NAME = made.CONSTRAINT_NAME AND pair.TABLE_NAME = made.TABLE_NAME
+        WHERE made.CONSTRAINT_SCHEMA = DATABASE() AND (made.DELETE_RULE NOT IN ('NO ACTION', 'RESTRICT')
+            OR made.UPDATE_RULE NOT IN ('NO ACTION', 'RESTRICT'))
+        ORDER BY pair.TABLE_NAME, pair.CONSTRAINT_NAME, pair.ORDINAL_POSITION
+    """
+
     def sees_triggers(self) -> bool:
         return "TRIGGER" in self._granted_everywhere()
 
