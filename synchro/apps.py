@@ -47,6 +47,7 @@ class SynchroConfig(AppConfig):
             signals.refuse_to_write()
         connection_created.connect(switch.watch_statements, dispatch_uid="synchro_switch")
         self._keep_triggers()
+        self._extend_pgtrigger()
         checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
@@ -81,3 +82,11 @@ class SynchroConfig(AppConfig):
             ready.refuse_triggers_that_miss_changes, dispatch_uid="synchro_triggers_that_miss_changes"
         )
         checks.register()
+
+    def _extend_pgtrigger(self) -> None:
+        from synchro.triggers.pgtrigger_package import lacking
+
+        if apps.is_installed("pgtrigger") and not lacking():
+            from synchro.triggers import pgtrigger_command
+
+            pgtrigger_command.extend()

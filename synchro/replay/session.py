@@ -137,6 +137,8 @@ class Session(Databases):
     baselines: Mapping[type[Model], int] = field(default_factory=dict)
     #: LOCAL was copied from REMOTE when REMOTE's log went up to this id.
     copied_log: int = 0
+    #: REMOTE was copied from LOCAL, and has what LOCAL's batches up to this one brought.
+    copied_batches: int = 0
     #: Whether REMOTE's log gets entries of what is written there (see `synchro.replay.nodes.topology`).
     forwards: bool = False
     #: `Receipt.unlogged` of LOCAL at REMOTE, when the run began.

@@ -20,7 +20,7 @@ def triggers_for(connection: BaseDatabaseWrapper) -> Backend:
     if reason := unloadable.in_words(connection.alias):
         raise NotReady(reason)
     from synchro.triggers.mysql import MariaDB, MySQL
-    from synchro.triggers.postgresql import PostgreSQL
+    from synchro.triggers.postgresql_backend import PostgreSQL
     from synchro.triggers.sqlite import SQLite
 
     backends: dict[str, type[Backend]] = {"postgresql": PostgreSQL, "mysql": MySQL, "sqlite": SQLite}
