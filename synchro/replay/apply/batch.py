@@ -29,6 +29,7 @@ from synchro.replay.apply.writer import Writer
 from synchro.replay.checkpoint import Outcome, new_pairs
 from synchro.replay.columns import look_at_columns
 from synchro.replay.conflicts.cascades import resolve_cascades
+from synchro.replay.conflicts.former_pairs import resolve_former_pairs
 from synchro.replay.conflicts.history import History, describe, describe_losses, put_on_record
 from synchro.replay.conflicts.member_conflicts import describe_member_conflicts
 from synchro.replay.conflicts.members import expand
@@ -148,6 +149,7 @@ def apply_batch(
     records = History(session, batch)
     replaced = replace_deleted(session, changes, rows, identities)
     plan = resolve(session, log, changes, rows, there, identities, records, replaced)
+    resolve_former_pairs(session, log, changes, rows, identities, records, plan)
     left = strategy.refused(plan).keys() | set(material.resting)
     for model, faults in rows.unreadable.items():
         refuse_unreadable(

@@ -13,12 +13,12 @@ from functools import cached_property
 from django.db.models import Max, Model, QuerySet
 
 from synchro.checkpoint import aware
-from synchro.keys import Key, to_text
+from synchro.keys import Key
 from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
 from synchro.registry import watched_models
-from synchro.relations import same_key_parents
+from synchro.relations import ends_of_set, same_key_parents, target_of
 from synchro.replay.conflicts.policy import policy_for
-from synchro.replay.log.changes import Change, Changes, Entry, coalesce, sets_of
+from synchro.replay.log.changes import Change, Changes, Entry, coalesce, sets_of, to_text_or_pair
 from synchro.replay.log.entries import read_entries
 from synchro.replay.log.pending import pending_ids
 from synchro.replay.log.quarantined import quarantined_by
@@ -198,12 +198,20 @@ class RemoteLog:
         family = {each for model in models for each in _same_key_children(model)}
         if not family.isdisjoint(self._held_back):
             return False
-        if self._has_unsent([model for model in models if policy_for(model).weighs_old_changes]):
+        owners = {
+            target for model in models for end in ends_of_set(model) or () if (target := target_of(end))
+        }
+        patient = [model for model in models if policy_for(model).weighs_old_changes]
+        if self._has_unsent([*patient, *(owners if owners and patient else ())]):
             return False
         floor = self._find_floor(aware(since) + self._session.offset - DISORDER)
         # In their order, since PostgreSQL may otherwise read the whole log to find none.
         if floor is not None and self._about(models).filter(id__gt=floor).order_by("id").first() is not None:
             return False
+        if floor is not None and owners:  # of a set whose table is a model's by now, entries name the objects
+            of_sets = self._about(owners).filter(id__gt=floor, action=M2M_CHANGE)
+            if of_sets.order_by("id").first() is not None:
+                return False
         # Asked after the log was read, and anew: it may have been pruned meanwhile.
         self.__dict__.pop("_pruned_until", None)
         return not self.may_have_lost(since)
@@ -228,7 +236,7 @@ class RemoteLog:
         side = self._session.remote
         node = self._session.peer.uuid if self._session.forwards else None
         for model, keys in wanted.items():
-            texts = [to_text(model, key) for key in keys]
+            texts = [to_text_or_pair(model, key) for key in keys]
             types = [side.content_type_id(each) for each in _same_key_children(model)]
             for start in range(0, len(texts), 10_000):
                 found = self._entries_of_all().filter(
