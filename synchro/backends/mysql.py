@@ -652,7 +652,8 @@ def _json(value: Any) -> Any:
 
 def _int_in_json(text: str) -> None:
     number = int(text)
-    if not -(2**63) <= number < 2**64 and (len(text) > 309 or int(float(number)) != number):
+    # Others it holds as it holds a fraction, and spells them with as many digits as tell it from its neighbours.
+    if not -(2**63) <= number < 2**64 and (len(text) > 309 or Decimal(repr(float(number))) != number):
         raise Unfit(_("MySQL holds no whole number of so many digits in JSON"))
 
 

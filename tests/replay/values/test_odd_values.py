@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,7 @@ from tests.replay.deployments import (
     LOCAL,
     REMOTE,
     create_on_remote,
+    other_side,
     remote,
     remote_count,
     unlogged,
@@ -217,3 +219,25 @@ def test_decimal_with_more_places_than_its_field_arrives_as_local_reads_it(value
     measurement.refresh_from_db()
     call_synchronize()
     assert remote(Measurement).amount == measurement.amount
+
+
+def kind_of(alias: str) -> str:
+    connection: Any = connections[alias]
+    is_mariadb = connection.vendor == "mysql" and connection.mysql_is_mariadb
+    return "mariadb" if is_mariadb else str(connection.vendor)
+
+
+@pytest.mark.skipif(
+    [kind_of(alias) for alias in (LOCAL, REMOTE)].count("mysql") != 1, reason="about MySQL and another engine"
+)
+def test_whole_number_that_mysql_would_spell_otherwise_is_refused_by_name() -> None:
+    """It holds one of more than 64 bits as a fraction, and spells it with fewer digits than it has."""
+    with other_side() if kind_of(LOCAL) == "mysql" else nullcontext():
+        exact = Measurement.objects.create(data={"number": 10**20, "small": 2**64 - 1})
+        call_synchronize()
+        assert remote(Measurement).data["number"] == 10**20
+        other = Measurement.objects.create(data={"number": -11983416197737336832})
+        with pytest.raises(Refused, match=rf"shop\.Measurement {other.pk}, column data: "):
+            call_synchronize()
+        assert exact.pk != other.pk
+        assert remote_count(Measurement) == 1
