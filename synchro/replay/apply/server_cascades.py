@@ -14,9 +14,9 @@ from django.utils.translation import gettext as _
 
 from synchro.exceptions import Culprit, Refused
 from synchro.keys import Key, key_fields, to_text
-from synchro.replay.identity.identities import Identities, existing_here
-from synchro.replay.plan import Plan
-from synchro.replay.prerequisites import Prerequisites, known_here
+from synchro.replay.identity.identities import Identities, existing_keys
+from synchro.replay.identity.owners import known_owners
+from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
 from synchro.triggers.by_hand import ByHand, made_on_remote
@@ -48,7 +48,7 @@ def refuse_server_cascades(
             if tuple(row[len(keys) :]) in there
         }
         lost = _lost(
-            session, plan, identities, one.child, touched.keys() - plan.removals.get(one.child, {}).keys()
+            session, plan, identities, one.child, touched.keys() - plan.deletions.get(one.child, {}).keys()
         )
         if lost:
             raise _refused(model, one, {key: touched[key] for key in sorted(lost, key=repr)}, going)
@@ -58,10 +58,10 @@ def _lost(
     session: Session, plan: Plan, identities: Identities, child: type[Model], keys: Collection[Key]
 ) -> set[Key]:
     """Those of these rows of REMOTE that LOCAL has, or has never seen."""
-    known = known_here(session, identities, child, keys)
-    present = existing_here(session, child, known.values()) if known else set()
+    known = known_owners(session, identities, child, keys)
+    present = existing_keys(session.local, child, known.values()) if known else set()
     later = {(child, here) for here in known.values() if here in present} - {
-        (child, key) for key in plan.asked(child)
+        (child, key) for key in plan.objects(child)
     }
     if later:
         raise Prerequisites(later)
