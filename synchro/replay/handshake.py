@@ -133,7 +133,7 @@ def _agree_with_others(
     is_new = receipt is None
     if receipt is None:  # so that others see that LOCAL is about to send
         contained = _contained(session, node)
-        receipt, is_new = receipts.get_or_create(peer=session.peer_on_remote, defaults=contained)
+        receipt, is_new = receipts.get_or_create(peer_id=session.peer_on_remote.pk, defaults=contained)
     session = replace(session, unlogged=receipt.unlogged)
     try:
         return agree_on_forwarding(session, node, remote_node, known, checkpoint), receipt

@@ -9,7 +9,7 @@ from django.db.models import Model
 
 from synchro.checkpoint import aware
 from synchro.keys import Key, key_fields
-from synchro.relations import same_key_parents, target_of
+from synchro.relations import ends_of_set, same_key_parents, target_of
 from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.changes import Change, Changes, RowId
 from synchro.replay.log.remote_log import RemoteLog
@@ -23,7 +23,10 @@ MOMENT = timedelta(microseconds=1)
 def has_remote_changes(log: RemoteLog, models: Collection[type[Model]], since: datetime) -> bool:
     """Return whether REMOTE may have changes of these models that are in conflict with LOCAL's since `since`."""
     old = [model for model in models if policy_for(model).weighs_old_changes]
-    return not log.is_quiet_about(models, since, old)
+    # Of a set whose table is a model's by now, entries may name the objects that a row joins.
+    joined = {target for model in models for end in ends_of_set(model) or () if (target := target_of(end))}
+    is_quiet = log.is_quiet_about(models, since, [*old, *(joined if old else ())])
+    return not is_quiet or log.says_something_of_sets(joined, since)
 
 
 def remote_changes_of(work: BatchWork) -> Changes:

@@ -13,11 +13,11 @@ from functools import cached_property
 from django.db.models import Max, Model, QuerySet
 
 from synchro.checkpoint import aware
-from synchro.keys import Key, to_text
+from synchro.keys import Key
 from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
 from synchro.registry import same_key_children
 from synchro.relations import same_key_parents
-from synchro.replay.log.changes import Change, Changes, Entry, coalesce, sets_of
+from synchro.replay.log.changes import Change, Changes, Entry, coalesce, sets_of, to_text_or_pair
 from synchro.replay.log.entries import read_entries
 from synchro.replay.log.pending import pending_ids
 from synchro.replay.log.quarantined import quarantined_by
@@ -222,6 +222,14 @@ class RemoteLog:
         self._forget("_pruned_until")
         return not self.may_have_lost(since)
 
+    def says_something_of_sets(self, models: Collection[type[Model]], since: datetime) -> bool:
+        """Return whether it says that sets of objects of these models have changed, which can be newer than `since`."""
+        floor = self._find_floor(aware(since) + self._session.offset - DISORDER) if models else None
+        if floor is None:
+            return False
+        found = self._about(models).filter(id__gt=floor, action=M2M_CHANGE)
+        return found.order_by("id").first() is not None
+
     def _has_unsent(self, models: Collection[type[Model]]) -> bool:
         """Return whether it may say something of these models that LOCAL has not received, however old."""
         if not models:
@@ -244,7 +252,7 @@ class RemoteLog:
         remote = self._session.remote
         node = self._session.peer.uuid if self._session.forwards else None
         for model, keys in wanted.items():
-            texts = [to_text(model, key) for key in keys]
+            texts = [to_text_or_pair(model, key) for key in keys]
             types = [remote.content_type_id(each) for each in (model, *same_key_children(model))]
             for start in range(0, len(texts), 10_000):
                 found = self._entries_of_all().filter(
