@@ -121,9 +121,9 @@ class Node(models.Model):
     uuid = models.UUIDField(_("node"), default=uuid.uuid4)
     #: The highest id of the log that has been put into a batch.
     highest = models.BigIntegerField(default=0)
-    #: What that entry said, as JSON (`synchro.replay.log.batches`): with the same id, another one can have its place.
+    #: What that entry said, as JSON (`synchro.replay.log.position`): with the same id, another one can have its place.
     newest = models.TextField(null=True)
-    #: Ids below `highest` that have not been seen yet, as JSON (see `synchro.replay.holes`).
+    #: Ids below `highest` that have not been seen yet, as JSON (see `synchro.replay.log.gaps`).
     holes = models.TextField(default="[]")
     #: The number of the newest batch.
     batch = models.BigIntegerField(default=0)

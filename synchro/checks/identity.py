@@ -11,6 +11,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 from django.db.models import Model
 
+from synchro.checks.gone_rows import needs_more_than_columns
 from synchro.checks.guard import when_settings_are_right
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import WrongSetting
@@ -95,6 +96,7 @@ def check_natural_key(model: type[Model]) -> Iterator[CheckMessage]:
         yield from _not_unique(model, fields)
     elif finder(model) is not None:
         yield from _forgetful(model)
+        yield from _unknown_when_gone(model)
 
 
 def _not_unique(model: type[Model], fields: tuple[AnyField, ...]) -> Iterator[CheckMessage]:
@@ -120,6 +122,20 @@ def _forgetful(model: type[Model]) -> Iterator[CheckMessage]:
                 id="synchro.W030",
             )
             return
+
+
+def _unknown_when_gone(model: type[Model]) -> Iterator[CheckMessage]:
+    if conf.capture == "triggers" and needs_more_than_columns(model):
+        yield Warning(
+            "Its natural_key() asks the database for more than the columns that triggers write down of a deleted row. "
+            "The deletion of a row that no reference connects with one of REMOTE is refused.",
+            hint=_hint(
+                "Have it use columns of the row and of what that points at, or {instead}.",
+                model,
+            ),
+            obj=model,
+            id="synchro.W034",
+        )
 
 
 def _hint(text: str, model: type[Model]) -> str:

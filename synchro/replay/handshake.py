@@ -21,7 +21,7 @@ from synchro.conf import LOCAL
 from synchro.exceptions import NotConfigured, NotReady, SynchroError, UnknownState
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference, SetAside
 from synchro.replay.checkpoint import recover
-from synchro.replay.log.batches import own_node
+from synchro.replay.log.position import own_node
 from synchro.replay.nodes.peers import (
     checkpoint_of,
     find_peer,

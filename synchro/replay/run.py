@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError
@@ -37,18 +37,12 @@ from synchro.replay.conflicts.history import discard_undelivered_decisions
 from synchro.replay.conflicts.remote_log import RemoteLog
 from synchro.replay.handshake import handshake
 from synchro.replay.identity.setting import remember_identities
-from synchro.replay.log.batches import (
-    Pruned,
-    check_ids,
-    form_empty,
-    next_batch,
-    own_node,
-    pending,
-    warn_if_blind,
-)
+from synchro.replay.log.batches import Pruned, form_empty, next_batch, pending
 from synchro.replay.log.changes import RowId
-from synchro.replay.log.postpone import warn_of_unread
+from synchro.replay.log.gaps import warn_of_unknown_writers
+from synchro.replay.log.position import check_ids, own_node
 from synchro.replay.log.ranges import from_text
+from synchro.replay.log.unread import warn_of_unread
 from synchro.replay.preflight import check_tables, check_visibility, warn_without_capture
 from synchro.replay.prune import prune
 from synchro.replay.quarantine.store import Quarantine
@@ -58,6 +52,8 @@ from synchro.replay.retry import gc_paused, retry_transient
 from synchro.replay.session import Database, Databases, Session, own_settings, reachable, run_lock
 from synchro.replay.signals import announce, starting
 from synchro.report import Report
+
+T = TypeVar("T")
 
 #: What is to be taken up again from the quarantine, by the number of the batch.
 TakenUp: TypeAlias = Mapping[int, Collection[RowId]]
@@ -124,7 +120,7 @@ def _run(databases: Databases, totals: Totals, atomic: bool, retry: bool) -> Ses
             except Pruned as error:
                 raise lost_to_pruning(session) from error
             node = own_node(LOCAL)
-            warn_if_blind(session, node)
+            warn_of_unknown_writers(session, node)
             warn_of_unread(session, node)
             prune(session)
             totals.quarantined = len(quarantine)
@@ -165,8 +161,7 @@ def _replay_as_one(session: Session, quarantine: Quarantine, taken_up: TakenUp) 
     if first is None:
         return
     session = check_tables(session)
-    once = partial(replay_as_one, session, quarantine, taken_up)
-    outcomes = merging(session, first, partial(undisturbed, session, once))
+    outcomes = _until_settled(session, first, partial(replay_as_one, session, quarantine, taken_up))
     session.state.merged = False  # what was merged is in these batches
     yield from outcomes
 
@@ -184,13 +179,21 @@ def _replay(
     announce("formed", batch)
     within = partial(_transaction, session, quarantine, batch if is_first else None)
     once = partial(attempt, session, log, batch, list(from_text(batch.ranges)), within)
-    again = partial(undisturbed, session, lambda: retry_refused(strategy_of(quarantine, taken_up), once))
-    return merging(session, batch, again)
+
+    def until_taken() -> Outcome:
+        return retry_refused(strategy_of(quarantine, taken_up), once)
+
+    return _until_settled(session, batch, until_taken)
+
+
+def _until_settled(session: Session, batch: Batch, attempt: Callable[[], T]) -> T:
+    """Return what `attempt` returns, once nothing is left to merge and REMOTE's log stayed as it was meanwhile."""
+    return merging(session, batch, partial(undisturbed, session, attempt))
 
 
 @contextmanager
 def _transaction(session: Session, quarantine: Quarantine, first: Batch | None) -> Iterator[Finish]:
-    """A transaction of REMOTE for one batch; for the `first` one of a run it is given."""
+    """A transaction of REMOTE for one batch, which is passed as `first` where it is the first of a round."""
     with writing(session):
         lock_receipt(session)
         if first is not None:
@@ -200,7 +203,7 @@ def _transaction(session: Session, quarantine: Quarantine, first: Batch | None) 
 
 @gc_paused()
 def _confirm(session: Session, quarantine: Quarantine, outcome: Outcome, totals: Totals) -> None:
-    """REMOTE has the batch: let LOCAL know."""
+    """Write down on LOCAL that REMOTE has the batch."""
     quarantine.advance(outcome.note)
     session.state.arrived = outcome.batch.number
     totals.add(outcome)
@@ -211,14 +214,14 @@ def _confirm(session: Session, quarantine: Quarantine, outcome: Outcome, totals:
 
 
 def _forget_what_was_known(databases: Databases) -> None:
-    """Either database may have been replaced by a copy since this process remembered its content types."""
+    """Forget content types and columns: either database may have been replaced by a copy since they were read."""
     ContentType.objects.clear_cache()
     for database in databases.both():
         forget_columns(database)
 
 
 def _show(begun: datetime) -> None:
-    """Move the checkpoint time that people see forward: what was logged before this run began has been looked at."""
+    """Move the checkpoint time that people see forward to when the run began."""
     shown = options.last_check
     if shown is None or begun > aware(shown):
         with moved_by_a_run():

@@ -42,8 +42,8 @@ from tests.protocol.world import (
     run_killed_at,
     side,
 )
-from tests.replay.chance import EXAMPLES, modest
-from tests.replay.sides import LOCAL, REMOTE, other_side
+from tests.replay.deployments import LOCAL, REMOTE, other_side
+from tests.replay.hypothesis_settings import EXAMPLES, modest
 from tests.shop.models import Country, Customer
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])

@@ -13,7 +13,7 @@ from django.db import DatabaseError
 from synchro.conf import LOCAL
 from synchro.exceptions import Incomplete, SynchroError
 from synchro.replay import Report, call_synchronize
-from synchro.replay.log.postpone import forget
+from synchro.replay.log.unread import forget
 from synchro.replay.receipts import resending
 from synchro.triggers.ready import missing_triggers_allowed
 

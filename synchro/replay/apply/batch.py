@@ -42,10 +42,9 @@ from synchro.replay.identity.unseen import forget_lost, note_births
 from synchro.replay.log.batches import check_entries
 from synchro.replay.log.changes import Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import entries_of
-from synchro.replay.log.postpone import postpone
 from synchro.replay.log.ranges import Range
-from synchro.replay.log.received import Heard, listen
-from synchro.replay.log.unread import Unread
+from synchro.replay.log.received import Received, read_received
+from synchro.replay.log.unread import Unread, postpone
 from synchro.replay.nodes.forward import Forward, drop_known
 from synchro.replay.parents import Vanished
 from synchro.replay.plan import Note
@@ -80,7 +79,7 @@ class Material:
     #: Entries of models that this process does not watch.
     unread: Unread
     #: What is to be passed on by REMOTE; None where REMOTE passes nothing on.
-    heard: Heard | None
+    received: Received | None
 
 
 def attempt(
@@ -109,8 +108,8 @@ def gather(
 ) -> Material:
     """What LOCAL has to say: the entries with these ids, and the rows that they name."""
     unread = Unread()
-    heard = listen(session, ids, unread) if session.forwards else None
-    changes = coalesce(entries_of(session.local, ids, unread) if heard is None else heard.entries)
+    received = read_received(session, ids, unread) if session.forwards else None
+    changes = coalesce(entries_of(session.local, ids, unread) if received is None else received.entries)
     name_rows(session, changes)
     for place in [place for place in changes.rows if place[0] in session.left_out]:
         del changes.rows[place]
@@ -119,14 +118,14 @@ def gather(
     if strategy.also:
         changes.take_along(strategy.also, coalesce(pending_entries(session, strategy.also)), session.begun)
     log.note_received()
-    log.note_signs(frozenset() if heard is None else heard.signs)
+    log.note_signs(frozenset() if received is None else received.signs)
     rows = Rows(session.local)
     by_model = changes.by_model()
     look_at_columns(session.remote, by_model)
     for model, keys in by_model.items():
         read(session, rows, model, keys)
     announce("read", batch)
-    return Material(changes, rows, resting, unread, heard)
+    return Material(changes, rows, resting, unread, received)
 
 
 def apply_batch(
@@ -141,7 +140,7 @@ def apply_batch(
     for model in parents_first(by_model):  # a natural key may lead through a parent
         identities.find(model, by_model[model], lock=True)
     forget_lost(session, by_model, rows, identities)
-    new = [] if material.heard is None else _new_to_remote(session, log, material, identities, strategy)
+    new = [] if material.received is None else _new_to_remote(session, log, material, identities, strategy)
     note_births(session, batch, changes, identities)
     refuse_unnamed(session, batch, changes, identities)
     announce("identified", batch)
@@ -201,12 +200,12 @@ def _new_to_remote(
     session: Session, log: RemoteLog, material: Material, identities: Identities, strategy: Strategy
 ) -> list[Entry]:
     """The entries of the batch that REMOTE does not have by another way; the changes of the others are dropped."""
-    heard = material.heard
-    if heard is None or not heard.entries:
+    received = material.received
+    if received is None or not received.entries:
         return []
     own = strategy.also | strategy.quarantine.all()
-    floor = log.floor(min(aware(entry.date) for entry in heard.entries))
-    return drop_known(session, heard, material.changes, identities, floor, own)
+    floor = log.floor(min(aware(entry.date) for entry in received.entries))
+    return drop_known(session, received, material.changes, identities, floor, own)
 
 
 def apply_parcel(session: Session, log: RemoteLog, batch: Batch, parcel: BulkPlan) -> Outcome:

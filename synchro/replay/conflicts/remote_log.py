@@ -20,8 +20,8 @@ from synchro.relations import same_key_parents
 from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.changes import Change, Changes, Entry, coalesce, sets_of
 from synchro.replay.log.entries import read_entries
-from synchro.replay.log.gaps import lacking_ids
-from synchro.replay.log.quarantined import held_by
+from synchro.replay.log.pending import pending_ids
+from synchro.replay.log.quarantined import quarantined_by
 from synchro.replay.log.ranges import Range
 from synchro.replay.log.ranges import from_text as ranges_from_text
 from synchro.replay.log.received import DISORDER, Sign, floor_by_date, sign_of, unlogged_until
@@ -183,9 +183,10 @@ class RemoteLog:
     def _waiting_and_holes(self) -> tuple[list[Range], list[Range]]:
         """The ids of what REMOTE has yet to send, and those that are in its log perhaps only later."""
         copied = self._session.copied_log
+        found = pending_ids(self._session.remote.alias, self._taken)
         waiting, holes = (
-            [Range(max(ids.first, copied + 1), ids.last) for ids in found if ids.last > copied]
-            for found in lacking_ids(self._session.remote.alias, self._taken)
+            [Range(max(ids.first, copied + 1), ids.last) for ids in ranges if ids.last > copied]
+            for ranges in (found.logged, found.gaps)
         )
         return waiting, holes
 
@@ -305,7 +306,7 @@ class RemoteLog:
         if there is None or not self._taken:
             return {}
         rows = SetAside.objects.using(side.alias).filter(peer_id=there.pk, batch__lte=self._taken)
-        return held_by(side, rows.order_by("batch", "id"))
+        return quarantined_by(side, rows.order_by("batch", "id"))
 
     @cached_property
     def _has_received_what_was_pruned(self) -> bool:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import UnknownState
 from synchro.models import Baseline, Checkpoint, Node, Peer, Receipt, Reference
-from synchro.replay.nodes.former_names import leave, pass_on
+from synchro.replay.nodes.former_names import drop_pending, pass_on
 from synchro.replay.session import Database, Databases, RunState
 
 
@@ -75,7 +75,7 @@ def _meet(database: Database, other: Database, peer: Peer, replaced: Iterable[Pe
         peer.save(using=database.alias)
         pass_on(database, other, peer)
         for former in replaced:
-            leave(database, former)
+            drop_pending(database, former)
     return peer
 
 
@@ -142,8 +142,9 @@ def refuse_lost_tables(remote: Database) -> None:
 
 def nameless_peer(remote: Database, has_tables: bool) -> Peer | None:
     """
-    LOCAL's row about this REMOTE, from the time before it had a node id, with its present alias and place, not saved;
-    None where it was never met.
+    Return LOCAL's row about this REMOTE, from the time before it had a node id; None where it was never met.
+
+    The row has the present alias and place, and is not saved.
 
     Raises `UnknownState` where that cannot be known.
     """
