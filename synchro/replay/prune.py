@@ -82,10 +82,8 @@ def prune_there(session: Session) -> None:
         forget_originals(remote, ids)
         log.filter(id__range=ids).exclude(origin=None)._raw_delete(remote.alias)
         node.batch = node.pruned = node.batch + 1
-        node.pruned_upto, node.pruned_until = (
-            ids.last,
-            max(aware(each) for _id, *dates in old for each in dates if each),
-        )
+        node.pruned_upto = ids.last
+        node.pruned_until = max(aware(date) for _id, *dates in old for date in dates if date)
         node.save(using=remote.alias, update_fields=["batch", "pruned", "pruned_upto", "pruned_until"])
 
 
