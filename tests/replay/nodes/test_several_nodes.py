@@ -252,6 +252,30 @@ def test_office_that_is_loaded_anew_every_night_is_no_second_sender() -> None:
     assert not Node.objects.using("remote").get().forwards_since
 
 
+@pytest.mark.parametrize("office_first", [False, True])
+def test_office_that_is_loaded_anew_every_night_exchanges_changes_with_the_main_database(
+    office_first: bool,
+) -> None:
+    """Where it runs first, the main database cannot tell it from another node than the one it sent to last night."""
+    remote_is_branch = override_settings(SYNCHRO_REMOTE="branch")
+    names = []
+    for number in range(3):
+        _make_copy("remote", "branch")
+        with as_branch():
+            reset_synchro(is_copy=True)
+            add(f"office {number}")
+        with other_side():
+            add(f"main {number}")
+        names += [f"office {number}", f"main {number}"]
+        for is_office in (office_first, not office_first, office_first):
+            with as_branch() if is_office else other_side(), nullcontext() if is_office else remote_is_branch:
+                call_synchronize()
+
+    assert names_on("branch") == names_on("remote") == sorted(names)
+    assert bool(Node.objects.using("remote").get().forwards_since) == office_first
+    assert Checkpoint.objects.using("remote").count() == 1
+
+
 def test_another_office_is_a_second_sender_though_both_are_copies() -> None:
     call_synchronize()
     _make_copy("remote", "branch")
