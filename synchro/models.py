@@ -368,7 +368,7 @@ class Conflict(models.Model):
     #: None for the whole row.
     fields = NamesField(_("fields"), null=True)
     #: Both rows' values of these fields as JSON objects; None for a row that was deleted. Of a many-to-many field they
-    #: say whether a member is in the set (see `synchro.replay.conflicts.member_conflicts`).
+    #: say whether a member is in the set (see `synchro.replay.conflicts.record`).
     local_values = models.TextField(_("local values"), null=True)
     remote_values = models.TextField(_("remote values"), null=True)
     local_date = UTCDateTimeField(_("local date"))
@@ -441,6 +441,43 @@ class Reset(models.Model):
 
     def __str__(self) -> str:
         return f"{self.date}: {self.by}"
+
+
+class Run(models.Model):
+    """A run to one REMOTE that did something or failed: what it brought there, and how it ended."""
+
+    RUNNING, DONE, STOPPED, FAILED = "running", "done", "stopped", "failed"
+    OUTCOMES = (
+        (RUNNING, _("running")),
+        (DONE, _("done")),
+        (STOPPED, _("stopped")),
+        (FAILED, _("failed")),
+    )
+
+    id = models.BigAutoField(primary_key=True)
+    alias = models.CharField(_("database"), max_length=255)
+    by = models.CharField(_("by"), max_length=255, blank=True)
+    begun = UTCDateTimeField(_("begun"))
+    #: When it ended, or was last heard of: one that was killed stays "running".
+    ended = UTCDateTimeField(_("ended"))
+    outcome = models.CharField(_("outcome"), max_length=7, choices=OUTCOMES)
+    batches = models.PositiveIntegerField(_("batches"), default=0)
+    entries = models.PositiveBigIntegerField(_("entries"), default=0)
+    conflicts = models.PositiveIntegerField(_("conflicts"), default=0)
+    quarantined = models.PositiveIntegerField(_("in quarantine"), default=0)
+    #: How many rows of each model were added, changed, deleted, and kept as REMOTE has them, as a JSON object.
+    rows = models.TextField(_("rows"), default="{}")
+    #: Why it failed.
+    message = models.TextField(_("message"), blank=True)
+
+    class Meta:
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
+        default_permissions = ("view",)
+        indexes = (models.Index(fields=("alias", "id"), name="synchro_run_alias"),)
+
+    def __str__(self) -> str:
+        return f"{self.begun}: {self.alias}, {self.get_outcome_display()}"
 
 
 class NamedTable(models.Model):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
-import os
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -15,6 +13,7 @@ from django.db import connections, transaction
 from django.db.models import Max, Model
 from django.utils import timezone
 
+from synchro.account import account
 from synchro.backends import backend_for
 from synchro.checkpoint import moved_by_a_run
 from synchro.conf import LOCAL, conf
@@ -59,7 +58,7 @@ def reset_synchro(by: str = "", *, is_copy: bool = False) -> None:
             recover_arrived(databases)
         if not is_copy:
             refuse_origin()
-        done = _forget(by or _account())
+        done = _forget(by or account())
     logger.warning(
         "Synchronization was reset by %s (this database's node id was %s and is %s). Forgotten: %s.",
         done.by,
@@ -67,13 +66,6 @@ def reset_synchro(by: str = "", *, is_copy: bool = False) -> None:
         done.current,
         done.forgotten or "nothing that was pending",
     )
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no name for the number of the account
-        return str(os.getuid()) if hasattr(os, "getuid") else "?"
 
 
 def _forget(by: str) -> Reset:

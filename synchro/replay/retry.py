@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -13,6 +12,7 @@ from typing import TypeVar
 from django.db import Error
 from django.utils.translation import gettext as _
 
+from synchro import stopping
 from synchro.exceptions import Busy, Interrupted, NotReady, SynchroError
 from synchro.replay.session import Database
 
@@ -87,7 +87,7 @@ def _release(database: Database) -> None:
 
 
 def _pause(seconds: float) -> None:
-    time.sleep(seconds)
+    stopping.wait(seconds)
 
 
 def _may_pass(error: BaseException, databases: Sequence[Database], tries: int) -> bool:

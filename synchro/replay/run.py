@@ -14,6 +14,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
+from synchro import stopping
 from synchro.backends import check_vendor
 from synchro.checkpoint import aware, moved_by_a_run
 from synchro.conf import LOCAL
@@ -33,8 +34,7 @@ from synchro.replay.apply.batch import (
 from synchro.replay.apply.receivers import in_run
 from synchro.replay.checkpoint import Outcome, acknowledge
 from synchro.replay.columns import forget_columns
-from synchro.replay.conflicts.history import discard_undelivered_decisions
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.record import discard_undelivered_decisions
 from synchro.replay.handshake import handshake
 from synchro.replay.identity.setting import remember_identities
 from synchro.replay.log.batches import Pruned, form_empty, next_batch, pending
@@ -42,6 +42,7 @@ from synchro.replay.log.changes import RowId
 from synchro.replay.log.gaps import warn_of_unknown_writers
 from synchro.replay.log.position import check_ids, own_node
 from synchro.replay.log.ranges import from_text
+from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.log.unread import warn_of_unread
 from synchro.replay.preflight import check_tables, check_visibility, warn_without_capture
 from synchro.replay.prune import prune, prune_there
@@ -49,6 +50,7 @@ from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt, lost_to_pruning
 from synchro.replay.report import Totals
 from synchro.replay.retry import gc_paused, retry_transient
+from synchro.replay.run_record import RunRecord, recorded
 from synchro.replay.session import Database, Databases, Session, own_settings, reachable, run_lock
 from synchro.replay.signals import announce, starting
 from synchro.report import Report
@@ -72,6 +74,8 @@ def synchronize_all(aliases: tuple[str, ...], atomic: bool = False, retry: bool 
     reports: list[Report] = []
     errors: dict[str, SynchroError] = {}
     for alias in aliases:
+        if stopping.is_asked():
+            break
         try:
             reports.append(synchronize(alias, atomic, retry))
         except SynchroError as error:
@@ -91,14 +95,14 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
     started, totals, databases = time.monotonic(), Totals(), Databases(Database(alias))
     for database in databases.both():
         check_vendor(database.connection)
-    with _errors_in_words(alias):
-        one_run = partial(_run, databases, totals, atomic, retry)
+    with recorded(alias, totals) as record, _errors_in_words(alias):
+        one_run = partial(_run, databases, totals, record, atomic, retry)
         session = retry_transient(one_run, databases.both(), lambda: totals.batches)
         _show(session.begun)
     return totals.report(alias, session.state.warnings, time.monotonic() - started)
 
 
-def _run(databases: Databases, totals: Totals, atomic: bool, retry: bool) -> Session:
+def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, retry: bool) -> Session:
     """Begin with what the databases say now, and go on until nothing is pending."""
     _forget_what_was_known(databases)
     with reachable(databases), own_settings(databases), in_run():
@@ -117,6 +121,7 @@ def _run(databases: Databases, totals: Totals, atomic: bool, retry: bool) -> Ses
                 for taken_up in _rounds(session, quarantine, retry):
                     for outcome in replay(session, quarantine, taken_up):
                         _confirm(session, quarantine, outcome, totals)
+                        record.progress()
             except Pruned as error:
                 raise lost_to_pruning(session) from error
             node = own_node(LOCAL)
@@ -133,6 +138,8 @@ def _rounds(session: Session, quarantine: Quarantine, retry: bool) -> Iterator[T
     """Yield what each round over the pending batches is to take up from the quarantine: at first nothing."""
     yield from _until_merged(session, {})
     for part in list(quarantine.parts()) if retry else ():
+        if stopping.is_asked():
+            return
         yield from _until_merged(session, {form_empty().number: part})
 
 
@@ -153,6 +160,8 @@ def _replay_one_by_one(session: Session, quarantine: Quarantine, taken_up: Taken
     session = check_tables(session)
     log = RemoteLog(session)
     for batch in chain([first], batches):
+        if stopping.is_asked():
+            return
         yield _replay(session, log, quarantine, batch, taken_up.get(batch.number, ()), batch is first)
 
 
@@ -205,12 +214,12 @@ def _transaction(session: Session, quarantine: Quarantine, first: Batch | None) 
 @gc_paused()
 def _confirm(session: Session, quarantine: Quarantine, outcome: Outcome, totals: Totals) -> None:
     """Write down on LOCAL that REMOTE has the batch."""
-    quarantine.advance(outcome.note)
+    quarantine.advance(outcome.quarantine)
     session.state.arrived = outcome.batch.number
     totals.add(outcome)
     announce("committed", outcome.batch)
     acknowledge(session, outcome)
-    quarantine.settle(outcome.batch, outcome.note)
+    quarantine.settle(outcome.batch, outcome.quarantine)
     announce("acknowledged", outcome.batch)
 
 

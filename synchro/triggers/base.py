@@ -58,6 +58,8 @@ SWITCHED_OFF = (
 )
 #: How the text of a trigger, or of a function, of ours tells that it is one.
 MADE_BY = "Made by django-synchro, version "
+#: How names of triggers end that log what a deletion does to other tables (MySQL, MariaDB).
+CASCADE = "_cascade"
 #: How names of triggers end that log the rows which are in the way of a new one, on SQLite. They name columns.
 UNIQUE = "_unique"
 HINT = "To remove it: manage.py synchro_install_triggers --uninstall"

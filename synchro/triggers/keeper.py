@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from itertools import groupby
 from typing import Any, TypeAlias
 
+from django.apps.registry import Apps
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import CommandError
 from django.db import DatabaseError, transaction
@@ -18,7 +19,18 @@ from synchro.exceptions import NotReady
 from synchro.keys import key_fields
 from synchro.moved import table_made
 from synchro.triggers import triggers_for
-from synchro.triggers.base import Backend, Detail, Installed, Shape, Target, Trigger, Uncapturable, stem_of
+from synchro.triggers.base import (
+    CASCADE,
+    Backend,
+    Detail,
+    Installed,
+    Shape,
+    Target,
+    Trigger,
+    Uncapturable,
+    stem_of,
+)
+from synchro.triggers.declare import DeclarationOfState
 
 Key: TypeAlias = "Sequence[Field[Any, Any]]"
 #: How many seconds a migration waits for a lock, to exchange the triggers of a table.
@@ -48,6 +60,22 @@ class Keeper:
 
     def remove_all(self) -> None:
         self.exchange((), self.backend.installed(self.connection))
+
+    def restore_cascades(self, state: Apps) -> None:
+        """
+        Make the triggers again that log what the database deletes by itself, and that had to go for an alteration.
+
+        `state` has the models of the tables as they are after it.
+        """
+        if not any(one.stem.endswith(CASCADE) for one in self.removed):
+            return
+        installed = self.backend.installed(self.connection)
+        captured = {one.table: one.content_type for one in installed if one.content_type is not None}
+        has = {one.table for one in installed if one.stem.endswith(CASCADE)}
+        for target in DeclarationOfState(self.connection, self.backend, state, captured).targets():
+            if target.shape.shown not in has:
+                wanted = self.backend.compile(self.connection, target)
+                self.exchange([one for one in wanted if one.stem.endswith(CASCADE)], ())
 
     def remove_mentions(self, table: str, column: str | None = None) -> None:
         """Remove the triggers, also on other tables, that name this table or column (`triggers.cascades`)."""
@@ -85,7 +113,7 @@ class Keeper:
         drop = [
             one
             for one in found
-            if one.stem not in stems and one.name not in names and not one.stem.endswith("_cascade")
+            if one.stem not in stems and one.name not in names and not one.stem.endswith(CASCADE)
         ]
         if create:
             drop += self._of_former_tables(target)

@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from synchro.exceptions import NotReady
 from synchro.models import CHANGE
 from synchro.triggers.base import (
+    CASCADE,
     LOG,
     PREFIX,
     Backend,
@@ -37,8 +38,6 @@ KEEPS_SWITCH = f"{SWITCH} IS NULL"
 LOCK = "synchro-triggers"
 #: The SQL mode of triggers: what does not fit into the log is an error.
 MODE = "STRICT_ALL_TABLES"
-#: How names of triggers end that log what a deletion does to other tables, before their version.
-CASCADE = "_cascade"
 
 _NAME = re.compile(r"(.+)_([0-9a-f]{10})")
 _COLUMN = re.compile(r"\b(?:OLD|NEW)\.`([^`]*)`")

@@ -17,6 +17,7 @@ from django.db.migrations import (
     CreateModel,
     DeleteModel,
     RemoveField,
+    RenameField,
     RenameModel,
     RunPython,
     RunSQL,
@@ -181,6 +182,44 @@ def test_a_table_that_somebody_puts_in_the_place_of_another_is_told_and_gets_its
         assert [one[:3] for one in logged()] == [("gamma", "new", ADDITION)]
     finally:
         sql("DROP TABLE evolving_old")
+
+
+def delete_alphas(apps: Any, schema_editor: Any) -> None:
+    """Past Django, which would delete the children by itself."""
+    with schema_editor.connection.cursor() as cursor:
+        tables = schema_editor.connection.introspection.table_names(cursor)
+        cursor.execute(f"DELETE FROM {'evolving_alpha' if 'evolving_alpha' in tables else 'evolving_omega'}")
+
+
+@pytest.mark.skipif(not hasattr(models, "DB_CASCADE"), reason="of Django 6.1")
+@pytest.mark.parametrize(
+    "alteration",
+    [
+        AlterModelTable("kid", "evolving_renamed"),
+        RenameField("kid", "alpha", "parent"),
+        RenameField("alpha", "id", "number"),
+        RenameModel("alpha", "Omega"),
+    ],
+    ids=lambda one: one.describe(),
+)
+def test_what_the_database_deletes_is_seen_right_after_an_alteration(
+    project: Project, alteration: Operation
+) -> None:
+    project.migrate_by(
+        CreateModel(
+            "Kid",
+            [
+                ("id", models.BigAutoField(primary_key=True)),
+                ("alpha", models.ForeignKey("evolving.Alpha", models.DB_CASCADE)),
+            ],
+        )
+    )
+    alpha = project.model("Alpha")._base_manager.create()
+    kid = project.model("Kid")._base_manager.create(alpha=alpha)
+    logged()
+    project.migrate_by(alteration, RunPython(delete_alphas), atomic=False)
+    assert ("kid", str(kid.pk), DELETION) in [one[:3] for one in logged()]
+    assert install("--check") == RIGHT
 
 
 # -- tables that come ----------------------------------------------------------------------------------------------

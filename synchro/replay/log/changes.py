@@ -16,7 +16,7 @@ from django.db.models import Model
 from synchro.keys import Key, key_fields, value_from_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE
 from synchro.registry import is_watched
-from synchro.relations import ends_of_set, same_key_parents
+from synchro.relations import ends_of_set, is_symmetrical, same_key_parents
 from synchro.replay.log.names import has_fields, has_sets, sets_named, unreadable_key
 
 #: A row of LOCAL.
@@ -173,6 +173,17 @@ class Changes:
         for model, key in self.rows:
             found.setdefault(model, []).append(key)
         return found
+
+    def member_changed_at(self, through: type[Model], pair: tuple[Key, Key]) -> datetime | None:
+        """Return when a member of a set was last added or removed, or may have been, from either end."""
+        first, second = pair
+        ends = [(M2M(through, False, first), second), (M2M(through, True, second), first)]
+        if is_symmetrical(through):
+            ends.append((M2M(through, False, second), first))
+        found = [self.sets[near].changed_at(far) for near, far in ends if near in self.sets]
+        row = self.rows.get((through, pair))
+        found.append(row.date if row else None)
+        return max((date for date in found if date is not None), default=None)
 
 
 def by_model(row_ids: Iterable[RowId]) -> ByModel:

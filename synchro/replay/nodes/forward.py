@@ -21,8 +21,6 @@ from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
 from synchro.natural import natural_fields
 from synchro.registry import is_watched
 from synchro.relations import ends_of_set, target_of
-from synchro.replay.conflicts.members import changed_at
-from synchro.replay.conflicts.versions import version_key
 from synchro.replay.identity.identities import Identities
 from synchro.replay.log.changes import Change, Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import read_entries
@@ -67,7 +65,7 @@ def _signs_there(session: Session, received: Received, identities: Identities, f
     objects: dict[type[Model], list[Key]] = {}
     for model, keys in received.by_object().items():
         found = identities.find(model, keys)
-        several = [version_key(identity) for identity in found.values()]
+        several = [identity.logged_key for identity in found.values()]
         objects[model] = [key for key in several if _is_whole(key)]
     log = ChangeLog.objects.using(session.remote.alias).filter(id__gt=floor)
     for part in about(session.remote, log, objects):
@@ -126,7 +124,7 @@ class Forward:
     ) -> None:
         self._session, self._changes, self._plan, self._identities = session, changes, plan, identities
         self._quarantined = quarantined
-        self._left = {*resting, *((model, key) for model, keys in plan.left_out.items() for key in keys)}
+        self._left = {*resting, *((model, key) for model, keys in plan.quarantined.items() for key in keys)}
         # Sets of an object that is set aside come and go without it, but for pairs that are left out themselves.
         self._entries = [e for e in entries if e.action == M2M_CHANGE or (e.model, e.key) not in self._left]
         #: What the batch does besides what its entries say, which is news of REMOTE's own to all others.
@@ -134,23 +132,23 @@ class Forward:
 
     def _unnamed(self) -> Iterator[tuple[RowId, int, Key | None]]:
         """Such rows by LOCAL's keys, what becomes of them, and REMOTE's key where there is one."""
-        for model, remotes in self._plan.stays.items():
+        for model, remotes in self._plan.withheld_deletions.items():
             yield from (((model, None), CHANGE, remote) for remote in remotes)
-        for model, keys in self._plan.puts.items():
+        for model, keys in self._plan.writes.items():
             if is_watched(model):
                 known = self._identities.known(model)
                 for key in keys:
                     if not known[key].exists and not self._is_named(model, key):
                         yield (model, key), ADDITION, None
-        for model, removals in self._plan.removals.items():
+        for model, deletions in self._plan.deletions.items():
             if is_watched(model) and not model._meta.auto_created:
-                for remote, local in removals.items():
+                for remote, local in deletions.items():
                     if (model, local) not in self._changes.rows:
                         yield (model, local), DELETION, remote
 
     def _is_named(self, model: type[Model], key: Key) -> bool:
         if model._meta.auto_created:
-            return changed_at(self._changes, model, key) is not None
+            return self._changes.member_changed_at(model, key) is not None
         return (model, key) in self._changes.rows
 
     def write(self, number: int) -> None:
@@ -175,7 +173,7 @@ class Forward:
         told = coalesce(self._entries).rows
         for model, key in set(self._quarantined) & self._changes.rows.keys() - self._left:
             change = _without(self._changes.rows[model, key], told.get((model, key)))
-            if change.whole is not None and key in self._plan.removals.get(model, {}).values():
+            if change.whole is not None and key in self._plan.deletions.get(model, {}).values():
                 change.deleted = change.whole
             there = self._key_there(model, key)
             for action, fields, made in _told_by(change) if there is not None else ():

@@ -25,7 +25,7 @@ from synchro.conf import LOCAL
 from synchro.exceptions import NotConfigured, NotReady
 from synchro.models import Baseline, Checkpoint, Node, Original, Peer, Receipt, Reference, Reset
 from synchro.registry import watched_models
-from synchro.replay.conflicts.policy import NEWER, Policy, policy_for
+from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.position import own_node
 from synchro.replay.session import Database, Session
 
@@ -233,7 +233,7 @@ def _refuse_missing_changes(session: Session, local: Node, remote: Node, receipt
 def _refuse_other_policies(session: Session) -> None:
     """Raise `NotConfigured` for another policy than "newer": with more than two nodes its results would differ."""
     for model in watched_models():
-        if policy_for(model) != Policy(NEWER):
+        if not policy_for(model).converges:
             raise NotConfigured(
                 _(
                     "The database “%(alias)s” exchanges changes with more than one node, and SYNCHRO_CONFLICT of "

@@ -22,8 +22,7 @@ from synchro.keys import Key, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec
 from synchro.replay.identity.identities import Identities
-from synchro.replay.plan import Plan
-from synchro.replay.prerequisites import Prerequisites
+from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.quarantine.remote_table import (
     RemoteTable,
     diagnose_row,
@@ -73,12 +72,12 @@ class FailedRow:
 
 
 @dataclass(frozen=True)
-class FailedRemovals:
+class FailedDeletions:
     """Rows of a model that were to be deleted, REMOTE's keys with LOCAL's, and what came of it."""
 
     session: Session
     model: type[Model]
-    removals: Mapping[Key, Key | None]
+    deletions: Mapping[Key, Key | None]
     error: Exception
     #: Deletes a part of them.
     attempt: Attempt
@@ -96,7 +95,7 @@ class Diagnosis(Protocol):
     def close(self) -> None:
         """Raise what is left of a group whose rows have all had their turn."""
 
-    def of_removals(self, failed: FailedRemovals) -> Exception:
+    def of_deletions(self, failed: FailedDeletions) -> Exception:
         """The error to raise."""
 
 
@@ -128,14 +127,14 @@ class FirstFault:
     def close(self) -> None:
         pass
 
-    def of_removals(self, failed: FailedRemovals) -> Exception:
+    def of_deletions(self, failed: FailedDeletions) -> Exception:
         session, model, error = failed.session, failed.model, failed.error
         is_known = isinstance(error, IntegrityError | SynchroError) or is_of_guest(error)
         if is_known or not is_about_a_row(session, error):
-            return diagnose_removal(model, error)
-        for remote, cause in _refused(session, [list(failed.removals)], failed.attempt):
-            return diagnose_removal(model, cause, failed.removals[remote])
-        return diagnose_removal(model, error)
+            return diagnose_deletion(model, error)
+        for remote, cause in _refused(session, [list(failed.deletions)], failed.attempt):
+            return diagnose_deletion(model, cause, failed.deletions[remote])
+        return diagnose_deletion(model, error)
 
 
 class NoLook(FirstFault):
@@ -147,7 +146,7 @@ class NoLook(FirstFault):
     def of_row(self, failed: FailedRow) -> Exception | None:
         return _unlooked(failed.error, is_about_a_row(failed.session, failed.error))
 
-    def of_removals(self, failed: FailedRemovals) -> Exception:
+    def of_deletions(self, failed: FailedDeletions) -> Exception:
         return _unlooked(failed.error, is_about_a_row(failed.session, failed.error))
 
 
@@ -204,16 +203,16 @@ class EveryFault:
             self._refused = []
             raise Refused(str(first), culprits) from error
 
-    def of_removals(self, failed: FailedRemovals) -> Exception:
+    def of_deletions(self, failed: FailedDeletions) -> Exception:
         session, model, error = failed.session, failed.model, failed.error
         if not is_about_a_row(session, error):
             return error
-        refused = dict(_refused(session, [list(failed.removals)], failed.attempt))
+        refused = dict(_refused(session, [list(failed.deletions)], failed.attempt))
         culprits = [
-            Culprit(model, failed.removals[remote], _cause_of_removal(cause))
+            Culprit(model, failed.deletions[remote], _cause_of_deletion(cause))
             for remote, cause in refused.items()
         ]
-        text = str(diagnose_removal(model, error))
+        text = str(diagnose_deletion(model, error))
         return Refused(text, [culprit for culprit in culprits if culprit.key is not None])
 
     def _table(self, session: Session, model: type[Model]) -> RemoteTable:
@@ -252,7 +251,7 @@ def _error_of(session: Session, part: Sequence[Key], attempt: Attempt) -> Except
     return None
 
 
-def _cause_of_removal(error: Exception) -> str:
+def _cause_of_deletion(error: Exception) -> str:
     if isinstance(error, WrongDatabase):
         return error.cause
     if isinstance(error, ProtectedError | RestrictedError):
@@ -267,7 +266,7 @@ def refuse_lost(
     Raise `Refused` where rows of the plan (of `models`, if given), as they are on REMOTE now, point at rows that it
     has not.
     """
-    looked_at = [model for model in plan.puts if models is None or model in models]
+    looked_at = [model for model in plan.writes if models is None or model in models]
     found = [refused for model in looked_at for refused in _lost(session, plan, identities, model)]
     if found:
         raise Refused(str(found[0]), [culprit for refused in found for culprit in refused.culprits])
@@ -278,7 +277,7 @@ def _lost(session: Session, plan: Plan, identities: Identities, model: type[Mode
     with side.connection.cursor() as cursor:
         constraints = side.connection.introspection.get_constraints(cursor, table).values()
     known = identities.known(model)
-    ours = {known[key].remote: key for key in plan.puts[model]}
+    ours = {known[key].remote: key for key in plan.writes[model]}
     by_column = {field.column: field for field in Table(model).fields}
     own = key_fields(model)
     for constraint in constraints:
@@ -300,7 +299,7 @@ def _lost(session: Session, plan: Plan, identities: Identities, model: type[Mode
                 yield refused_for(model, ours[remote], [field.name], cause)
 
 
-def diagnose_removal(model: type[Model], error: Exception, key: Key | None = None) -> Exception:
+def diagnose_deletion(model: type[Model], error: Exception, key: Key | None = None) -> Exception:
     """
     The error to raise in place of `error`, which REMOTE gave when rows of `model` were deleted; with LOCAL's `key`
     of the row, where it is known and the error is about one.

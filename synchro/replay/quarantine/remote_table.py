@@ -22,7 +22,7 @@ from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec, narrow_columns
 from synchro.replay.guests.guard import Guest, guest_of
-from synchro.replay.prerequisites import Prerequisites
+from synchro.replay.plan import Prerequisites
 from synchro.replay.rows import select
 from synchro.replay.session import Database, Session
 from synchro.replay.unreadable import is_about_the_server

@@ -43,6 +43,7 @@ def test_no_change_is_lost_whatever_happens_to_the_schema(seed: int, tmp_path: P
     with history.begun():
         try:
             history.go(STEPS)
+            history.compare_what_was_not_seen()
             history.run()
             assert_same_rows()
             for model in history.models():  # who they are is known: none is doubled
