@@ -82,7 +82,7 @@ def handshake(databases: Databases) -> Session:
 
 
 def _handshake_without_tables(databases: Databases, node: Node, clocks: Clocks, state: RunState) -> Session:
-    """The same for a REMOTE without synchro tables, of which only LOCAL's checkpoint says what has arrived."""
+    """Return the session with a REMOTE without synchro tables: only LOCAL's checkpoint says what has arrived there."""
     remote = databases.remote
     refuse_lost_tables(remote)
     known = nameless_peer(remote, has_tables=False)
@@ -135,7 +135,7 @@ def _agree_with_others(
     is_new = receipt is None
     if receipt is None:  # so that others see that LOCAL is about to send
         contained = _contained(session, node)
-        receipt, is_new = receipts.get_or_create(peer=session.peer_on_remote, defaults=contained)
+        receipt, is_new = receipts.get_or_create(peer_id=session.peer_on_remote.pk, defaults=contained)
     session = replace(session, unlogged=receipt.unlogged)
     try:
         return agree_on_forwarding(session, node, remote_node, known, checkpoint), receipt
