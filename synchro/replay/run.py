@@ -45,7 +45,7 @@ from synchro.replay.log.ranges import from_text
 from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.log.unread import warn_of_unread
 from synchro.replay.preflight import check_tables, check_visibility, warn_without_capture
-from synchro.replay.prune import prune
+from synchro.replay.prune import prune, prune_there
 from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt, lost_to_pruning
 from synchro.replay.report import Totals
@@ -126,6 +126,7 @@ def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, 
             warn_of_unknown_writers(session, node)
             warn_of_unread(session, node)
             prune(session)
+            prune_there(session)
             totals.quarantined = len(quarantine)
             quarantine.warn()
     return session
@@ -218,12 +219,12 @@ def _transaction(session: Session, quarantine: Quarantine, first: Batch | None) 
 @gc_paused()
 def _confirm(session: Session, quarantine: Quarantine, outcome: Outcome, totals: Totals) -> None:
     """Write down on LOCAL that REMOTE has the batch."""
-    quarantine.advance(outcome.quarantine)
+    quarantine.take_in(outcome.quarantine)
     session.state.arrived = outcome.batch.number
     totals.add(outcome)
     announce("committed", outcome.batch)
     acknowledge(session, outcome)
-    quarantine.settle(outcome.batch, outcome.quarantine)
+    quarantine.drop_outdated(outcome.batch, outcome.quarantine)
     announce("acknowledged", outcome.batch)
 
 
