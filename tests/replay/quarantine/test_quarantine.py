@@ -306,7 +306,7 @@ def test_command_and_status_say_how_much_is_set_aside() -> None:
 
     call_command("synchronize", stdout=out, stderr=err, verbosity=2)
 
-    assert "1 set aside" in out.getvalue()
+    assert "1 in quarantine" in out.getvalue()
     assert "--retry" in err.getvalue()
     assert [status.aside for status in remotes()] == [1]
     obstacle.delete()
