@@ -239,7 +239,7 @@ def _rename_in_node(node: Node, old: int, new: int) -> None:
 
 
 def _drop_known(model: type[Model], alias: str, old: int, new: int, key: Iterable[str]) -> None:
-    """Of what is known under both content types, the newer one's stays."""
+    """Drop what is known under the old content type where the new one has it too."""
     rows = model._base_manager.using(alias)
     same = rows.filter(content_type_id=new, **{name: OuterRef(name) for name in key})
     rows.filter(Exists(same), content_type_id=old).delete()

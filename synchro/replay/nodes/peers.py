@@ -187,7 +187,7 @@ def _moved(alias: str) -> UnknownState:
 
 
 def _refuse_a_new_name(alias: str, found: list[Peer], has_tables: bool) -> None:
-    """One of the REMOTEs without a node id that are not served any more may be this one, renamed."""
+    """Raise `UnknownState` where one of the REMOTEs without a node id that are not served any more may be this one."""
     # One whose place is known has moved as well, or it is not this one; a node id makes the latter likely.
     served = conf.remotes
     lost = [peer.alias for peer in found if peer.alias not in served and not (has_tables and peer.place)]
