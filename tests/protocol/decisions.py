@@ -82,7 +82,7 @@ class Decisions(Batches):
 
     def left_by_pruning(self, remote: Node) -> set[int]:
         """The newest entry stays when its batch is dropped."""
-        kept = {i for batch in remote.batches for i in batch.ids} | {hole.id for hole in remote.holes}
+        kept = {i for batch in remote.batches for i in batch.ids} | {gap.id for gap in remote.gaps}
         return {entry.id for entry in remote.log if entry.id <= remote.highest} - kept
 
     def with_presumed(self, remote: Node, run: Run, found: dict[int, Conflict]) -> dict[int, Conflict]:
