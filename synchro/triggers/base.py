@@ -361,6 +361,11 @@ class Backend(ABC):
         return
 
     @contextmanager
+    def held(self, connection: BaseDatabaseWrapper, table: str, seconds: int) -> Iterator[None]:
+        """Inside, nobody else writes to `table`, as far as the engine can be told so."""
+        yield
+
+    @contextmanager
     def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
         """Inside, no other process installs or removes triggers in this database."""
         yield
