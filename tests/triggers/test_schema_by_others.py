@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,10 @@ def sql(*statements: str) -> None:
 @pytest.mark.parametrize("atomic", [True, False])
 def test_a_key_that_cannot_be_altered_leaves_a_table_that_is_captured(project: Project, atomic: bool) -> None:
     project.model("Gamma")._base_manager.create(code="text", t0="a")
-    with pytest.raises(Error):
+    told = pytest.warns(
+        RuntimeWarning, match="had no triggers while a migration altered its key: .*evolving_gamma$"
+    )
+    with told if connection.vendor == "mysql" else nullcontext(), pytest.raises(Error):
         project.migrate_by(AlterField("gamma", "code", models.IntegerField(primary_key=True)), atomic=atomic)
     logged()
     client("UPDATE evolving_gamma SET t0 = 'b'")
