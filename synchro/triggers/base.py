@@ -104,8 +104,8 @@ class Shape:
     exact: frozenset[str] = frozenset()
     #: PostgreSQL: the columns with their numbers, of which a new column gets the next.
     numbers: frozenset[tuple[str, int]] = frozenset()
-    #: PostgreSQL: of a table with triggers for each row, the columns with their types.
-    types: frozenset[tuple[str, str]] = frozenset()
+    #: PostgreSQL: the number by which it knows a table with triggers for each row.
+    number: int = 0
     #: PostgreSQL: generated columns that are not stored, with their expressions.
     virtual: frozenset[tuple[str, str]] = frozenset()
     #: SQLite: what the table declares unique, but for its key.

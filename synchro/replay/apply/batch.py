@@ -27,6 +27,7 @@ from synchro.replay.apply.writer import Writer
 from synchro.replay.checkpoint import Outcome, new_pairs
 from synchro.replay.columns import look_at_columns
 from synchro.replay.conflicts.cascades import resolve_cascades
+from synchro.replay.conflicts.former_pairs import resolve_former_pairs
 from synchro.replay.conflicts.members import resolve_members
 from synchro.replay.conflicts.merge import Merging, begin_merging, merge_on_local
 from synchro.replay.conflicts.orphans import resolve_orphans
@@ -147,6 +148,7 @@ def apply_batch(
     work = BatchWork(session, batch, log, changes, rows, Rows(session.remote), identities)
     plan = work.plan
     resolve(work, replaced)
+    resolve_former_pairs(work)
     left = strategy.refused(plan).keys() | set(material.resting)
     for model, faults in rows.unreadable.items():
         refuse_unreadable(

@@ -24,6 +24,7 @@ from synchro.relations import parents_first, target_of
 from synchro.replay.apply.bulk_plan import BulkPlan, Named, NotBulk
 from synchro.replay.apply.bulk_rows import BulkRows
 from synchro.replay.apply.receivers import has_receivers_of_deletes
+from synchro.replay.apply.server_cascades import made_by_hand
 from synchro.replay.checkpoint import new_pairs
 from synchro.replay.columns import look_at_columns
 from synchro.replay.conflicts.remote_changes import has_remote_changes
@@ -137,6 +138,8 @@ class _BulkIdentity(ABC):
         if keys:
             if has_receivers_of_deletes(self._model) or is_depended_on(self._session, self._model, keys):
                 raise NotBulk
+            if made_by_hand(self._session, self._model):
+                raise NotBulk  # the server would touch other rows
             self._removed = self._stock.delete(keys)
 
 

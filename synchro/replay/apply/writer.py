@@ -29,6 +29,7 @@ from synchro.replay.apply.receivers import (
     has_receivers_of_sets,
 )
 from synchro.replay.apply.release import Release, is_by_the_server
+from synchro.replay.apply.server_cascades import refuse_server_cascades
 from synchro.replay.apply.statements import Group, Statements
 from synchro.replay.apply.translate import Translator
 from synchro.replay.apply.unique import UniqueValues
@@ -236,6 +237,7 @@ class Writer:
     def _remove(self) -> None:
         for model in children_first(self._plan.deletions):
             deletions = self._plan.deletions[model]
+            refuse_server_cascades(self._session, self._plan, self._identities, model, deletions)
             if any(rule is DO_NOTHING for _column, rule in pointing_at(model)):
                 self._swaps.uproot(model, deletions)
             delete = partial(self._release.delete, model, partial(self._delete, model))

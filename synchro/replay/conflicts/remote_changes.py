@@ -9,7 +9,7 @@ from django.db.models import Model
 
 from synchro.checkpoint import aware
 from synchro.keys import Key, key_fields
-from synchro.relations import same_key_parents, target_of
+from synchro.relations import ends_of_set, same_key_parents, target_of
 from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.changes import Change, Changes, RowId
 from synchro.replay.log.remote_log import RemoteLog
@@ -23,7 +23,10 @@ MOMENT = timedelta(microseconds=1)
 def has_remote_changes(log: RemoteLog, models: Collection[type[Model]], since: datetime) -> bool:
     """Return whether REMOTE may have changes of these models that are in conflict with LOCAL's since `since`."""
     old = [model for model in models if policy_for(model).weighs_old_changes]
-    return not log.is_quiet_about(models, since, old)
+    # Of a set whose table is a model's by now, entries may name the objects that a row joins.
+    joined = {target for model in models for end in ends_of_set(model) or () if (target := target_of(end))}
+    is_quiet = log.is_quiet_about(models, since, [*old, *(joined if old else ())])
+    return not is_quiet or log.says_something_of_sets(joined, since)
 
 
 def remote_changes_of(work: BatchWork) -> Changes:
@@ -59,10 +62,12 @@ def changes_of_members(
 def ends_of(through: type[Model], pairs: Collection[Pair]) -> dict[type[Model], set[Key]]:
     """Return the objects at the ends of these pairs, by whose sets a log may name them."""
     found: dict[type[Model], set[Key]] = {}
-    for place, field in enumerate(key_fields(through)):
+    for position, field in enumerate(key_fields(through)):
         model = target_of(field)
         if model is not None:
-            found.setdefault(model, set()).update(pair[place] for pair in pairs if pair[place] is not None)
+            found.setdefault(model, set()).update(
+                pair[position] for pair in pairs if pair[position] is not None
+            )
     return found
 
 
@@ -118,6 +123,6 @@ def _changed_members(
     for pair in pairs:
         date, row = said.member_changed_at(through, pair), known.rows.get((through, pair))
         if date is not None and (row is None or row.date < date):
-            # Such an entry does not tell whether it was removed. Where that counts, it is not there.
+            # Such an entry does not tell whether the member was removed. It counts only where REMOTE lacks it.
             found[through, pair] = Change(through, pair, date, whole=date, deleted=date)
     return found

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from synchro.keys import Key, key_fields, value_from_text
+from synchro.keys import Key, key_fields, to_text, value_from_text, value_to_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE
 from synchro.registry import is_watched
 from synchro.relations import ends_of_set, is_symmetrical, same_key_parents
@@ -300,3 +300,14 @@ def pair_named(model: type[Model], text: str) -> Key | None:
         return tuple(value_from_text(field, str(part)) for field, part in zip(ends, parts, strict=True))
     except NO_KEY:
         return None
+
+
+def to_text_or_pair(model: type[Model], key: Key) -> str:
+    """How an entry spells the key; of a pair that a row of an automatic table joined, as it was spelled then."""
+    if isinstance(key, tuple) and len(key_fields(model)) == 1:
+        return json.dumps(
+            [part if type(part) is int else value_to_text(part) for part in key],
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+    return to_text(model, key)

@@ -13,11 +13,11 @@ from functools import cached_property
 from django.db.models import Max, Model, QuerySet
 
 from synchro.checkpoint import aware
-from synchro.keys import Key, to_text
+from synchro.keys import Key
 from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
 from synchro.registry import same_key_children
 from synchro.relations import same_key_parents
-from synchro.replay.log.changes import Change, Changes, Entry, coalesce, sets_of
+from synchro.replay.log.changes import Change, Changes, Entry, coalesce, sets_of, to_text_or_pair
 from synchro.replay.log.entries import read_entries
 from synchro.replay.log.pending import pending_ids
 from synchro.replay.log.quarantined import quarantined_by
@@ -67,11 +67,15 @@ class RemoteLog:
 
     def floor(self, since: datetime) -> int:
         """Return an id that is lower than those of all entries made after this moment of LOCAL's clock."""
-        return self._floor_by_date(since + self._session.offset - DISORDER)
+        return self._floor_by_date(self._on_its_clock(since))
+
+    def _on_its_clock(self, since: datetime) -> datetime:
+        """Return a moment of LOCAL's clock by REMOTE's, early enough for entries that are not in order."""
+        return aware(since) + self._session.offset - DISORDER
 
     def has_news(self, since: datetime) -> bool:
         """Return whether there are entries that can be newer than a moment of LOCAL's clock, or that were not sent."""
-        return bool(self._refused) or self._find_floor(since + self._session.offset - DISORDER) is not None
+        return bool(self._refused) or self._find_floor(self._on_its_clock(since)) is not None
 
     def note_received(self) -> None:
         """
@@ -146,7 +150,7 @@ class RemoteLog:
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """Return what it says of these rows of REMOTE, and of their sets, from a moment of LOCAL's clock on."""
-        floor = self._find_floor(since + self._session.offset - DISORDER)
+        floor = self._find_floor(self._on_its_clock(since))
         entries = () if floor is None else self._entries(floor, wanted)
         # What could not be read when its batch was sent is perhaps part of another batch by now.
         unsent = self._unsent() if entries else []
@@ -210,13 +214,21 @@ class RemoteLog:
         family = {each for model in models for each in (model, *same_key_children(model))}
         if not family.isdisjoint(self._refused) or self._has_unsent(however_old):
             return False
-        floor = self._find_floor(aware(since) + self._session.offset - DISORDER)
+        floor = self._find_floor(self._on_its_clock(since))
         # In their order, since PostgreSQL may otherwise read the whole log to find none.
         if floor is not None and self._about(models).filter(id__gt=floor).order_by("id").first() is not None:
             return False
         # Asked after the log was read, and anew: it may have been pruned meanwhile.
         self._forget("_pruned_until")
         return not self.may_have_lost(since)
+
+    def says_something_of_sets(self, models: Collection[type[Model]], since: datetime) -> bool:
+        """Return whether it says that sets of objects of these models have changed, which can be newer than `since`."""
+        floor = self._find_floor(aware(since) + self._session.offset - DISORDER) if models else None
+        if floor is None:
+            return False
+        found = self._about(models).filter(id__gt=floor, action=M2M_CHANGE)
+        return found.order_by("id").first() is not None
 
     def _has_unsent(self, models: Collection[type[Model]]) -> bool:
         """Return whether it may say something of these models that LOCAL has not received, however old."""
@@ -240,7 +252,7 @@ class RemoteLog:
         remote = self._session.remote
         node = self._session.peer.uuid if self._session.forwards else None
         for model, keys in wanted.items():
-            texts = [to_text(model, key) for key in keys]
+            texts = [to_text_or_pair(model, key) for key in keys]
             types = [remote.content_type_id(each) for each in (model, *same_key_children(model))]
             for start in range(0, len(texts), 10_000):
                 found = self._entries_of_all().filter(
