@@ -361,9 +361,9 @@ class Backend(ABC):
         return
 
     @contextmanager
-    def held(self, connection: BaseDatabaseWrapper, table: str, seconds: int) -> Iterator[None]:
-        """Inside, nobody else writes to `table`, as far as the engine can be told so."""
-        yield
+    def held(self, connection: BaseDatabaseWrapper, tables: Iterable[str], seconds: int) -> Iterator[bool]:
+        """Inside, nobody else writes to these tables; gives whether this is so."""
+        yield False
 
     @contextmanager
     def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:

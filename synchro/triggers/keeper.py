@@ -59,12 +59,29 @@ class Keeper:
         self.exchange((), self.on(table))
 
     @contextmanager
-    def held(self, table: str) -> Iterator[None]:
-        """Inside, nobody else writes to the table, whose triggers may be gone."""
+    def without_triggers(self, table: str, altered: Sequence[str]) -> Iterator[None]:
+        """
+        Inside, the table has no triggers.
+
+        Nobody else writes to it meanwhile, where all tables that are altered are known; or a warning says so.
+        """
+        is_held = False
         with ExitStack() as stack:
-            with self._told({table}):
-                stack.enter_context(self.backend.held(self.connection, table, PATIENCE))
-            yield
+            if altered:
+                there = self.backend.shapes(self.connection, altered)
+                with self._told({table}):
+                    is_held = stack.enter_context(self.backend.held(self.connection, there, PATIENCE))
+            try:
+                self.remove(table)
+                yield
+            finally:
+                if not is_held:
+                    warnings.warn(
+                        "A table had no triggers while a migration altered its key: what others wrote into it "
+                        f"meanwhile is not in the log. Compare it in both databases. The table: {table}",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
 
     def remove_all(self) -> None:
         self.exchange((), self.backend.installed(self.connection))

@@ -239,12 +239,13 @@ class MySQL(Backend):
         )
 
     @contextmanager
-    def held(self, connection: BaseDatabaseWrapper, table: str, seconds: int) -> Iterator[None]:
+    def held(self, connection: BaseDatabaseWrapper, tables: Iterable[str], seconds: int) -> Iterator[bool]:
+        names = sorted({escaped(stored_name(connection, table)) for table in tables})
         with connection.cursor() as cursor:
             with _waiting(cursor, seconds):
-                is_held = may(cursor, f"LOCK TABLES {escaped(stored_name(connection, table))} WRITE")
+                is_held = may(cursor, f"LOCK TABLES {', '.join(f'{name} WRITE' for name in names)}")
             try:
-                yield
+                yield is_held
             finally:
                 if is_held and connection.is_usable():
                     cursor.execute("UNLOCK TABLES")

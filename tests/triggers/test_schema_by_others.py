@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,10 @@ def sql(*statements: str) -> None:
 @pytest.mark.parametrize("atomic", [True, False])
 def test_a_key_that_cannot_be_altered_leaves_a_table_that_is_captured(project: Project, atomic: bool) -> None:
     project.model("Gamma")._base_manager.create(code="text", t0="a")
-    with pytest.raises(Error):
+    told = pytest.warns(
+        RuntimeWarning, match="had no triggers while a migration altered its key: .*evolving_gamma$"
+    )
+    with told if connection.vendor == "mysql" else nullcontext(), pytest.raises(Error):
         project.migrate_by(AlterField("gamma", "code", models.IntegerField(primary_key=True)), atomic=atomic)
     logged()
     client("UPDATE evolving_gamma SET t0 = 'b'")
@@ -124,11 +127,8 @@ def test_a_table_that_cannot_be_removed_is_captured_as_before(project: Project) 
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="nobody else writes while SQLite alters a table")
-@pytest.mark.parametrize("field", [("gamma", "code", "evolving_gamma"), ("alpha", "id", "evolving_alpha")])
-def test_what_others_write_while_a_key_gets_another_name_is_captured(
-    project: Project, field: tuple[str, str, str]
-) -> None:
-    model, name, table = field
+def test_what_others_write_while_a_key_gets_another_name_is_captured(project: Project) -> None:
+    model, name, table = "alpha", "id", "evolving_alpha"
     project.model("Beta")._base_manager.create(k0=project.model("Alpha")._base_manager.create(pk=1))
     writer = threading.Thread(target=client, args=[f"INSERT INTO {table} VALUES (7, '')"])
 
@@ -227,12 +227,7 @@ def delete_alphas(apps: Any, schema_editor: Any) -> None:
 @pytest.mark.skipif(not hasattr(models, "DB_CASCADE"), reason="of Django 6.1")
 @pytest.mark.parametrize(
     "alteration",
-    [
-        AlterModelTable("kid", "evolving_renamed"),
-        RenameField("kid", "alpha", "parent"),
-        RenameField("alpha", "id", "number"),
-        RenameModel("alpha", "Omega"),
-    ],
+    [RenameField("alpha", "id", "number"), RenameModel("alpha", "Omega")],
     ids=lambda one: one.describe(),
 )
 def test_what_the_database_deletes_is_seen_right_after_an_alteration(
