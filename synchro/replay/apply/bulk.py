@@ -24,14 +24,16 @@ from synchro.relations import parents_first, target_of
 from synchro.replay.apply.bulk_plan import BulkPlan, Named, NotBulk
 from synchro.replay.apply.bulk_rows import BulkRows
 from synchro.replay.apply.receivers import has_receivers_of_deletes
-from synchro.replay.apply.successors import successors_of
+from synchro.replay.apply.server_cascades import made_by_hand
 from synchro.replay.checkpoint import new_pairs
 from synchro.replay.columns import look_at_columns
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.remote_changes import has_remote_changes
 from synchro.replay.dependent_rows import is_depended_on
 from synchro.replay.identity.identities import Identities, keeps_references
 from synchro.replay.identity.natural_keys import has_natural_key
 from synchro.replay.identity.references import remote_keys
+from synchro.replay.identity.successors import successors_of
+from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.plan import Plan, Tally
 from synchro.replay.rows import Rows
 from synchro.replay.session import Session
@@ -82,7 +84,7 @@ def apply_in_bulk(session: Session, log: RemoteLog, parcel: BulkPlan) -> BulkOut
             for way in reversed(ways):
                 way.remove()
                 way.count()
-            if not log.is_quiet_about(parcel.models, parcel.first):
+            if has_remote_changes(log, parcel.models, parcel.first):
                 raise NotBulk  # noqa: TRY301  what was written is rolled back
     except (NotBulk, SynchroError):
         raise
@@ -136,6 +138,8 @@ class _BulkIdentity(ABC):
         if keys:
             if has_receivers_of_deletes(self._model) or is_depended_on(self._session, self._model, keys):
                 raise NotBulk
+            if made_by_hand(self._session, self._model):
+                raise NotBulk  # the server would touch other rows
             self._removed = self._stock.delete(keys)
 
 
@@ -193,8 +197,8 @@ class _References(_BulkIdentity):
         if self._removed < len(there):
             raise NotBulk  # REMOTE may know a row that it has lost by another key
         if there:
-            self._delivered.plan.forgotten[self._model] = list(there)
-            self._delivered.plan.removals[self._model] = {other: own for own, other in there.items()}
+            self._delivered.plan.obsolete_references[self._model] = list(there)
+            self._delivered.plan.deletions[self._model] = {other: own for own, other in there.items()}
 
     def _find(self, keys: Collection[Key]) -> dict[Key, Key]:
         """

@@ -18,11 +18,12 @@ from synchro.registry import Table, is_watched
 from synchro.relations import generic_keys, pointing_at, points_at_rows, target_of
 from synchro.replay.apply.altered import is_checked
 from synchro.replay.apply.receivers import has_receivers_of_saves
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.remote_changes import has_remote_changes
 from synchro.replay.identity.identities import keeps_references, uses_same_key
 from synchro.replay.identity.natural_keys import has_natural_key
 from synchro.replay.log.entries import log_of
 from synchro.replay.log.ranges import Range
+from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.plan import synchronized_names
 from synchro.replay.session import Database, Session
 
@@ -88,7 +89,7 @@ def bulk_plan_of(session: Session, log: RemoteLog, ranges: Sequence[Range]) -> B
         return None
     first, last = min(group.first for group in groups), max(group.last for group in groups)
     parcel = BulkPlan(sum(group.entries for group in groups), first, last, named)
-    return parcel if log.is_quiet_about(parcel.models, parcel.first) else None
+    return None if has_remote_changes(log, parcel.models, parcel.first) else parcel
 
 
 class _Group(NamedTuple):
