@@ -7,6 +7,7 @@ Every folder is in one of the lists below; `tests/project/test_suite.py` sees to
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from tests.backends.pairs import SQLITE, Pair
 from tests.backends.state import PROJECT
@@ -73,6 +74,11 @@ def paths(pair: Pair) -> tuple[str, ...]:
         (ONCE, pair == Pair(SQLITE, SQLITE)),
     ]
     return tuple(path for folders, runs in lists if runs for path in folders)
+
+
+def names_tests(arguments: Sequence[str]) -> bool:
+    """Whether some of these `arguments` for pytest are paths of tests, which take the place of all others then."""
+    return any((PROJECT / argument.partition("::")[0]).exists() for argument in arguments)
 
 
 def parts(pair: Pair) -> tuple[tuple[str, ...], ...]:
