@@ -255,6 +255,31 @@ def test_rows_that_a_receiver_deletes_are_there_again_with_their_skipped_columns
     assert_same_rows()
 
 
+def fell(using: str, **kwargs: Any) -> None:
+    Category.objects.using(using).update(parent=None)
+    Category.objects.using(using).all().delete()
+
+
+def test_tree_and_circle_that_a_receiver_deletes_are_there_again(settings: Any) -> None:
+    """MySQL looks at each row by itself: whether what it points at is there already."""
+    leaf, root = Category.objects.create(name="leaf"), Category.objects.create(name="root")
+    leaf.parent = root
+    leaf.save()
+    one = Category.objects.create(name="one")
+    one.parent = Category.objects.create(name="other", parent=one)
+    one.save()
+    call_synchronize()
+    settings.SYNCHRO_BATCH_SIZE = 1
+    Delivery.objects.create(place="Ankh")
+    root.name = "the root"
+    root.save()  # in a later batch
+
+    with listening(fell, post_save, Delivery):
+        call_synchronize()
+
+    assert_same_rows()
+
+
 def test_rows_that_code_of_others_deletes_on_both_sides_are_gone() -> None:
     Country.objects.create(code="AM", name="Ankh-Morpork")
     Order.objects.create(customer=Customer.objects.create(name="Vimes"))
