@@ -21,11 +21,12 @@ from synchro.keys import AnyField, Key, key_fields
 from synchro.natural import natural_fields
 from synchro.registry import Table
 from synchro.relations import parents_first
-from synchro.replay.apply.restored_rows import RestoredRows, lacking_values
+from synchro.replay.apply.restored_rows import RestoredRows, lacking_values, refused_deletion
 from synchro.replay.apply.statements import Group, Statements
 from synchro.replay.apply.translate import Translator
 from synchro.replay.apply.unique import UniqueValues
-from synchro.replay.guests.recorder import Recorder, Touched, columns
+from synchro.replay.guests.recorder import Recorder, columns
+from synchro.replay.guests.touched import Touched
 from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
 from synchro.replay.identity.natural_keys import finder
 from synchro.replay.identity.owners import known_owners
@@ -55,6 +56,8 @@ class OtherRows:
 
     def settle(self, recorder: Recorder) -> None:
         """Have the rows that were recorded end as they should, or say what is not known of them."""
+        for (table, _code), guest in recorder.too_many_deleted.items():
+            raise refused_deletion(guest, table)
         models = parents_first(recorder.touched)
         now = {model: recorder.read(model, recorder.touched[model]) for model in models}
         deleted: dict[type[Model], Several] = {}
@@ -224,6 +227,16 @@ class OtherRows:
                     "%(code)s wrote to %(table)s of the database “%(alias)s” by SQL of its own as it ran for REMOTE's "
                     "objects. Which rows it wrote is not known, so they may differ from LOCAL's now. Compare that "
                     "table on both sides, and leave it out: %(setting)s."
+                )
+                % {**guest.names(), "table": table, "alias": self._side.alias}
+            )
+        for (table, _code), guest in recorder.too_many.items():
+            self._session.warn(
+                _(
+                    "%(code)s wrote so many rows to %(table)s of the database “%(alias)s”, as it ran for the objects "
+                    "of one batch, that they were not kept as they had been. They stay as it left them, and may differ "
+                    "from LOCAL's now. Compare that table on both sides, and leave it out (%(setting)s), or lower "
+                    "SYNCHRO_BATCH_SIZE."
                 )
                 % {**guest.names(), "table": table, "alias": self._side.alias}
             )

@@ -19,7 +19,8 @@ from synchro.keys import AnyField, Key, to_text
 from synchro.relations import parents_first
 from synchro.replay.columns import Codec
 from synchro.replay.guests.guard import Guest
-from synchro.replay.guests.recorder import Touched, columns
+from synchro.replay.guests.recorder import columns
+from synchro.replay.guests.touched import Touched
 from synchro.replay.identity.identities import existing_keys
 from synchro.replay.log.changes import RowId
 from synchro.replay.log.pending import pending_entries
@@ -94,9 +95,8 @@ class RestoredRows:
             error = self._insert(model, free)
             if error is not None:
                 there = next(iter(free))
-                raise _refused(
-                    self._deleted[model][there].guest, model, self._rows[model][there][0]
-                ) from error
+                lost = f"{model._meta.label} {to_text(model, self._rows[model][there][0])}"
+                raise refused_deletion(self._deleted[model][there].guest, lost) from error
             rows = {key: row for key, row in rows.items() if key not in free}
         return incomplete
 
@@ -159,8 +159,9 @@ class _Needed:
         return self._by_value[field]
 
 
-def _refused(guest: Guest, model: type[Model], key: Key) -> Refused:
-    names = {**guest.names(), "row": f"{model._meta.label} {to_text(model, key)}"}
+def refused_deletion(guest: Guest, row: str) -> Refused:
+    """Return the error about code of others that has deleted this row, or so many of this table."""
+    names = {**guest.names(), "row": row}
     text = _(
         "%(model)s %(key)s: %(code)s ran for REMOTE's object and deleted %(row)s there, which LOCAL has, and which "
         "cannot be brought back. The batch was rolled back. Leave it out: %(setting)s."
