@@ -297,6 +297,20 @@ class Backend(ABC):
                 count += cursor.rowcount
         return count
 
+    def sums_rows_like(self, other: BaseDatabaseWrapper) -> bool:
+        """Return whether `sums_of_rows` gives the same here and in the database `other` for rows that are equal."""
+        return False
+
+    def sums_of_rows(
+        self, table: str, key: str, columns: Sequence[str], width: int
+    ) -> dict[int, tuple[int, int]]:
+        """
+        Return, by key divided by `width`, how many rows there are and the sum of the hashes of these columns.
+
+        Only where `sums_rows_like`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} sums no rows.")
+
     def passes_rows(self, there: BaseDatabaseWrapper) -> bool:
         """Whether what `dump` gives of `here` can be written to `there`, another database of any engine."""
         return False

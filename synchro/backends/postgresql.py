@@ -275,6 +275,23 @@ class PostgreSQL(Backend):
             changed = self._update_from_incoming(table, values, key)
             return changed if changed == len(rows) else self._count_present(table, key)
 
+    def sums_rows_like(self, other: BaseDatabaseWrapper) -> bool:
+        return self.passes_rows(other)
+
+    def sums_of_rows(
+        self, table: str, key: str, columns: Sequence[str], width: int
+    ) -> dict[int, tuple[int, int]]:
+        names = ", ".join(quoted(self.connection, column) for column in columns)
+        number = f"floor({quoted(self.connection, key)}::numeric / {int(width)})"
+        # The text of a record tells NULL from an empty text, and quotes what would end a value.
+        with self._own_settings(), self.connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {number}::bigint, count(*), sum(hashtextextended(ROW({names})::text, 0)) "
+                f"FROM {quoted(self.connection, table)} GROUP BY 1",
+                [],
+            )
+            return {number: (count, int(total)) for number, count, total in cursor.fetchall()}
+
     def passes_rows(self, there: BaseDatabaseWrapper) -> bool:
         if self.connection.vendor != there.vendor:
             return False

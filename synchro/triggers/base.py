@@ -104,8 +104,8 @@ class Shape:
     exact: frozenset[str] = frozenset()
     #: PostgreSQL: the columns with their numbers, of which a new column gets the next.
     numbers: frozenset[tuple[str, int]] = frozenset()
-    #: PostgreSQL: of a table with triggers for each row, the columns with their types.
-    types: frozenset[tuple[str, str]] = frozenset()
+    #: PostgreSQL: the number by which it knows a table with triggers for each row.
+    number: int = 0
     #: PostgreSQL: generated columns that are not stored, with their expressions.
     virtual: frozenset[tuple[str, str]] = frozenset()
     #: SQLite: what the table declares unique, but for its key.
@@ -359,6 +359,11 @@ class Backend(ABC):
     def hold(self, connection: BaseDatabaseWrapper) -> None:
         """Until the end of the open transaction no other process installs or removes triggers in this database."""
         return
+
+    @contextmanager
+    def held(self, connection: BaseDatabaseWrapper, table: str, seconds: int) -> Iterator[None]:
+        """Inside, nobody else writes to `table`, as far as the engine can be told so."""
+        yield
 
     @contextmanager
     def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:

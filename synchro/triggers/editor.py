@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.contenttypes.models import ContentType
@@ -258,11 +258,23 @@ class KeepsTriggers(Editor):
         key = key_of(model)
         after = [new if field.column in columns and new is not None else field for field in key]
         if any(field.column in columns for field in key) and self._key_goes(old, new):
-            keeper.remove(table)
-        else:
-            keeper.name_key_only(model, key)
+            with self._held(table, old, new):
+                keeper.remove(table)
+                yield
+                keeper.name_key_only(model, after)
+            return
+        keeper.name_key_only(model, key)
         yield
         keeper.name_key_only(model, after)
+
+    def _held(
+        self, table: str, old: Field[Any, Any], new: Field[Any, Any] | None
+    ) -> AbstractContextManager[None]:
+        """Inside, nobody writes to a table while its key gets another name, where Django alters that table alone."""
+        is_alone = new is not None and old.db_type(self.connection) == new.db_type(self.connection)
+        if not is_alone or old.remote_field is not None or self.connection.features.can_rollback_ddl:
+            return nullcontext()
+        return self.keeper.held(table)
 
     def _key_goes(self, old: Field[Any, Any], new: Field[Any, Any] | None) -> bool:
         """Whether triggers that name the old key would stop, or misspell, what is written before they are exchanged."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from itertools import groupby
 from typing import Any, TypeAlias
 
@@ -57,6 +57,14 @@ class Keeper:
 
     def remove(self, table: str) -> None:
         self.exchange((), self.on(table))
+
+    @contextmanager
+    def held(self, table: str) -> Iterator[None]:
+        """Inside, nobody else writes to the table, whose triggers may be gone."""
+        with ExitStack() as stack:
+            with self._told({table}):
+                stack.enter_context(self.backend.held(self.connection, table, PATIENCE))
+            yield
 
     def remove_all(self) -> None:
         self.exchange((), self.backend.installed(self.connection))
@@ -146,19 +154,24 @@ class Keeper:
         """
         if not create and not drop:
             return
+        tables = {one.table for one in drop if one.table}
+        with self._told(tables), self.backend.alone(self.connection, PATIENCE):
+            self.backend.exchange(self.connection, create, drop, seconds=PATIENCE)
+        self.removed += drop
+
+    @contextmanager
+    def _told(self, tables: Collection[str]) -> Iterator[None]:
+        """Inside, the want of a lock or a right becomes a `CommandError` in words."""
         try:
-            with self.backend.alone(self.connection, PATIENCE):
-                self.backend.exchange(self.connection, create, drop, seconds=PATIENCE)
+            yield
         except (DatabaseError, NotReady) as error:
-            told = error
+            told: Exception = error
             if isinstance(error, DatabaseError):
-                told = self.backend.explained(error, self.connection)  # type: ignore[assignment]
+                told = self.backend.explained(error, self.connection)
             if not isinstance(told, NotReady):
                 raise
-            tables = ", ".join(sorted({one.table for one in drop if one.table}))
-            where = f" This was about the triggers of {tables}." if tables else ""
+            where = f" This was about the triggers of {', '.join(sorted(tables))}." if tables else ""
             raise CommandError(f"{told}{where} Run migrate again then.") from error
-        self.removed += drop
 
     @contextmanager
     def all_or_nothing(self, mend: Callable[[], None]) -> Iterator[None]:

@@ -31,7 +31,7 @@ from synchro.triggers.base import (
     version_of,
 )
 from synchro.triggers.mysql_body import SWITCH, Writer, escaped, real_name, stored_name
-from synchro.triggers.mysql_rights import flaws_of, lacking_rights
+from synchro.triggers.mysql_rights import flaws_of, lacking_rights, may
 
 #: How a trigger asked for the switch that keeps another session's answer.
 KEEPS_SWITCH = f"{SWITCH} IS NULL"
@@ -237,6 +237,17 @@ class MySQL(Backend):
             + "".join(f"{statement} ;;\n" for statement in statements)
             + "DELIMITER ;\n"
         )
+
+    @contextmanager
+    def held(self, connection: BaseDatabaseWrapper, table: str, seconds: int) -> Iterator[None]:
+        with connection.cursor() as cursor:
+            with _waiting(cursor, seconds):
+                is_held = may(cursor, f"LOCK TABLES {escaped(stored_name(connection, table))} WRITE")
+            try:
+                yield
+            finally:
+                if is_held and connection.is_usable():
+                    cursor.execute("UNLOCK TABLES")
 
     @contextmanager
     def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:

@@ -77,6 +77,7 @@ def test_what_an_engine_may_do_otherwise_runs_on_each() -> None:
     for kind in ("sqlite", "mysql", "postgresql"):
         assert {*folders.EVERY_KIND, *folders.EVERY_KIND_BY_SIGNALS} <= {*folders.paths(pairs.find(kind))}
     assert {*folders.EVERY_KIND} <= {*folders.paths(pairs.find("postgresql-postgresql-triggers"))}
+    assert {*folders.ON_MARIADB} <= {*folders.paths(pairs.find("mariadb"))}
     on_each_server = {pair.local for pair in pairs.PAIRS if {*folders.ONE_DATABASE} <= {*folders.paths(pair)}}
     assert on_each_server == {"sqlite", *KINDS}
 

@@ -28,7 +28,7 @@ from tests.protocol.words import (
 class Batches:
     scope: Scope
 
-    # -- handshake: agree.py, receipts.py, adopt.py ----------------------------------------------------------
+    # -- handshake: handshake.py, receipts.py, checkpoint.py ------------------------------------------------
 
     def shake_hands(self, state: State, run: Run) -> Run:
         """What has arrived, by REMOTE's receipt; whether that can be true."""
@@ -69,7 +69,7 @@ class Batches:
     def taken_over(self, views: list[Pair]) -> list[Pair]:
         return [Pair(view.other, view.own, view.batch) for view in views]
 
-    # -- form: form.py --------------------------------------------------------------------------------------
+    # -- form: log/batches.py -------------------------------------------------------------------------------
 
     def formed_already(self, state: State, run: Run) -> Batch | None:
         local = state.nodes[self.scope.links[run.link][0]]
@@ -113,7 +113,7 @@ class Batches:
         batch = Batch(local.formed + 1, ids, local.life, now if self.scope.prunes else 0)
         return local._replace(formed=batch.number, batches=(*local.batches, batch)), batch
 
-    # -- read: coalesce.py, carry.py, read.py ---------------------------------------------------------------
+    # -- read: log/changes.py, apply/batch.py, rows.py ------------------------------------------------------
 
     #: Whether that is done when the run begins, before REMOTE's receipt is held.
     forgets_early = False
@@ -159,7 +159,7 @@ class Batches:
         keys = {entry.key for entry in run.changes}
         return run._replace(rows=tuple((key, row) for key, row in local.rows if key in keys))
 
-    # -- quarantine: aside.py, log.py -----------------------------------------------------------------------
+    # -- quarantine: quarantine/store.py, log/remote_log.py -------------------------------------------------
 
     def set_aside(self, state: State, run: Run) -> list[Note]:
         """What is in quarantine: of each object the newest note whose batch has arrived."""

@@ -26,7 +26,7 @@ from tests.protocol.words import (
 
 
 class Decisions(Batches):
-    # -- identity: identify.py, lost.py, receipts.py --------------------------------------------------------
+    # -- identity: identity/identities.py, identity/deleted.py ----------------------------------------------
 
     def hold_receipt(self, state: State, run: Run) -> None:
         here, there = self.scope.links[run.link]
@@ -60,7 +60,7 @@ class Decisions(Batches):
             return set()
         return {remote for _key, remote in run.identities if remote is not None}
 
-    # -- conflicts: log.py, resolve.py, policy.py, record.py ------------------------------------------------
+    # -- conflicts: log/remote_log.py, conflicts/resolve.py, conflicts/policy.py ------------------------------
 
     def their_changes(self, state: State, run: Run) -> dict[int, Conflict]:
         """By REMOTE's own log, less what LOCAL has received."""

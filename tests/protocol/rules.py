@@ -41,7 +41,7 @@ class Rules(Decisions):
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
-    # -- commit: write.py, acknowledge.py -------------------------------------------------------------------
+    # -- commit: apply/writer.py, checkpoint.py -------------------------------------------------------------
 
     def commit(self, state: State, run: Run) -> tuple[State, Run]:
         """REMOTE's rows, its own view of the references, and the receipt, in one transaction."""

@@ -271,7 +271,7 @@ def no_records(patch: pytest.MonkeyPatch) -> None:
 
 def no_notes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Quarantine, "write", lambda *arguments: False)
-    patch.setattr(Quarantine, "settle", lambda *arguments: None)
+    patch.setattr(Quarantine, "drop_outdated", lambda *arguments: None)
 
 
 MISTAKES: list[tuple[Callable[[pytest.MonkeyPatch], None], Callable[[World], None]]] = [

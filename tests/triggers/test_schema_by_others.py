@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,6 +121,37 @@ def test_a_table_that_cannot_be_removed_is_captured_as_before(project: Project) 
         assert [one[:3] for one in logged()] == [("gamma", "x", ADDITION)]
     finally:
         sql("DROP TABLE evolving_foreign", "DROP TABLE evolving_gamma")
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="nobody else writes while SQLite alters a table")
+@pytest.mark.parametrize("field", [("gamma", "code", "evolving_gamma"), ("alpha", "id", "evolving_alpha")])
+def test_what_others_write_while_a_key_gets_another_name_is_captured(
+    project: Project, field: tuple[str, str, str]
+) -> None:
+    model, name, table = field
+    project.model("Beta")._base_manager.create(k0=project.model("Alpha")._base_manager.create(pk=1))
+    writer = threading.Thread(target=client, args=[f"INSERT INTO {table} VALUES (7, '')"])
+
+    def meanwhile(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if str(sql).startswith("ALTER TABLE") and table in str(sql) and writer.ident is None:
+            writer.start()
+            wait_until_done_or_held(writer)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(meanwhile):
+        project.migrate_by(RenameField(model, name, "number"))
+    writer.join()
+    assert (model, "7", ADDITION) in [one[:3] for one in logged()]
+
+
+def wait_until_done_or_held(writer: threading.Thread) -> None:
+    waiting = {
+        "mysql": "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table%'",
+        "postgresql": "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
+    }[connection.vendor]
+    deadline = time.monotonic() + 30
+    while writer.is_alive() and client(waiting).strip() == "0":
+        assert time.monotonic() < deadline
 
 
 # -- what the schema editor does not see ---------------------------------------------------------------------------

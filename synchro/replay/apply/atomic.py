@@ -70,7 +70,7 @@ def replay_as_one(
                 else:
                     session.state.new_references.add(outcome.pairs)
                     session.state.arrived = batch.number
-                    quarantine.advance(outcome.quarantine)
+                    quarantine.take_in(outcome.quarantine)
                     outcomes.append(outcome)
         if merges:
             raise Merging.of(merges)

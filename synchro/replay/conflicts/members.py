@@ -121,8 +121,8 @@ def _named(view: View, sets: Mapping[Key, SetChange]) -> set[Pair]:
 def _translate(view: View, pairs: Iterable[Pair], identities: Identities) -> dict[Pair, Pair]:
     several = list(pairs)
     first, second = (
-        identities.translate(field, {pair[place] for pair in several})
-        for place, field in enumerate(view.fields)
+        identities.translate(field, {pair[position] for pair in several})
+        for position, field in enumerate(view.fields)
     )
     return {pair: (first[pair[0]], second[pair[1]]) for pair in several}
 

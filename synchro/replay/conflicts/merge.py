@@ -84,9 +84,9 @@ def _by_model(merges: Sequence[Merge]) -> dict[type[Model], list[Merge]]:
 def _locked(session: Session, model: type[Model], keys: Sequence[Key]) -> dict[Key, list[Any]]:
     """Return LOCAL's rows and lock them."""
     fields, own = Table(model).fields, key_fields(model)
-    places = [fields.index(field) for field in own]
+    positions = [fields.index(field) for field in own]
     rows = select(session.local, model, fields, own, [as_values(key) for key in keys], lock=True)
-    return {as_key([row[place] for place in places]): list(row) for row in rows}
+    return {as_key([row[position] for position in positions]): list(row) for row in rows}
 
 
 def _save(session: Session, merge: Merge) -> None:

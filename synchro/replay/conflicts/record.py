@@ -298,7 +298,9 @@ def _delete(session: Session, conflicts: QuerySet[Conflict]) -> None:
     """Delete these conflicts, but those about rows with merged values, which LOCAL has already."""
     few = conflicts.only("batch", "content_type", "object_id", "fields", "decision")
     found = [(record, (record.batch, record.content_type_id, record.object_id)) for record in few]
-    merged = {place for record, place in found if record.decision == Conflict.MERGED}
-    going = [record.pk for record, place in found if place not in merged or not is_about_row(session, record)]
+    merged = {subject for record, subject in found if record.decision == Conflict.MERGED}
+    going = [
+        record.pk for record, subject in found if subject not in merged or not is_about_row(session, record)
+    ]
     for start in range(0, len(going), 500):
         Conflict.objects.using(conflicts.db).filter(pk__in=going[start : start + 500]).delete()

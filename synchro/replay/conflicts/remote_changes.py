@@ -62,10 +62,12 @@ def changes_of_members(
 def ends_of(through: type[Model], pairs: Collection[Pair]) -> dict[type[Model], set[Key]]:
     """Return the objects at the ends of these pairs, by whose sets a log may name them."""
     found: dict[type[Model], set[Key]] = {}
-    for place, field in enumerate(key_fields(through)):
+    for position, field in enumerate(key_fields(through)):
         model = target_of(field)
         if model is not None:
-            found.setdefault(model, set()).update(pair[place] for pair in pairs if pair[place] is not None)
+            found.setdefault(model, set()).update(
+                pair[position] for pair in pairs if pair[position] is not None
+            )
     return found
 
 
@@ -121,6 +123,6 @@ def _changed_members(
     for pair in pairs:
         date, row = said.member_changed_at(through, pair), known.rows.get((through, pair))
         if date is not None and (row is None or row.date < date):
-            # Such an entry does not tell whether it was removed. Where that counts, it is not there.
+            # Such an entry does not tell whether the member was removed. It counts only where REMOTE lacks it.
             found[through, pair] = Change(through, pair, date, whole=date, deleted=date)
     return found

@@ -102,8 +102,8 @@ class _Resolver:
         """LOCAL has the object, and REMOTE has not: it is new there, or was deleted there."""
         deleted = conflict.remote_change.deleted if conflict else None
         if conflict and conflict.remote_change.is_born and not self._model._meta.auto_created:
-            # What was added and deleted there LOCAL will never hear of: it was another object with the same key. A
-            # member of a set has no other.
+            # LOCAL never receives what REMOTE added and deleted: it was another object with the same key. A member of
+            # a set has only one.
             deleted = None
         if conflict is None or deleted is None:
             self._plan.write(self._model, change.key)

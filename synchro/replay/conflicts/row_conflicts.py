@@ -170,8 +170,8 @@ class RowConflicts:
         local = self.work.local_rows.load(model, list(pairs))
         self.work.remote_rows.load(model, [remote for remote in pairs.values() if remote is not None])
         self._translated[model] = {
-            field: self.work.identities.translate(field, {row[place] for row in local.values()})
-            for place, field in enumerate(Table(model).fields)
+            field: self.work.identities.translate(field, {row[position] for row in local.values()})
+            for position, field in enumerate(Table(model).fields)
             if points_at_rows(field)
         }
 

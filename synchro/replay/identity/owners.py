@@ -48,8 +48,8 @@ def owners_by_parts(
     """Return LOCAL's keys, part by part of the key's `fields`; `given` has what is known of some parts."""
     parts = [
         given.get(field)
-        or _local_parts(session, identities, field, {as_values(k)[place] for k in remote_keys})
-        for place, field in enumerate(fields)
+        or _local_parts(session, identities, field, {as_values(k)[position] for k in remote_keys})
+        for position, field in enumerate(fields)
     ]
     found: dict[Key, Key] = {}
     for key in remote_keys:
@@ -66,8 +66,11 @@ def pair_owners(
     if not remote_pairs:
         return {}
     owners: list[Mapping[Key, Key]] = []
-    for place, field in enumerate(key_fields(through)):
-        target, ends = target_of(field), {pair[place] for pair in remote_pairs if pair[place] is not None}
+    for position, field in enumerate(key_fields(through)):
+        target, ends = (
+            target_of(field),
+            {pair[position] for pair in remote_pairs if pair[position] is not None},
+        )
         owners.append({end: end for end in ends} if target is None else identities.owners(target, ends))
     first, second = owners
     return {pair: (first.get(pair[0]), second.get(pair[1])) for pair in remote_pairs}

@@ -67,11 +67,15 @@ class RemoteLog:
 
     def floor(self, since: datetime) -> int:
         """Return an id that is lower than those of all entries made after this moment of LOCAL's clock."""
-        return self._floor_by_date(since + self._session.offset - DISORDER)
+        return self._floor_by_date(self._on_its_clock(since))
+
+    def _on_its_clock(self, since: datetime) -> datetime:
+        """Return a moment of LOCAL's clock by REMOTE's, early enough for entries that are not in order."""
+        return aware(since) + self._session.offset - DISORDER
 
     def has_news(self, since: datetime) -> bool:
         """Return whether there are entries that can be newer than a moment of LOCAL's clock, or that were not sent."""
-        return bool(self._refused) or self._find_floor(since + self._session.offset - DISORDER) is not None
+        return bool(self._refused) or self._find_floor(self._on_its_clock(since)) is not None
 
     def note_received(self) -> None:
         """
@@ -146,7 +150,7 @@ class RemoteLog:
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """Return what it says of these rows of REMOTE, and of their sets, from a moment of LOCAL's clock on."""
-        floor = self._find_floor(since + self._session.offset - DISORDER)
+        floor = self._find_floor(self._on_its_clock(since))
         entries = () if floor is None else self._entries(floor, wanted)
         # What could not be read when its batch was sent is perhaps part of another batch by now.
         unsent = self._unsent() if entries else []
@@ -210,7 +214,7 @@ class RemoteLog:
         family = {each for model in models for each in (model, *same_key_children(model))}
         if not family.isdisjoint(self._refused) or self._has_unsent(however_old):
             return False
-        floor = self._find_floor(aware(since) + self._session.offset - DISORDER)
+        floor = self._find_floor(self._on_its_clock(since))
         # In their order, since PostgreSQL may otherwise read the whole log to find none.
         if floor is not None and self._about(models).filter(id__gt=floor).order_by("id").first() is not None:
             return False

@@ -211,6 +211,9 @@ def _refuse_missing_changes(session: Session, local: Node, remote: Node, receipt
         session.copied_log and begun
     ):  # what came with the copy of REMOTE that LOCAL was loaded from, REMOTE has
         missing = [receipt for receipt in missing if receipt.date > begun]
+    if missing:  # what came with the copy of LOCAL that REMOTE was loaded from
+        known = {name: batch for name, batch, _token in _copied_receipts(session.local, session.remote)}
+        missing = [one for one in missing if (one.unlogged or 0) > known.get(one.peer.uuid, 0)]
     if not missing:
         return
     copies = Baseline.objects.using(session.remote.alias).filter(node=local.uuid)

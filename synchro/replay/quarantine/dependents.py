@@ -1,8 +1,8 @@
 """
-Dependants: what cannot go to REMOTE without what is set aside.
+Dependents: what cannot be written to REMOTE without what is quarantined.
 
-That is the rest of the same object (multi-table inheritance), new rows and references that point at a row which
-REMOTE will not get, and deletions of rows that a row of REMOTE which stays as it is still points at.
+That is the rest of the same object (multi-table inheritance), rows that point at a row which REMOTE does not get, and
+deletions of rows that a row of REMOTE still points at.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from synchro.replay.work import BatchWork
 
 def leave_out(work: BatchWork, refused: Mapping[RowId, Reason], resting: Collection[RowId]) -> Reasons:
     """
-    Take out of the plan what is `refused`, what is quarantined since an earlier batch and rests, and what depends on
-    either.
+    Take out of the plan what is `refused`, what stays in quarantine (`resting`), and what depends on either.
 
     Return what is quarantined with this batch, with the reasons.
     """
@@ -43,19 +42,19 @@ def leave_out(work: BatchWork, refused: Mapping[RowId, Reason], resting: Collect
 
 def _take_out(plan: Plan, several: ByModel) -> None:
     for model, keys in several.items():
-        puts = {key: names for key, names in plan.writes.pop(model, {}).items() if key not in keys}
-        going = {there: key for there, key in plan.deletions.pop(model, {}).items() if key not in keys}
-        gone = [key for key in plan.obsolete_references.pop(model, ()) if key not in keys]
-        if puts:
-            plan.writes[model] = puts
-        if going:
-            plan.deletions[model] = going
-        if gone:
-            plan.obsolete_references[model] = gone
+        writes = {key: names for key, names in plan.writes.pop(model, {}).items() if key not in keys}
+        deletions = {remote: key for remote, key in plan.deletions.pop(model, {}).items() if key not in keys}
+        references = [key for key in plan.obsolete_references.pop(model, ()) if key not in keys]
+        if writes:
+            plan.writes[model] = writes
+        if deletions:
+            plan.deletions[model] = deletions
+        if references:
+            plan.obsolete_references[model] = references
 
 
 class _Dependents:
-    """Finds them in one plan."""
+    """Finds what depends on quarantined rows in a plan."""
 
     def __init__(self, work: BatchWork) -> None:
         self._work, self._session, self._plan, self._identities = (
@@ -64,7 +63,7 @@ class _Dependents:
             work.plan,
             work.identities,
         )
-        self._going = {
+        self._deleted = {
             (model, key)
             for model, deletions in work.plan.deletions.items()
             for key in deletions.values()
@@ -72,7 +71,7 @@ class _Dependents:
         }
 
     def of(self, refused: Mapping[RowId, Reason], resting: Collection[RowId]) -> Reasons:
-        """All that is to be taken out of the plan, with the reasons."""
+        """Return all that has to be taken out of the plan, with the reasons."""
         frontier = {row_id: Reason("") for row_id in resting if self._is_planned(row_id)}
         frontier |= {row_id: reason for row_id, reason in refused.items() if self._is_planned(row_id)}
         found: Reasons = {}
@@ -87,16 +86,16 @@ class _Dependents:
         return found
 
     def _is_planned(self, row_id: RowId) -> bool:
-        """Also where nobody can say which row is to go, so that none would, and LOCAL would forget about it."""
+        """Return whether the plan is about the row; also where it only deletes its reference."""
         model, key = row_id
         return (
             key in self._plan.writes.get(model, {})
-            or row_id in self._going
+            or row_id in self._deleted
             or key in self._plan.obsolete_references.get(model, ())
         )
 
     def _parts(self, several: ByModel) -> Iterator[tuple[RowId, Reason]]:
-        """Rows of the same object in other tables."""
+        """Yield the rows of the same objects in other tables."""
         planned = {*self._plan.writes, *self._plan.deletions}
         for model, keys in several.items():
             above = set(same_key_parents(model))
@@ -104,11 +103,11 @@ class _Dependents:
                 if other in above or model in same_key_parents(other):
                     for key in keys:
                         if self._is_planned((other, key)):
-                            text = _("it is one object with %(model)s %(key)s, which is set aside")
+                            text = _("it is one object with %(model)s %(key)s, which is in quarantine")
                             yield (other, key), _because(text, model, key)
 
     def _children(self, several: ByModel) -> Iterator[tuple[RowId, Reason]]:
-        """Rows that are to point at rows which REMOTE lacks."""
+        """Yield rows that the plan writes and that point at rows which REMOTE lacks."""
         missing: ByModel = {}
         for model, keys in several.items():
             known = self._identities.find(model, keys)
@@ -116,16 +115,16 @@ class _Dependents:
                 missing[model] = lacking
         if not missing:
             return
-        text = _("it needs %(model)s %(key)s, which is set aside")
+        text = _("it needs %(model)s %(key)s, which is in quarantine")
         for model in list(self._plan.writes):
             for key, _column, target, wanted in pointing(self._work, model, missing):
                 yield (model, key), _because(text, target, wanted)
 
     def _held(self, several: ByModel) -> Iterator[tuple[RowId, Reason]]:
-        """Rows that are to be deleted and that rows of REMOTE which stay as they are point at."""
-        text = _("%(model)s %(key)s, which is set aside, still points at it on REMOTE")
+        """Yield rows that the plan deletes and that quarantined rows, as REMOTE has them, point at."""
+        text = _("%(model)s %(key)s, which is in quarantine, still points at it on REMOTE")
         for model, keys in several.items():
-            if model._meta.auto_created:  # rows of these go with either end, and nothing is lost
+            if model._meta.auto_created:  # a member goes with either end, and nothing is lost
                 continue
             columns = [
                 field
@@ -135,15 +134,15 @@ class _Dependents:
             if not columns:
                 continue
             known = self._identities.find(model, keys)
-            there = {known[key].remote: key for key in keys if known[key].exists}
-            own, values = key_fields(model), [as_values(remote) for remote in there]
+            held = {known[key].remote: key for key in keys if known[key].exists}
+            own, values = key_fields(model), [as_values(remote) for remote in held]
             for field in columns:
                 target = target_of(field)
                 assert target is not None
                 for *pk, value in select(self._session.remote, model, [*own, field], own, values):
                     local = self._plan.deletions[target].get(value)
-                    if local is not None and as_key(pk) in there:
-                        yield (target, local), _because(text, model, there[as_key(pk)])
+                    if local is not None and as_key(pk) in held:
+                        yield (target, local), _because(text, model, held[as_key(pk)])
 
 
 def _because(text: str, model: type[Model], key: Key) -> Reason:

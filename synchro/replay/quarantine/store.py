@@ -1,9 +1,9 @@
 """
-Aside: changes that REMOTE refused, kept until it takes them.
+Quarantine: changes that REMOTE refused, kept until it takes them.
 
-LOCAL writes them down before REMOTE commits the batch that goes on without them, under that batch's number; they
-count once REMOTE has a receipt for the number. So whatever dies in between, they are known exactly where the batch has
-arrived. That an object is not set aside any more is written down in the same way.
+LOCAL writes them before REMOTE commits the batch that goes on without them, under that batch's number. They count once
+REMOTE has a receipt for the number, so that a crash in between loses nothing. That an object has left the quarantine is
+written in the same way.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from synchro.replay.session import Session
 
 
 class Quarantine:
-    """What is set aside towards one REMOTE."""
+    """The changes that are quarantined towards one REMOTE."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        #: The changes to do again, and those of them that only wait for others.
+        #: The changes to apply again, and those of them that only wait for others.
         self._changes: dict[RowId, Change] = {}
         self._waiting: set[RowId] = set()
-        #: Where they are written down.
+        #: The ids of their rows in the table.
         self._ids: dict[RowId, int] = {}
         self._load()
 
@@ -62,34 +62,36 @@ class Quarantine:
         self._drop(outdated)
 
     def warn(self) -> None:
-        """Say how much it is to the person who runs this."""
+        """Tell the person who runs this how many changes are quarantined."""
         if self._changes:
             self._session.warn(
                 _(
-                    "Set aside, since the database “%(alias)s” refuses them: %(count)d. The admin lists them with "
-                    "their causes; when these are mended, “synchronize --retry” takes them up again."
+                    "In quarantine, since the database “%(alias)s” refuses them: %(count)d. The admin lists them with "
+                    "their causes; when these are corrected, “synchronize --retry” takes them up again."
                 )
                 % {"alias": self._session.remote.alias, "count": len(self._changes)}
             )
 
     def all(self) -> frozenset[RowId]:
+        """Return the objects with quarantined changes."""
         return frozenset(self._changes)
 
     def parts(self) -> Iterator[frozenset[RowId]]:
-        """All of it in parts of the size of a batch, what others need first."""
+        """Yield all objects in parts of the size of a batch, those first that others need."""
         keys = by_model(self._changes)
         ordered = [(model, key) for model in parents_first(keys) for key in keys[model]]
         for start in range(0, len(ordered), conf.batch_size):
             yield frozenset(ordered[start : start + conf.batch_size])
 
     def natural_keys(self) -> dict[RowId, str]:
-        """Of objects that were deleted."""
+        """Return the natural keys of those that LOCAL deleted, as their entries hold them."""
         return {row_id: change.natural_key for row_id, change in self._changes.items() if change.natural_key}
 
     def join(self, changes: Changes, taken_up: Collection[RowId]) -> Collection[RowId]:
         """
-        Make the changes of `taken_up`, and earlier ones of what the batch is about anyway, part of the batch; with
-        any of them also what waits for others. Returns what rests.
+        Add to `changes` those of the objects that are `taken_up` and of those that the batch is about anyway.
+
+        With any of them, add those that wait for others. Return the objects whose changes stay in quarantine.
         """
         due = {row_id for row_id in self._changes if row_id in taken_up or row_id in changes.rows}
         if due:
@@ -102,23 +104,25 @@ class Quarantine:
                 change.follow(self._changes[row_id])
         return self._changes.keys() - due
 
-    def update_by(self, changes: Changes, left_out: Mapping[RowId, Reason]) -> QuarantineUpdate:
-        """What becomes of it with a batch that leaves these out."""
+    def update_by(self, changes: Changes, quarantined: Mapping[RowId, Reason]) -> QuarantineUpdate:
+        """Return how a batch with these changes, which leaves these objects out, changes the quarantine."""
         over = {
             row_id: change
             for row_id, change in self._changes.items()
-            if row_id in changes.rows and row_id not in left_out
+            if row_id in changes.rows and row_id not in quarantined
         }
-        return QuarantineUpdate({row_id: _change_in(changes, row_id) for row_id in left_out}, left_out, over)
+        return QuarantineUpdate(
+            {row_id: _change_in(changes, row_id) for row_id in quarantined}, quarantined, over
+        )
 
     def write(self, batch: Batch, update: QuarantineUpdate) -> bool:
-        """Write it down on LOCAL, before REMOTE commits; returns whether there was anything to write."""
+        """Write the update to LOCAL, before REMOTE commits; return whether there was anything to write."""
         rows = [
             _row(self._session, batch, change, update.reasons[row_id])
             for row_id, change in update.held.items()
         ]
         rows += [_row(self._session, batch, change, None) for change in update.released.values()]
-        abandoned = self._rows().filter(batch=batch.number)  # by an attempt that did not get to its end
+        abandoned = self._rows().filter(batch=batch.number)  # of an attempt that was interrupted
         if not rows and not abandoned.exists():
             return False
         with transaction.atomic(using=LOCAL):
@@ -130,16 +134,16 @@ class Quarantine:
                 checkpoint.filter(took_up__lt=batch.number).update(took_up=batch.number)
         return True
 
-    def advance(self, update: QuarantineUpdate) -> None:
-        """The batch has arrived, or will arrive together with what comes next."""
+    def take_in(self, update: QuarantineUpdate) -> None:
+        """Take in an update whose batch has arrived, or arrives together with the following ones."""
         for row_id in update.released:
             del self._changes[row_id]
         self._waiting -= {*update.held, *update.released}
         self._waiting |= {row_id for row_id, reason in update.reasons.items() if reason.waits}
         self._changes |= update.held
 
-    def settle(self, batch: Batch, update: QuarantineUpdate) -> None:
-        """REMOTE has the batch: forget what was written down before."""
+    def drop_outdated(self, batch: Batch, update: QuarantineUpdate) -> None:
+        """Delete the outdated rows of the table, once REMOTE has the batch."""
         if not update.held and not update.released:
             return
         outdated = [
@@ -154,7 +158,7 @@ class Quarantine:
         self._drop(outdated)
 
     def copy(self) -> Quarantine:
-        """What is known now; what is done with the one does not change the other."""
+        """Return an independent copy."""
         other = copy(self)
         other._changes, other._waiting, other._ids = {**self._changes}, {*self._waiting}, {**self._ids}
         return other
@@ -173,7 +177,7 @@ class Quarantine:
 
 
 def _change_in(changes: Changes, row_id: RowId) -> Change:
-    """The change of a row that is left out; of one that the batch does not name, one of the whole row."""
+    """Return the change of a row that is left out; of one that no entry names, a change of the whole row."""
     known = changes.rows.get(row_id)
     if known is not None:
         return known
@@ -184,7 +188,7 @@ def _change_in(changes: Changes, row_id: RowId) -> Change:
 
 
 def _row(session: Session, batch: Batch, change: Change, reason: Reason | None) -> SetAside:
-    """What is written down of a change; without a reason, that it is set aside no more."""
+    """Return the table's row for a change; without a reason, it says that the change has left the quarantine."""
     return SetAside(
         peer_id=session.peer.pk,
         batch=batch.number,
