@@ -32,7 +32,7 @@ from tests.replay.deployments import (
     use_up_key_on_remote,
 )
 from tests.replay.faults.test_killed import run_until_free
-from tests.replay.histories.test_shop import rolled_back, run_until_quiet
+from tests.replay.histories.harness import rolled_back, run_until_quiet
 from tests.replay.hypothesis_settings import modest
 from tests.replay.policies import more_cash
 from tests.shop.models import Album, Country, Customer, Order, Seat, Warehouse

@@ -28,7 +28,7 @@ from tests.replay.deployments import (
     remote,
     use_up_key_on_remote,
 )
-from tests.replay.histories.test_shop import rolled_back, run_until_quiet
+from tests.replay.histories.harness import rolled_back, run_until_quiet
 from tests.replay.hypothesis_settings import modest
 from tests.shop.models import Album, Artist, Country
 

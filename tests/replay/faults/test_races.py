@@ -20,7 +20,7 @@ from synchro.replay.log import batches
 from synchro.replay.signals import step as step_signal
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import REMOTE, let_time_pass, other_side, remote, remote_count, unlogged
-from tests.replay.histories.test_shop import somebody_listens
+from tests.replay.histories.harness import object_by_object
 from tests.replay.refusals import refusing
 from tests.replay.writers import in_thread
 from tests.shop.models import Country, Customer, Order, Ticket
@@ -200,7 +200,7 @@ def test_run_the_other_way_between_reading_and_writing_does_not_undo_the_newer_c
         there.cash = 3
         there.save()
 
-    listening = somebody_listens() if way == "object by object" else nullcontext()
+    listening = object_by_object() if way == "object by object" else nullcontext()
     with listening, at_step("read", lambda: run_the_other_way(prunes)):
         call_synchronize()
 
