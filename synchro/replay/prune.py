@@ -55,9 +55,9 @@ def prune(session: Session) -> None:
             batch.delete(using=LOCAL)
 
 
-def prune_there(session: Session) -> None:
+def prune_remote(session: Session) -> None:
     """
-    Drop from REMOTE's log what others sent there, where REMOTE sends nowhere: it has no runs of its own for that.
+    Drop from REMOTE's log what others sent there, where REMOTE sends nowhere and so never prunes by itself.
 
     What is dropped counts as a batch that nobody has received, so REMOTE's own first run asks for a copy.
     """

@@ -45,7 +45,7 @@ from synchro.replay.log.ranges import from_text
 from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.log.unread import warn_of_unread
 from synchro.replay.preflight import check_tables, check_visibility, warn_without_capture
-from synchro.replay.prune import prune, prune_there
+from synchro.replay.prune import prune, prune_remote
 from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt, lost_to_pruning
 from synchro.replay.report import Totals
@@ -126,7 +126,7 @@ def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, 
             warn_of_unknown_writers(session, node)
             warn_of_unread(session, node)
             prune(session)
-            prune_there(session)
+            prune_remote(session)
             totals.quarantined = len(quarantine)
             quarantine.warn()
     return session

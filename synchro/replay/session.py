@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 from django.contrib.contenttypes.models import ContentType
@@ -21,9 +21,7 @@ from synchro.exceptions import Busy, NotReady
 from synchro.keys import Key
 from synchro.models import Peer
 from synchro.moved import successor_of
-
-if TYPE_CHECKING:
-    from synchro.triggers.by_hand import ByHand
+from synchro.triggers.by_hand import ByHand
 
 #: LOCAL's keys to REMOTE's.
 Pairs: TypeAlias = Mapping[type[Model], Mapping[Key, Key]]
@@ -108,7 +106,7 @@ class RunState:
     pruned: int = 0
     #: Whether values were merged since REMOTE was last given all that was pending.
     merged: bool = False
-    #: Foreign keys of REMOTE's that Django knows nothing of; None as long as nobody has asked.
+    #: Foreign keys of REMOTE that Django does not know; None until they are asked for.
     made_by_hand: list[ByHand] | None = None
     new_references: NewReferences = field(default_factory=NewReferences)
     #: What the person who runs this should know.

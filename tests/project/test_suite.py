@@ -13,7 +13,7 @@ from tests.backends.errors import BackendError
 from tests.backends.server import KINDS, Server
 from tests.backends.state import PROJECT, State
 from tests.suite import applications, check, coverage, folders, lint, neighbours, pytest_runs, venv
-from tests.suite.__main__ import lanes_of
+from tests.suite.__main__ import Suite, lanes_of
 from tests.suite.programs import Programs
 
 pytestmark = pytest.mark.once
@@ -119,6 +119,17 @@ def test_no_more_than_two_replayers_read_one_mariadb_at_once(capture: str) -> No
 
     assert len([jobs for jobs in reading if jobs]) == 1
     assert {job.pair for lane in lanes for job in lane} == {*pairs.PAIRS}
+
+
+def test_tests_that_somebody_names_are_run_once_on_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(venv, "ensure", lambda name: venv.ENVIRONMENTS[name])
+    suite = Suite(
+        [pairs.find("sqlite"), pairs.find("mysql-postgresql")], ["-x", "tests/replay/log"], False, []
+    )
+
+    jobs = [job for lane in suite._lanes(suite.chosen) for job in lane]
+
+    assert [(job.pair.label, job.paths) for job in jobs] == [("sqlite-sqlite", ()), ("mysql-postgresql", ())]
 
 
 # -- what was executed --------------------------------------------------------------------------------------------

@@ -80,9 +80,14 @@ class Decisions(Batches):
             found.setdefault(key, Conflict(note.written, note.action == "del", False))
         return self.with_presumed(remote, run, found)
 
+    def is_overtaken(self, state: State, run: Run) -> bool:
+        """Whether REMOTE has dropped entries that LOCAL received after it was read; the log does not say so."""
+        remote = state.nodes[self.scope.links[run.link][1]]
+        return remote.pruned > max(run.taken, run.pruned)
+
     def left_by_pruning(self, remote: Node) -> set[int]:
         """The newest entry stays when its batch is dropped."""
-        kept = {i for batch in remote.batches for i in batch.ids} | {hole.id for hole in remote.holes}
+        kept = {i for batch in remote.batches for i in batch.ids} | {gap.id for gap in remote.gaps}
         return {entry.id for entry in remote.log if entry.id <= remote.highest} - kept
 
     def with_presumed(self, remote: Node, run: Run, found: dict[int, Conflict]) -> dict[int, Conflict]:

@@ -123,7 +123,7 @@ class Rules(Decisions):
         peer, plan = local.peers[there], run.plan
         assert run.batch is not None
         if self.is_acknowledged(peer.checkpoint, run.batch.number):
-            return state  # taken for dead, and another run has adopted all this
+            return state  # taken for dead, and another run has recovered all this
         pairs = peer.pairs
         if self.scope.references:
             kept = [pair for pair in pairs if pair.own not in plan.forgotten]

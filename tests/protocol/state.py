@@ -41,7 +41,7 @@ class Transaction(NamedTuple):
     rows: tuple[tuple[int, Row], ...]
 
 
-class Hole(NamedTuple):
+class Gap(NamedTuple):
     id: int
     writers: frozenset[int]
 
@@ -102,7 +102,7 @@ class Node(NamedTuple):
     next_id: int = 1
     open: tuple[Transaction, ...] = ()
     highest: int = 0
-    holes: tuple[Hole, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     batches: tuple[Batch, ...] = ()
     formed: int = 0
     pruned: int = 0
@@ -147,6 +147,8 @@ class Run(NamedTuple):
     born: frozenset[int] = frozenset()
     #: Up to which batch LOCAL had received REMOTE's changes before it was read.
     taken: int = 0
+    #: Up to which batch REMOTE had dropped its own log before LOCAL was read.
+    pruned: int = 0
     #: What of that LOCAL had refused, as it is in REMOTE's quarantine.
     held: tuple[Note, ...] = ()
     rows: tuple[tuple[int, Row], ...] = ()

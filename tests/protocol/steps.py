@@ -55,16 +55,8 @@ def processes(rules: Rules, state: State) -> Iterator[Next]:
     if rules.scope.prunes:
         for place in sorted({here for here, _there in rules.scope.links}):
             pruned = rules.prune(state, place)
-            if pruned != state and not is_read(rules.scope, state, place):
+            if pruned != state:
                 yield f"{'ABC'[place]} prunes its log", pruned
-
-
-def is_read(scope: Scope, state: State, place: int) -> bool:
-    """Whether a run is about to ask this log for conflicts: entries are kept for longer than a batch takes."""
-    return any(
-        run and scope.links[run.link][1] == place and run.step in ("rows", "identify", "resolve")
-        for run in state.runs
-    )
 
 
 def beginnings(rules: Rules, state: State, link: int) -> Iterator[Next]:
@@ -104,8 +96,8 @@ def _shake_hands(rules: Rules, state: State, slot: int, run: Run) -> State:
     return with_run(state, slot, rules.shake_hands(state, run))
 
 
-def _adopt(rules: Rules, state: State, slot: int, run: Run) -> State:
-    return with_run(rules.adopt(state, run), slot, run._replace(step="form"))
+def _recover(rules: Rules, state: State, slot: int, run: Run) -> State:
+    return with_run(rules.recover(state, run), slot, run._replace(step="form"))
 
 
 def _form(rules: Rules, state: State, slot: int, run: Run) -> State | None:
@@ -130,7 +122,7 @@ def _form(rules: Rules, state: State, slot: int, run: Run) -> State | None:
 def being_formed(scope: Scope, state: State, place: int) -> bool:
     """Whether another run has locked this node, to form a batch."""
     return any(
-        other and other.step in ("writers", "holes") and scope.links[other.link][0] == place
+        other and other.step in ("writers", "gaps") and scope.links[other.link][0] == place
         for other in state.runs
     )
 
@@ -139,12 +131,12 @@ def _writers(rules: Rules, state: State, slot: int, run: Run) -> State:
     local = state.nodes[rules.scope.links[run.link][0]]
     if rules.looks_first:
         return with_run(
-            state, slot, run._replace(visible=frozenset(entry.id for entry in local.log), step="holes")
+            state, slot, run._replace(visible=frozenset(entry.id for entry in local.log), step="gaps")
         )
-    return with_run(state, slot, run._replace(writers=rules.writers(local), step="holes"))
+    return with_run(state, slot, run._replace(writers=rules.writers(local), step="gaps"))
 
 
-def _holes(rules: Rules, state: State, slot: int, run: Run) -> State:
+def _gaps(rules: Rules, state: State, slot: int, run: Run) -> State:
     place = rules.scope.links[run.link][0]
     if rules.looks_first:
         run = run._replace(writers=rules.writers(state.nodes[place]))
@@ -152,7 +144,7 @@ def _holes(rules: Rules, state: State, slot: int, run: Run) -> State:
     state = with_node(state, place, node)
     run = run._replace(new=(), writers=frozenset(), visible=None)
     if batch is None or batch.number != run.arrived + 1:
-        # What waits in holes is left to the next run.
+        # What waits in gaps is left to the next run.
         if run.is_retry and batch is None and rules.set_aside(state, run):
             return with_run(state, slot, run._replace(step="retry"))
         return ended(state, slot)
@@ -214,8 +206,14 @@ def _identify(rules: Rules, state: State, slot: int, run: Run) -> State | None:
 
 
 def _resolve(rules: Rules, state: State, slot: int, run: Run) -> State:
-    plan = rules.resolve(state, run)
     here, there = rules.scope.links[run.link]
+    if rules.is_overtaken(state, run):  # all of the batch begins anew
+        again = run._replace(
+            step="entries", pruned=state.nodes[there].pruned, changes=(), born=frozenset(), taken=0, held=(),
+            rows=(), identities=(),
+        )  # fmt: skip
+        return with_run(state, slot, again)
+    plan = rules.resolve(state, run)
     assert run.batch is not None
     number = run.batch.number
     abandoned = any(note.batch == number for note in state.nodes[here].peers[there].notes)
@@ -241,17 +239,23 @@ def _acknowledge(rules: Rules, state: State, slot: int, run: Run) -> State:
     assert run.batch is not None
     retried = run.is_retry and not run.batch.ids
     following_run = Run(
-        run.link, "form", run.is_retry and not retried, run.is_alone, is_first=False, arrived=run.batch.number
+        run.link,
+        "form",
+        run.is_retry and not retried,
+        run.is_alone,
+        is_first=False,
+        arrived=run.batch.number,
+        pruned=run.pruned,
     )
     return with_run(state, slot, following_run)
 
 
 STEPS = {
     "shake hands": _shake_hands,
-    "adopt": _adopt,
+    "recover": _recover,
     "form": _form,
     "writers": _writers,
-    "holes": _holes,
+    "gaps": _gaps,
     "retry": _retry,
     "entries": _entries,
     "rows": _rows,

@@ -78,7 +78,7 @@ class Suite:
         with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) + 2) as pool:
             try:
                 others = [pool.submit(self._test_other, label, servers) for label in self.others]
-                lanes = [pool.submit(self._test_lane, lane, servers) for lane in lanes_of(ready)]
+                lanes = [pool.submit(self._test_lane, lane, servers) for lane in self._lanes(ready)]
                 checks = [pool.submit(self._lint, label) for label in self._checks()]
                 tested = [outcome for lane in as_completed(lanes) for outcome in lane.result()]
                 yield from (check.result() for check in checks)
@@ -88,11 +88,20 @@ class Suite:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self.programs.end()
                 raise
-        tested += self._restarts([pair for pair in ready if pair.owns_servers], servers)
+        if not folders.names_tests(self.arguments):
+            tested += self._restarts([pair for pair in ready if pair.owns_servers], servers)
         yield from (self._judged(outcome) for outcome in sorted(tested, key=lambda outcome: outcome.label))
         yield from more
         if not any(outcome.passed or outcome.failed for outcome in [*tested, *more]):
             yield Outcome("all pairs", failed=1, remark="no test was run")
+
+    def _lanes(self, ready: Sequence[Pair]) -> list[list[Job]]:
+        """The jobs of these pairs; where somebody names tests, one for each pair, with no paths of its own."""
+        lanes = lanes_of(ready)
+        if not folders.names_tests(self.arguments):
+            return lanes
+        first = [[job for job in lane if job.part in ("", "-1")] for lane in lanes]
+        return [[Job(job.pair, "", ()) for job in lane] for lane in first if lane]
 
     def _checks(self) -> Sequence[str]:
         return list(lint.CHECKS) if self.lints else []

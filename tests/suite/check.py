@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tests.backends import lifecycle, pairs
 from tests.backends.errors import BackendError
-from tests.backends.state import PROJECT, State
-from tests.suite import lint, pytest_runs, venv
+from tests.backends.state import State
+from tests.suite import folders, lint, pytest_runs, venv
 from tests.suite.outcomes import Outcome, closing_lines, failures
 from tests.suite.programs import Programs
 from tests.suite.venv import Environment
@@ -46,8 +46,7 @@ def check(arguments: Sequence[str], environment: Environment) -> list[Outcome]:
     """
     Run the linters beside the tests of `PATHS`, or of those that `arguments` for pytest name; the outcome of each.
     """
-    names_tests = any((PROJECT / argument.partition("::")[0]).exists() for argument in arguments)
-    chosen = [*(() if names_tests else PATHS), *arguments]
+    chosen = [*(() if folders.names_tests(arguments) else PATHS), *arguments]
     variables = pairs.environment(pairs.find("sqlite"), State(Path()), f"-{LABEL}")
     with Programs() as programs, ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         tests = pool.submit(

@@ -7,6 +7,7 @@ Every folder is in one of the lists below; `tests/project/test_suite.py` sees to
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from tests.backends.pairs import SQLITE, Pair
 from tests.backends.state import PROJECT
@@ -18,6 +19,7 @@ EVERY_PAIR = (
     "tests/replay/identity",
     "tests/replay/remotes",
     "tests/replay/values",
+    "tests/verify",
 )
 #: What a kind of server may do otherwise than others: by signals on the newest of each kind, by triggers on PostgreSQL.
 EVERY_KIND = (
@@ -51,7 +53,7 @@ ONCE = ("tests/project",)
 #: What restarts servers, which other pairs use at the same time: when nothing else runs any more.
 RESTARTS = ("tests/restarts",)
 
-SYNCHRONIZING = ("tests/protocol", "tests/replay")
+SYNCHRONIZING = ("tests/protocol", "tests/replay", "tests/verify")
 
 
 def paths(pair: Pair) -> tuple[str, ...]:
@@ -73,6 +75,11 @@ def paths(pair: Pair) -> tuple[str, ...]:
         (ONCE, pair == Pair(SQLITE, SQLITE)),
     ]
     return tuple(path for folders, runs in lists if runs for path in folders)
+
+
+def names_tests(arguments: Sequence[str]) -> bool:
+    """Whether some of these `arguments` for pytest are paths of tests, which take the place of all others then."""
+    return any((PROJECT / argument.partition("::")[0]).exists() for argument in arguments)
 
 
 def parts(pair: Pair) -> tuple[tuple[str, ...], ...]:

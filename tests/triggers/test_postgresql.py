@@ -17,11 +17,10 @@ from synchro.models import ADDITION, CHANGE, DELETION
 from synchro.registry import forget_cached
 from synchro.triggers.base import stem_for
 from synchro.triggers.install import install as install_one
-from synchro.triggers.migrate import before_migrate
 from synchro.triggers.remote import foreign_triggers
 from tests.capture.models import Place, Tag, Unique
 from tests.triggers.clients import client, engine
-from tests.triggers.conftest import brief, entries, install
+from tests.triggers.conftest import brief, entries, install, migrating
 
 pytestmark = [
     pytest.mark.usefixtures("triggers"),
@@ -342,8 +341,7 @@ def test_a_trigger_on_remote_is_not_ours_since_it_is_named_like_ours() -> None:
 
 
 def test_what_follows_in_a_migration_waits_for_locks_as_it_did_before() -> None:
-    before_migrate(None, using="default")
-    with transaction.atomic(), connection.cursor() as cursor:
+    with migrating(), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '7s'")
         with connection.schema_editor() as editor:
             field = models.IntegerField(null=True)
@@ -357,7 +355,6 @@ def test_what_follows_in_a_migration_waits_for_locks_as_it_did_before() -> None:
 
 def test_installing_waits_for_the_migration_of_another_process() -> None:
     """Else both replace one function, or the installer writes down columns that are going away."""
-    before_migrate(None, using="default")
     failed: list[BaseException] = []
 
     def work() -> None:
@@ -373,7 +370,7 @@ def test_installing_waits_for_the_migration_of_another_process() -> None:
     field.model = Unique
     thread = threading.Thread(target=work)
     try:
-        with connection.schema_editor() as editor:
+        with migrating(), connection.schema_editor() as editor:
             editor.remove_field(Unique, field)
             thread.start()
             wait_until_one_waits()

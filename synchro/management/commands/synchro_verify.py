@@ -6,16 +6,11 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.apps import apps
-from django.core.management.base import CommandError
-from django.db.models import Model
-
-from synchro.conf import conf, did_you_mean
+from synchro.conf import conf
 from synchro.exceptions import NotConfigured
 from synchro.keys import to_text
 from synchro.management.base import DONE, NEEDS_A_PERSON, SynchroCommand
-from synchro.registry import is_watched, watched_models
-from synchro.relations import m2m_fields
+from synchro.management.models import models_of
 from synchro.verify import Difference, ModelResult, verify
 from synchro.verify.repair import repair
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
@@ -64,7 +59,7 @@ class Command(SynchroCommand):
         aliases = (options["remote"],) if options["remote"] else conf.remotes
         if not aliases or not set(aliases) <= set(conf.remotes):
             raise NotConfigured(f"SYNCHRO_REMOTE names: {', '.join(conf.remotes) or '-'}.")
-        models = [each for label in options["models"] for each in _models_of(label)]
+        models = [each for label in options["models"] for each in models_of(label)]
         found = {alias: verify(alias, models, wait=options["wait"]) for alias in aliases}
         if options["repair"]:
             for alias, results in found.items():
@@ -137,16 +132,3 @@ def _in_words(result: ModelResult, difference: Difference, with_values: bool) ->
         return f"{words}, in {', '.join(difference.fields)}"
     pairs = zip(difference.fields, difference.values, strict=True)
     return f"{words}: " + ", ".join(f"{name} is {ours!r}, there {theirs!r}" for name, (ours, theirs) in pairs)
-
-
-def _models_of(label: str) -> list[type[Model]]:
-    """Return the model, and the tables of its many-to-many fields."""
-    try:
-        model = apps.get_model(label)
-    except (LookupError, ValueError):
-        labels = [each._meta.label for each in watched_models()]
-        raise CommandError(f"There is no model {label!r}.{did_you_mean(label, labels)}") from None
-    concrete = model._meta.concrete_model
-    if concrete is None or not is_watched(concrete):
-        raise CommandError(f"{model._meta.label} is not watched: SYNCHRO_MODELS does not name it.")
-    return [concrete, *(field.remote_field.through for field in m2m_fields(concrete))]

@@ -303,7 +303,7 @@ def pair_named(model: type[Model], text: str) -> Key | None:
 
 
 def to_text_or_pair(model: type[Model], key: Key) -> str:
-    """How an entry spells the key; of a pair that a row of an automatic table joined, as it was spelled then."""
+    """Return a key as entries spell it; a pair of an automatic table that is a model's now as they spelled it then."""
     if isinstance(key, tuple) and len(key_fields(model)) == 1:
         return json.dumps(
             [part if type(part) is int else value_to_text(part) for part in key],

@@ -223,8 +223,8 @@ class RemoteLog:
         return not self.may_have_lost(since)
 
     def says_something_of_sets(self, models: Collection[type[Model]], since: datetime) -> bool:
-        """Return whether it says that sets of objects of these models have changed, which can be newer than `since`."""
-        floor = self._find_floor(aware(since) + self._session.offset - DISORDER) if models else None
+        """Return whether it has changes of sets of these models' objects that can be newer than `since`."""
+        floor = self._find_floor(self._on_its_clock(since)) if models else None
         if floor is None:
             return False
         found = self._about(models).filter(id__gt=floor, action=M2M_CHANGE)

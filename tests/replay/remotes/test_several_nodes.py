@@ -23,7 +23,9 @@ from synchro.replay import handshake
 from synchro.replay.handshake import Clocks
 from synchro.replay.signals import step
 from synchro.report import Report
+from tests.clones import clone
 from tests.fewer_apps import only
+from tests.flush import flush
 from tests.replay.deployments import other_side
 from tests.replay.policies import more_cash
 from tests.replay.refusals import refusing
@@ -37,10 +39,10 @@ def third_database(
     django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
     """A database `branch`, with all tables."""
-    file = str(tmp_path_factory.mktemp("third") / "branch.sqlite3")
-    settings.DATABASES["branch"] = {**connections["remote"].settings_dict, "NAME": file, "OPTIONS": {}}
+    folder = tmp_path_factory.mktemp("third")
     with django_db_blocker.unblock():
-        call_command("migrate", database="branch", verbosity=0)
+        settings.DATABASES["branch"] = {**clone(connections["remote"], "branch", folder), "OPTIONS": {}}
+        flush("branch")
     yield
     with django_db_blocker.unblock():
         connections["branch"].close()
