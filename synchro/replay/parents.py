@@ -52,7 +52,7 @@ def add_parents(session: Session, plan: Plan, rows: Rows, identities: Identities
         for model, keys in frontier.items():
             for target, wanted, field in _targets(session, plan, rows, model, keys):
                 known = identities.find(target, wanted)
-                planned = plan.puts.get(target, {})
+                planned, in_bulk = plan.puts.get(target, {}), plan.bulk.get(target, ())
                 lacking = {key for key in wanted if not known[key].exists and key not in planned}
                 if field is not None and target_of(field) is None:
                     _take_along_values(session, plan, field, wanted, identities)
@@ -61,7 +61,7 @@ def add_parents(session: Session, plan: Plan, rows: Rows, identities: Identities
                     raise Vanished(
                         model, field, _pointing_at(rows, plan, model, field, lacking - here.keys())
                     )
-                found.setdefault(target, set()).update(here)
+                found.setdefault(target, set()).update(key for key in here if key not in in_bulk)
         frontier = {model: keys for model, keys in found.items() if keys}
         for model, keys in frontier.items():
             for key in keys:

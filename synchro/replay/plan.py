@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -82,6 +82,8 @@ class Plan:
 
     #: LOCAL's keys of the rows to write, with the names of the fields to write; None for the whole row.
     puts: dict[type[Model], dict[Key, frozenset[str] | None]] = field(default_factory=dict)
+    #: LOCAL's keys of the rows that go in bulk, by model; when they are written, of those that LOCAL has.
+    bulk: dict[type[Model], Collection[Key]] = field(default_factory=dict)
     #: REMOTE's keys of the rows to delete, with LOCAL's keys where they are known.
     removals: dict[type[Model], dict[Key, Key | None]] = field(default_factory=dict)
     #: LOCAL's keys of objects that are gone on LOCAL, whose references are to be forgotten.
@@ -110,8 +112,17 @@ class Plan:
     def asked(self, model: type[Model]) -> set[Key]:
         """LOCAL's keys of all objects of the model that the batch is about, whatever becomes of them."""
         going = {local for local in self.removals.get(model, {}).values() if local is not None}
-        others = self.forgotten.get(model, ()), self.kept.get(model, ()), self.left_out.get(model, ())
+        others = (
+            self.forgotten.get(model, ()),
+            self.kept.get(model, ()),
+            self.left_out.get(model, ()),
+            self.bulk.get(model, ()),
+        )
         return {*self.puts.get(model, {}), *going, *chain.from_iterable(others)}
+
+    def writes(self, model: type[Model], key: Key) -> bool:
+        """Return whether this row is written, by itself or in bulk."""
+        return key in self.puts.get(model, ()) or key in self.bulk.get(model, ())
 
     def put(self, model: type[Model], key: Key, fields: frozenset[str] | None = None) -> None:
         self.puts.setdefault(model, {})[key] = fields

@@ -113,12 +113,10 @@ def real_spellings(
 
 
 class Rows:
-    """LOCAL's rows that the batch has to do with, as values or as lines."""
+    """LOCAL's rows that the batch has to do with."""
 
     def __init__(self, side: Database) -> None:
         self._side = side
-        #: Of models whose rows need no values: the rows that there are, as LOCAL's server spells them.
-        self.lines: dict[type[Model], dict[Key, Any]] = {}
         #: Rows of LOCAL of which some values cannot be read, and are None in what is found: they go nowhere.
         self.unreadable: dict[type[Model], dict[Key, Faults]] = {}
         self._found: dict[type[Model], dict[Key, Sequence[Any]]] = {}
@@ -126,11 +124,7 @@ class Rows:
 
     def present(self, model: type[Model], keys: Collection[Key]) -> Collection[Key]:
         """Which of these rows LOCAL has."""
-        return self.lines[model] if model in self.lines else self.load(model, keys)
-
-    def forget_lines(self, model: type[Model]) -> None:
-        """Have the rows of a model read as values."""
-        self.lines.pop(model, None)
+        return self.load(model, keys)
 
     def load(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Sequence[Any]]:
         """The rows of `model` by key, in the order of its table's fields; keys that LOCAL lacks are left out."""
@@ -199,8 +193,7 @@ class Rows:
 
     def forget(self, model: type[Model], keys: Iterable[Key]) -> None:
         for key in keys:
-            for found in (self._found, self.lines):
-                found.get(model, {}).pop(key, None)
+            self._found.get(model, {}).pop(key, None)
 
     def empty(self, model: type[Model], key: Key, field: AnyField) -> None:
         """Have a row, which is known as values, point nowhere by this foreign key."""

@@ -20,10 +20,12 @@ from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from synchro.models import Conflict
 from synchro.replay.apply import batch as apply_batch
+from synchro.replay.apply.bulk.entries import BulkPart
 from tests.replay.chance import EXAMPLES
 from tests.replay.compare import rows_of
 from tests.replay.sides import LOCAL, REMOTE, let_time_pass, other_side, unlogged
 from tests.replay.test_histories import rolled_back
+from tests.replay.test_wholesale import noted_parts
 from tests.shop.models import Currency, Customer, Measurement, Order, Seat, Warehouse
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -159,25 +161,16 @@ def call_quietly() -> None:
 
 
 @contextmanager
-def wholesale() -> Iterator[list[Any]]:
-    """As ever; which batches went as a whole is noted."""
-    went: list[Any] = []
-    original = apply_batch.apply_parcel
-
-    def note(*arguments: Any) -> Any:
-        outcome = original(*arguments)
-        went.append(outcome)
-        return outcome
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(apply_batch, "apply_parcel", note)
-        yield went
+def wholesale() -> Iterator[dict[str, BulkPart]]:
+    """As ever; what went in bulk is noted."""
+    with noted_parts() as parts:
+        yield parts
 
 
 @contextmanager
 def in_groups() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(apply_batch, "bulk_plan_of", lambda *_arguments: None)
+        patch.setattr(apply_batch, "grouped", lambda *_arguments: [])
         yield
 
 
@@ -212,16 +205,18 @@ def assert_every_way_ends_alike(
     begin: Callable[[int, str], AbstractContextManager[None]],
     live: Callable[[int], Trace],
 ) -> None:
-    as_a_whole = 0
+    as_a_whole = partly = 0
     for seed in seeds:
         other_way = object_by_object if seed % 2 else in_groups
         chance = random.Random(seed)
         start = chance.choice([3, 5000]), chance.choice(["newer", "newer", "local", "remote"])
         with begin(*start), wholesale() as went:
             expected = live(seed)
-            as_a_whole += len(went)
+            as_a_whole += sum(part.is_all for part in went.values())
+            partly += sum(bool(part.named) and not part.is_all for part in went.values())
         with begin(*start), other_way():
             found = live(seed)
 
         assert found == expected, f"seed {seed}"
     assert as_a_whole > len(seeds)
+    assert partly

@@ -1,10 +1,10 @@
-"""Carry: one batch from LOCAL's rows to REMOTE's, and what is done where something comes in between."""
+"""One batch, from LOCAL's rows to REMOTE's, and what is done where something comes in between."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -19,9 +19,8 @@ from synchro.models import Batch
 from synchro.relations import parents_first
 from synchro.replay.apply.altered import refuse_altered
 from synchro.replay.apply.attempts import Strategy
-from synchro.replay.apply.bulk import apply_in_bulk
-from synchro.replay.apply.bulk_plan import BulkPlan, NotBulk, bulk_plan_of
-from synchro.replay.apply.bulk_rows import read
+from synchro.replay.apply.bulk.eligible import NotBulk
+from synchro.replay.apply.bulk.entries import BulkPart, bulk_part, grouped
 from synchro.replay.apply.spelling import follow_respelled
 from synchro.replay.apply.successors import keep_taken_over, replace_deleted
 from synchro.replay.apply.unnamed import refuse_unnamed
@@ -48,7 +47,7 @@ from synchro.replay.log.received import Heard, listen
 from synchro.replay.log.unread import Unread
 from synchro.replay.nodes.forward import Forward, drop_known
 from synchro.replay.parents import Vanished
-from synchro.replay.plan import Note
+from synchro.replay.plan import Plan
 from synchro.replay.prerequisites import Prerequisites, pending_entries
 from synchro.replay.quarantine.dependents import leave_out
 from synchro.replay.quarantine.diagnosis import refuse_lost
@@ -61,6 +60,8 @@ from synchro.replay.unreadable import refuse_unreadable
 
 #: How often a batch is tried again because LOCAL's rows changed while they were read.
 ATTEMPTS = 5
+#: How often it begins anew without a model that cannot go in bulk. After that none does.
+ROUNDS = 3
 
 T = TypeVar("T")
 #: To be called within REMOTE's transaction when all is written.
@@ -73,43 +74,53 @@ Within: TypeAlias = Callable[[], AbstractContextManager[Finish]]
 class Material:
     """What LOCAL has to say about a batch."""
 
+    #: What the entries say, but for those of the rows that go in bulk; and the rows of LOCAL.
     changes: Changes
+    bulk: BulkPart
     rows: Rows
     #: What is set aside and is not to be tried with this batch.
     resting: Collection[RowId]
     #: Entries of models that this process does not watch.
     unread: Unread
     #: What is to be passed on by REMOTE; None where REMOTE passes nothing on.
-    heard: Heard | None
+    received: Heard | None
 
 
 def attempt(
     session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], within: Within, strategy: Strategy
 ) -> Outcome:
-    """Bring to REMOTE the rows that these entries name: wholesale if they are plain, else the usual way."""
-    log.note_received()
-    parcel = bulk_plan_of(session, log, ids) if strategy.is_free and not session.forwards else None
-    check_entries(batch)
-    if parcel is not None:
-        announce("read", batch)
-        with suppress(NotBulk), within() as finish:
-            outcome = apply_parcel(session, log, batch, parcel)
-            finish(outcome)
+    """
+    Bring to REMOTE the rows that these entries name, and return what became of them: plain models in bulk; where one
+    turns out not to be plain, the batch begins anew with the rows of that model by themselves.
+    """
+    groups = grouped(session.local, ids) if strategy.is_free and not session.forwards else []
+    excluded: set[type[Model]] = set()
+    rounds = 0
+    while True:
+        log.note_received()
+        bulk = bulk_part(session, log, groups if rounds < ROUNDS else [], excluded)
+        material = gather(session, log, batch, ids, bulk, strategy)
+        try:
+            with within() as finish:
+                outcome = apply_batch(session, log, batch, material, strategy)
+                finish(outcome)
+        except NotBulk as error:
+            excluded |= error.models
+            rounds += 1
+        else:
             return outcome
-    material = gather(session, log, batch, ids, strategy)
-    with within() as finish:
-        outcome = apply_batch(session, log, batch, material, strategy)
-        finish(outcome)
-    return outcome
 
 
 def gather(
-    session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], strategy: Strategy
+    session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], bulk: BulkPart, strategy: Strategy
 ) -> Material:
-    """What LOCAL has to say: the entries with these ids, and the rows that they name."""
+    """Return what LOCAL has to say: the entries with these ids, and the rows that they name."""
     unread = Unread()
-    heard = listen(session, ids, unread) if session.forwards else None
-    changes = coalesce(entries_of(session.local, ids, unread) if heard is None else heard.entries)
+    received = listen(session, ids, unread) if session.forwards else None
+    if received is not None:
+        changes = coalesce(received.entries)
+    else:
+        changes = coalesce(() if bulk.is_all else entries_of(session.local, ids, unread, bulk.type_ids))
     name_rows(session, changes)
     for place in [place for place in changes.rows if place[0] in session.left_out]:
         del changes.rows[place]
@@ -117,22 +128,21 @@ def gather(
     resting = strategy.join(changes)
     if strategy.also:
         changes.take_along(strategy.also, coalesce(pending_entries(session, strategy.also)), session.begun)
-    log.note_received()
-    log.note_signs(frozenset() if heard is None else heard.signs)
+    log.note_signs(frozenset() if received is None else received.signs)
     rows = Rows(session.local)
     by_model = changes.by_model()
-    look_at_columns(session.remote, by_model)
+    look_at_columns(session.remote, {**by_model, **bulk.named})
     for model, keys in by_model.items():
-        read(session, rows, model, keys)
+        rows.load(model, keys)
     announce("read", batch)
-    return Material(changes, rows, resting, unread, heard)
+    return Material(changes, bulk, rows, resting, unread, received)
 
 
 def apply_batch(
     session: Session, log: RemoteLog, batch: Batch, material: Material, strategy: Strategy
 ) -> Outcome:
     """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
-    changes, rows = material.changes, material.rows
+    changes, rows, bulk = material.changes, material.rows, material.bulk
     follow_respelled(session, changes, rows)
     naturals = strategy.quarantine.natural_keys() | _natural_keys(changes)
     identities = Identities(session, rows, naturals, strategy.unidentified, strategy.quarantine.all())
@@ -140,7 +150,7 @@ def apply_batch(
     for model in parents_first(by_model):  # a natural key may lead through a parent
         identities.find(model, by_model[model], lock=True)
     forget_lost(session, by_model, rows, identities)
-    new = [] if material.heard is None else _new_to_remote(session, log, material, identities, strategy)
+    new = [] if material.received is None else _new_to_remote(session, log, material, identities, strategy)
     note_births(session, batch, changes, identities)
     refuse_unnamed(session, batch, changes, identities)
     announce("identified", batch)
@@ -148,6 +158,7 @@ def apply_batch(
     records = History(session, batch)
     replaced = replace_deleted(session, changes, rows, identities)
     plan = resolve(session, log, changes, rows, there, identities, records, replaced)
+    plan.bulk = {model: named.all_keys() for model, named in bulk.named.items()}
     left = strategy.refused(plan).keys() | set(material.resting)
     for model, faults in rows.unreadable.items():
         refuse_unreadable(
@@ -158,6 +169,7 @@ def apply_batch(
     expand(session, log, changes, identities, plan)
     resolve_orphans(session, log, changes, plan, rows, identities, records)
     keep_taken_over(plan, rows, identities)
+    _refuse_both_ways(plan)
     left_out = leave_out(session, plan, rows, identities, strategy.refused(plan), material.resting)
     conflicts = describe(session, batch, plan.conflicts, rows, there)
     conflicts += [
@@ -171,8 +183,10 @@ def apply_batch(
     if session.forwards:
         quarantined = strategy.quarantine.all()
         forward = Forward(session, changes, plan, identities, new, quarantined, material.resting)
-    writer = Writer(session, log, plan, rows, identities, strategy.judge)
+    writer = Writer(session, log, plan, rows, identities, strategy.judge, bulk.named)
     writer.write()
+    if bulk.first is not None and (changed := log.with_news(bulk.named, bulk.first)):
+        raise NotBulk(*changed)  # before they were locked, which is done by writing them
     refuse_altered(session, plan, rows, identities)
     if strategy.is_thorough:
         refuse_lost(session, plan, identities)
@@ -183,8 +197,8 @@ def apply_batch(
     announce("written", batch)
     return Outcome(
         batch=batch,
-        entries=changes.entries,
-        last=changes.last,
+        entries=changes.entries + bulk.entries,
+        last=max((date for date in (changes.last, bulk.last) if date is not None), key=aware, default=None),
         forgotten=plan.forgotten,
         pairs=pairs,
         conflicts=conflicts,
@@ -200,37 +214,20 @@ def _new_to_remote(
     session: Session, log: RemoteLog, material: Material, identities: Identities, strategy: Strategy
 ) -> list[Entry]:
     """The entries of the batch that REMOTE does not have by another way; the changes of the others are dropped."""
-    heard = material.heard
-    if heard is None or not heard.entries:
+    received = material.received
+    if received is None or not received.entries:
         return []
     own = strategy.also | strategy.quarantine.all()
-    floor = log.floor(min(aware(entry.date) for entry in heard.entries))
-    return drop_known(session, heard, material.changes, identities, floor, own)
+    floor = log.floor(min(aware(entry.date) for entry in received.entries))
+    return drop_known(session, received, material.changes, identities, floor, own)
 
 
-def apply_parcel(session: Session, log: RemoteLog, batch: Batch, parcel: BulkPlan) -> Outcome:
-    """
-    The same for a batch that is plain enough.
-
-    Raises `NotBulk` where it turns out not to be.
-    """
-    delivered = apply_in_bulk(session, log, parcel)
-    announce("identified", batch)
-    announce("resolved", batch)
-    write_receipt(session, batch, delivered.pairs, delivered.plan)
-    announce("written", batch)
-    return Outcome(
-        batch=batch,
-        entries=parcel.entries,
-        last=parcel.last,
-        forgotten=delivered.plan.forgotten,
-        pairs=delivered.pairs,
-        conflicts=(),
-        recorded=0,
-        tally=delivered.tally,
-        kept={},
-        note=Note(),
-    )
+def _refuse_both_ways(plan: Plan) -> None:
+    """Raise `NotBulk` for models of which some rows would go in bulk, and others object by object."""
+    others = (plan.puts, plan.removals, plan.forgotten, plan.kept)
+    found = [model for model in plan.bulk if any(several.get(model) for several in others)]
+    if found:
+        raise NotBulk(*found)
 
 
 def keep_record(session: Session, quarantine: Quarantine, outcome: Outcome) -> None:

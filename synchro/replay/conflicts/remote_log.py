@@ -168,23 +168,38 @@ class RemoteLog:
         )
         return waiting, holes
 
-    def is_quiet_about(self, models: Iterable[type[Model]], since: datetime) -> bool:
-        """Whether it says nothing of rows of these models that can be newer than `since`, or that it has not sent."""
-        if self._session.peer_on_remote is None:
-            return True
+    def with_news(self, models: Iterable[type[Model]], since: datetime) -> set[type[Model]]:
+        """
+        Return those of these models of which it may say something that can be newer than `since`, or that it has not
+        sent.
+        """
         models = list(models)
-        family = {each for model in models for each in _same_key_children(model)}
-        if not family.isdisjoint(self._held_back):
-            return False
-        if self._has_unsent([model for model in models if policy_for(model).weighs_old_changes]):
-            return False
+        if self._session.peer_on_remote is None or not models:
+            return set()
+        found = {each for each in models if not self._held_back.keys().isdisjoint(_same_key_children(each))}
+        patient = [model for model in models if policy_for(model).weighs_old_changes]
+        if self._has_unsent(patient):
+            found.update(patient)
         floor = self._find_floor(aware(since) + self._session.offset - DISORDER)
-        # In their order, since PostgreSQL may otherwise read the whole log to find none.
-        if floor is not None and self._about(models).filter(id__gt=floor).order_by("id").first() is not None:
-            return False
+        if floor is not None:
+            found |= self._named_since(floor, models)
         # Asked after the log was read, and anew: it may have been pruned meanwhile.
         self.__dict__.pop("_pruned_until", None)
-        return not self.may_have_lost(since)
+        return set(models) if self.may_have_lost(since) else found
+
+    def _named_since(self, floor: int, models: Collection[type[Model]]) -> set[type[Model]]:
+        """Return those of these models that entries with greater ids than this are about."""
+        entries = self._about(models).filter(id__gt=floor)
+        # In their order, since PostgreSQL may otherwise read the whole log to find none.
+        if entries.order_by("id").first() is None:
+            return set()
+        types = set(entries.order_by().values_list("content_type_id", flat=True).distinct())
+        side = self._session.remote
+        return {
+            each
+            for each in models
+            if not types.isdisjoint(side.content_type_id(m) for m in _same_key_children(each))
+        }
 
     def _has_unsent(self, models: Collection[type[Model]]) -> bool:
         """Whether it may say something of these models, however old, that LOCAL has not received."""

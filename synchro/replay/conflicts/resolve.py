@@ -58,9 +58,6 @@ def resolve(
     for model, key in replaced:
         plan.forgotten.setdefault(model, []).append(key)
     theirs = their_changes(session, log, changes, identities)
-    # What is compared must be what is written, and a run the other way may have changed LOCAL's rows since.
-    for model, _key in theirs.rows:
-        rows.forget_lines(model)
     present = {model: rows.present(model, keys) for model, keys in changes.by_model().items()}
     if not theirs.rows:
         _all_stand(changes, present, identities, plan, replaced)

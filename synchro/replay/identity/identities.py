@@ -7,7 +7,7 @@ still exists; the natural key; otherwise it is new.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +93,8 @@ class Identities:
         self._by_columns = ByColumns(session, rows, naturals, self.unnamed, self)
         self._by_method = ByMethod(session, rows, naturals, self.unnamed, self)
         self._known: dict[type[Model], dict[Key, Identity]] = {}
+        #: LOCAL's and REMOTE's keys of objects that this batch wrote, or found, and that no reference remembers yet.
+        self._written: dict[type[Model], dict[Key, Key]] = {}
         #: REMOTE's rows that were found by a natural key, and LOCAL's keys of the objects that found them.
         self._taken: dict[type[Model], dict[Key, Key]] = {}
 
@@ -100,7 +102,7 @@ class Identities:
         return self._known[model][key]
 
     def models(self) -> list[type[Model]]:
-        return list(self._known)
+        return list({**self._known, **self._written})
 
     def known(self, model: type[Model]) -> dict[Key, Identity]:
         return self._known.setdefault(model, {})
@@ -110,21 +112,55 @@ class Identities:
         The identities of these objects of LOCAL. With `lock`, their REMOTE rows cannot change any more until the
         end of the transaction.
         """
-        known = self.known(model)
+        known, written = self.known(model), self._written.get(model, {})
+        if written:
+            known |= {
+                key: Identity(written[key], True) for key in keys if key in written and key not in known
+            }
         new = [key for key in dict.fromkeys(keys) if key not in known]
         if new:
             found = self._look(model, new, lock)
             known.update(found)
         return {key: known[key] for key in keys}
 
+    def candidates(self, model: type[Model], keys: Collection[Key]) -> tuple[dict[Key, Key], dict[Key, Key]]:
+        """
+        Return REMOTE's keys of those of these objects that are remembered, and of those that REMOTE had when one side
+        was copied from the other.
+        """
+        remembered = remote_keys(self._session, model, keys)
+        if written := self._written.get(model):
+            remembered |= {key: written[key] for key in keys if key in written}
+        highest = self._session.baselines.get(model, 0)
+        copied = {key: key for key in keys if key <= highest and key not in remembered} if highest else {}
+        return remembered, copied
+
+    def note_written(self, model: type[Model], keys: Collection[Key], pairs: Mapping[Key, Key]) -> None:
+        """
+        Note that REMOTE has these objects now. `pairs` are LOCAL's and REMOTE's keys of those that no reference
+        remembers.
+        """
+        if pairs:
+            self._written.setdefault(model, {}).update(pairs)
+        known = self.known(model)
+        for key in known.keys() & set(keys) if known else ():
+            known[key].remote, known[key].exists = pairs.get(key, known[key].remote), True
+
+    def unremembered(self, model: type[Model]) -> dict[Key, Key]:
+        """Return LOCAL's and REMOTE's keys of the objects that were identified and are not remembered yet."""
+        return self._written.get(model, {}) | {
+            key: identity.remote
+            for key, identity in self._known.get(model, {}).items()
+            if identity.exists and not identity.is_remembered and identity.remote is not None
+        }
+
     def _look(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, Identity]:
         remembered: dict[Key, Key] = {}
         if any(field.remote_field is not None for field in key_fields(model)):
             candidates = self._by_parts(model, keys, lock)
         elif keeps_references(model):
-            remembered = remote_keys(self._session, model, keys)
-            copied = self._session.baselines.get(model, 0)
-            candidates = {key: remembered.get(key, key if key <= copied else None) for key in keys}
+            remembered, copied = self.candidates(model, keys)
+            candidates = {key: remembered.get(key, copied.get(key)) for key in keys}
         elif is_automatic(key_fields(model)[0]) and not uses_same_key(model):
             candidates = dict.fromkeys(keys)
         else:
@@ -189,8 +225,10 @@ class Identities:
 
     def remote_keys(self, model: type[Model], keys: Collection[Key], lock: bool = False) -> dict[Key, Key]:
         """REMOTE's keys of those of these objects of LOCAL that REMOTE has."""
-        found = self.find(model, keys, lock)
-        return {key: identity.remote for key, identity in found.items() if identity.exists}
+        written = self._written.get(model, {})
+        found = {key: written[key] for key in keys if key in written} if written else {}
+        known = self.find(model, [key for key in keys if key not in found] if found else keys, lock)
+        return found | {key: identity.remote for key, identity in known.items() if identity.exists}
 
     def _look_by_natural_key(self, model: type[Model], found: dict[Key, Identity], lock: bool) -> None:
         missing = [
@@ -253,10 +291,9 @@ class Identities:
         """Those of these objects that are known to be another row of REMOTE."""
         if not keys or not keeps_references(model):
             return set()
-        copied = self._session.baselines.get(model, 0)
-        known = remote_keys(self._session, model, keys)
-        there = {key: known.get(key, key if key <= copied else None) for key in keys}
-        present = existing(self._session, model, [k for k in there.values() if k is not None], lock=False)
+        remembered, copied = self.candidates(model, keys)
+        there = remembered | copied
+        present = existing(self._session, model, list(there.values()), lock=False)
         return {key for key, remote in there.items() if remote in present}
 
     def _owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:

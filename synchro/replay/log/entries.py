@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -25,11 +25,22 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def entries_of(side: Database, ranges: Iterable[Range], unread: Unread | None = None) -> Iterator[Entry]:
-    """The entries of a batch, oldest id first; `unread` takes up those that this process cannot read."""
+def entries_of(
+    side: Database,
+    ranges: Iterable[Range],
+    unread: Unread | None = None,
+    in_bulk: Collection[int] = (),
+) -> Iterator[Entry]:
+    """
+    Return the entries of a batch, oldest id first; `unread` takes up those that this process cannot read. Of rows of
+    these content types `in_bulk` there are none among them.
+    """
     several = list(ranges)
     for start in range(0, len(several), 200):
-        yield from read_entries(side, log_of(side, several[start : start + 200]), unread)
+        log = log_of(side, several[start : start + 200])
+        if in_bulk:
+            log = log.exclude(~Q(action=M2M_CHANGE), content_type_id__in=in_bulk)
+        yield from read_entries(side, log, unread)
 
 
 def log_of(side: Database, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:

@@ -1,0 +1,175 @@
+"""
+How the rows of one model that go in bulk get to REMOTE.
+
+REMOTE's rows are locked by being written. So whether REMOTE has changes of its own is asked once more after that.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db.models import Model
+
+from synchro.exceptions import SynchroError
+from synchro.keys import AnyField, Key
+from synchro.replay.apply.bulk.eligible import NotBulk
+from synchro.replay.apply.bulk.entries import Named
+from synchro.replay.apply.bulk.rows import BulkRows
+from synchro.replay.apply.deletions import delete_rows
+from synchro.replay.apply.receivers import has_receivers_of_deletes
+from synchro.replay.apply.successors import successors_of
+from synchro.replay.dependent_rows import is_depended_on
+from synchro.replay.identity.identities import Identities, keeps_references
+from synchro.replay.identity.natural_keys import has_natural_key
+from synchro.replay.plan import Plan
+from synchro.replay.session import Session
+
+
+class BulkWriter(ABC):
+    def __init__(self, session: Session, named: Named, plan: Plan, identities: Identities) -> None:
+        self._session, self._named, self._plan, self._identities = session, named, plan, identities
+        self._model = named.model
+        self._rows = BulkRows(session, named.model, identities)
+        #: LOCAL's keys of the rows that were written, and how many of them REMOTE did not have.
+        self.written: set[Key] = set()
+        self.added = 0
+
+    def put(self) -> None:
+        """Write the rows that LOCAL has."""
+        with self._refused_as_a_whole():
+            self._put()
+        self._plan.bulk[self._model] = self.written
+
+    @abstractmethod
+    def _put(self) -> None:
+        """Write the rows that LOCAL has."""
+
+    def plan_removals(self) -> None:
+        """Add to the plan what is to be deleted: the rows that LOCAL has not."""
+        gone = [key for key in self._named.all_keys() if key not in self.written]
+        if gone:
+            with self._refused_as_a_whole():
+                self._plan_removals(gone)
+
+    @abstractmethod
+    def _plan_removals(self, gone: Sequence[Key]) -> None:
+        """Add to the plan the removal of these objects, of which LOCAL has no row."""
+
+    def remove(self, keys: Sequence[Key]) -> int:
+        """Delete these rows of REMOTE, and return how many there were. What points at them was removed before."""
+        with self._refused_as_a_whole():
+            if has_receivers_of_deletes(self._model) or is_depended_on(self._session, self._model, keys):
+                raise NotBulk(self._model)
+            count = delete_rows(self._session, self._model, keys)
+            if count < len(keys) and keeps_references(self._model):
+                raise NotBulk(self._model)  # REMOTE may know a row that it has lost by another key
+            return count
+
+    @contextmanager
+    def _refused_as_a_whole(self) -> Iterator[None]:
+        """Inside, an error that may be about a row is raised as `NotBulk`: object by object it is found out which."""
+        try:
+            yield
+        except (NotBulk, SynchroError):
+            raise
+        except Exception as error:
+            if self._session.remote.backend.is_transient(error) or isinstance(error, MemoryError):
+                raise
+            raise NotBulk(self._model) from error
+
+
+class _SameKeys(BulkWriter):
+    """The same row has the same key."""
+
+    def _put(self) -> None:
+        for names, keys in self._named.keys.items():
+            is_new = self._named.are_born(keys)
+            fields = self._rows.fields if is_new else self._rows.fields_named(names)
+            for asked, rows in self._rows.read(list(keys), fields):
+                self.written.update(asked if len(rows) == len(asked) else self._rows.keys_of(rows))
+                if is_new:
+                    self._rows.insert(rows)
+                    self.added += len(rows)
+                elif missing := self._rows.change(fields, rows):
+                    self._rows.insert(self._rows.rows(missing, self._rows.fields))
+                    self.added += len(missing)
+        if self.added:
+            self._rows.pass_sequence(max(self.written))
+        self._identities.note_written(self._model, self.written, {})
+
+    def _plan_removals(self, gone: Sequence[Key]) -> None:
+        if not self._named.born.isdisjoint(gone):
+            raise NotBulk(
+                self._model
+            )  # what was born and is gone was never on REMOTE, whatever has its key there
+        self._plan.removals[self._model] = dict(zip(gone, gone, strict=True))
+
+
+class _References(BulkWriter):
+    """REMOTE hands out the keys, and they are remembered."""
+
+    def _put(self) -> None:
+        for names, keys in self._named.keys.items():
+            fields = self._rows.fields if self._named.are_born(keys) else self._rows.fields_named(names)
+            for _asked, rows in self._rows.read(sorted(keys), fields):
+                self._write(fields, rows)
+
+    def _plan_removals(self, gone: Sequence[Key]) -> None:
+        # LOCAL's rows were read before: with what a run in the other direction brings comes its reference.
+        remembered, copied = self._identities.candidates(self._model, gone)
+        if not self._named.born.isdisjoint(copied):
+            raise NotBulk(
+                self._model
+            )  # what was born and is gone was never on REMOTE, whatever has its key there
+        there = remembered | copied
+        if has_natural_key(self._model) and (
+            len(there) < len(gone)  # REMOTE may have it all the same
+            or successors_of(
+                self._session, self._model, there
+            )  # made again: the row on REMOTE is another's by now
+        ):
+            raise NotBulk(self._model)
+        if there:
+            self._plan.forgotten[self._model] = list(there)
+            self._plan.removals[self._model] = {remote: key for key, remote in there.items()}
+
+    def _write(self, fields: Sequence[AnyField], rows: Sequence[Any]) -> None:
+        keys = self._rows.keys_of(rows)
+        self.written.update(keys)
+        remembered, copied = self._identities.candidates(self._model, keys)
+        there = remembered | copied
+        if len(there) < len(keys):
+            self._add({key: row for key, row in zip(keys, rows, strict=True) if key not in there}, fields)
+            old = [(key, row) for key, row in zip(keys, rows, strict=True) if key in there]
+            keys, rows = [key for key, _row in old], [row for _key, row in old]
+        if rows and self._rows.change(fields, self._rows.with_keys(rows, [there[key] for key in keys])):
+            raise NotBulk(self._model)  # a row that REMOTE has lost comes back under the key that it had
+        self._identities.note_written(self._model, keys, copied)
+
+    def _add(self, new: Mapping[Key, Any], fields: Sequence[AnyField]) -> None:
+        """Insert these rows, by LOCAL's key, of which `fields` are there."""
+        if has_natural_key(self._model):
+            raise NotBulk(self._model)  # it may be one that REMOTE has
+        if len(fields) < len(self._rows.fields):
+            rows = self._rows.rows(list(new), self._rows.fields)
+            new = dict(zip(self._rows.keys_of(rows), rows, strict=True))
+        keys = sorted(new)  # so that REMOTE's keys are in the order of LOCAL's
+        there = self._rows.insert_with_new_keys([new[key] for key in keys])
+        self._identities.note_written(self._model, keys, dict(zip(keys, there, strict=True)))
+        self.added += len(keys)
+
+
+def bulk_writer(session: Session, named: Named, plan: Plan, identities: Identities) -> BulkWriter:
+    """Return what writes these rows."""
+    kind: type[BulkWriter] = _References if keeps_references(named.model) else _SameKeys
+    return kind(session, named, plan, identities)
+
+
+def bulk_writers(
+    session: Session, named: Mapping[type[Model], Named], plan: Plan, identities: Identities
+) -> dict[type[Model], BulkWriter]:
+    """Return what writes the rows of these models."""
+    return {model: bulk_writer(session, each, plan, identities) for model, each in named.items()}
