@@ -33,12 +33,12 @@ from tests.backends.pairs import Pair
 from tests.backends.server import KINDS, variable
 from tests.backends.state import PROJECT, State
 
-REPLAY = "tests/replay"
+FOLDER = "tests/replay/faults"
 FAULTS = {
-    "kill": f"{REPLAY}/test_killed.py::test_killed_again_and_again_while_people_write_nothing_is_lost_or_doubled",
-    "restart": f"{REPLAY}/test_restarts.py",
-    "link": f"{REPLAY}/test_links.py",
-    "disk": f"{REPLAY}/test_full_disk.py",
+    "kill": f"{FOLDER}/test_killed.py::test_killed_again_and_again_while_people_write_nothing_is_lost_or_doubled",
+    "restart": "tests/restarts/test_restarts.py",
+    "link": f"{FOLDER}/test_links.py",
+    "disk": f"{FOLDER}/test_full_disk.py",
 }
 PAIRS = ["postgresql-mysql", "mysql-postgresql"]
 

@@ -34,11 +34,11 @@ from tests.backends.state import PROJECT
 
 TESTS = {
     "protocol": ("tests/protocol/test_histories.py",),
-    "shop": ("tests/replay/test_histories.py",),
-    "quarantine": ("tests/replay/test_quarantine_histories.py",),
-    "knots": ("tests/replay/test_knots_histories.py",),
-    "values": ("tests/replay/test_any_values.py", "tests/replay/test_any_raw_values.py"),
-    "schema": ("tests/replay/test_schema_histories.py",),
+    "shop": ("tests/replay/histories/test_shop.py",),
+    "quarantine": ("tests/replay/histories/test_quarantine.py",),
+    "knots": ("tests/replay/histories/test_knots.py",),
+    "values": ("tests/replay/values/test_any_values.py", "tests/replay/values/test_any_raw_values.py"),
+    "schema": ("tests/replay/histories/test_schema.py",),
 }
 PAIRS = ["sqlite", "sqlite-sqlite-triggers"]
 

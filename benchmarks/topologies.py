@@ -3,7 +3,7 @@ Random histories of up to four nodes, connected in every way: does any end witho
 
     python -m benchmarks.topologies [--histories 1000] [--pair sqlite-sqlite-triggers] [-k mesh]
 
-It is the suite's `tests/replay/test_topologies_histories.py` at length: other histories each time, so many of each
+It is the suite's `tests/replay/histories/test_topologies.py` at length: other histories each time, so many of each
 topology, with clocks that are off in half of them. Ends with an error at the first that does not end equal.
 """
 
@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 
-TEST = "tests/replay/test_topologies_histories.py"
+TEST = "tests/replay/histories/test_topologies.py"
 
 
 def main() -> int:

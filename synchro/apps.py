@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
@@ -7,11 +10,18 @@ from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.translation import gettext_lazy as _
 
+from synchro.conf import LOCAL
+
 
 class SynchroConfig(AppConfig):
     name = "synchro"
     verbose_name = _("Synchronization")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def __init__(self, app_name: str, app_module: Any) -> None:
+        super().__init__(app_name, app_module)
+        # Before the first model is made, which asks LOCAL's engine how long names may be.
+        self._stand_in_for_engines([LOCAL])
 
     def import_models(self) -> None:
         needed = "django.contrib.contenttypes"
@@ -20,17 +30,7 @@ class SynchroConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from synchro import (
-            checks,
-            checks_databases,
-            conf,
-            historical,
-            receiver_checks,
-            registry,
-            saving,
-            signals,
-            switch,
-        )
+        from synchro import checks, conf, historical, registry, saving, signals, switch
         from synchro.checkpoint import checkpoint_set
         from synchro.rewind import on_checkpoint_set
 
@@ -47,18 +47,17 @@ class SynchroConfig(AppConfig):
             signals.refuse_to_write()
         connection_created.connect(switch.watch_statements, dispatch_uid="synchro_switch")
         self._keep_triggers()
+        self._extend_pgtrigger()
         checks.connect()
-        checks_databases.connect()
-        receiver_checks.connect()
         checkpoint_set.connect(on_checkpoint_set, dispatch_uid="synchro_checkpoint")
 
-    def _stand_in_for_engines(self) -> None:
-        from synchro.backends import unloadable
+    def _stand_in_for_engines(self, aliases: Sequence[str] | None = None) -> None:
+        from synchro import unloadable
         from synchro.conf import conf
         from synchro.exceptions import WrongSetting
 
         try:
-            unloadable.stand_in(conf.remotes)
+            unloadable.stand_in(conf.remotes if aliases is None else aliases)
         except WrongSetting:
             return  # a check tells it
 
@@ -83,3 +82,11 @@ class SynchroConfig(AppConfig):
             ready.refuse_triggers_that_miss_changes, dispatch_uid="synchro_triggers_that_miss_changes"
         )
         checks.register()
+
+    def _extend_pgtrigger(self) -> None:
+        from synchro.triggers.pgtrigger_package import lacking
+
+        if apps.is_installed("pgtrigger") and not lacking():
+            from synchro.triggers import pgtrigger_command
+
+            pgtrigger_command.extend()

@@ -121,9 +121,9 @@ class Node(models.Model):
     uuid = models.UUIDField(_("node"), default=uuid.uuid4)
     #: The highest id of the log that has been put into a batch.
     highest = models.BigIntegerField(default=0)
-    #: What that entry said, as JSON (`synchro.replay.log.batches`): with the same id, another one can have its place.
+    #: What that entry said, as JSON (`synchro.replay.log.position`): with the same id, another one can have its place.
     newest = models.TextField(null=True)
-    #: Ids below `highest` that have not been seen yet, as JSON (see `synchro.replay.holes`).
+    #: Ids below `highest` that have not been seen yet, as JSON (see `synchro.replay.log.gaps`).
     holes = models.TextField(default="[]")
     #: The number of the newest batch.
     batch = models.BigIntegerField(default=0)
@@ -167,7 +167,8 @@ class Option(models.Model):
 class Baseline(models.Model):
     """
     How far this database is known to be a copy of another node: rows of the model with automatic keys up to
-    `highest` have the same keys there. Written when `reset_synchro` gives a copy a name of its own.
+    `highest` have the same keys there. Of `Batch`: what its batches up to this one brought is in the copy. Written when
+    `reset_synchro` gives a copy a name of its own.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -440,6 +441,43 @@ class Reset(models.Model):
 
     def __str__(self) -> str:
         return f"{self.date}: {self.by}"
+
+
+class Run(models.Model):
+    """A run to one REMOTE that did something or failed: what it brought there, and how it ended."""
+
+    RUNNING, DONE, STOPPED, FAILED = "running", "done", "stopped", "failed"
+    OUTCOMES = (
+        (RUNNING, _("running")),
+        (DONE, _("done")),
+        (STOPPED, _("stopped")),
+        (FAILED, _("failed")),
+    )
+
+    id = models.BigAutoField(primary_key=True)
+    alias = models.CharField(_("database"), max_length=255)
+    by = models.CharField(_("by"), max_length=255, blank=True)
+    begun = UTCDateTimeField(_("begun"))
+    #: When it ended, or was last heard of: one that was killed stays "running".
+    ended = UTCDateTimeField(_("ended"))
+    outcome = models.CharField(_("outcome"), max_length=7, choices=OUTCOMES)
+    batches = models.PositiveIntegerField(_("batches"), default=0)
+    entries = models.PositiveBigIntegerField(_("entries"), default=0)
+    conflicts = models.PositiveIntegerField(_("conflicts"), default=0)
+    quarantined = models.PositiveIntegerField(_("in quarantine"), default=0)
+    #: How many rows of each model were added, changed, deleted, and kept as REMOTE has them, as a JSON object.
+    rows = models.TextField(_("rows"), default="{}")
+    #: Why it failed.
+    message = models.TextField(_("message"), blank=True)
+
+    class Meta:
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
+        default_permissions = ("view",)
+        indexes = (models.Index(fields=("alias", "id"), name="synchro_run_alias"),)
+
+    def __str__(self) -> str:
+        return f"{self.begun}: {self.alias}, {self.get_outcome_display()}"
 
 
 class NamedTable(models.Model):

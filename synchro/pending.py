@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q, Sum
-
 from synchro.conf import LOCAL, conf
-from synchro.models import Batch, ChangeLog, Checkpoint, Node, SetAside
-from synchro.replay.log.batches import gaps_of, own_node
-from synchro.replay.log.gaps import IdSet
-from synchro.replay.log.ranges import Range, from_text
+from synchro.models import ChangeLog, Checkpoint, Node
+from synchro.replay.log.entries import parts_of_log
+from synchro.replay.log.pending import PendingIds, count_in_batches, pending_ids
+from synchro.replay.log.position import own_node
+from synchro.replay.log.quarantined import quarantined_for
+from synchro.replay.log.ranges import Range
 from synchro.replay.log.unread import Unread
-
-#: How many ranges of ids one statement names.
-AT_ONCE = 200
+from synchro.replay.session import Database
 
 
 @dataclass(frozen=True)
@@ -42,68 +40,32 @@ def all_pending(until: datetime | None = None) -> list[Pending]:
 
     With `until` (aware), only what was logged and set in quarantine up to that moment.
     """
-    node = own_node(LOCAL)
-    checkpoints = {
-        checkpoint.peer.alias: checkpoint
-        for checkpoint in Checkpoint.objects.using(LOCAL).select_related("peer").order_by("date")
-    }
+    node, checkpoints = own_node(LOCAL), checkpoints_by_alias()
     return [_pending(alias, node, checkpoints.get(alias), until) for alias in conf.remotes]
 
 
+def checkpoints_by_alias() -> dict[str, Checkpoint]:
+    """Return LOCAL's checkpoint towards each REMOTE; of several nodes under one alias, that of the last one served."""
+    found = Checkpoint.objects.using(LOCAL).select_related("peer").order_by("date")
+    return {checkpoint.peer.alias: checkpoint for checkpoint in found}
+
+
 def _pending(alias: str, node: Node, checkpoint: Checkpoint | None, until: datetime | None) -> Pending:
-    arrived = max(node.forgotten, checkpoint.batch if checkpoint else 0)
-    entries = _in_batches(arrived, until) + _in_none(node, until) + _unread(node, arrived, until)
-    if checkpoint is None:
-        return Pending(alias, entries, 0)
-    kept = SetAside.objects.using(LOCAL).filter(
-        peer_id=checkpoint.peer_id, batch__lte=checkpoint.batch, is_over=False
-    )
-    if until is not None:
-        kept = kept.filter(changed__lte=until)
-    return Pending(alias, entries, kept.count())
+    arrived = checkpoint.batch if checkpoint else 0
+    ids = pending_ids(LOCAL, arrived)
+    in_batches = count_in_batches(node, arrived) if until is None else _count(ids.formed, until)
+    entries = in_batches + _count([ids.unformed, *ids.gaps], until) + _unread(node, ids, until)
+    return Pending(alias, entries, quarantined_for(checkpoint, until).count() if checkpoint else 0)
 
 
-def _in_batches(arrived: int, until: datetime | None) -> int:
-    batches = Batch.objects.using(LOCAL).filter(number__gt=arrived)
-    if until is None:
-        return batches.aggregate(size=Sum("size"))["size"] or 0
-    ranges = (ids for text in batches.values_list("ranges", flat=True).iterator() for ids in from_text(text))
-    return _count(ranges, until)
-
-
-def _in_none(node: Node, until: datetime | None) -> int:
-    """Count the entries that are in no batch."""
-    log = ChangeLog.objects.using(LOCAL).filter(id__gt=node.highest)
-    if until is not None:
-        log = log.filter(date__lte=until)
-    return log.count() + _count(gaps_of(node), until)
-
-
-def _unread(node: Node, arrived: int, until: datetime | None) -> int:
+def _unread(node: Node, others: PendingIds, until: datetime | None) -> int:
     """Count the entries in batches that have arrived, and that wait for a process which can read them."""
     log = ChangeLog.objects.using(LOCAL).filter(Unread.from_text(node.unread).condition())
     log = log if until is None else log.filter(date__lte=until)
-    others = IdSet.lacking(LOCAL, arrived)  # which are counted among those
-    return sum(number not in others for number in log.values_list("id", flat=True).iterator())
+    counted = others.as_set()
+    return sum(number not in counted for number in log.values_list("id", flat=True).iterator())
 
 
 def _count(ranges: Iterable[Range], until: datetime | None) -> int:
-    found = 0
-    for part in _parts(ranges):
-        condition = Q()
-        for ids in part:
-            condition |= Q(id__range=ids)
-        log = ChangeLog.objects.using(LOCAL).filter(condition)
-        found += (log if until is None else log.filter(date__lte=until)).count()
-    return found
-
-
-def _parts(ranges: Iterable[Range]) -> Iterator[list[Range]]:
-    part: list[Range] = []
-    for ids in ranges:
-        part.append(ids)
-        if len(part) == AT_ONCE:
-            yield part
-            part = []
-    if part:
-        yield part
+    parts = parts_of_log(Database(LOCAL), ranges)
+    return sum((part if until is None else part.filter(date__lte=until)).count() for part in parts)

@@ -32,8 +32,14 @@ class Report:
     aside: int = 0
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    #: Whether the run was asked to stop. What is left waits for the next one.
+    stopped: bool = False
 
     def __str__(self) -> str:
+        if self.stopped:
+            return _("Stopped after %(batches)d batches. What is left waits for the next run.") % {
+                "batches": self.batches
+            }
         if self.entries or self.models:
             return _("Synchronization performed successfully.")
         return _("No changes since last synchronization.")
@@ -52,4 +58,5 @@ class Report:
             aside=sum(report.aside for report in reports),
             warnings=tuple(dict.fromkeys(text for report in reports for text in report.warnings)),
             seconds=sum(report.seconds for report in reports),
+            stopped=any(report.stopped for report in reports),
         )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
-import os
 import uuid
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -12,9 +10,11 @@ from contextlib import ExitStack
 from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
-from django.db.models import Model
+from django.db.models import Max, Model
 from django.utils import timezone
 
+from synchro.account import account
+from synchro.backends import backend_for
 from synchro.checkpoint import moved_by_a_run
 from synchro.conf import LOCAL, conf
 from synchro.keys import is_automatic, key_fields
@@ -58,7 +58,7 @@ def reset_synchro(by: str = "", *, is_copy: bool = False) -> None:
             recover_arrived(databases)
         if not is_copy:
             refuse_origin()
-        done = _forget(by or _account())
+        done = _forget(by or account())
     logger.warning(
         "Synchronization was reset by %s (this database's node id was %s and is %s). Forgotten: %s.",
         done.by,
@@ -66,13 +66,6 @@ def reset_synchro(by: str = "", *, is_copy: bool = False) -> None:
         done.current,
         done.forgotten or "nothing that was pending",
     )
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # no name for the number of the account
-        return str(os.getuid()) if hasattr(os, "getuid") else "?"
 
 
 def _forget(by: str) -> Reset:
@@ -87,6 +80,7 @@ def _forget(by: str) -> Reset:
         )
         if node is not None:
             _note_baselines(node.uuid)
+            _note_batches(node)
         # Straight in the database: a delete that sends signals would read the whole log into memory first.
         ChangeLog.objects.using(LOCAL)._raw_delete(LOCAL)
         Batch.objects.using(LOCAL)._raw_delete(LOCAL)
@@ -126,6 +120,22 @@ def _note_baselines(node: uuid.UUID) -> None:
             for model, highest in _highest_keys(counted).items()
         ],
         batch_size=1000,
+    )
+
+
+def _note_batches(node: Node) -> None:
+    """
+    Note which batches of the original are in this copy of it, whatever it was made with: those that had been formed
+    long before. Of newer ones only a part may be in it, where the copy is not that of one moment.
+    """
+    contained = node.pruned
+    if conf.retention is not None:
+        before = backend_for(connections[LOCAL]).now() - conf.retention / 2
+        older = Batch.objects.using(LOCAL).filter(formed__lt=before)
+        contained = max(contained, older.aggregate(highest=Max("number"))["highest"] or 0)
+    content_type = ContentType.objects.db_manager(LOCAL).get_for_model(Batch)
+    Baseline.objects.using(LOCAL).update_or_create(
+        node=node.uuid, content_type=content_type, defaults={"highest": contained}
     )
 
 

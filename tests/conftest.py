@@ -13,36 +13,11 @@ from django.test import TransactionTestCase
 HERE = Path(__file__).parent
 #: What is about both databases at once, and so runs on pairs of two kinds too.
 ABOUT_PAIRS = ("replay", "protocol", "test_pair.py")
-
-#: Of tests/replay and tests/protocol, what `Pair.leaves_out` names. What is left is every kind of value, key, relation,
-#: set and conflict, two ways, receivers, refusals, and the random histories.
-FAULTS = (
-    "command", "connections", "full_disk", "killed", "links", "one_at_a_time", "pruning", "quarantine_killed",
-    "receipts", "remote_without_tables", "retry", "rights",
-    "changed_identity", "pooler", "renamed_peers", "row_security", "session_settings",
-)  # fmt: skip
-RULES = (
-    "chains", "changed_identity", "checkpoint", "conflicts_of_owners", "conflicts_of_sets", "copies", "deciders",
-    "foreign_triggers", "guard", "knots_histories", "made_again", "models_without_a_table", "quarantine", "receivers",
-    "renamed_peers", "topologies_histories", "unwatched_entries", "whole", "wholesale_references",
-    "wholesale_relations",
-)  # fmt: skip
-PROTOCOL = (*FAULTS, *RULES, "batches", "races", "topologies", "writers")
-MOST = (
-    *PROTOCOL, "any_raw_values", "conflicts", "histories", "knots_of_deletions", "knots_of_references", "listeners",
-    "many_to_many", "names_that_change", "natural_keys", "odd_models", "quarantine_histories", "relations",
-    "rows_of_others", "schema_histories", "two_ways", "values_of_added_types", "wholesale_histories",
-)  # fmt: skip
-GROUPS = {"": (), "rules": RULES, "protocol": PROTOCOL, "most": MOST}
-
-
 PAIR = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite")
 BY_TRIGGERS = os.environ.get("SYNCHRO_TEST_CAPTURE") == "triggers"
-DONE_ELSEWHERE = GROUPS[os.environ.get("SYNCHRO_TEST_LEAVES_OUT", "")]
-EXCLUSIVE = "exclusive"
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """
     What is about one database runs where both are of one kind; where capture is by triggers, what is about
     synchronizing. (Tests of one way to capture choose it themselves.) What is left out is not even loaded.
@@ -51,12 +26,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         return None
     local, _, remote = PAIR.partition("-")
     is_about_pairs = collection_path.relative_to(HERE).parts[0] in ABOUT_PAIRS
-    if ((BY_TRIGGERS or local != remote) and not is_about_pairs) or _is_among(
-        collection_path, DONE_ELSEWHERE
-    ):
-        return True
-    is_for_all = config.option.markexpr != EXCLUSIVE or not collection_path.name.startswith("test_")
-    return None if is_for_all or f"pytest.mark.{EXCLUSIVE}" in collection_path.read_text() else True
+    return True if (BY_TRIGGERS or local != remote) and not is_about_pairs else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -102,13 +72,6 @@ def django_db_modify_db_settings(_own_apps_last: pytest.MonkeyPatch) -> None:
 def django_db_setup(_own_apps_last: pytest.MonkeyPatch, django_db_setup: None) -> None:
     """The plugin's; what tests migrate is migrated in Django's own order."""
     _own_apps_last.undo()
-
-
-def _is_among(path: Path, files: tuple[str, ...]) -> bool:
-    folder, name = path.parent.name, path.stem.removeprefix("test_")
-    return folder in {"replay", "protocol"} and any(
-        name == one or name.startswith(f"{one}_") for one in files
-    )
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,7 +3,7 @@ Bring the catalogues up to date: ``python -m tests.messages``.
 
 Collects the texts of each package that has a ``locale`` folder, merges them into its catalogues and compiles
 these.
-Needs GNU gettext. What is new or has changed is then to be translated; ``tests/test_locale.py`` names it.
+Needs GNU gettext. What is new or has changed is then to be translated; ``tests/project/test_locale.py`` names it.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from django.db import connection
 from synchro.core import DisableSynchroLog
 from synchro.models import CHANGE, ChangeLog, Peer, Reference
 from tests.capture.models import Tag, Unique
-from tests.few import only
-from tests.replay.sides import captured_by_triggers
+from tests.fewer_apps import only
+from tests.replay.deployments import captured_by_triggers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -17,7 +17,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.test import override_settings
 
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Reference, options
-from tests.few import only
+from tests.fewer_apps import only
 from tests.people.models import City, Club
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.backends import unloadable
+from synchro import unloadable
 from synchro.backends.base import Backend, Convert, Unfit
 from synchro.backends.mysql import MariaDB, MySQL
 from synchro.backends.postgresql import PostgreSQL

@@ -1,4 +1,4 @@
-"""Receipts and references: what each side writes down about a batch, in its own transaction."""
+"""The checkpoint: what LOCAL writes down about a batch, after REMOTE has it or when a run was interrupted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Model
+from django.db.models import Model, Q
 
 from synchro.conf import LOCAL
 from synchro.keys import Key, key_fields
@@ -19,12 +19,15 @@ from synchro.replay.log.entries import entries_of
 from synchro.replay.log.ranges import from_text
 from synchro.replay.log.unread import Unread
 from synchro.replay.plan import Note, Plan, Tally
+from synchro.replay.receipts import remote_references
 from synchro.replay.rows import select
 from synchro.replay.session import Pairs, Session
 
 
 @dataclass(frozen=True)
 class Outcome:
+    """What became of a batch."""
+
     batch: Batch
     entries: int
     #: The date of the newest entry.
@@ -46,14 +49,14 @@ class Outcome:
 
 
 def acknowledge(session: Session, outcome: Outcome) -> None:
-    """LOCAL's transaction afterwards: the same pairs from its side, and the checkpoint."""
+    """Write LOCAL's view of the new pairs of keys, and the checkpoint, once REMOTE has the batch."""
     batch, last = outcome.batch, outcome.last
     with transaction.atomic(using=session.local.alias):
         session.local.backend.begin_writing()
         checkpoints = Checkpoint.objects.using(session.local.alias).filter(peer_id=session.peer.pk)
         checkpoint = checkpoints.select_for_update().first()
         if checkpoint is not None and checkpoint.batch >= batch.number:
-            return  # We were taken for dead, and another run has adopted all this, and may have gone on.
+            return  # another run took this one for dead, has taken over all this, and may have gone on
         for model, keys in outcome.forgotten.items():
             if keeps_references(model):
                 forget(session.local, session.peer.pk, model, keys)
@@ -64,7 +67,7 @@ def acknowledge(session: Session, outcome: Outcome) -> None:
 
 
 def new_pairs(plan: Plan, identities: Identities) -> dict[type[Model], dict[Key, Key]]:
-    """LOCAL's and REMOTE's keys of all objects that were identified and are not remembered yet."""
+    """Return LOCAL's and REMOTE's keys of all objects that were identified and are not remembered yet."""
     found: dict[type[Model], dict[Key, Key]] = {}
     for model in identities.models():
         if keeps_references(model):
@@ -87,28 +90,22 @@ def recover(session: Session, checkpoint: Checkpoint, arrived: int) -> None:
 
 
 def _take_over(session: Session, known: int, arrived: int) -> None:
-    assert session.peer_on_remote is not None
-    models: dict[int, type[Model] | None] = {}
-    views = Reference.objects.using(session.remote.alias).filter(
-        peer_id=session.peer_on_remote.pk, batch__gt=known, batch__lte=arrived
-    )
-    for view in views.iterator():
-        if view.content_type_id not in models:
-            models[view.content_type_id] = session.remote.model_of(view.content_type_id)
-        model = models[view.content_type_id]
-        if model is not None:
-            Reference.objects.using(LOCAL).update_or_create(
-                peer_id=session.peer.pk,
-                content_type_id=session.local.content_type_id(model),
-                local_object_id=view.remote_object_id,
-                defaults={"remote_object_id": view.local_object_id, "batch": view.batch},
-            )
+    """Take over the references of the batches after `known` up to `arrived`."""
+    newest_first = list(remote_references(session, Q(batch__gt=known, batch__lte=arrived)))
+    for reference in reversed(newest_first):
+        Reference.objects.using(LOCAL).update_or_create(
+            peer_id=session.peer.pk,
+            content_type_id=reference.content_type_id,
+            local_object_id=reference.local_object_id,
+            defaults={"remote_object_id": reference.remote_object_id, "batch": reference.batch},
+        )
 
 
 def _gone(session: Session, known: int, arrived: int) -> dict[type[Model], list[Key]]:
     """
-    The objects with references that these batches say were deleted, and that neither side has any more, or whose rows
-    on REMOTE are other objects' by now.
+    Return the objects with references that these batches say were deleted, and that neither database has any more.
+
+    Also those whose rows on REMOTE are other objects' by now.
     """
     deleted: dict[type[Model], dict[Key, None]] = {}
     batches = Batch.objects.using(LOCAL).filter(number__gt=known, number__lte=arrived)
@@ -119,13 +116,13 @@ def _gone(session: Session, known: int, arrived: int) -> dict[type[Model], list[
     gone: dict[type[Model], list[Key]] = {}
     for model, keys in deleted.items():
         own = key_fields(model)
-        here = {key for (key,) in select(session.local, model, own, own, [(key,) for key in keys])}
+        on_local = {key for (key,) in select(session.local, model, own, own, [(key,) for key in keys])}
         pairs = remote_keys(session, model, keys)
-        there = existing(session, model, pairs.values(), lock=False)
-        owners = local_keys_there(session, model, there)
+        on_remote = existing(session, model, pairs.values(), lock=False)
+        owners = local_keys_there(session, model, on_remote)
         gone[model] = [
             key
             for key, remote in pairs.items()
-            if owners.get(remote, key) != key or (key not in here and remote not in there)
+            if owners.get(remote, key) != key or (key not in on_local and remote not in on_remote)
         ]
     return gone

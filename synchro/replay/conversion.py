@@ -1,4 +1,4 @@
-"""Convert the identity of a model's rows towards a REMOTE, where no row can be doubled or overwritten by it."""
+"""Conversion of the identity of a model's rows towards a REMOTE, where no row can be doubled or overwritten by it."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def convert_identities(alias: str) -> list[Difference]:
 
 def _to_references(session: Session, model: type[Model]) -> None:
     """
-    Note that the rows which both sides have now are the same under the same keys.
+    Note that the rows which both databases have now are the same under the same keys.
 
-    Of keys beyond the lower of both highest ones, only one side can have a row.
+    Of keys beyond the lower of both highest ones, only one database can have a row.
     """
     if session.peer.uuid is None:
         raise NotReady(
@@ -67,7 +67,7 @@ def _to_references(session: Session, model: type[Model]) -> None:
             )
             % {"alias": session.remote.alias, "model": model._meta.label}
         )
-    highest = min(_highest(side, model) for side in (session.local, session.remote))
+    highest = min(_highest(database, model) for database in session.both())
     Baseline.objects.using(LOCAL).update_or_create(
         node=session.peer.uuid,
         content_type_id=session.local.content_type_id(model),
@@ -75,8 +75,8 @@ def _to_references(session: Session, model: type[Model]) -> None:
     )
 
 
-def _highest(side: Database, model: type[Model]) -> int:
-    return int(model._base_manager.using(side.alias).aggregate(highest=Max("pk"))["highest"] or 0)
+def _highest(database: Database, model: type[Model]) -> int:
+    return int(model._base_manager.using(database.alias).aggregate(highest=Max("pk"))["highest"] or 0)
 
 
 def _to_same_keys(session: Session, model: type[Model]) -> None:

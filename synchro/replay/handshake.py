@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError
@@ -18,9 +19,9 @@ from django.utils.translation import gettext as _
 
 from synchro.conf import LOCAL
 from synchro.exceptions import NotConfigured, NotReady, SynchroError, UnknownState
-from synchro.models import Baseline, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference, SetAside
+from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Peer, Receipt, Reference, SetAside
 from synchro.replay.checkpoint import recover
-from synchro.replay.log.batches import own_node
+from synchro.replay.log.position import own_node
 from synchro.replay.nodes.peers import (
     checkpoint_of,
     find_peer,
@@ -56,6 +57,7 @@ def handshake(databases: Databases) -> Session:
     remote_node = own_node(databases.remote.alias)
     if remote_node.uuid == node.uuid:
         raise _same_node(databases)
+    state.pruned = remote_node.pruned
     peer_on_remote = find_peer_on_remote(databases, node)
     session = _with_copies(
         Session(
@@ -111,6 +113,7 @@ def _with_copies(session: Session) -> Session:
         session,
         baselines={model: max(local.get(model, 0), remote.get(model, 0)) for model in local | remote},
         copied_log=local.get(ChangeLog, 0),
+        copied_batches=remote.get(Batch, 0),
     )
 
 
@@ -129,14 +132,24 @@ def _agree_with_others(
     receipt = next((one for one in known if one.peer_id == session.peer_on_remote.pk), None)
     is_new = receipt is None
     if receipt is None:  # so that others see that LOCAL is about to send
-        receipt, is_new = receipts.get_or_create(peer=session.peer_on_remote)
+        contained = _contained(session, node)
+        receipt, is_new = receipts.get_or_create(peer=session.peer_on_remote, defaults=contained)
     session = replace(session, unlogged=receipt.unlogged)
     try:
         return agree_on_forwarding(session, node, remote_node, known, checkpoint), receipt
     except SynchroError:
         if is_new:  # it will not send
-            own.filter(batch=0).delete()
+            own.filter(batch=receipt.batch).delete()
         raise
+
+
+def _contained(session: Session, node: Node) -> dict[str, Any]:
+    """Return what the receipt of a REMOTE says that has received nothing, and may be a copy of LOCAL."""
+    number = session.copied_batches
+    if number > node.batch:
+        return {"batch": 0}
+    token = Batch.objects.using(LOCAL).filter(number=number).values_list("token", flat=True).first()
+    return {"batch": number, "token": token or ""}
 
 
 def _same_node(databases: Databases) -> SynchroError:

@@ -1,4 +1,4 @@
-"""Ready: what can be known before writing is said before anything is written."""
+"""Preflight: what can be known before writing is said before anything is written."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def check_tables(session: Session) -> Session:
     may not write into one of REMOTE's tables.
     """
     session = replace(session, left_out=frozenset(_without_a_table(session)))
-    for side in (session.local, session.remote):
+    for database in session.both():
         models = [model for model in watched_models() if model not in session.left_out]
         for start in range(0, len(models), AT_ONCE):
             part = models[start : start + AT_ONCE]
-            if not can_select(side, part):
+            if not can_select(database, part):
                 raise NotReady(
-                    _complaint(side, next((m for m in part if not can_select(side, [m])), part[0]))
+                    _complaint(database, next((m for m in part if not can_select(database, [m])), part[0]))
                 )
 
     check_foreign_triggers(session)
@@ -48,8 +48,8 @@ def check_visibility(databases: Databases) -> None:
     """Raise `NotReady` where a database hides rows from this account: they would count as deleted."""
     own = [model._meta.db_table for model in apps.get_app_config("synchro").get_models()]
     tables = [*(table.name for table in watched_tables()), *own, ContentType._meta.db_table]
-    for side in databases.both():
-        hidden = side.backend.filtered(tables)
+    for database in databases.both():
+        hidden = database.backend.filtered(tables)
         if hidden:
             raise NotReady(
                 _(
@@ -57,12 +57,12 @@ def check_visibility(databases: Databases) -> None:
                     "row that is hidden cannot be told from one that was deleted. Nothing was written. Let the account "
                     "see all rows: ALTER ROLE ... BYPASSRLS, or use the tables' owner."
                 )
-                % {"tables": ", ".join(hidden), "alias": side.alias}
+                % {"tables": ", ".join(hidden), "alias": database.alias}
             )
 
 
 def _without_a_table(session: Session) -> set[type[Model]]:
-    """The models of a watched app that have no table on LOCAL, or a view, and that nobody asked for by name."""
+    """Return the models of a watched app that have no table on LOCAL, or a view, and that no setting names."""
     optional = [model for model in watched_models() if is_optional(model)]
     if not optional:
         return set()
@@ -80,14 +80,14 @@ def _without_a_table(session: Session) -> set[type[Model]]:
     return left_out
 
 
-def _check_rights(side: Database, left_out: Container[type[Model]]) -> None:
+def _check_rights(database: Database, left_out: Container[type[Model]]) -> None:
     tables = {
         table.name: [field.column for field in table.fields]
         for table in watched_tables()
         if table.model not in left_out
     }
     lacking: dict[str, list[str]] = {}
-    for table, act in side.backend.lacking_rights(tables):
+    for table, act in database.backend.lacking_rights(tables):
         lacking.setdefault(act, []).append(table)
     if lacking:
         raise NotReady(
@@ -95,31 +95,31 @@ def _check_rights(side: Database, left_out: Container[type[Model]]) -> None:
                 "The account that writes into the database “%(alias)s” lacks rights there. Grant it: %(rights)s."
             )
             % {
-                "alias": side.alias,
+                "alias": database.alias,
                 "rights": "; ".join(f"{act} ON {', '.join(names)}" for act, names in lacking.items()),
             }
         )
 
 
-def lacks_columns(side: Database, models: Sequence[type[Model]]) -> bool:
-    """Whether a column of one of these models, whose tables are there, is missing."""
-    return not can_select(side, models) and any(map(partial(_lacking, side), models))
+def lacks_columns(database: Database, models: Sequence[type[Model]]) -> bool:
+    """Return whether a column of one of these models, whose tables are there, is missing."""
+    return not can_select(database, models) and any(map(partial(_missing_columns, database), models))
 
 
-def _lacking(side: Database, model: type[Model]) -> list[str]:
-    """The columns that are missing; none where this account is not told."""
+def _missing_columns(database: Database, model: type[Model]) -> list[str]:
+    """Return the columns that are missing; none where this account is not told."""
     try:
-        with transaction.atomic(using=side.alias), side.connection.cursor() as cursor:
-            described = side.connection.introspection.get_table_description(cursor, model._meta.db_table)
+        with transaction.atomic(using=database.alias), database.connection.cursor() as cursor:
+            described = database.connection.introspection.get_table_description(cursor, model._meta.db_table)
     except DatabaseError:
         return []
     present = {column.name for column in described}
     return [field.column for field in Table(model).fields if field.column not in present]
 
 
-def can_select(side: Database, models: Sequence[type[Model]]) -> bool:
-    """Whether all tables and columns can be named in a statement, which reads no row."""
-    quote = side.connection.ops.quote_name
+def can_select(database: Database, models: Sequence[type[Model]]) -> bool:
+    """Return whether all tables and columns can be named in a statement, which reads no row."""
+    quote = database.connection.ops.quote_name
     selects = []
     for model in models:
         table = quote(model._meta.db_table)
@@ -128,39 +128,39 @@ def can_select(side: Database, models: Sequence[type[Model]]) -> bool:
         selects.append(f"SELECT 1 FROM {table} WHERE 1 = 0 AND ({columns})")
     try:
         # A savepoint, where there is something to save; a transaction takes several trips to the server.
-        is_inside = side.connection.in_atomic_block
+        is_inside = database.connection.in_atomic_block
         with (
-            transaction.atomic(using=side.alias) if is_inside else nullcontext(),
-            side.connection.cursor() as cursor,
+            transaction.atomic(using=database.alias) if is_inside else nullcontext(),
+            database.connection.cursor() as cursor,
         ):
             cursor.execute(" UNION ALL ".join(selects))
     except DatabaseError as error:
-        if side.backend.is_transient(error):  # that says nothing of the tables
+        if database.backend.is_transient(error):  # that says nothing of the tables
             raise
         return False
     return True
 
 
-def _complaint(side: Database, model: type[Model]) -> str:
-    names = {"alias": side.alias, "table": model._meta.db_table, "model": model._meta.label}
+def _complaint(database: Database, model: type[Model]) -> str:
+    names = {"alias": database.alias, "table": model._meta.db_table, "model": model._meta.label}
     unreadable = (
         _("The table %(table)s, of %(model)s, in the database “%(alias)s” cannot be read by this account.")
         % names
     )
-    with side.connection.cursor() as cursor:
-        if model._meta.db_table not in side.connection.introspection.table_names(cursor):
+    with database.connection.cursor() as cursor:
+        if model._meta.db_table not in database.connection.introspection.table_names(cursor):
             return (
                 _(
                     "The database “%(alias)s” has no table %(table)s, of %(model)s: run “migrate --database %(alias)s”."
                 )
                 % names
             )
-    lacking = _lacking(side, model)
-    if lacking:
+    missing = _missing_columns(database, model)
+    if missing:
         return _(
             "The table %(table)s, of %(model)s, in the database “%(alias)s” lacks %(columns)s: "
             "run “migrate --database %(alias)s”."
-        ) % {**names, "columns": ", ".join(lacking)}
+        ) % {**names, "columns": ", ".join(missing)}
     return unreadable
 
 

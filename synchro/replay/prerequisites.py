@@ -20,7 +20,8 @@ from synchro.relations import same_key_parents, target_of
 from synchro.replay.identity.identities import Identities, keeps_references
 from synchro.replay.log.changes import Entry, RowId, by_model
 from synchro.replay.log.entries import read_entries
-from synchro.replay.log.gaps import IdSet
+from synchro.replay.log.pending import pending_ids
+from synchro.replay.log.ranges import IdSet
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
 
@@ -141,4 +142,4 @@ def same_key_children(model: type[Model]) -> list[type[Model]]:
 
 def lacking_there(session: Session) -> IdSet:
     """The ids of LOCAL's log that REMOTE lacks."""
-    return IdSet.lacking(session.local.alias, session.state.arrived)
+    return pending_ids(session.local.alias, session.state.arrived).as_set()

@@ -1,7 +1,7 @@
 """
-Prune: drop entries and batches that every REMOTE has and that are older than the retention.
+Pruning: entries and batches are dropped that every REMOTE has and that are older than the retention.
 
-That waits for the slowest; a run that serves another says so when it waits too long.
+Pruning waits for the slowest REMOTE; a run that serves another one says so when it waits too long.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AT_ONCE = 100
 
 
 def prune(session: Session) -> None:
-    """Drop the oldest batches, with their entries, that nobody needs. The newest entry always stays."""
+    """Drop the oldest batches that no REMOTE needs, with their entries. The newest entry always stays."""
     if conf.retention is None:
         return
     limit = session.begun - conf.retention
@@ -38,7 +38,7 @@ def prune(session: Session) -> None:
     if slowest is None:
         return
     done = max(slowest, node.forgotten)
-    _warn_of_the_slow(session, limit, node.forgotten)
+    _warn_of_slow_remotes(session, limit, node.forgotten)
     unread = Unread.from_text(node.unread).condition()
     old = Batch.objects.using(LOCAL).filter(number__lte=done, formed__lt=limit).order_by("number")[:AT_ONCE]
     for batch in old:
@@ -53,7 +53,7 @@ def prune(session: Session) -> None:
 
 
 def _note_pruned(batch: Batch) -> None:
-    """Say up to when, and up to which id, entries are gone: one of them may stay, so what is left does not tell."""
+    """Note up to when, and up to which id, entries are gone: one of them may stay, so what is left does not tell."""
     node = Node.objects.using(LOCAL).select_for_update().get(pk=1)
     # What an earlier release pruned, or a person, is in batches.
     known = node.pruned_upto or (node.highest if node.pruned or node.pruned_until else 0)
@@ -63,8 +63,8 @@ def _note_pruned(batch: Batch) -> None:
     node.save(using=LOCAL, update_fields=["pruned", "pruned_until", "pruned_upto"])
 
 
-def _warn_of_the_slow(session: Session, limit: datetime, forgotten: int) -> None:
-    """Name the other REMOTEs that lack a batch which was formed before `limit`."""
+def _warn_of_slow_remotes(session: Session, limit: datetime, forgotten: int) -> None:
+    """Warn of other REMOTEs that lack a batch which was formed before `limit`."""
     old = (
         Batch.objects.using(LOCAL).filter(formed__lt=limit, number__gt=forgotten).order_by("-number").first()
     )

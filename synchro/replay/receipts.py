@@ -1,8 +1,9 @@
 """
-Compare what LOCAL believes to have arrived with REMOTE's receipt.
+Receipts: what REMOTE keeps about the last batch, written in that batch's own transaction.
 
-Where they contradict each other, one of both was restored from an older copy, or is a clone. A REMOTE that was restored
-can be given again what came after its copy. What LOCAL lost, REMOTE has; so LOCAL is the one to be loaded anew.
+Where receipt and checkpoint contradict each other, one database was restored from an older copy, or is a clone. To a
+REMOTE that was restored, the batches after its copy can be sent again. What LOCAL lost, REMOTE has; so LOCAL is the one
+to be loaded anew.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from datetime import timedelta
 from itertools import islice
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady, UnknownState
-from synchro.models import Batch, Checkpoint, Node, Peer, Receipt, Reference
+from synchro.models import Batch, Checkpoint, Node, Receipt, Reference
 from synchro.replay.identity.identities import keeps_references
 from synchro.replay.identity.originals import note_originals
 from synchro.replay.identity.references import forget, remember
@@ -28,13 +30,15 @@ from synchro.replay.session import Pairs, Session
 
 #: How far a clock may have been set in the middle of a batch.
 CLOCK_STEPS = timedelta(minutes=1)
+#: How many references are written at once.
+AT_ONCE = 5000
 
 _resending: ContextVar[bool] = ContextVar("synchro_resending", default=False)
 
 
 @contextmanager
 def resending() -> Iterator[None]:
-    """Inside, a REMOTE that was restored from an older copy is given again what came after that copy."""
+    """Inside, the batches that a REMOTE lost, since it was restored from an older copy, are sent to it again."""
     token = _resending.set(True)
     try:
         yield
@@ -42,21 +46,19 @@ def resending() -> Iterator[None]:
         _resending.reset(token)
 
 
-def compare(session: Session, local: Node, checkpoint: Checkpoint, receipt: Receipt | None) -> None:
-    """Raise `UnknownState` where checkpoint and receipt contradict each other."""
-    arrived = receipt.batch if receipt else 0
-    if arrived > local.batch:
-        raise local_is_older(session, arrived)
-    if receipt is not None and is_of_another_batch(session, receipt, max(checkpoint.batch, local.forgotten)):
+def compare(session: Session, node: Node, checkpoint: Checkpoint, receipt: Receipt) -> None:
+    """Raise `UnknownState` where LOCAL's checkpoint and REMOTE's receipt contradict each other; `node` is LOCAL's."""
+    arrived, known = receipt.batch, max(checkpoint.batch, node.forgotten)
+    if arrived > node.batch or is_of_another_batch(session, receipt, known):
         raise local_is_older(session, arrived)
     if arrived < checkpoint.batch:
-        _go_back(session, local, checkpoint, arrived)
-    if local.pruned > max(arrived, local.forgotten):
+        _go_back(session, node, checkpoint, arrived)
+    if node.pruned > max(arrived, node.forgotten):
         raise lost_to_pruning(session)
 
 
 def is_of_another_batch(session: Session, receipt: Receipt, known: int) -> bool:
-    """Whether the batch that arrived is not LOCAL's batch of that number; up to `known`, LOCAL knew of it."""
+    """Return whether the batch that arrived is not LOCAL's batch of that number; up to `known`, LOCAL knew of it."""
     batch = Batch.objects.using(LOCAL).filter(number=receipt.batch).first()
     if batch is None:
         return False
@@ -82,22 +84,25 @@ def local_is_older(session: Session, arrived: int) -> UnknownState:
 def lost_to_pruning(session: Session) -> UnknownState:
     return UnknownState(
         _(
-            "Entries that the database “%(alias)s” has not received have been pruned. Synchronize to the other "
-            "databases of SYNCHRO_REMOTE first, and let “%(alias)s” send to LOCAL what was changed there alone: that "
-            "would be lost. Then load it from a copy of LOCAL, call synchro.core.reset_synchro() there, and set "
-            "options.last_check of LOCAL to a moment well before that copy was begun, so that nothing that was open "
-            "then is missed."
+            "Entries that the database “%(alias)s” has not received have been pruned. Nothing was written. Let "
+            "“%(alias)s” send to LOCAL what was changed there alone: that would be lost. Then load it from a copy of "
+            "LOCAL that is made now, call synchro.core.reset_synchro(is_copy=True) there before anything is changed in "
+            "it, and synchronize again."
         )
         % {"alias": session.remote.alias}
     )
 
 
-def _go_back(session: Session, local: Node, checkpoint: Checkpoint, arrived: int) -> None:
-    """REMOTE lacks what it once had. Where asked for, let LOCAL know, so that it is sent again."""
+def _go_back(session: Session, node: Node, checkpoint: Checkpoint, arrived: int) -> None:
+    """
+    Set the checkpoint back to what REMOTE has, so that the batches after it are sent again.
+
+    Raises `UnknownState` where that is not asked for, or not possible.
+    """
     names = {"alias": session.remote.alias, "arrived": arrived, "known": checkpoint.batch}
     kept = Batch.objects.using(LOCAL).filter(number__gt=arrived, number__lte=checkpoint.batch)
     # What was forgotten on purpose is not sent again.
-    is_whole = kept.exclude(size=0).count() == checkpoint.batch - arrived and local.forgotten <= arrived
+    is_whole = kept.exclude(size=0).count() == checkpoint.batch - arrived and node.forgotten <= arrived
     if checkpoint.took_up > arrived:
         # Batches do not tell what they took up of what was set aside. What they set aside anew, their entries tell.
         raise UnknownState(
@@ -133,7 +138,7 @@ def _go_back(session: Session, local: Node, checkpoint: Checkpoint, arrived: int
             % names
         )
     with transaction.atomic(using=LOCAL):
-        _believe_references(session)
+        _take_remote_references(session)
         checkpoint.batch = arrived
         checkpoint.save(using=LOCAL, update_fields=["batch"])
     session.warn(
@@ -144,53 +149,49 @@ def _go_back(session: Session, local: Node, checkpoint: Checkpoint, arrived: int
     )
 
 
-def _believe_references(session: Session) -> None:
+def _take_remote_references(session: Session) -> None:
     """Take REMOTE's references in place of LOCAL's: since its copy was made, its keys may mean other rows."""
-    assert session.peer_on_remote is not None
-    own = Reference.objects.using(LOCAL).filter(peer_id=session.peer.pk)
-    own._raw_delete(LOCAL)
-    views = (
-        Reference.objects.using(session.remote.alias)
-        .filter(peer_id=session.peer_on_remote.pk)
-        .order_by("-batch", "-id")
-    )
-    rows = _mirrored(session, session.peer, views.iterator(chunk_size=5000))
-    while part := list(islice(rows, 5000)):
+    Reference.objects.using(LOCAL).filter(peer_id=session.peer.pk)._raw_delete(LOCAL)
+    rows = remote_references(session)
+    while part := list(islice(rows, AT_ONCE)):
         Reference.objects.using(LOCAL).bulk_create(part, ignore_conflicts=True)  # the newest counts
 
 
-def _mirrored(session: Session, peer: Peer, views: Iterator[Reference]) -> Iterator[Reference]:
+def remote_references(session: Session, batches: Q = Q()) -> Iterator[Reference]:  # noqa: B008  no list
+    """Yield REMOTE's references to rows of LOCAL as LOCAL sees them, the newest first; all, or those of `batches`."""
+    assert session.peer_on_remote is not None
+    found = Reference.objects.using(session.remote.alias).filter(batches, peer_id=session.peer_on_remote.pk)
     types: dict[int, int | None] = {}
-    for view in views:
-        kind = view.content_type_id
-        if kind not in types:
-            model = session.remote.model_of(kind)
-            types[kind] = None if model is None else session.local.content_type_id(model)
-        here = types[kind]
-        if here is not None:
+    for reference in found.order_by("-batch", "-id").iterator(chunk_size=AT_ONCE):
+        remote_type = reference.content_type_id
+        if remote_type not in types:
+            model = session.remote.model_of(remote_type)
+            types[remote_type] = None if model is None else session.local.content_type_id(model)
+        local_type = types[remote_type]
+        if local_type is not None:
             yield Reference(
-                peer_id=peer.pk,
-                content_type_id=here,
-                local_object_id=view.remote_object_id,
-                remote_object_id=view.local_object_id,
-                batch=view.batch,
+                peer_id=session.peer.pk,
+                content_type_id=local_type,
+                local_object_id=reference.remote_object_id,
+                remote_object_id=reference.local_object_id,
+                batch=reference.batch,
             )
 
 
 def lock_receipt(session: Session) -> None:
     """
-    First thing in REMOTE's transaction: keep the receipt to ourselves, so that nobody else applies this batch.
+    Lock the receipt, first thing in REMOTE's transaction, so that nobody else applies this batch.
 
-    Raises `UnknownState` where somebody else has moved it on, and `NotReady` where a third node has come along.
+    Raises `UnknownState` where another run has moved it on, and `NotReady` where a third node has come along.
     """
     if session.peer_on_remote is None:
         return
     receipts = Receipt.objects.using(session.remote.alias)
-    ours = receipts.select_for_update().filter(peer_id=session.peer_on_remote.pk).order_by()
-    receipt = ours.first()
+    own = receipts.select_for_update().filter(peer_id=session.peer_on_remote.pk).order_by()
+    receipt = own.first()
     if receipt is None:
         receipts.get_or_create(peer_id=session.peer_on_remote.pk)
-        receipt = ours.get()
+        receipt = own.get()
     if receipt.unlogged != session.unlogged:
         raise NotReady(
             _(
@@ -210,7 +211,7 @@ def lock_receipt(session: Session) -> None:
 
 
 def write_receipt(session: Session, batch: Batch, pairs: Pairs, plan: Plan) -> None:
-    """Last thing in REMOTE's transaction: its own view of the new pairs of keys, and the receipt itself."""
+    """Write REMOTE's view of the new pairs of keys, and the receipt: the last thing in REMOTE's transaction."""
     if session.peer_on_remote is None:
         return
     for model in plan.forgotten:
@@ -220,8 +221,8 @@ def write_receipt(session: Session, batch: Batch, pairs: Pairs, plan: Plan) -> N
             ]
             forget(session.remote, session.peer_on_remote.pk, model, remote_keys)
     for model, found in pairs.items():
-        theirs = {there: here for here, there in found.items()}
-        remember(session.remote, session.peer_on_remote.pk, model, theirs, batch.number)
+        swapped = {remote: local for local, remote in found.items()}
+        remember(session.remote, session.peer_on_remote.pk, model, swapped, batch.number)
     if session.forwards:
         note_originals(session, pairs)
     # It is there: `lock_receipt` saw to that.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Model
 
+from synchro import stopping
 from synchro.replay.checkpoint import Outcome
 from synchro.report import ModelReport, Report
 
@@ -42,14 +43,15 @@ class Totals:
             remote=alias,
             entries=self.entries,
             batches=self.batches,
-            models=self._models(),
+            models=self.models(),
             conflicts=self.conflicts,
             aside=self.quarantined,
             warnings=tuple(warnings),
             seconds=seconds,
+            stopped=stopping.is_asked(),
         )
 
-    def _models(self) -> tuple[ModelReport, ...]:
+    def models(self) -> tuple[ModelReport, ...]:
         every = {**self.added, **self.changed, **self.deleted, **self.kept}
         return tuple(
             ModelReport(

@@ -1,11 +1,10 @@
-"""Retry: what is likely to pass is tried again, with growing pauses, before it counts as an error."""
+"""Retries: what is likely to pass is tried again, with growing pauses, before it counts as an error."""
 
 from __future__ import annotations
 
 import gc
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -13,6 +12,7 @@ from typing import TypeVar
 from django.db import Error
 from django.utils.translation import gettext as _
 
+from synchro import stopping
 from synchro.exceptions import Busy, Interrupted, NotReady, SynchroError
 from synchro.replay.session import Database
 
@@ -23,7 +23,7 @@ _was_enabled = False
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Inside, in any thread, Python's cycle collector does not run; what has no cycles is freed as ever."""
+    """Inside, Python's cycle collector does not run, in any thread; what has no cycles is freed as ever."""
     global _inside, _was_enabled
     with _lock:
         if _inside == 0:
@@ -41,41 +41,45 @@ def gc_paused() -> Iterator[None]:
 
 T = TypeVar("T")
 
-#: Seconds to wait before each further attempt, about: two that are in each other's way should not meet again.
+#: Seconds to wait before each further attempt, varied a little: two runs that collided should not meet again.
 PAUSES = (0.1, 0.4, 1.5, 4.0)
 
 
-def retry_transient(attempt: Callable[[], T], sides: Sequence[Database], progress: Callable[[], int]) -> T:
+def retry_transient(
+    attempt: Callable[[], T], databases: Sequence[Database], progress: Callable[[], int]
+) -> T:
     """
-    What `attempt` returns; each time that it gets further, by `progress`, the patience is new.
+    Return what `attempt` returns, tried again after errors that are likely to pass.
 
-    Raises `Interrupted` when it is at an end.
+    Each time that it gets further, by `progress`, all attempts are allowed anew. Raises `Interrupted` after the last.
     """
     tries, reached = 0, progress()
     while True:
         try:
             return attempt()
         except (Error, SynchroError) as error:
-            for side in sides:
-                _release(side)
+            for database in databases:
+                _release(database)
             if progress() > reached:
                 tries, reached = 0, progress()
-            if not _may_pass(error, sides, tries) or _are_bound(sides):
+            if not _may_pass(error, databases, tries) or _are_in_transaction(databases):
                 raise
             if tries == len(PAUSES):
-                raise _at_the_end(error, sides) from error
+                raise _last_error(error, databases) from error
         _pause(PAUSES[tries] * random.uniform(0.8, 1.2))  # noqa: S311  no secret
         tries += 1
-        for side in sides:
-            side.connection.close_if_unusable_or_obsolete()
+        for database in databases:
+            database.connection.close_if_unusable_or_obsolete()
 
 
-def _release(side: Database) -> None:
+def _release(database: Database) -> None:
     """
-    Where a connection is lost just after a commit, Django cannot go back to autocommit, and takes the connection for
-    one inside a transaction as soon as the next begins: for ever, since what it closes there it does not open again.
+    Free a connection that Django takes for one inside a transaction, though it was lost just after a commit.
+
+    Django cannot go back to autocommit then. It would close the connection in the next transaction, and never open it
+    again.
     """
-    connection = side.connection
+    connection = database.connection
     if connection.in_atomic_block and not connection.atomic_blocks:
         connection.in_atomic_block = connection.closed_in_transaction = False
         with suppress(Error):
@@ -83,21 +87,21 @@ def _release(side: Database) -> None:
 
 
 def _pause(seconds: float) -> None:
-    time.sleep(seconds)
+    stopping.wait(seconds)
 
 
-def _may_pass(error: BaseException, sides: Sequence[Database], tries: int) -> bool:
-    # The server may not have noticed yet that the session which held our lock is gone.
+def _may_pass(error: BaseException, databases: Sequence[Database], tries: int) -> bool:
+    # The server may not have noticed yet that the session which held the lock is gone.
     if isinstance(error, Busy):
         return tries > 0
-    # Somebody who cannot be reached at all is not waited for, unless he was there a moment ago.
+    # A server that cannot be reached at all is not waited for, unless it answered a moment ago.
     if isinstance(error, NotReady) and not tries:
         return False
-    return any(side.backend.is_transient(each) for each in _chain(error) for side in sides)
+    return any(database.backend.is_transient(each) for each in _chain(error) for database in databases)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, and what it came of; a driver that raises an error again may close the chain to a ring."""
+    """Yield an error and its causes; a driver that raises an error again may close the chain to a ring."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         yield error
@@ -105,12 +109,12 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _are_bound(sides: Sequence[Database]) -> bool:
-    """Whether all happens inside the transaction of a test case, which cannot be begun again."""
-    return any(side.connection.in_atomic_block for side in sides)
+def _are_in_transaction(databases: Sequence[Database]) -> bool:
+    """Return whether all happens inside the transaction of a test case, which cannot be begun again."""
+    return any(database.connection.in_atomic_block for database in databases)
 
 
-def _at_the_end(error: Exception, sides: Sequence[Database]) -> SynchroError:
+def _last_error(error: Exception, databases: Sequence[Database]) -> SynchroError:
     if isinstance(error, SynchroError):
         return error
     return Interrupted(
@@ -118,5 +122,5 @@ def _at_the_end(error: Exception, sides: Sequence[Database]) -> SynchroError:
             "The run to the database “%(alias)s” was interrupted %(count)d times, at last by %(cause)s. What has "
             "arrived there stays; run synchronize again."
         )
-        % {"alias": sides[-1].alias, "count": len(PAUSES) + 1, "cause": type(error).__name__}
+        % {"alias": databases[-1].alias, "count": len(PAUSES) + 1, "cause": type(error).__name__}
     )

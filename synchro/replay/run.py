@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError
 from django.utils.translation import gettext as _
 
+from synchro import stopping
 from synchro.backends import check_vendor
 from synchro.checkpoint import aware, moved_by_a_run
 from synchro.conf import LOCAL
@@ -21,7 +22,15 @@ from synchro.exceptions import Incomplete, NotConfigured, NotReady, SynchroError
 from synchro.models import Batch, options
 from synchro.replay.apply.atomic import replay_as_one
 from synchro.replay.apply.attempts import strategy_of
-from synchro.replay.apply.batch import Finish, attempt, keep_record, merging, retry_refused, writing
+from synchro.replay.apply.batch import (
+    Finish,
+    attempt,
+    keep_record,
+    merging,
+    retry_refused,
+    undisturbed,
+    writing,
+)
 from synchro.replay.apply.receivers import in_run
 from synchro.replay.checkpoint import Outcome, acknowledge
 from synchro.replay.columns import forget_columns
@@ -29,27 +38,24 @@ from synchro.replay.conflicts.history import discard_undelivered_decisions
 from synchro.replay.conflicts.remote_log import RemoteLog
 from synchro.replay.handshake import handshake
 from synchro.replay.identity.setting import remember_identities
-from synchro.replay.log.batches import (
-    Pruned,
-    check_ids,
-    form_empty,
-    next_batch,
-    own_node,
-    pending,
-    warn_if_blind,
-)
+from synchro.replay.log.batches import Pruned, form_empty, next_batch, pending
 from synchro.replay.log.changes import RowId
-from synchro.replay.log.postpone import warn_of_unread
+from synchro.replay.log.gaps import warn_of_unknown_writers
+from synchro.replay.log.position import check_ids, own_node
 from synchro.replay.log.ranges import from_text
+from synchro.replay.log.unread import warn_of_unread
 from synchro.replay.preflight import check_tables, check_visibility, warn_without_capture
 from synchro.replay.prune import prune
 from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt, lost_to_pruning
 from synchro.replay.report import Totals
 from synchro.replay.retry import gc_paused, retry_transient
+from synchro.replay.run_record import RunRecord
 from synchro.replay.session import Database, Databases, Session, own_settings, reachable, run_lock
 from synchro.replay.signals import announce, starting
 from synchro.report import Report
+
+T = TypeVar("T")
 
 #: What is to be taken up again from the quarantine, by the number of the batch.
 TakenUp: TypeAlias = Mapping[int, Collection[RowId]]
@@ -68,6 +74,8 @@ def synchronize_all(aliases: tuple[str, ...], atomic: bool = False, retry: bool 
     reports: list[Report] = []
     errors: dict[str, SynchroError] = {}
     for alias in aliases:
+        if stopping.is_asked():
+            break
         try:
             reports.append(synchronize(alias, atomic, retry))
         except SynchroError as error:
@@ -87,14 +95,20 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
     started, totals, databases = time.monotonic(), Totals(), Databases(Database(alias))
     for database in databases.both():
         check_vendor(database.connection)
-    with _errors_in_words(alias):
-        one_run = partial(_run, databases, totals, atomic, retry)
-        session = retry_transient(one_run, databases.both(), lambda: totals.batches)
-        _show(session.begun)
+    record = RunRecord(alias, totals)
+    try:
+        with _errors_in_words(alias):
+            one_run = partial(_run, databases, totals, record, atomic, retry)
+            session = retry_transient(one_run, databases.both(), lambda: totals.batches)
+            _show(session.begun)
+    except SynchroError as error:
+        record.fail(error)
+        raise
+    record.end()
     return totals.report(alias, session.state.warnings, time.monotonic() - started)
 
 
-def _run(databases: Databases, totals: Totals, atomic: bool, retry: bool) -> Session:
+def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, retry: bool) -> Session:
     """Begin with what the databases say now, and go on until nothing is pending."""
     _forget_what_was_known(databases)
     with reachable(databases), own_settings(databases), in_run():
@@ -113,10 +127,11 @@ def _run(databases: Databases, totals: Totals, atomic: bool, retry: bool) -> Ses
                 for taken_up in _rounds(session, quarantine, retry):
                     for outcome in replay(session, quarantine, taken_up):
                         _confirm(session, quarantine, outcome, totals)
+                        record.progress()
             except Pruned as error:
                 raise lost_to_pruning(session) from error
             node = own_node(LOCAL)
-            warn_if_blind(session, node)
+            warn_of_unknown_writers(session, node)
             warn_of_unread(session, node)
             prune(session)
             totals.quarantined = len(quarantine)
@@ -128,6 +143,8 @@ def _rounds(session: Session, quarantine: Quarantine, retry: bool) -> Iterator[T
     """Yield what each round over the pending batches is to take up from the quarantine: at first nothing."""
     yield from _until_merged(session, {})
     for part in list(quarantine.parts()) if retry else ():
+        if stopping.is_asked():
+            return
         yield from _until_merged(session, {form_empty().number: part})
 
 
@@ -148,6 +165,8 @@ def _replay_one_by_one(session: Session, quarantine: Quarantine, taken_up: Taken
     session = check_tables(session)
     log = RemoteLog(session)
     for batch in chain([first], batches):
+        if stopping.is_asked():
+            return
         yield _replay(session, log, quarantine, batch, taken_up.get(batch.number, ()), batch is first)
 
 
@@ -157,7 +176,7 @@ def _replay_as_one(session: Session, quarantine: Quarantine, taken_up: TakenUp) 
     if first is None:
         return
     session = check_tables(session)
-    outcomes = merging(session, first, partial(replay_as_one, session, quarantine, taken_up))
+    outcomes = _until_settled(session, first, partial(replay_as_one, session, quarantine, taken_up))
     session.state.merged = False  # what was merged is in these batches
     yield from outcomes
 
@@ -175,12 +194,21 @@ def _replay(
     announce("formed", batch)
     within = partial(_transaction, session, quarantine, batch if is_first else None)
     once = partial(attempt, session, log, batch, list(from_text(batch.ranges)), within)
-    return merging(session, batch, lambda: retry_refused(strategy_of(quarantine, taken_up), once))
+
+    def until_taken() -> Outcome:
+        return retry_refused(strategy_of(quarantine, taken_up), once)
+
+    return _until_settled(session, batch, until_taken)
+
+
+def _until_settled(session: Session, batch: Batch, attempt: Callable[[], T]) -> T:
+    """Return what `attempt` returns, once nothing is left to merge and REMOTE's log stayed as it was meanwhile."""
+    return merging(session, batch, partial(undisturbed, session, attempt))
 
 
 @contextmanager
 def _transaction(session: Session, quarantine: Quarantine, first: Batch | None) -> Iterator[Finish]:
-    """A transaction of REMOTE for one batch; for the `first` one of a run it is given."""
+    """A transaction of REMOTE for one batch, which is passed as `first` where it is the first of a round."""
     with writing(session):
         lock_receipt(session)
         if first is not None:
@@ -190,7 +218,7 @@ def _transaction(session: Session, quarantine: Quarantine, first: Batch | None) 
 
 @gc_paused()
 def _confirm(session: Session, quarantine: Quarantine, outcome: Outcome, totals: Totals) -> None:
-    """REMOTE has the batch: let LOCAL know."""
+    """Write down on LOCAL that REMOTE has the batch."""
     quarantine.advance(outcome.note)
     session.state.arrived = outcome.batch.number
     totals.add(outcome)
@@ -201,14 +229,14 @@ def _confirm(session: Session, quarantine: Quarantine, outcome: Outcome, totals:
 
 
 def _forget_what_was_known(databases: Databases) -> None:
-    """Either database may have been replaced by a copy since this process remembered its content types."""
+    """Forget content types and columns: either database may have been replaced by a copy since they were read."""
     ContentType.objects.clear_cache()
     for database in databases.both():
         forget_columns(database)
 
 
 def _show(begun: datetime) -> None:
-    """Move the checkpoint time that people see forward: what was logged before this run began has been looked at."""
+    """Move the checkpoint time that people see forward to when the run began."""
     shown = options.last_check
     if shown is None or begun > aware(shown):
         with moved_by_a_run():

@@ -101,6 +101,8 @@ class RunState:
 
     #: The number of the last batch that REMOTE has a receipt for.
     arrived: int = 0
+    #: Up to which batch REMOTE had dropped its own log before LOCAL's rows were read.
+    pruned: int = 0
     #: Whether values were merged since REMOTE was last given all that was pending.
     merged: bool = False
     new_references: NewReferences = field(default_factory=NewReferences)
@@ -130,6 +132,8 @@ class Session(Databases):
     baselines: Mapping[type[Model], int] = field(default_factory=dict)
     #: LOCAL was copied from REMOTE when REMOTE's log went up to this id.
     copied_log: int = 0
+    #: REMOTE was copied from LOCAL, and has what LOCAL's batches up to this one brought.
+    copied_batches: int = 0
     #: Whether REMOTE's log gets entries of what is written there (see `synchro.replay.nodes.topology`).
     forwards: bool = False
     #: `Receipt.unlogged` of LOCAL at REMOTE, when the run began.

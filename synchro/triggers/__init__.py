@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.backends import unloadable
+from synchro import unloadable
 from synchro.exceptions import NotReady
 from synchro.triggers.base import Backend
 
@@ -20,7 +20,7 @@ def triggers_for(connection: BaseDatabaseWrapper) -> Backend:
     if reason := unloadable.in_words(connection.alias):
         raise NotReady(reason)
     from synchro.triggers.mysql import MariaDB, MySQL
-    from synchro.triggers.postgresql import PostgreSQL
+    from synchro.triggers.postgresql_backend import PostgreSQL
     from synchro.triggers.sqlite import SQLite
 
     backends: dict[str, type[Backend]] = {"postgresql": PostgreSQL, "mysql": MySQL, "sqlite": SQLite}

@@ -44,12 +44,26 @@ PREFIX = "synchro_"
 LOG = "synchro_changelog"
 #: SQLite's alone to use; it is in every database, and without it synchro's migrations are not complete.
 SWITCH = "synchro_captureswitch"
+#: What is wrong with a function that anybody may make a trigger with, and so write to the log.
+OPEN = "open to every role"
+#: What is wrong with a trigger that runs with the rights of an account which may not do what it does.
+POWERLESS = "of an account that may not write to the log, so that every write to the table fails"
+#: What is wrong with a trigger that runs with the rights of nobody.
+ORPHANED = "of an account that does not exist any more, so that every write to the table fails"
+#: What to say where a switch that is on for one statement has been left on for everybody.
+SWITCHED_OFF = (
+    "Capture is switched off in the database {!r}, for everybody: a program that does not enforce foreign keys has "
+    "left a row in synchro_captureswitch. What is changed meanwhile is not in the log. Run 'manage.py "
+    "synchro_install_triggers', and compare both databases."
+)
+#: How the text of a trigger, or of a function, of ours tells that it is one.
+MADE_BY = "Made by django-synchro, version "
 #: How names of triggers end that log the rows which are in the way of a new one, on SQLite. They name columns.
 UNIQUE = "_unique"
 HINT = "To remove it: manage.py synchro_install_triggers --uninstall"
 
 _STEM = re.compile(r"synchro_[a-z0-9_]*_[0-9a-f]{8}(?=[_:]|$)")
-_VERSION = re.compile(r"version ([0-9a-f]{10}), content type ([0-9]+)")
+_VERSION = re.compile(rf"{MADE_BY}([0-9a-f]{{10}}), content type ([0-9]+)")
 
 
 class Uncapturable(NotReady):
@@ -75,14 +89,23 @@ class Shape:
     shown: str = ""
     #: Views have no triggers that fire after a write.
     is_table: bool = True
-    #: PostgreSQL: triggers on it have to be for each row.
+    #: PostgreSQL: it has partitions, and it is one.
     is_partitioned: bool = False
+    is_part: bool = False
+    #: PostgreSQL: it is written in ways at which only triggers for each row fire.
+    by_row: bool = False
+    #: PostgreSQL: a subscription writes to it, in a session that fires only triggers that always fire.
+    is_subscribed: bool = False
     #: PostgreSQL: where the log is.
     schema: str = ""
     #: MariaDB: those that can be compared by a collation that takes every byte for what it is.
     exact: frozenset[str] = frozenset()
     #: PostgreSQL: the columns with their numbers, of which a new column gets the next.
     numbers: frozenset[tuple[str, int]] = frozenset()
+    #: PostgreSQL: of a table with triggers for each row, the columns with their types.
+    types: frozenset[tuple[str, str]] = frozenset()
+    #: PostgreSQL: generated columns that are not stored, with their expressions.
+    virtual: frozenset[tuple[str, str]] = frozenset()
     #: SQLite: what the table declares unique, but for its key.
     uniques: tuple[Unique, ...] = ()
 
@@ -122,6 +145,12 @@ class Target:
     @property
     def stem(self) -> str:
         return stem_for(self.table)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Those whose columns its triggers name."""
+        others = (end.table for cascade in self.cascades for end in (cascade.parent, cascade.child))
+        return tuple(dict.fromkeys([self.table, *others]))
 
 
 @dataclass(frozen=True)
@@ -166,6 +195,10 @@ class Installed:
     sees_above: int | None = None
     #: What makes it again, on engines that do not undo its removal.
     sql: str = ""
+    #: The partition on which it is disabled.
+    place: str = ""
+    #: What else is wrong with it.
+    flaw: str = ""
 
     def unknown(self, target: Target) -> list[str]:
         """Return the synchronized columns whose changes it does not see."""
@@ -241,6 +274,26 @@ class Backend(ABC):
         """
         return False
 
+    def unseen(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterable[str]:
+        """What keeps changes of these tables out of the log although all triggers are there, each as a sentence."""
+        return ()
+
+    def is_switched_off(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether a switch that a program has left on keeps everybody's changes out of the log."""
+        return False
+
+    def switch_on(self, connection: BaseDatabaseWrapper) -> None:
+        """Take that switch away."""
+        return
+
+    def lacking_rights(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> str:
+        """
+        Return what this account must be allowed before it makes triggers of these tables, as a sentence.
+
+        Triggers run with its rights: without them every write to the tables would fail.
+        """
+        return ""
+
     def is_ready(self, connection: BaseDatabaseWrapper) -> bool:
         """Whether this database has the tables of synchro that triggers need."""
         return len(self.shapes(connection, (LOG, SWITCH))) == 2
@@ -301,6 +354,10 @@ class Backend(ABC):
         """The statements as the engine's own command-line client takes them."""
         return "BEGIN;\n" + "".join(f"{statement};\n" for statement in statements) + "COMMIT;\n"
 
+    def hold(self, connection: BaseDatabaseWrapper) -> None:
+        """Until the end of the open transaction no other process installs or removes triggers in this database."""
+        return
+
     @contextmanager
     def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
         """Inside, no other process installs or removes triggers in this database."""
@@ -315,7 +372,7 @@ def header(target: Target, version: str) -> tuple[str, str]:
     """The two lines that each trigger begins with. `read_header` finds in them what it needs to know."""
     # A label is made of Python's names; the table's own name could end a comment.
     return (
-        f"Made by django-synchro, version {version}, content type {target.content_type or 0}: {target.label}",
+        f"{MADE_BY}{version}, content type {target.content_type or 0}: {target.label}",
         HINT,
     )
 

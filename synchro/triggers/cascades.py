@@ -14,8 +14,8 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
-from synchro.triggers import mysql
 from synchro.triggers.base import LOG, Cascade, Detail, Target, quoted
+from synchro.triggers.mysql_body import Writer
 
 
 def cascade_statements(connection: BaseDatabaseWrapper, target: Target) -> list[str]:
@@ -43,7 +43,7 @@ class _Walk:
                 yield self.nulled(cascade)
 
     def deletion(self, child: Target) -> str:
-        writer = mysql.Writer(self.connection, child)
+        writer = Writer(self.connection, child)
         natural = (", `natural_key`", f", {writer.natural('c')}") if child.natural else ("", "")
         number = self.tables.index(child.table)
         # The row itself is logged by the trigger after its deletion.
@@ -58,7 +58,7 @@ class _Walk:
 
     def nulled(self, cascade: Cascade) -> str:
         child = cascade.child
-        writer = mysql.Writer(self.connection, child)
+        writer = Writer(self.connection, child)
         fields = "NULL" if child.detail is Detail.KEY else f"'{cascade.source.name}'"
         return (
             f"INSERT INTO `{LOG}` (`content_type_id`, `object_id`, `date`, `action`, `fields`)\n"

@@ -12,19 +12,32 @@ from django.core import checks
 from django.db import connections
 
 from synchro.backends import backend_for
-from synchro.check_guard import when_settings_are_right
+from synchro.checks.guard import when_settings_are_right
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import NotReady
+from synchro.registry import watched_tables
 from synchro.triggers import triggers_for
+from synchro.triggers.base import OPEN, ORPHANED, POWERLESS
 from synchro.triggers.install import EVERY, INCOMPLETE, MISSES_CHANGES, Problem, survey
+from synchro.triggers.pgtrigger_package import lacking
 from synchro.triggers.remote import foreign_triggers, without_capture
 
 HINT = "Run: manage.py synchro_install_triggers (with --check it lists them all)"
 
 
 def register() -> None:
+    checks.register(check_package, checks.Tags.compatibility)
     checks.register(check_triggers, checks.Tags.database)
     checks.register(check_remotes, checks.Tags.database)
+
+
+@when_settings_are_right
+def check_package(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Asks no database, so every `check` tells it."""
+    if conf.capture != "triggers" or connections[LOCAL].vendor != "postgresql":
+        return []
+    reason = lacking()
+    return [checks.Error(reason, id="synchro.E103")] if reason else []
 
 
 @when_settings_are_right
@@ -43,13 +56,15 @@ def _messages() -> Iterator[checks.CheckMessage]:
     except NotReady as error:
         yield checks.Error(str(error), hint="Use SYNCHRO_CAPTURE = 'signals'.", id="synchro.E101")
         return
-    if not backend.is_ready(connection):
-        return  # before the first migrate
+    if not backend.is_ready(connection) or check_package():
+        return  # before the first migrate, or told already
     found = survey(connection)
     for label, why in found.impossible.items():
         yield checks.Error(why, obj=label, id="synchro.E102")
     unnamed = [Problem("missing", model._meta.label, EVERY) for model in found.unnamed]
     yield from _warnings([*unnamed, *found.problems])
+    for sentence in backend.unseen(connection, [table.name for table in watched_tables()]):
+        yield checks.Warning(sentence, id="synchro.W108")
     if backend.blind_spot:
         yield checks.Warning(
             backend.blind_spot, hint="See docs/triggers.md; silence it once you know.", id="synchro.W105"
@@ -98,6 +113,9 @@ IDS = {
     "left over": "synchro.W104",
     MISSES_CHANGES: "synchro.W106",
     INCOMPLETE: "synchro.W107",
+    OPEN: "synchro.W109",
+    POWERLESS: "synchro.W110",
+    ORPHANED: "synchro.W111",
 }
 
 

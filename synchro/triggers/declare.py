@@ -48,6 +48,8 @@ class Declaration:
         self._shapes = self._look()
         #: Tables that cannot have triggers, and why.
         self.impossible: dict[str, str] = {}
+        #: Models whose table is that of another watched model, under whose name its changes are logged.
+        self.sharing: dict[str, str] = {}
         #: Automatic many-to-many models that have no content type yet.
         self.unnamed: list[type[Model]] = []
 
@@ -69,7 +71,7 @@ class Declaration:
         return self._shapes.get(table, Shape())
 
     def _targets(self) -> list[Target]:
-        found = [self.target(table) for table in watched_tables()]
+        found = [self.target(table) for table in self._one_for_each_table()]
         if not self.backend.has_cascades():
             return [target for target in found if target is not None]
         watched = {target.table: target for target in found if target is not None}
@@ -77,6 +79,25 @@ class Declaration:
         unwatched = (self.bare(model) for table, model in roots.items() if table not in watched)
         with_cascades = (self.with_cascades(target, watched) for target in (*watched.values(), *unwatched))
         return [target for target in with_cascades if target.content_type is not None or target.cascades]
+
+    def _one_for_each_table(self) -> list[Table]:
+        """Return, of the watched models that share a table, the one that knows most of its columns."""
+        groups: dict[str, list[Table]] = {}
+        for table in watched_tables():
+            groups.setdefault(self._shape(table.name).shown or table.name, []).append(table)
+        for group in groups.values():
+            group.sort(key=_knowledge)
+            owner = group[0]
+            for other in group[1:]:
+                self.sharing[other.model._meta.label] = owner.model._meta.label
+                if more := _columns(other) - _columns(owner):
+                    self.impossible[other.model._meta.label] = (
+                        f"{other.model._meta.label} has the table of {owner.model._meta.label}, under whose name "
+                        f"changes are captured, and columns that {owner.model._meta.label} does not know: "
+                        f"{', '.join(sorted(more))}. Their changes would not arrive. Declare them there too, or watch "
+                        "one of the two models alone."
+                    )
+        return [group[0] for group in groups.values()]
 
     def target(self, table: Table) -> Target | None:
         """None where the table, or its key, is not there (yet), or a view is in its place that nobody asked for."""
@@ -194,3 +215,13 @@ def _edges() -> Iterator[Edge]:
 
 def _has(columns: frozenset[str], fields: Iterable[Field[Any, Any]]) -> bool:
     return bool(columns) and all((field.column or "").lower() in columns for field in fields)
+
+
+def _columns(table: Table) -> set[str]:
+    return {str(field.column).lower() for field in table.fields}
+
+
+def _knowledge(table: Table) -> tuple[bool, int, bool]:
+    """Sort models of one table: declared ones first, then by their columns, then those that migrations make."""
+    meta = table.model._meta
+    return bool(meta.auto_created), -len(table.fields), not meta.managed

@@ -43,7 +43,10 @@ class KeepsTriggers(Editor):
     @property
     def keeper(self) -> Keeper:
         if "_keeper" not in self.__dict__:
-            self.__dict__["_keeper"] = Keeper(self.connection)
+            self.__dict__["_keeper"] = keeper = Keeper(self.connection)
+            if not self.collect_sql:
+                # Whoever installs triggers meanwhile would replace the same functions, and know the old columns.
+                keeper.backend.hold(self.connection)
         found: Keeper = self.__dict__["_keeper"]
         return found
 

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
+from synchro.exceptions import NotReady
 from synchro.triggers import triggers_for
-from synchro.triggers.base import UNIQUE, Backend, Installed, Target, Trigger, Uncapturable, stem_of
+from synchro.triggers.base import (
+    OPEN,
+    ORPHANED,
+    POWERLESS,
+    UNIQUE,
+    Backend,
+    Installed,
+    Target,
+    Trigger,
+    Uncapturable,
+    stem_of,
+)
 from synchro.triggers.declare import Declaration
 from synchro.triggers.watch import known
 
@@ -25,7 +37,7 @@ EVERY = "its triggers"
 #: What is wrong with a trigger that does not know a column whose changes are to be captured.
 INCOMPLETE = "incomplete"
 #: What loses no change is no reason to stop.
-HARMLESS = ("left over", "outdated")
+HARMLESS = ("left over", "outdated", OPEN, POWERLESS, ORPHANED)
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,8 @@ class Finding:
     #: The model's label, or the name of a table that is not watched any more.
     label: str
     stem: str
+    #: Those that its triggers read.
+    tables: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     create: tuple[Trigger, ...] = ()
     drop: tuple[Installed, ...] = ()
@@ -78,6 +92,8 @@ class Survey:
     impossible: dict[str, str]
     #: Models whose content type has to be made first.
     unnamed: tuple[type[Model], ...] = ()
+    #: Models whose table is that of another watched one, which has its triggers.
+    sharing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def problems(self) -> list[Problem]:
@@ -111,6 +127,7 @@ def survey(
         (*findings, *_left_over(installed, {target.shape.shown for target in targets})),
         impossible,
         tuple(dict.fromkeys(declaration.unnamed)),
+        declaration.sharing,
     )
 
 
@@ -148,9 +165,8 @@ def _compare(
         for one in found
         if one not in own or one.stem not in wanted or not (_is_right(one, wanted) or backend.replaces)
     )
-    return Finding(
-        target.label, target.stem, tuple(_problems(target, wanted, found)), create, drop, bool(found)
-    )
+    problems = tuple(_problems(target, wanted, found))
+    return Finding(target.label, target.stem, target.tables, problems, create, drop, bool(found))
 
 
 def _is_on(one: Installed, target: Target) -> bool:
@@ -159,7 +175,7 @@ def _is_on(one: Installed, target: Target) -> bool:
 
 
 def _is_right(one: Installed, wanted: dict[str, Trigger]) -> bool:
-    return one.stem in wanted and one.version == wanted[one.stem].version and one.enabled
+    return one.stem in wanted and one.version == wanted[one.stem].version and one.enabled and not one.flaw
 
 
 def _belongs(one: Installed, stem: str) -> bool:
@@ -179,13 +195,15 @@ def _problems(target: Target, wanted: dict[str, Trigger], found: list[Installed]
         elif one is None:
             yield Problem("missing", target.label, trigger.name)
         elif not one.enabled:
-            yield Problem("disabled", target.label, one.name)
+            yield Problem("disabled", target.label, f"{one.name} on {one.place}" if one.place else one.name)
         elif one.misses_changes:
             yield Problem(MISSES_CHANGES, target.label, one.name)
         elif columns := one.unknown(target):
             yield Problem(INCOMPLETE, target.label, one.name, tuple(columns))
         elif one.version != trigger.version:
             yield Problem("outdated", target.label, one.name)
+        elif one.flaw:
+            yield Problem(one.flaw, target.label, one.name)
     for one in found:
         if one.stem not in wanted or not _is_on(one, target):
             yield Problem("left over", target.label if _is_on(one, target) else one.table, one.name)
@@ -196,7 +214,7 @@ def _left_over(others: Mapping[str, list[Installed]], tables: set[str]) -> Itera
         label = next((one.table for one in found if one.table), stem)
         problems = tuple(Problem("left over", label, one.name) for one in found)
         superseded = all(not one.table or one.table in tables for one in found)
-        yield Finding(label, stem, problems, (), tuple(found), True, True, superseded)
+        yield Finding(label, stem, (), problems, (), tuple(found), True, True, superseded)
 
 
 def install(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE) -> Finding | None:
@@ -210,6 +228,8 @@ def install(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE)
         with known(connection), backend.alone(connection, seconds):
             finding = next(iter(survey(connection, True, stem).findings), None)
             if finding is not None and not finding.is_right:
+                if finding.create and (lacking := backend.lacking_rights(connection, finding.tables)):
+                    raise NotReady(lacking)
                 backend.exchange(connection, finding.create, finding.drop, seconds)
             return finding
     except DatabaseError as error:

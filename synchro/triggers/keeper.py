@@ -89,6 +89,8 @@ class Keeper:
         ]
         if create:
             drop += self._of_former_tables(target)
+            if lacking := self.backend.lacking_rights(self.connection, target.tables):
+                raise CommandError(lacking)
         self.exchange(create, drop)
 
     def key_only(self, model: type[Model], key: Key, shape: Shape) -> Target | None:

@@ -34,9 +34,9 @@ from synchro.conf import LOCAL, conf
 from synchro.exceptions import NotReady
 from synchro.registry import watched_tables
 from synchro.triggers import triggers_for
-from synchro.triggers.base import stem_for
+from synchro.triggers.base import SWITCHED_OFF, stem_for
 from synchro.triggers.editor import keep_triggers
-from synchro.triggers.install import Finding, gap_of, install, survey
+from synchro.triggers.install import PATIENCE, Finding, gap_of, install, survey
 from synchro.triggers.watch import Watch
 
 
@@ -86,7 +86,7 @@ def after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
     """
     connection = connections[using]
     try:
-        triggers_for(connection)
+        backend = triggers_for(connection)
     except NotReady:
         return
     if (watch := Watch.of(connection)) is not None:
@@ -94,6 +94,9 @@ def after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
     own = installed_apps.get_app_config("synchro").get_models()
     backend_for(connection).keep_texts_exact([model._meta.db_table for model in own])
     everything = using == LOCAL and conf.capture == "triggers"
+    if everything and backend.is_ready(connection) and backend.is_switched_off(connection):
+        warnings.warn(SWITCHED_OFF.format(using), RuntimeWarning, stacklevel=2)
+        backend.switch_on(connection)
     of_no_use = _stems_of_unwatched(watch) if watch is not None and watch.captures_new else frozenset()
     failed = []
     for finding in survey(connection, create_content_types=everything).findings:
@@ -109,7 +112,7 @@ def after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
 
 
 def _bring_up_to_date(connection: BaseDatabaseWrapper, finding: Finding) -> None:
-    install(connection, finding.stem)
+    install(connection, finding.stem, PATIENCE)
     if columns := finding.unseen_columns:
         warnings.warn(unseen(finding, columns), RuntimeWarning, stacklevel=2)
 

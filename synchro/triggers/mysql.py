@@ -7,7 +7,6 @@ before the deletion of the parent logs them, however deep.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +14,13 @@ from typing import Any
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field
 
 from synchro.exceptions import NotReady
 from synchro.models import CHANGE
 from synchro.triggers.base import (
+    LOG,
     PREFIX,
     Backend,
-    Detail,
     Installed,
     Shape,
     Target,
@@ -31,14 +29,9 @@ from synchro.triggers.base import (
     stem_of,
     version_of,
 )
-from synchro.triggers.kinds import Kind, kind_of, scale
-from synchro.triggers.writer import UUID_PARTS, RowWriter
+from synchro.triggers.mysql_body import SWITCH, Writer, escaped, real_name, stored_name
+from synchro.triggers.mysql_rights import flaws_of, lacking_rights
 
-#: What `synchro.backends.mysql` sets for its session.
-#:
-#: Sessions share opened tables together with their triggers. MySQL computes ``@variable IS NULL`` once for such a
-#: trigger, and keeps the answer for the sessions that come after. A comparison with `<=>` is computed each time.
-SWITCH = "@synchro_capture_off"
 #: How a trigger asked for the switch that keeps another session's answer.
 KEEPS_SWITCH = f"{SWITCH} IS NULL"
 LOCK = "synchro-triggers"
@@ -46,25 +39,6 @@ LOCK = "synchro-triggers"
 MODE = "STRICT_ALL_TABLES"
 #: How names of triggers end that log what a deletion does to other tables, before their version.
 CASCADE = "_cascade"
-#: A variable of the trigger that runs after an update.
-CHANGED = "synchro_changed"
-#: Types of which two values that are equal are the same.
-PLAIN = (
-    "bigint",
-    "int",
-    "smallint",
-    "tinyint",
-    "mediumint",
-    "bool",
-    "datetime",
-    "date",
-    "time",
-    "numeric",
-    "uuid",
-)
-
-
-FLOATING = ("double", "float", "real")
 
 _NAME = re.compile(r"(.+)_([0-9a-f]{10})")
 _COLUMN = re.compile(r"\b(?:OLD|NEW)\.`([^`]*)`")
@@ -108,42 +82,46 @@ class MySQL(Backend):
     def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT trigger_name, action_statement, event_object_table, action_timing, event_manipulation "
+                "SELECT trigger_name, action_statement, event_object_table, action_timing, event_manipulation, definer "
                 "FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1",
                 [PREFIX],
             )
             rows = cursor.fetchall()
+            flaws = flaws_of(cursor, {definer for *_, definer in rows})
         found = []
-        for name, body, table, timing, event in rows:
-            # Not from the comments: the command-line client sends none, unless it is told to.
+        for name, body, table, timing, event, definer in rows:
             ours, content_type = _NAME.fullmatch(name), _CONTENT_TYPE.search(body)
-            if ours is not None and stem_of(name) is not None:
-                # What logs the rows of other tables tells nothing of its own.
-                is_own = content_type is not None and not ours[1].endswith(CASCADE)
-                number = int(content_type[1]) if content_type is not None and is_own else None
-                found.append(
-                    Installed(
-                        ours[1],
-                        name,
-                        ours[2],
-                        number,
-                        escaped(table),
-                        misses_changes=KEEPS_SWITCH in body,
-                        knows=_columns_known(ours[1], body),
-                        sql=f"CREATE TRIGGER {escaped(name)} {timing} {event} ON {escaped(table)} FOR EACH ROW {body}",
-                    )
+            if ours is None or not _is_ours(name, body):
+                continue
+            # What logs the rows of other tables tells nothing of its own.
+            is_own = content_type is not None and not ours[1].endswith(CASCADE)
+            found.append(
+                Installed(
+                    ours[1],
+                    name,
+                    ours[2],
+                    int(content_type[1]) if content_type is not None and is_own else None,
+                    escaped(table),
+                    misses_changes=KEEPS_SWITCH in body,
+                    knows=_columns_known(ours[1], body),
+                    flaw=flaws.get(definer, ""),
+                    sql=f"CREATE TRIGGER {escaped(name)} {timing} {event} ON {escaped(table)} FOR EACH ROW {body}",
                 )
+            )
         return found
+
+    def lacking_rights(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> str:
+        return lacking_rights(connection, tables)
 
     def stems(self, connection: BaseDatabaseWrapper) -> set[str]:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT trigger_name FROM information_schema.triggers "
+                "SELECT trigger_name, action_statement FROM information_schema.triggers "
                 "WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1",
                 [PREFIX],
             )
             return {
-                stem for (name,) in cursor.fetchall() if _NAME.fullmatch(name) and (stem := stem_of(name))
+                stem for name, body in cursor.fetchall() if _is_ours(name, body) and (stem := stem_of(name))
             }
 
     def missing_changes(self, connection: BaseDatabaseWrapper) -> list[str]:
@@ -237,11 +215,9 @@ class MySQL(Backend):
             )
         if code == 1205:
             return NotReady(
-                "Another transaction that has used the table is open and did not end in time; nothing was "
-                "changed. "
-                "Try again, or allow more time with --lock-timeout. SHOW PROCESSLIST and "
-                "information_schema.innodb_trx "
-                "tell whose it is."
+                "Another transaction that has used the table is open and did not end in time; nothing was changed. "
+                "SHOW PROCESSLIST and information_schema.innodb_trx tell whose it is. Then try again; 'manage.py "
+                "synchro_install_triggers --lock-timeout 60' waits longer."
             )
         return NotReady(
             "The server writes a binary log and lets only privileged accounts create triggers: "
@@ -257,7 +233,8 @@ class MySQL(Backend):
     def script(self, statements: Sequence[str]) -> str:
         # The client would take a semicolon inside a trigger for its end.
         return (
-            f"-- Run it with: mysql --comments\nSET SESSION sql_mode = '{MODE}';\nDELIMITER ;;\n"
+            "-- Run it with: mysql --comments\nSET NAMES utf8mb4;\n"
+            f"SET SESSION sql_mode = '{MODE}';\nDELIMITER ;;\n"
             + "".join(f"{statement} ;;\n" for statement in statements)
             + "DELIMITER ;\n"
         )
@@ -278,6 +255,15 @@ class MySQL(Backend):
             finally:
                 if connection.is_usable():
                     cursor.execute("SELECT RELEASE_LOCK(CONCAT(%s, LEFT(SHA2(DATABASE(), 256), 16)))", [LOCK])
+
+
+def _is_ours(name: str, body: str) -> bool:
+    """
+    Whether a trigger was made by synchro, by what it does: others may have such names.
+
+    Its comments do not tell, since the command-line client sends none, unless it is told to.
+    """
+    return bool(_NAME.fullmatch(name) and stem_of(name)) and f"`{LOG}`" in body and SWITCH in body
 
 
 def _columns_known(stem: str, body: str) -> frozenset[str] | None:
@@ -314,131 +300,3 @@ def _plainly(cursor: Any) -> Iterator[None]:
         yield
     finally:
         cursor.execute("SET SESSION sql_mode = %s", [before])
-
-
-def real_name(table: str) -> str:
-    """The name that Django, which does not escape quotes, makes of `table` in SQL."""
-    if len(table) > 1 and table.startswith("`") and table.endswith("`"):
-        table = table[1:-1]
-    return table.replace("``", "`")
-
-
-def stored_name(connection: BaseDatabaseWrapper, table: str) -> str:
-    """The name that the server has for `table`."""
-    name = real_name(table)
-    # With 1 it knows all names in lower case only; with 2 it keeps them as they were given.
-    return name.lower() if connection.mysql_server_data["lower_case_table_names"] == 1 else name  # type: ignore[attr-defined]
-
-
-def escaped(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
-
-
-class Writer(RowWriter):
-    """Writes the triggers of a table."""
-
-    now = "UTC_TIMESTAMP(6)"
-
-    # -- values ----------------------------------------------------------------------------------------------
-
-    def text(self, row: str, field: Field[Any, Any]) -> str:
-        """The one spelling of a value, as `synchro.keys.value_to_text` has it."""
-        value = self.name(row, field)
-        match kind_of(field, self.connection):
-            case Kind.TEXT | Kind.ADDRESS:
-                return value
-            case Kind.INTEGER | Kind.BOOLEAN | Kind.DURATION:
-                return value  # the server spells a number by itself, faster than a cast
-            case Kind.UUID_TEXT:
-                return (
-                    f"LOWER(CONCAT_WS('-', {', '.join(f'SUBSTR({value}, {a}, {b})' for a, b in UUID_PARTS)}))"
-                )
-            case Kind.DECIMAL:
-                return f"CAST(CAST({value} AS DECIMAL(65, {scale(field)})) AS CHAR)"
-            case Kind.DATE:
-                return f"DATE_FORMAT({value}, '%Y-%m-%d')"
-            case Kind.TIME:
-                return f"TIME_FORMAT({value}, '%H:%i:%s.%f')"
-            case Kind.DATETIME:
-                return f"DATE_FORMAT({value}, '%Y-%m-%dT%H:%i:%s.%f')"
-            case Kind.BINARY:
-                return f"LOWER(HEX({value}))"
-        return f"CAST({value} AS CHAR)"
-
-    def json_text(self, text: str) -> str:
-        return json_quote(f"CONVERT({text} USING utf8mb4)")
-
-    def concatenated(self, *parts: str) -> str:
-        return f"CONCAT({', '.join(parts)})"
-
-    def differs(self, field: Field[Any, Any]) -> str:
-        old, new = self.name("OLD", field), self.name("NEW", field)
-        kind = field.db_type(self.connection) or ""
-        if kind.startswith(PLAIN):
-            return f"NOT {old} <=> {new}"
-        if kind.startswith(FLOATING):
-            # The text of a FLOAT leaves digits out; the comparison takes -0 for 0.
-            return f"NOT ({old} <=> {new} AND CAST({old} AS CHAR) <=> CAST({new} AS CHAR))"
-        # Case, accents and trailing blanks count, whatever the column's collation.
-        if field.column in self.target.shape.exact:
-            return f"NOT {old} <=> {new} COLLATE utf8mb4_nopad_bin"
-        return f"NOT CAST({old} AS BINARY) <=> CAST({new} AS BINARY)"
-
-    def fields(self) -> str:
-        """The names of the changed fields, between commas; empty where none changed."""
-        parts = (f"IF({self.differs(field)}, '{field.name}', NULL)" for field in self.target.columns)
-        return "CONCAT_WS(',', " + ",\n            ".join(parts) + ")"
-
-    # -- entries ---------------------------------------------------------------------------------------------
-
-    def insert(self, key: str, action: int, **more: str) -> str:
-        return f"{super().insert(key, action, **more)};\n"
-
-    def triggers(self) -> Iterator[tuple[str, str]]:
-        """Event and body of each."""
-        if self.target.cascades:
-            from synchro.triggers.cascades import cascade_statements
-
-            statements = cascade_statements(self.connection, self.target)
-            yield "BEFORE DELETE", self.unless_off("".join(f"    {one};\n" for one in statements))
-        if self.target.content_type is None:
-            return
-        yield "AFTER INSERT", self.unless_off(f"    {self.added()}")
-        yield "AFTER UPDATE", f"{self.declaration()}{self.unless_off(self.update())}"
-        yield "AFTER DELETE", self.unless_off(f"    {self.deleted()}")
-
-    def unless_off(self, statements: str) -> str:
-        return f"    IF NOT ({SWITCH} <=> 1) THEN\n{statements}    END IF;\n"
-
-    def declaration(self) -> str:
-        """Of the variable that keeps each comparison from being made twice."""
-        if self.target.detail is Detail.KEY or not self.target.columns:
-            return ""
-        length = sum(len(field.name) + 1 for field in self.target.columns)
-        return f"    DECLARE {CHANGED} {'LONGTEXT' if length > 4000 else f'VARCHAR({length})'} CHARACTER SET utf8mb4;\n"
-
-    def update(self) -> str:
-        moved = f"IF {self.any_differs(self.target.key)} THEN\n        {self.deleted()}        {self.added()}"
-        if self.target.detail is Detail.KEY:
-            return f"    {moved}    ELSE\n        {self.insert(self.key('NEW'), CHANGE)}    END IF;\n"
-        if not self.target.columns:
-            return f"    {moved}    END IF;\n"
-        change = self.insert(self.key("NEW"), CHANGE, fields=CHANGED)
-        return (
-            f"    {moved}    ELSE\n        SET {CHANGED} = {self.fields()};\n"
-            f"        IF {CHANGED} <> '' THEN\n        {change}        END IF;\n    END IF;\n"
-        )
-
-
-def json_quote(text: str) -> str:
-    """
-    SQL for `text` as JSON spells it: with small hexadecimal digits, where MariaDB's JSON_QUOTE has capitals.
-
-    Control characters are rare, so only text that has one takes the long way.
-    """
-    escaped = f"REPLACE(REPLACE({text}, 0x5C, 0x5C5C), 0x22, 0x5C22)"
-    for code in range(1, 32):
-        spelled = json.dumps(chr(code))[1:-1].encode().hex().upper()
-        escaped = f"REPLACE({escaped}, 0x{code:02X}, 0x{spelled})"
-    long_way = f"CONCAT(0x22, CONVERT({escaped} USING utf8mb4), 0x22)"
-    return f"IF({text} REGEXP '[[:cntrl:]]', {long_way}, JSON_QUOTE({text}))"

@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from synchro.conf import conf
 from synchro.exceptions import NotReady
 from synchro.triggers import triggers_for
+from synchro.triggers.base import SWITCHED_OFF, Backend
 from synchro.triggers.install import MISSES_CHANGES, gap_of, survey
 
 _allowed: ContextVar[bool] = ContextVar("synchro_missing_triggers_allowed", default=False)
@@ -43,6 +44,7 @@ def refuse_triggers_that_miss_changes(sender: Any, remote: BaseDatabaseWrapper, 
         backend = triggers_for(remote)
     except NotReady:
         return  # an engine without triggers of ours, which a run refuses by itself
+    _refuse_where_switched_off(backend, remote)
     tables = backend.missing_changes(remote)
     if tables:
         raise NotReady(
@@ -60,6 +62,7 @@ def refuse_without_triggers(sender: Any, local: BaseDatabaseWrapper, **kwargs: A
     """
     if conf.capture != "triggers" or _allowed.get():
         return
+    _refuse_where_switched_off(triggers_for(local), local)
     found = survey(local)
     gaps = [
         *(f"{finding.label} ({gap})" for finding in found.findings if (gap := gap_of(finding))),
@@ -73,3 +76,8 @@ def refuse_without_triggers(sender: Any, local: BaseDatabaseWrapper, **kwargs: A
             "was changed before that is not in the log, so compare both databases. 'manage.py synchronize "
             "--without-triggers' replays what there is all the same."
         )
+
+
+def _refuse_where_switched_off(backend: Backend, connection: BaseDatabaseWrapper) -> None:
+    if backend.is_ready(connection) and backend.is_switched_off(connection):
+        raise NotReady(SWITCHED_OFF.format(connection.alias))

@@ -16,7 +16,7 @@ from synchro.conf import conf
 from synchro.models import ChangeLog
 from synchro.registry import watched_tables
 from synchro.triggers import triggers_for
-from synchro.triggers.base import stem_for, stem_of
+from synchro.triggers.base import read_header, stem_for
 
 
 def foreign_triggers(
@@ -30,12 +30,14 @@ def foreign_triggers(
         trigger
         for trigger in found
         if not (
-            stem_of(trigger.name)
-            or _is_allowed(trigger)
-            or trigger.asks(backend.switch)
-            or trigger.only_refuses
+            _is_ours(trigger) or _is_allowed(trigger) or trigger.asks(backend.switch) or trigger.only_refuses
         )
     ]
+
+
+def _is_ours(trigger: ForeignTrigger) -> bool:
+    """By what it says, since somebody else's may have such a name."""
+    return bool(read_header(trigger.text)[0])
 
 
 def _is_allowed(trigger: ForeignTrigger) -> bool:

@@ -7,6 +7,7 @@ time of one statement.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from synchro.triggers.base import (
     LOG,
     PREFIX,
     SWITCH,
+    SWITCHED_OFF,
     UNIQUE,
     Backend,
     Detail,
@@ -84,6 +86,19 @@ class SQLite(Backend):
 
     def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
         return escaped(real_name(table))
+
+    def unseen(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterable[str]:
+        return [SWITCHED_OFF.format(connection.alias)] if self.is_switched_off(connection) else []
+
+    def is_switched_off(self, connection: BaseDatabaseWrapper) -> bool:
+        # A row of another session is never seen, since it goes before its transaction is over.
+        with connection.cursor() as cursor:
+            cursor.execute(f'SELECT EXISTS (SELECT 1 FROM "{SWITCH}")')
+            return bool(cursor.fetchone()[0])
+
+    def switch_on(self, connection: BaseDatabaseWrapper) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f'DELETE FROM "{SWITCH}"')
 
     @contextmanager
     def suspended(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
@@ -185,15 +200,18 @@ class Writer(RowWriter):
         return f"CAST({value} AS TEXT)"
 
     def json_text(self, text: str) -> str:
-        return f"json_quote({text})"
+        return json_quote(text)
 
     def differs(self, field: Field[Any, Any]) -> str:
         # Case and trailing blanks count, whatever the column's collation.
         return f"{self.name('OLD', field)} IS NOT {self.name('NEW', field)} COLLATE BINARY"
 
     def fields(self) -> str:
-        parts = (f"CASE WHEN {self.differs(f)} THEN ',{f.name}' ELSE '' END" for f in self.target.columns)
-        return "substr(" + "\n            || ".join(parts) + ", 2)"
+        parts = [f"CASE WHEN {self.differs(f)} THEN ',{f.name}' ELSE '' END" for f in self.target.columns]
+        return f"substr({joined(parts, AND_THEN)}, 2)"
+
+    def any_differs(self, fields: Sequence[Field[Any, Any]]) -> str:
+        return f"({joined([*map(self.differs, fields)], ' OR ') or '0'})"
 
     # -- entries ---------------------------------------------------------------------------------------------
 
@@ -273,6 +291,37 @@ class Writer(RowWriter):
 
 
 DASH = " || '-' || "
+AND_THEN = "\n            || "
+#: How many terms an expression has in a row: SQLite allows a depth of 1000.
+IN_A_ROW = 500
+#: How many characters one query replaces.
+AT_ONCE = 6
+
+
+def joined(parts: Sequence[str], between: str) -> str:
+    """Join terms with an operator, however many they are."""
+    if len(parts) <= IN_A_ROW:
+        return between.join(parts)
+    half = len(parts) // 2
+    return between.join(f"({joined(some, between)})" for some in (parts[:half], parts[half:]))
+
+
+def json_quote(text: str) -> str:
+    """
+    SQL for `text` as JSON spells it, without functions that a session may not trust (``PRAGMA trusted_schema``).
+
+    Control characters are rare, so only text that has one takes the long way: a few of them in each query, since SQLite
+    parses no expression that is deeper.
+    """
+    plain = f"replace(replace({text}, '\\', '\\\\'), '\"', '\\\"')"
+    rows = f"SELECT {plain} AS t"
+    for start in range(1, 32, AT_ONCE):
+        escaped = "t"
+        for code in range(start, min(start + AT_ONCE, 32)):
+            escaped = f"replace({escaped}, char({code}), '{json.dumps(chr(code))[1:-1]}')"
+        rows = f"SELECT {escaped} AS t FROM ({rows})"
+    has_control = f"{text} GLOB '*[' || char(1) || '-' || char(31) || ']*'"
+    return f"('\"' || CASE WHEN {has_control} THEN ({rows}) ELSE {plain} END || '\"')"
 
 
 def _padded(value: str, length: int) -> str:

@@ -183,8 +183,8 @@ class Watch:
             return
         keeper.remove(table)
         warnings.warn(
-            f"A statement of a migration took the key of the table {table} away, by which its changes are captured. "
-            "Until migrate has ended, its changes are not in the log: compare it in both databases then.",
+            "A statement of a migration has changed the key by which the changes of a table are captured. Until "
+            f"migrate has ended, they are not in the log: compare it in both databases then. The table: {table}",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.backends.errors import BackendError
@@ -16,6 +17,29 @@ SQLITE = "sqlite"
 #: How labels of pairs that capture by triggers end.
 TRIGGERS = "-triggers"
 DATABASES = PROJECT / ".cache" / "databases"
+
+# The folders of tests, by the pairs that they run on. (A test in `tests/project/test_backends.py` misses none.)
+#: How rows and values get from one database into another.
+EVERY_PAIR = ("tests/test_pair.py", "tests/replay/apply", "tests/replay/identity", "tests/replay/values")
+#: What the newest server of a kind may do otherwise than others, captured by signals, and on PostgreSQL by triggers.
+NEWEST = (
+    "tests/protocol",
+    "tests/replay/conflicts",
+    "tests/replay/guests",
+    "tests/replay/histories",
+    "tests/replay/relations",
+    "tests/replay/schema",
+)
+#: What knows nothing of how changes were captured: receipts, locks, batches, crashes.
+BY_SIGNALS = ("tests/replay/faults", "tests/replay/log", "tests/replay/nodes")
+#: What no server decides otherwise than SQLite does.
+SQLITE_SUFFICES = ("tests/replay/quarantine",)
+#: What is about one database: on pairs of two of a kind.
+ONE_DATABASE = ("tests/admin", "tests/commands", "tests/signals", "tests/spicy", "tests/triggers")
+#: What has nothing to do with databases.
+ONCE = ("tests/checks", "tests/project")
+#: What restarts servers, which other pairs use at the same time.
+RESTARTS = "tests/restarts"
 
 
 @dataclass(frozen=True)
@@ -44,22 +68,25 @@ class Pair:
         return {self.local, self.remote} - {SQLITE}
 
     @property
-    def leaves_out(self) -> str:
-        """
-        What of the tests of synchronizing other pairs do. (`tests/conftest.py` says which files that is.)
-
-        ``rules``: who wins, what is set apart and what goes along, which no server decides other than SQLite does.
-        ``protocol``: these, and receipts, locks, batches, crashes, which know nothing of how changes were captured.
-        ``most``: all but values, columns, keys, refusals and the bulk way, where another pair is nearly the same.
-        """
-        if os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1":
-            return ""
-        if self.capture == "triggers" and self.local == self.remote == "postgresql":
-            return "protocol"
-        is_like_another = self.local.endswith("_old") or self.django or self.local == "mariadb"
-        if is_like_another or self.local != self.remote or self.capture == "triggers":
-            return "most"
-        return "" if self.local == SQLITE else "rules"
+    def paths(self) -> tuple[str, ...]:
+        """The folders and files of tests that the suite runs on it, for pytest."""
+        paths = [*EVERY_PAIR]
+        is_new = not self.local.endswith("_old") and not self.django and self.local != "mariadb"
+        is_the_one_of_its_kind = self.local == self.remote and is_new
+        runs_everything = os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1"
+        if self.local == self.remote and self.capture == "signals":
+            paths += [*ONE_DATABASE, *(str(path.relative_to(PROJECT)) for path in _single_files())]
+        if runs_everything or (
+            is_the_one_of_its_kind and (self.capture == "signals" or self.local == "postgresql")
+        ):
+            paths += NEWEST
+        if runs_everything or (is_the_one_of_its_kind and self.capture == "signals"):
+            paths += BY_SIGNALS
+        if runs_everything or (is_the_one_of_its_kind and self.capture == "signals" and self.local == SQLITE):
+            paths += SQLITE_SUFFICES
+        if self == Pair(SQLITE, SQLITE):
+            paths += ONCE
+        return tuple(paths)
 
     @property
     def owns_servers(self) -> bool:
@@ -96,6 +123,10 @@ PAIRS = (
 )
 
 
+def _single_files() -> list[Path]:
+    return sorted(path for path in (PROJECT / "tests").glob("test_*.py") if path.name != "test_pair.py")
+
+
 def find(label: str) -> Pair:
     """
     The pair of this label; a single backend's name stands for that backend on both sides.
@@ -122,7 +153,6 @@ def environment(pair: Pair, current: State) -> dict[str, str]:
     return {
         "SYNCHRO_TEST_PAIR": pair.name,
         "SYNCHRO_TEST_CAPTURE": pair.capture,
-        "SYNCHRO_TEST_LEAVES_OUT": pair.leaves_out,
         "SYNCHRO_TEST_LOCAL": _url(pair, pair.local, current),
         "SYNCHRO_TEST_REMOTE": _url(pair, pair.remote, current),
     }

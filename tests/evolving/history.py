@@ -33,7 +33,7 @@ from synchro.triggers import triggers_for
 from tests.evolving import fills
 from tests.evolving.schema import APP, Step, Steps, first_step, names
 from tests.evolving.writing import Writing
-from tests.few import only
+from tests.fewer_apps import only
 
 LOCAL, REMOTE = "default", "remote"
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.replay.sides import BY_TRIGGERS, LOCAL, REMOTE, set_capture
+from tests.replay.deployments import BY_TRIGGERS, LOCAL, REMOTE, set_capture
 
 
 @pytest.fixture(scope="package", autouse=True)

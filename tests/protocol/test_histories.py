@@ -42,8 +42,8 @@ from tests.protocol.world import (
     run_killed_at,
     side,
 )
-from tests.replay.chance import EXAMPLES, modest
-from tests.replay.sides import LOCAL, REMOTE, other_side
+from tests.replay.deployments import LOCAL, REMOTE, other_side
+from tests.replay.hypothesis_settings import EXAMPLES, modest
 from tests.shop.models import Country, Customer
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
@@ -154,11 +154,15 @@ class Histories(RuleBasedStateMachine):
         here=sides,
         step=st.sampled_from([step for step in STEPS if step not in WITHIN_REMOTE]),
         retry=st.booleans(),
+        prunes=st.booleans(),
     )
-    def a_run_meets_the_run_the_other_way(self, here: bool, step: str, retry: bool) -> None:
+    def a_run_meets_the_run_the_other_way(self, here: bool, step: str, retry: bool, prunes: bool) -> None:
         def other_way() -> None:
             with side(False):
                 run(retry)
+                if prunes:
+                    with override_settings(SYNCHRO_RETENTION=timedelta(0)):
+                        run()
 
         with side(here), at_first(step, other_way):
             run()

@@ -26,9 +26,9 @@ from tests.protocol.rules import Wrong
 from tests.protocol.state import NOTHING, Moment, Moments, Row
 from tests.replay import processes
 from tests.replay.compare import differences
-from tests.replay.refusing import Refusal
-from tests.replay.sides import LOCAL, REMOTE, other_side
-from tests.replay.test_killed import when_free
+from tests.replay.deployments import LOCAL, REMOTE, other_side
+from tests.replay.faults.test_killed import when_free
+from tests.replay.refusals import Refusal
 from tests.shop.models import Country, Customer
 
 #: The steps of a batch, as `synchro.replay.signals.step` names them, and those at which REMOTE's transaction is open.

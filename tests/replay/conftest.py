@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.contenttypes.models import ContentType
 
-from tests.replay.sides import BY_TRIGGERS, LOCAL, REMOTE, set_capture
+from tests.replay.deployments import BY_TRIGGERS, LOCAL, REMOTE, set_capture
 
 
 @pytest.fixture(autouse=True)

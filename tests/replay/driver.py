@@ -1,11 +1,4 @@
-"""
-A process of its own that runs ``synchronize``, and something happens to it on the way.
-
-    python -m tests.replay.driver kill written 3    it ends by SIGKILL at that step of batch 3
-    python -m tests.replay.driver pause written 3   it writes a line there, and goes on at the next
-    python -m tests.replay.driver kill written 3 --retry    options of the command may follow
-    python -m tests.replay.driver loop              it writes a line, then runs again and again until it is killed
-"""
+"""What processes of their own do, to which something happens on the way (`tests.replay.processes.Fork`)."""
 
 from __future__ import annotations
 
@@ -15,18 +8,19 @@ import sys
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from django.core.management import CommandError, call_command
 
-def main(what: str, *arguments: str) -> int:
-    import django
-
-    django.setup()
-    return loop() if what == "loop" else happening(what, *arguments)
+from synchro.core import call_synchronize
+from synchro.exceptions import Busy
+from synchro.replay.signals import step as step_signal
 
 
 def happening(what: str, wanted_step: str, wanted_batch: str, *options: str) -> int:
-    from django.core.management import CommandError, call_command
+    """
+    Run ``synchronize`` with these options, and return its exit code.
 
-    from synchro.replay.signals import step as step_signal
+    At this step of this batch it ends by SIGKILL (``kill``), or writes a line and waits for one (``pause``).
+    """
 
     def happen(step: str, batch: int, **kwargs: Any) -> None:
         if (step, batch) != (wanted_step, int(wanted_batch)):
@@ -46,14 +40,9 @@ def happening(what: str, wanted_step: str, wanted_batch: str, *options: str) -> 
 
 
 def loop() -> NoReturn:
-    from synchro.core import call_synchronize
-    from synchro.exceptions import Busy
-
+    """Wait for a line, write one, then run again and again until it is killed."""
+    sys.stdin.readline()
     print("here", flush=True)
     while True:
         with suppress(Busy):  # a server may not have noticed yet that the one before was killed
             call_synchronize()
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -17,15 +17,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from tests.backends import lifecycle, pairs
 from tests.backends.commands import succeeds
 from tests.backends.errors import BackendError
-from tests.backends.pairs import Pair
+from tests.backends.pairs import RESTARTS, Pair
 from tests.backends.server import KINDS
 from tests.backends.state import PROJECT, State
 from tests.suite import applications, lint, neighbours, pytest_runs, venv
 from tests.suite.outcomes import Outcome, closing_lines
 from tests.suite.programs import Programs
 
-# Tests with this marker restart servers, which other pairs use at the same time.
-EXCLUSIVE = "exclusive"
 #: The parts with environments of their own, by what people write in ``PAIRS``.
 OTHERS = {part.LABEL: part for part in (applications, neighbours)}
 
@@ -113,20 +111,17 @@ class Suite:
         """The outcomes of pairs, one after the other."""
         outcomes = {}
         for pair in lane:
-            outcomes[pair] = self._test(pair, f"not {EXCLUSIVE}", servers)
+            outcomes[pair] = self._test(pair, pair.label, pair.paths, servers)
             tell(str(outcomes[pair]))
         return outcomes
 
-    def _test(self, pair: Pair, marker: str, servers: State) -> Outcome:
+    def _test(self, pair: Pair, label: str, paths: Sequence[str], servers: State) -> Outcome:
         name = f"django{pair.django.replace('.', '')}" if pair.django else "main"
         environment = self.environments[name]
+        arguments = [*paths, *self.arguments]
         return pytest_runs.run(
-            pair, marker, self.arguments, programs=self.programs, venv=environment, servers=servers
+            pair, label, arguments, programs=self.programs, venv=environment, servers=servers
         )
-
-    def _has_exclusive_tests(self) -> bool:
-        mark = f"pytest.mark.{EXCLUSIVE}"
-        return any(mark in path.read_text() for path in (PROJECT / "tests").rglob("test_*.py"))
 
     def _exclusives(
         self, alone: Sequence[Pair], servers: State, before: Mapping[Pair, Outcome]
@@ -146,10 +141,8 @@ class Suite:
                 raise
 
     def _exclusive(self, pair: Pair, servers: State, before: Outcome) -> Outcome:
-        """The sum of what was `before` and the outcome of the tests that must run alone, if there are any."""
-        if not self._has_exclusive_tests():
-            return before
-        alone = self._test(pair, EXCLUSIVE, servers)
+        """The sum of what was `before` and the outcome of the tests that restart servers."""
+        alone = self._test(pair, f"{pair.label}-restarts", [RESTARTS], servers)
         if alone.passed + alone.failed + alone.skipped == 0:
             return before
         tell(f"{alone}  (restarting servers)")

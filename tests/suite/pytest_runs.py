@@ -17,7 +17,7 @@ NO_TESTS_RAN = 5
 
 def run(
     pair: Pair,
-    marker: str,
+    label: str,
     arguments: Sequence[str],
     *,
     programs: Programs,
@@ -25,15 +25,14 @@ def run(
     servers: State,
 ) -> Outcome:
     """
-    Run the tests that `marker` selects on `pair`, with more `arguments` for pytest.
+    Run pytest with `arguments` on `pair`; its log and report have the name `label`.
 
     Whether it was right that no test was selected is for the caller to judge.
     """
-    label = f"{pair.label}-{marker.replace(' ', '-')}"
     for old in DATABASES.glob(f"{pair.label}_*.sqlite3*"):
         old.unlink(missing_ok=True)
     more = {**exports(servers), **environment(pair, servers)}
-    outcome = run_pytest(label, ["-m", marker, *arguments], more, programs, venv)
+    outcome = run_pytest(label, arguments, more, programs, venv)
     return dataclasses.replace(outcome, label=pair.label)
 
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.conf import settings
 from django.core import checks
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, connections, transaction
@@ -266,7 +265,7 @@ def test_two_processes_at_once() -> None:
         "from django.core.management import call_command; call_command('synchro_install_triggers', "
         "'capture.Unique')"
     )
-    environment = {"DJANGO_SETTINGS_MODULE": "tests.late"}
+    environment = {"DJANGO_SETTINGS_MODULE": "tests.settings_triggers"}
     name = str(connection.settings_dict["NAME"])
     import os
 
@@ -581,27 +580,6 @@ def test_an_account_that_the_binary_log_keeps_from_creating_triggers_is_told_wha
         finally:
             other.close()
     assert "SET GLOBAL log_bin_trust_function_creators = 1" in str(backend.explained(caught.value, other))
-
-
-@postgresql_only
-def test_pgtrigger_neither_sees_nor_removes_ours(capsys: pytest.CaptureFixture[str]) -> None:
-    import pgtrigger
-    import pgtrigger.installation
-    import pgtrigger.registry
-
-    before = names()
-    assert not any("synchro" in uri or "capture" in uri for uri in pgtrigger.registry._registry)
-    pgtrigger.installation.prune(database="default")
-    theirs = pgtrigger.Protect(name="theirs", operation=pgtrigger.Delete)
-    with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, "pgtrigger"]), theirs.register(Tag):
-        for action in ("ls", "install", "prune", "ls", "uninstall"):
-            call_command("pgtrigger", action)
-        call_command("makemigrations", "synchro", check_changes=True, dry_run=True, verbosity=0)
-    told = capsys.readouterr().out
-    assert "theirs" in told
-    assert "synchro" not in told
-    assert [one for one in pgtrigger.installation.prunable(database="default") if "capture" in one[0]] == []
-    assert names() == before
 
 
 @postgresql_only

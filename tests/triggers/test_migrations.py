@@ -22,7 +22,7 @@ from synchro.models import ChangeLog
 from synchro.triggers import triggers_for
 from synchro.triggers.base import Target
 from synchro.triggers.migrate import before_migrate
-from tests.few import only
+from tests.fewer_apps import only
 from tests.moving import migrations as moving
 from tests.moving.writing import write, written
 from tests.triggers.clients import wait_for_more, writing

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import CommandError
-from django.db import Error, connection, models
+from django.core.management import CommandError, call_command
+from django.db import Error, connection, connections, models
 from django.db.migrations import (
     AddField,
     AlterField,
@@ -244,3 +245,82 @@ def test_a_table_that_is_not_watched_in_the_end_keeps_no_triggers(project: Proje
         logged("label")  # meanwhile it could have been that of a watched model
         client("INSERT INTO evolving_label (name) VALUES ('later')")
         assert logged("label") == []
+
+
+# -- locks ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def reading(table: str) -> Iterator[None]:
+    """Inside, a transaction of somebody else has read from the table and is open."""
+    other = connections["default"].copy()
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            cursor.fetchall()
+        yield
+    finally:
+        other.rollback()
+        other.close()
+
+
+no_server = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has no such locks")
+
+
+@no_server
+def test_sql_that_alters_nothing_waits_for_nobody(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("synchro.triggers.keeper.PATIENCE", 1)
+    with reading("evolving_beta"):
+        project.migrate_by(RunSQL("SELECT 1"), RunSQL("UPDATE evolving_gamma SET t0 = 'x'"), app=BYSTANDER)
+    assert install("--check") == RIGHT
+
+
+@pytest.mark.skipif(
+    connection.vendor != "mysql", reason="of MySQL and MariaDB, where triggers wait for readers"
+)
+def test_a_migration_that_waits_in_vain_says_so_and_leaves_all_captured(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synchro.triggers.keeper.PATIENCE", 1)
+    with (
+        reading("evolving_beta"),
+        pytest.raises(CommandError, match=r"is open and did not end.*evolving_beta"),
+    ):
+        project.migrate_by(RunSQL(REMOVAL), app=BYSTANDER)
+    logged()
+    client("INSERT INTO evolving_beta (n0) VALUES (1)")
+    assert [one[:3] for one in logged()] == [("beta", "1", ADDITION)]
+    project.bystander_number -= 1
+    project.migrate_by(RunSQL(REMOVAL), app=BYSTANDER)
+
+
+@no_server
+def test_migrate_that_cannot_install_triggers_says_what_to_do(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("synchro.triggers.migrate.PATIENCE", 1)
+    install("--uninstall", "evolving.Beta")
+    with (
+        reading("evolving_beta") if connection.vendor == "mysql" else locking("evolving_beta"),
+        pytest.raises(
+            CommandError, match=r"(?s)evolving\.Beta \(Another transaction.*install_triggers"
+        ) as told,
+    ):
+        call_command("migrate", BYSTANDER, verbosity=0)
+    assert "are not captured" in str(told.value)
+    call_command("migrate", BYSTANDER, verbosity=0)
+    assert install("--check") == RIGHT
+
+
+@contextmanager
+def locking(table: str) -> Iterator[None]:
+    other = connections["default"].copy()
+    other.set_autocommit(False)
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")
+        yield
+    finally:
+        other.rollback()
+        other.close()

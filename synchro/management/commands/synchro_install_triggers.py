@@ -10,9 +10,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.conf import LOCAL, did_you_mean
 from synchro.exceptions import SynchroError
-from synchro.registry import is_watched, watched_models
+from synchro.registry import is_watched, watched_models, watched_tables
 from synchro.relations import m2m_fields
 from synchro.triggers import triggers_for
+from synchro.triggers.base import SWITCHED_OFF
 from synchro.triggers.install import PATIENCE, Finding, Survey, install, survey, uninstall
 from synchro.triggers.migrate import unseen
 
@@ -55,13 +56,13 @@ class Command(BaseCommand):
             )
             findings = self.selected(found, options["models"])
             if options["check"]:
-                self.check_all(found, findings)
+                self.check_all(connection, found, findings, options["models"])
             elif options["sql"]:
                 self.print_sql(connection, found, findings, options["uninstall"])
             elif options["uninstall"]:
                 self.uninstall_all(connection, findings, options["lock_timeout"])
             else:
-                self.install_all(connection, found, findings, options["lock_timeout"])
+                self.install_all(connection, found, findings, options)
         except SynchroError as error:
             raise CommandError(str(error)) from error
 
@@ -75,19 +76,30 @@ class Command(BaseCommand):
     def selected(self, found: Survey, names: list[str]) -> list[Finding]:
         if not names:
             return list(found.findings)
-        labels = set(_labels(names))
+        labels = {found.sharing.get(label, label) for label in _labels(names)}
         return [finding for finding in found.findings if finding.label in labels]
 
     def install_all(
-        self, connection: BaseDatabaseWrapper, found: Survey, findings: Iterable[Finding], seconds: int
+        self,
+        connection: BaseDatabaseWrapper,
+        found: Survey,
+        findings: Iterable[Finding],
+        options: dict[str, Any],
     ) -> None:
+        backend = triggers_for(connection)
+        if backend.is_switched_off(connection):
+            self.stderr.write(SWITCHED_OFF.format(connection.alias))
+            backend.switch_on(connection)
+            self.stderr.write("It is switched on again.")
         for finding in findings:
-            done = finding if finding.is_right else install(connection, finding.stem, seconds)
+            done = finding if finding.is_right else install(connection, finding.stem, options["lock_timeout"])
             self.stdout.write(f"{finding.label}: {_done(done)}")
             if columns := finding.unseen_columns:
                 self.stderr.write(unseen(finding, columns))
-        if found.impossible:
-            raise CommandError("\n".join(found.impossible.values()))
+        for other, owner in found.sharing.items():
+            self.stdout.write(f"{other}: has the table of {owner}, under whose name its changes are captured")
+        if impossible := _impossible(found, options["models"]):
+            raise CommandError("\n".join(impossible))
 
     def uninstall_all(
         self, connection: BaseDatabaseWrapper, findings: Iterable[Finding], seconds: int
@@ -96,10 +108,21 @@ class Command(BaseCommand):
             removed = uninstall(connection, finding.stem, seconds)
             self.stdout.write(f"{finding.label}: {'removed' if removed else 'had none'}")
 
-    def check_all(self, found: Survey, findings: Iterable[Finding]) -> None:
+    def check_all(
+        self, connection: BaseDatabaseWrapper, found: Survey, findings: Iterable[Finding], names: list[str]
+    ) -> None:
+        labels = set(_labels(names)) if names else None
+        tables = [
+            table.name for table in watched_tables() if labels is None or table.model._meta.label in labels
+        ]
         problems = [str(problem) for finding in findings for problem in finding.problems]
-        problems += list(found.impossible.values())
-        problems += [f"{model._meta.label}: its triggers are missing" for model in found.unnamed]
+        problems += _impossible(found, names)
+        problems += [
+            f"{model._meta.label}: its triggers are missing"
+            for model in found.unnamed
+            if labels is None or model._meta.label in labels
+        ]
+        problems += triggers_for(connection).unseen(connection, tables)
         if problems:
             raise CommandError("\n".join(problems), returncode=1)
         self.stdout.write("All triggers are installed and up to date.")
@@ -137,6 +160,12 @@ def _done(finding: Finding | None) -> str:
     if finding.is_right:
         return "up to date"
     return "brought up to date" if finding.had_some else "installed"
+
+
+def _impossible(found: Survey, names: list[str]) -> list[str]:
+    """Why models cannot have triggers: those of these names, or all."""
+    labels = set(_labels(names)) if names else found.impossible.keys()
+    return [why for label, why in found.impossible.items() if label in labels]
 
 
 def _of_name(name: str, labels: Iterable[str]) -> str:

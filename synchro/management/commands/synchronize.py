@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import asdict
 from typing import Any
 
-from django.core import checks
-from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
-
-from synchro.conf import LOCAL
-from synchro.exceptions import Incomplete, SynchroError
+from synchro.exceptions import Incomplete
+from synchro.follow import INTERVAL, follow
+from synchro.management.base import DONE, NEEDS_A_PERSON, SynchroCommand
 from synchro.replay import Report, call_synchronize
-from synchro.replay.log.postpone import forget
+from synchro.replay.log.unread import forget
 from synchro.replay.receipts import resending
 from synchro.triggers.ready import missing_triggers_allowed
 
 
-class Command(BaseCommand):
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 3600:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds from 0.01 to 3600")
+    return value
+
+
+class Command(SynchroCommand):
     help = (
         "Replays the changes that were captured on LOCAL (the database “default”) into REMOTE (SYNCHRO_REMOTE), batch "
         "by batch. It can be interrupted and repeated at any time: what has arrived is not sent again, and nothing is "
         "left out."
     )
+    examples = """
+  manage.py synchronize                     replay what is pending into every REMOTE
+  manage.py synchronize --remote office     only into this one
+  manage.py synchronize --follow            go on until stopped, for systemd or a container
+  manage.py synchronize --retry -v 2        also what is in quarantine; say what was written of which model
+"""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument(
             "--remote", metavar="ALIAS", help="only this one of the databases in SYNCHRO_REMOTE"
         )
@@ -49,7 +65,6 @@ class Command(BaseCommand):
             action="store_true",
             help="even if a watched table lacks a trigger, so that some of its changes may not have been captured",
         )
-
         parser.add_argument(
             "--forget",
             metavar="app.Model",
@@ -57,53 +72,64 @@ class Command(BaseCommand):
             default=[],
             help="afterwards, drop the entries of this model that wait since it is not watched (any more)",
         )
+        parser.add_argument(
+            "--follow", action="store_true", help="go on replaying until stopped by Ctrl-C or SIGTERM"
+        )
+        parser.add_argument(
+            "--interval",
+            type=_seconds,
+            default=INTERVAL,
+            metavar="SECONDS",
+            help="with --follow: how often to look for new changes (default: %(default)s)",
+        )
 
-    # Django's own way asks every database, so that a REMOTE which is away would end in a traceback.
-    requires_system_checks: list[str] = []
+    def work(self, options: Mapping[str, Any]) -> int:
+        self._options = options
+        with (
+            missing_triggers_allowed() if options["without_triggers"] else nullcontext(),
+            resending() if options["resend"] else nullcontext(),
+        ):
+            code = self._follow() if options["follow"] else self._once()
+        for label in options["forget"]:
+            count = forget(label)
+            self.stderr.write(f"{count} entries of {label} were dropped: no REMOTE will receive them.")
+        return code
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        if not options.get("skip_checks"):
-            self._check_local()
+    def stopped(self, code: int) -> int:
+        # Whoever follows ends by a signal only, so that is no failure.
+        return DONE if self._options["follow"] else code
+
+    def _once(self) -> int:
+        options = self._options
         try:
-            with (
-                missing_triggers_allowed() if options["without_triggers"] else nullcontext(),
-                resending() if options["resend"] else nullcontext(),
-            ):
-                report = call_synchronize(
-                    remote=options["remote"], atomic=options["atomic"], retry=options["retry"]
-                )
+            report = call_synchronize(
+                remote=options["remote"], atomic=options["atomic"], retry=options["retry"]
+            )
         except Incomplete as error:
             for served in error.reports:
-                self._show(served, options["verbosity"])
-            raise CommandError(str(error)) from error
-        except SynchroError as error:
-            # What the database says may hold values of rows, which whoever may run commands may see.
-            words = f"\n{error.__cause__}" if isinstance(error.__cause__, DatabaseError) else ""
-            raise CommandError(f"{error}{words}") from error
-        self._show(report, options["verbosity"])
-        for label in options["forget"]:
-            self._forget(label)
+                self._show(served)
+            raise
+        self._show(report)
+        return NEEDS_A_PERSON if report.aside else DONE
 
-    def _forget(self, label: str) -> None:
-        try:
-            count = forget(label)
-        except SynchroError as error:
-            raise CommandError(str(error)) from error
-        self.stdout.write(f"{count} entries of {label} were dropped: no REMOTE will receive them.")
+    def _follow(self) -> int:
+        options = self._options
+        follow(
+            options["remote"],
+            options["interval"],
+            atomic=options["atomic"],
+            reported=self._show,
+            failed=lambda alias, error: self.stderr.write(self.style.WARNING(f"{alias}: {error}")),
+        )
+        return DONE
 
-    def _check_local(self) -> None:
-        """What is wrong, not what could be better: a run by the clock would write that into a mail each time."""
-        try:
-            found = checks.run_checks(databases=[LOCAL])
-        except DatabaseError as error:
-            raise CommandError(f"The database {LOCAL!r} cannot be used: {error}") from error
-        serious = [str(message) for message in found if message.is_serious() and not message.is_silenced()]
-        if serious:
-            raise CommandError("\n".join(["System check identified some issues:", *serious]))
-
-    def _show(self, report: Report, verbosity: int) -> None:
+    def _show(self, report: Report) -> None:
         for warning in report.warnings:
             self.stderr.write(self.style.WARNING(warning))
+        if self._options["json"]:
+            self.write_json(asdict(report))
+            return
+        verbosity = self._options["verbosity"]
         if verbosity > 0:
             self.stdout.write(str(report))
         if verbosity < 2:
@@ -115,5 +141,5 @@ class Command(BaseCommand):
             )
         self.stdout.write(
             f"{report.entries} entries in {report.batches} batches, {report.conflicts} conflicts, "
-            f"{report.aside} set aside, {report.seconds:.1f} s"
+            f"{report.aside} in quarantine, {report.seconds:.1f} s"
         )

@@ -21,8 +21,9 @@ from synchro.replay.checkpoint import Outcome
 from synchro.replay.conflicts.history import discard_undelivered_decisions
 from synchro.replay.conflicts.merge import Merging
 from synchro.replay.conflicts.remote_log import RemoteLog
-from synchro.replay.log.batches import pending, visible_beyond
+from synchro.replay.log.batches import pending
 from synchro.replay.log.changes import RowId
+from synchro.replay.log.pending import visible_after
 from synchro.replay.log.ranges import from_text, united
 from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt
@@ -54,7 +55,7 @@ def replay_as_one(
             for batch in batches:
                 ids = list(from_text(batch.ranges))
                 if batch is batches[-1]:
-                    ids = united([*ids, *visible_beyond(batch)])
+                    ids = united([*ids, *visible_after(batch)])
                 try:
                     with gc_paused():
                         strategy = strategy_of(quarantine, taken_up.get(batch.number, ()))

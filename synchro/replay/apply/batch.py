@@ -33,7 +33,7 @@ from synchro.replay.conflicts.member_conflicts import describe_member_conflicts
 from synchro.replay.conflicts.members import expand
 from synchro.replay.conflicts.merge import Merging, hold_for_merging, merge_on_local
 from synchro.replay.conflicts.orphans import resolve_orphans
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.remote_log import Overtaken, RemoteLog
 from synchro.replay.conflicts.resolve import resolve
 from synchro.replay.identity.former_sets import name_rows
 from synchro.replay.identity.identities import Identities
@@ -41,10 +41,9 @@ from synchro.replay.identity.unseen import forget_lost, note_births
 from synchro.replay.log.batches import check_entries
 from synchro.replay.log.changes import Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import entries_of
-from synchro.replay.log.postpone import postpone
 from synchro.replay.log.ranges import Range
-from synchro.replay.log.received import Heard, listen
-from synchro.replay.log.unread import Unread
+from synchro.replay.log.received import Received, read_received
+from synchro.replay.log.unread import Unread, postpone
 from synchro.replay.nodes.forward import Forward, drop_known
 from synchro.replay.parents import Vanished
 from synchro.replay.plan import Plan
@@ -83,7 +82,7 @@ class Material:
     #: Entries of models that this process does not watch.
     unread: Unread
     #: What is to be passed on by REMOTE; None where REMOTE passes nothing on.
-    received: Heard | None
+    received: Received | None
 
 
 def attempt(
@@ -103,6 +102,8 @@ def attempt(
         try:
             with within() as finish:
                 outcome = apply_batch(session, log, batch, material, strategy)
+                if not bulk.named:
+                    log.refuse_overtaken()
                 finish(outcome)
         except NotBulk as error:
             excluded |= error.models
@@ -116,7 +117,7 @@ def gather(
 ) -> Material:
     """Return what LOCAL has to say: the entries with these ids, and the rows that they name."""
     unread = Unread()
-    received = listen(session, ids, unread) if session.forwards else None
+    received = read_received(session, ids, unread) if session.forwards else None
     if received is not None:
         changes = coalesce(received.entries)
     else:
@@ -252,6 +253,23 @@ def merging(session: Session, batch: Batch, attempt: Callable[[], T]) -> T:
             merge_on_local(session, error)
             session.state.merged = True
             announce("merged", batch)
+
+
+def undisturbed(session: Session, attempt: Callable[[], T]) -> T:
+    """What `attempt` returns; it is tried again where REMOTE sent and dropped changes meanwhile."""
+    for _attempt in range(ATTEMPTS):
+        try:
+            return attempt()
+        except Overtaken as error:
+            session.state.pruned = error.pruned
+    raise NotReady(
+        _(
+            "The database “%(alias)s” sends changes to LOCAL, and drops them from its log, again and again while a "
+            "batch is on its way there. The batch was rolled back. Set SYNCHRO_RETENTION there to a longer time than a "
+            "batch takes, and run synchronize again."
+        )
+        % {"alias": session.remote.alias}
+    )
 
 
 def retry_refused(strategy: Strategy, attempt: Callable[[Strategy], Outcome]) -> Outcome:

@@ -81,8 +81,9 @@ def _keys_there(session: Session, model: type[Model]) -> Iterator[list[Key]]:
 def _unidentified(found: Mapping[RowId, Unnamed]) -> Unidentified:
     text = _(
         "%(model)s %(key)s: it was deleted on LOCAL, and nobody can say which row of REMOTE it was (%(cause)s). The "
-        "batch was rolled back. With SYNCHRO_ON_ERROR = 'quarantine' the others go on; then look on REMOTE whether "
-        "that row is there, delete it, and take the change out of quarantine (docs/set-aside.md says how)."
+        "batch was rolled back. Set SYNCHRO_ON_ERROR = 'quarantine' and synchronize again, so that the others go on; "
+        "then look on REMOTE whether that row is there, delete it, and take the change out of quarantine "
+        "(docs/set-aside.md says how)."
     )
     short = _("it was deleted on LOCAL, and nobody can say which row of REMOTE it was (%(cause)s)")
     causes = {row: unnamed.cause or _("its natural key is not known") for row, unnamed in found.items()}

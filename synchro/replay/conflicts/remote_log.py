@@ -20,8 +20,8 @@ from synchro.relations import same_key_parents
 from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.changes import Change, Changes, Entry, coalesce, sets_of
 from synchro.replay.log.entries import read_entries
-from synchro.replay.log.gaps import lacking_ids
-from synchro.replay.log.quarantined import held_by
+from synchro.replay.log.pending import pending_ids
+from synchro.replay.log.quarantined import quarantined_by
 from synchro.replay.log.ranges import Range
 from synchro.replay.log.ranges import from_text as ranges_from_text
 from synchro.replay.log.received import DISORDER, Sign, floor_by_date, sign_of, unlogged_until
@@ -34,6 +34,15 @@ LOOK_BACK = 100_000
 
 #: How many ranges of ids are looked through one by one.
 MANY = 20
+
+
+class Overtaken(Exception):
+    """LOCAL has received something since its rows were read, and REMOTE's log says nothing of it any more."""
+
+    def __init__(self, pruned: int) -> None:
+        super().__init__()
+        #: Up to which batch REMOTE has dropped its log by now.
+        self.pruned = pruned
 
 
 class RemoteLog:
@@ -83,6 +92,20 @@ class RemoteLog:
         receipts = Receipt.objects.using(self._session.local.alias).filter(peer_id=self._session.peer.pk)
         return receipts.values_list("batch", flat=True).first() or 0
 
+    def refuse_overtaken(self) -> Node | None:
+        """
+        To be called after the log was asked for the last time; return REMOTE's row about itself.
+
+        Raises `Overtaken` where REMOTE has dropped entries meanwhile that LOCAL received after its rows were read:
+        these are older than REMOTE's, and the log did not say so.
+        """
+        if self._session.peer_on_remote is None:
+            return None
+        node = Node.objects.using(self._session.remote.alias).filter(pk=1).first()
+        if node is not None and node.pruned > max(self._taken, self._session.state.pruned):
+            raise Overtaken(node.pruned)
+        return node
+
     def may_have_lost(self, date: datetime) -> bool:
         """
         Whether REMOTE may have changed something after this moment of LOCAL's clock, and has dropped the entry before
@@ -97,9 +120,7 @@ class RemoteLog:
 
     @cached_property
     def _pruned_until(self) -> datetime | None:
-        if self._session.peer_on_remote is None:
-            return None
-        node = Node.objects.using(self._session.remote.alias).filter(pk=1).first()
+        node = self.refuse_overtaken()
         if node is None or (node.pruned_until is None and node.pruned == 0):
             return None
         if node.pruned_upto is not None and node.pruned_upto <= self._session.copied_log:
@@ -162,9 +183,10 @@ class RemoteLog:
     def _waiting_and_holes(self) -> tuple[list[Range], list[Range]]:
         """The ids of what REMOTE has yet to send, and those that are in its log perhaps only later."""
         copied = self._session.copied_log
+        found = pending_ids(self._session.remote.alias, self._taken)
         waiting, holes = (
-            [Range(max(ids.first, copied + 1), ids.last) for ids in found if ids.last > copied]
-            for found in lacking_ids(self._session.remote.alias, self._taken)
+            [Range(max(ids.first, copied + 1), ids.last) for ids in ranges if ids.last > copied]
+            for ranges in (found.logged, found.gaps)
         )
         return waiting, holes
 
@@ -299,7 +321,7 @@ class RemoteLog:
         if there is None or not self._taken:
             return {}
         rows = SetAside.objects.using(side.alias).filter(peer_id=there.pk, batch__lte=self._taken)
-        return held_by(side, rows.order_by("batch", "id"))
+        return quarantined_by(side, rows.order_by("batch", "id"))
 
     @cached_property
     def _has_received_what_was_pruned(self) -> bool:

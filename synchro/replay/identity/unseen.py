@@ -14,8 +14,8 @@ from django.db.models import Model
 from synchro.keys import Key, key_fields, to_text
 from synchro.models import ADDITION, Batch, ChangeLog
 from synchro.replay.identity.identities import Identities, Identity, keeps_references
-from synchro.replay.log.batches import own_node
 from synchro.replay.log.changes import Changes, RowId
+from synchro.replay.log.position import own_node
 from synchro.replay.log.ranges import from_text
 from synchro.replay.rows import Rows, select
 from synchro.replay.session import Session

@@ -1,7 +1,7 @@
 """
-Width: a batch of wide rows has fewer entries, since most steps hold its rows in memory all at once.
+Batch size: a batch of wide rows has fewer entries, since most steps hold its rows in memory all at once.
 
-Measured by some of the rows, evenly spread: to measure all of them would take as long as to read them.
+The width is measured by some of the rows, evenly spread: to measure all would take as long as to read them.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ NARROW = 1000
 
 
 def fitting(ranges: Sequence[Range]) -> int:
-    """How many of these entries make a batch, if the rows that they name are as wide as some of them are."""
+    """Return how many of these entries make a batch, if the rows that they name are as wide as a sample of them."""
     count = sum(map(len, ranges))
     if count <= FEW:
         return count
-    side = Database(LOCAL)
+    database = Database(LOCAL)
     ids = _spread(ranges, count)
     named: dict[type[Model], set[Key]] = {}
     for type_id, text in (
         ChangeLog.objects.using(LOCAL).filter(id__in=ids).values_list("content_type_id", "object_id")
     ):
-        model = side.model_of(type_id)
+        model = database.model_of(type_id)
         if model is not None and is_watched(model) and _wide_columns(model):
             with suppress(ValueError, TypeError, ValidationError):  # who reads the entry will say so
                 named.setdefault(model, set()).add(key_reader(model)(text))
-    total = sum(_width(side, model, list(keys)) for model, keys in named.items())
+    total = sum(_width(database, model, list(keys)) for model, keys in named.items())
     return max(1, min(count, MOST_BYTES * len(ids) // max(1, total)))
 
 
@@ -63,8 +63,8 @@ def _is_wide(field: Any) -> bool:
     return field.get_internal_type() == "CharField" and (field.max_length or NARROW + 1) > NARROW
 
 
-def _width(side: Database, model: type[Model], keys: list[Key]) -> int:
-    """The bytes of these rows together."""
-    encoded = encode_keys(model, keys, side)
+def _width(database: Database, model: type[Model], keys: list[Key]) -> int:
+    """Return the bytes of these rows together."""
+    encoded = encode_keys(model, keys, database)
     columns, own = _wide_columns(model), key_columns(model)
-    return side.backend.width(model._meta.db_table, columns, own, encoded)
+    return database.backend.width(model._meta.db_table, columns, own, encoded)

@@ -1,4 +1,4 @@
-"""Coalesce: many entries of one object become one Change."""
+"""Changes: many entries of one object become one `Change`."""
 
 from __future__ import annotations
 
@@ -106,11 +106,11 @@ class Change:
 
     @property
     def says_nothing(self) -> bool:
-        """Whether nothing is known but that the row may be gone: REPLACE on SQLite takes rows away without a word."""
+        """Return whether nothing is known but that the row may be gone, as after a REPLACE on SQLite."""
         return not (self.whole or self.fields or self.deleted)
 
     def changed_at(self, name: str) -> datetime | None:
-        """When the field `name` was last changed, or may have been; None where it was not."""
+        """Return when the field `name` was last changed, or may have been; None where it was not."""
         known = self.fields.get(name)
         return known if self.whole is None else self.whole if known is None else max(known, self.whole)
 
@@ -119,7 +119,7 @@ class M2M(NamedTuple):
     """The set of an automatic many-to-many field, seen from one object."""
 
     through: type[Model]
-    #: Whether the object stands on the side that does not declare the field.
+    #: Whether the object is at the end that does not declare the field.
     reverse: bool
     key: Key
 
@@ -159,16 +159,14 @@ class Changes:
     last: datetime | None = None
 
     def take_along(self, objects: Iterable[tuple[type[Model], Key]], later: Changes, begun: datetime) -> None:
-        """
-        Make these rows part of the batch too, with what `later` says of them, which are the entries that REMOTE lacks.
-        """
+        """Make these rows part of the batch too, with what `later` says of them: the entries that REMOTE lacks."""
         date = self.last or max((change.date for change in self.rows.values()), default=begun)
-        for place in objects:
-            change, own = later.rows.get(place), self.rows.get(place)
+        for row_id in objects:
+            change, own = later.rows.get(row_id), self.rows.get(row_id)
             if change is not None and own is not None:
                 change.follow(own)
             if change is not None or own is None:
-                self.rows[place] = change or Change(*place, date, whole=date)
+                self.rows[row_id] = change or Change(*row_id, date, whole=date)
 
     def by_model(self) -> dict[type[Model], list[Key]]:
         found: dict[type[Model], list[Key]] = {}
@@ -177,15 +175,15 @@ class Changes:
         return found
 
 
-def by_model(places: Iterable[RowId]) -> ByModel:
+def by_model(row_ids: Iterable[RowId]) -> ByModel:
     found: ByModel = {}
-    for model, key in places:
+    for model, key in row_ids:
         found.setdefault(model, set()).add(key)
     return found
 
 
 def coalesce(entries: Iterable[Entry]) -> Changes:
-    """One `Change` per row; of a child in multi-table inheritance also one for each parent's row."""
+    """Return one `Change` per row; of a child in multi-table inheritance also one for each parent's row."""
     changes = Changes()
     rows = changes.rows
     for entry in entries:
@@ -206,22 +204,22 @@ def coalesce(entries: Iterable[Entry]) -> Changes:
             changes.sets.setdefault(former, SetChange()).add(entry.date, [member])
             continue
         for model, fields in tables_of(entry.model, entry.fields, entry.action == DELETION):
-            place = (model, entry.key)
-            change = rows.get(place)
+            row_id = (model, entry.key)
+            change = rows.get(row_id)
             if change is None:
-                rows[place] = _first(model, entry, fields)
+                rows[row_id] = _first(model, entry, fields)
             else:
                 change.add(entry, fields, model is entry.model)
     return changes
 
 
 def is_pair(entry: Entry) -> bool:
-    """Whether the entry is about a row of an automatic table that is a model's now."""
+    """Return whether the entry is about a row of an automatic table that is a model's now."""
     return isinstance(entry.key, tuple) and len(key_fields(entry.model)) == 1
 
 
 def _first(model: type[Model], entry: Entry, fields: tuple[str, ...] | None) -> Change:
-    """What `Change.add` makes of the first entry of a row, which most often is the only one."""
+    """Return what `Change.add` makes of the first entry of a row, which most often is the only one."""
     date, is_deletion = entry.date, entry.action == DELETION
     return Change(
         model,
@@ -243,7 +241,7 @@ def tables_of(
     model: type[Model], names: tuple[str, ...] | None, is_deletion: bool
 ) -> list[tuple[type[Model], tuple[str, ...] | None]]:
     """
-    The tables whose rows such an entry is about, each with the names of its fields that changed.
+    Return the tables whose rows such an entry is about, each with the names of its fields that changed.
 
     A name that no field has any more may stand for any of them.
     """
@@ -267,14 +265,14 @@ def _own_fields(model: type[Model], names: tuple[str, ...] | None) -> tuple[str,
 
 
 def sets_of(entry: Entry) -> Iterator[M2M]:
-    """The sets that an entry is about."""
+    """Yield the sets that an entry is about."""
     for through, reverse in sets_named(entry.model, entry.fields or ()):
         if is_watched(through):
             yield M2M(through, reverse, entry.key)
 
 
 def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
-    """The keys of the objects that came or went; None where any may have."""
+    """Return the keys of the objects that came or went; None where any may have."""
     if entry.members is None or not has_sets(entry.model, entry.fields or ()):
         return None
     far = (ends_of_set(m2m.through) or key_fields(m2m.through))[0 if m2m.reverse else 1]
@@ -282,7 +280,7 @@ def members_of(m2m: M2M, entry: Entry) -> list[Key] | None:
 
 
 def pair_named(model: type[Model], text: str) -> Key | None:
-    """The two objects that a row of an automatic table joined which is that of `model` now."""
+    """Return the keys of the two objects that a row of an automatic table joined which is that of `model` now."""
     ends = ends_of_set(model)
     try:
         parts = json.loads(text, strict=False) if ends is not None else None

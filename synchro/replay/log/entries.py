@@ -1,9 +1,10 @@
-"""Logged: the entries of a log, read in bulk, with their names resolved."""
+"""Entries of a log, read in bulk, with their names resolved."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,9 @@ from synchro.replay.log.ranges import Range
 from synchro.replay.log.unread import Standing, Unread, standing_of
 from synchro.replay.session import Database
 
+#: How many ranges of ids one statement names.
+MOST_RANGES = 200
+
 COLUMNS = (
     "id", "content_type_id", "object_id", "action", "date", "fields", "natural_key", "members",
     "made", "origin", "number",
@@ -26,46 +30,52 @@ COLUMNS = (
 
 
 def entries_of(
-    side: Database,
+    database: Database,
     ranges: Iterable[Range],
     unread: Unread | None = None,
     in_bulk: Collection[int] = (),
 ) -> Iterator[Entry]:
     """
-    Return the entries of a batch, oldest id first; `unread` takes up those that this process cannot read. Of rows of
-    these content types `in_bulk` there are none among them.
+    Yield the entries with these ids, oldest first; `unread` takes up those that this process cannot read. Entries of
+    rows of the content types `in_bulk` are left out.
     """
-    several = list(ranges)
-    for start in range(0, len(several), 200):
-        log = log_of(side, several[start : start + 200])
+    for part in parts_of_log(database, ranges):
         if in_bulk:
-            log = log.exclude(~Q(action=M2M_CHANGE), content_type_id__in=in_bulk)
-        yield from read_entries(side, log, unread)
+            part = part.exclude(~Q(action=M2M_CHANGE), content_type_id__in=in_bulk)
+        yield from read_entries(database, part, unread)
 
 
-def log_of(side: Database, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
-    """The entries with these ids, oldest first."""
+def parts_of_log(database: Database, ranges: Iterable[Range]) -> Iterator[QuerySet[ChangeLog]]:
+    """Yield the entries with these ids, oldest first, in as many queries as statements are to be asked."""
+    several = iter(ranges)
+    while part := list(islice(several, MOST_RANGES)):
+        yield log_of(database, part)
+
+
+def log_of(database: Database, ranges: Iterable[Range]) -> QuerySet[ChangeLog]:
+    """Return the entries with these ids, oldest first."""
     condition = Q()
     for ids in ranges:
         condition |= Q(id__range=ids)
-    return ChangeLog.objects.using(side.alias).filter(condition).order_by("id")
+    return ChangeLog.objects.using(database.alias).filter(condition).order_by("id")
 
 
 def read_entries(
-    side: Database, log: QuerySet[ChangeLog], unread: Unread | None = None, node: UUID | None = None
+    database: Database, log: QuerySet[ChangeLog], unread: Unread | None = None, node: UUID | None = None
 ) -> Iterator[Entry]:
     """
-    Entries of the log on `side`; `unread` takes up those of models that this process does not watch. Changes
-    of sets are read all the same: an object at one end of a watched many-to-many table need not be watched itself.
-    With `node`, the name of `side`, the dates say which node made the change.
+    Yield entries of a log; `unread` takes up those of models that this process does not watch.
+
+    Changes of sets are read all the same: an object at one end of a watched many-to-many table need not be watched
+    itself. With `node`, the node id of the database, the dates say which node made the change.
 
     Raises `Refused` for an entry whose key cannot be read.
     """
     readers: dict[int, tuple[type[Model], TextReader, bool] | None] = {}
-    moment = moment_reader(side.connection)
-    for number, type_id, text, action, date, fields, natural_key, members, *source in _stored(side, log):
+    moment = moment_reader(database.connection)
+    for number, type_id, text, action, date, fields, natural_key, members, *source in _stored(database, log):
         if type_id not in readers:
-            readers[type_id] = _reader(side, type_id)
+            readers[type_id] = _reader(database, type_id)
         reader = readers[type_id]
         if reader is None or not (reader[2] or _is_about_a_watched_set(reader[0], action, fields)):
             if unread is not None:
@@ -86,18 +96,18 @@ def read_entries(
         yield Entry(number, model, key, action, at, _names(fields), natural_key, members, maker, first)
 
 
-def _stored(side: Database, log: QuerySet[ChangeLog]) -> Iterator[tuple[Any, ...]]:
-    """Rows as the driver gives them: what Django does to each value costs more than all the rest of this step."""
-    compiler = log.values_list(*COLUMNS).query.get_compiler(side.alias)
-    with side.connection.cursor() as cursor:
+def _stored(database: Database, log: QuerySet[ChangeLog]) -> Iterator[tuple[Any, ...]]:
+    """Yield rows as the driver gives them: what Django does to each value costs more than all the rest of this step."""
+    compiler = log.values_list(*COLUMNS).query.get_compiler(database.alias)
+    with database.connection.cursor() as cursor:
         cursor.execute(*compiler.as_sql())
         while rows := cursor.fetchmany(5000):
             yield from rows
 
 
-def _reader(side: Database, type_id: int) -> tuple[type[Model], TextReader, bool] | None:
-    """The model of a content type, what reads its keys, and whether it is watched."""
-    standing, model = standing_of(side, type_id)
+def _reader(database: Database, type_id: int) -> tuple[type[Model], TextReader, bool] | None:
+    """Return the model of a content type, what reads its keys, and whether it is watched."""
+    standing, model = standing_of(database, type_id)
     return (model, key_reader(model), standing is Standing.WATCHED) if model is not None else None
 
 
@@ -107,7 +117,7 @@ def _is_about_a_watched_set(model: type[Model], action: int, fields: str | None)
 
 @lru_cache(maxsize=1000)
 def as_uuid(stored: Any) -> UUID:
-    """The UUID that a driver gives as one, or as its text."""
+    """Return the UUID that a driver gives as one, or as its text."""
     return stored if isinstance(stored, UUID) else UUID(stored)
 
 

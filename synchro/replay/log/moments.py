@@ -30,7 +30,7 @@ class Moment(datetime):
         return found
 
     def after(self, other: datetime) -> Moment:
-        """This moment, or where it is no later than `other`, the first one after that."""
+        """Return this moment, or where it is no later than `other`, the first one after that."""
         return self if other < self else Moment.at(other + TICK, self.origin)
 
     def __eq__(self, other: object) -> bool:
@@ -59,5 +59,5 @@ class Moment(datetime):
 
 
 def origin_of(moment: datetime, default: UUID) -> UUID:
-    """Where it was made: on the `default` node, if it does not say."""
+    """Return the node where a change of this moment was made; the `default` one if the moment does not say."""
     return moment.origin if isinstance(moment, Moment) else default

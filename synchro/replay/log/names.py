@@ -1,5 +1,5 @@
 """
-Named: what the names in an entry stand for now.
+Names in an entry, and what they stand for now.
 
 An entry may be older than a migration that renamed what it names. A field or a set that is no more may be any of those
 that the object has; what cannot be made sense of at all is refused.
@@ -24,24 +24,24 @@ Set = tuple[type[Model], bool]
 
 
 def has_fields(model: type[Model], names: Iterable[str]) -> bool:
-    """Whether `model` has columns of all these names."""
+    """Return whether `model` has columns of all these names."""
     return {*names} <= {field.name for field in model._meta.concrete_fields}
 
 
 def has_sets(model: type[Model], names: Iterable[str]) -> bool:
-    """Whether all these names are those of many-to-many tables that objects of `model` have a part in."""
+    """Return whether all these names are those of many-to-many tables that objects of `model` have a part in."""
     return {*names} <= _sets(model).keys()
 
 
 def sets_named(model: type[Model], names: Iterable[str]) -> list[Set]:
-    """The sets of an object of `model` that an entry names; all that it has, where one of them is no more."""
+    """Return the sets of an object of `model` that an entry names; all that it has, where one of them is no more."""
     sets = _sets(model)
     found = [sets[name] for name in names if name in sets]
     return found if len(found) == len({*names}) else list(sets.values())
 
 
 def names_watched_set(model: type[Model], names: Iterable[str]) -> bool:
-    """Whether one of these names is that of a watched set, or of a set that is no more, and so may have been one."""
+    """Return whether one of these names is that of a watched set, or of one that is no more and may have been one."""
     sets = _sets(model)
     if any(name not in sets for name in names):
         return any(is_watched(through) for through, _reverse in sets.values())
@@ -50,7 +50,7 @@ def names_watched_set(model: type[Model], names: Iterable[str]) -> bool:
 
 @cache
 def _sets(model: type[Model]) -> dict[str, Set]:
-    """By the names that entries have for them: of a field of the other side with its model's label."""
+    """Return them by the names that entries have for them: of a field of another model with that model's label."""
     found: dict[str, Set] = {}
     for line in (model, *model._meta.all_parents):
         for relation in line._meta.get_fields(include_hidden=True):
@@ -72,7 +72,7 @@ def _full_name(field: Any) -> str:
 
 
 def unreadable_key(entry: int, model: type[Model], text: str) -> Refused:
-    """An error about an entry of `model` whose key is none."""
+    """Return an error about an entry of `model` whose key cannot be read."""
     if text.startswith("[") and len(key_fields(model)) == 1:
         return Refused(
             _(

@@ -1,5 +1,5 @@
 """
-Heard: what the log of a node that passes on what it receives says of the objects of a batch.
+Received: what the log of a node that passes on what it receives says of the objects of a batch.
 
 An entry of what was received keeps the node that made the change, the id of its entry there, and the time; the three
 together are its sign.
@@ -23,7 +23,7 @@ from synchro.conf import LOCAL
 from synchro.keys import Key, to_text
 from synchro.models import ChangeLog, Node, Receipt
 from synchro.replay.log.changes import Entry
-from synchro.replay.log.entries import log_of, read_entries
+from synchro.replay.log.entries import parts_of_log, read_entries
 from synchro.replay.log.moments import Moment
 from synchro.replay.log.ranges import Range
 from synchro.replay.log.unread import Unread
@@ -41,7 +41,7 @@ PART = 1000
 
 
 @dataclass
-class Heard:
+class Received:
     """The entries of a batch with their final times, oldest first, and what LOCAL has received about their objects."""
 
     entries: list[Entry]
@@ -55,41 +55,41 @@ class Heard:
 
 
 def sign_of(entry: Entry, node: UUID) -> Sign:
-    """The sign of an entry in the log of `node`."""
+    """Return the sign of an entry in the log of `node`."""
     return entry.origin or node, entry.id if entry.number is None else entry.number, entry.date
 
 
-def listen(session: Session, ranges: Sequence[Range], unread: Unread) -> Heard:
+def read_received(session: Session, ranges: Sequence[Range], unread: Unread) -> Received:
     """
-    What is to be passed on of the entries with these ids: what did not come from REMOTE.
+    Return what is to be passed on of the entries with these ids: what did not come from REMOTE.
 
     To be called before LOCAL's rows are read: they do not know what is received later.
     """
     found: list[Entry] = []
-    for start in range(0, len(ranges), 200):
-        log = log_of(session.local, ranges[start : start + 200])
-        log = log.exclude(origin=session.peer.uuid).exclude(sender=session.peer.uuid)
+    for part in parts_of_log(session.local, ranges):
+        log = part.exclude(origin=session.peer.uuid).exclude(sender=session.peer.uuid)
         found += read_entries(session.local, log, unread, session.node)
     if not found:
-        return Heard([], frozenset())
-    times, signs = _histories(session, Heard(found, frozenset()))
+        return Received([], frozenset())
+    times, signs = _histories(session, Received(found, frozenset()))
     entries = [entry._replace(date=times.get(entry.id, entry.date)) for entry in found]
-    return Heard(sorted(entries, key=lambda entry: (entry.date, entry.id)), frozenset(signs))
+    return Received(sorted(entries, key=lambda entry: (entry.date, entry.id)), frozenset(signs))
 
 
-def _histories(session: Session, heard: Heard) -> tuple[dict[int, Moment], set[Sign]]:
+def _histories(session: Session, received: Received) -> tuple[dict[int, Moment], set[Sign]]:
     """
-    The times of LOCAL's own entries that have to be later than they say, by their ids; and the signs of all that LOCAL
-    has received about these objects.
+    Return the times of LOCAL's own entries that have to be later than they say, by their ids.
+
+    Return also the signs of all that LOCAL has received about these objects.
     """
-    side = session.local
-    oldest = min(aware(entry.date) for entry in heard.entries)
-    log = ChangeLog.objects.using(side.alias).filter(id__gt=floor_by_date(side, oldest - DISORDER))
+    database = session.local
+    oldest = min(aware(entry.date) for entry in received.entries)
+    log = ChangeLog.objects.using(database.alias).filter(id__gt=floor_by_date(database, oldest - DISORDER))
     times: dict[int, Moment] = {}
     signs: set[Sign] = set()
-    for part in about(side, log, heard.by_object()):
+    for part in about(database, log, received.by_object()):
         latest: dict[tuple[type[Model], Key], datetime] = {}
-        for entry in read_entries(side, part.order_by("id"), node=session.node):
+        for entry in read_entries(database, part.order_by("id"), node=session.node):
             at, before = entry.date, latest.get((entry.model, entry.key))
             if entry.origin is not None:
                 signs.add(sign_of(entry, session.node))
@@ -100,20 +100,20 @@ def _histories(session: Session, heard: Heard) -> tuple[dict[int, Moment], set[S
 
 
 def about(
-    side: Database, log: QuerySet[ChangeLog], objects: Mapping[type[Model], Collection[Key]]
+    database: Database, log: QuerySet[ChangeLog], objects: Mapping[type[Model], Collection[Key]]
 ) -> Iterator[QuerySet[ChangeLog]]:
-    """The entries that name these objects, in parts, each with all that there is about its objects."""
+    """Yield the entries that name these objects, in parts, each with all that the log has about its objects."""
     for model, keys in objects.items():
         texts = [to_text(model, key) for key in keys]
         for start in range(0, len(texts), PART):
             yield log.filter(
-                content_type_id=side.content_type_id(model), object_id__in=texts[start : start + PART]
+                content_type_id=database.content_type_id(model), object_id__in=texts[start : start + PART]
             )
 
 
-def floor_by_date(side: Database, since: datetime, top: int | None = None) -> int:
-    """An id below which every entry was logged before `since`; `top` is the highest one, if that is known."""
-    log = ChangeLog.objects.using(side.alias)
+def floor_by_date(database: Database, since: datetime, top: int | None = None) -> int:
+    """Return an id below which every entry was logged before `since`; `top` is the highest one, if that is known."""
+    log = ChangeLog.objects.using(database.alias)
     if top is None:
         top = log.aggregate(top=Max("id"))["top"] or 0
     back = 0
@@ -130,15 +130,16 @@ def floor_by_date(side: Database, since: datetime, top: int | None = None) -> in
 
 def unlogged_until(session: Session) -> datetime | None:
     """
-    Until when REMOTE's log says nothing of changes that other nodes than LOCAL sent there; None where it says
-    everything, or where LOCAL has them since it is a copy.
+    Return until when REMOTE's log says nothing of changes that other nodes than LOCAL sent there.
+
+    Return None where it says everything, or where LOCAL has them since it is a copy.
     """
-    there, alias = session.peer_on_remote, session.remote.alias
-    if there is None or not session.forwards:
+    peer, alias = session.peer_on_remote, session.remote.alias
+    if peer is None or not session.forwards:
         return None
     since = Node.objects.using(alias).values_list("forwards_since", flat=True).get(pk=1)
     own = Node.objects.using(LOCAL).values_list("forwards_since", flat=True).get(pk=1)
     if since is None or (session.copied_log and since == own):
         return None
-    others = Receipt.objects.using(alias).filter(unlogged__gt=0).exclude(peer_id=there.pk)
+    others = Receipt.objects.using(alias).filter(unlogged__gt=0).exclude(peer_id=peer.pk)
     return aware(since) if others.exists() else None

@@ -1,4 +1,4 @@
-"""A node that is met under a new name: what was known of it under its former ones goes on."""
+"""Former names of a node: what was known of it under them goes on under its new one."""
 
 from __future__ import annotations
 
@@ -7,75 +7,79 @@ from itertools import islice
 
 from django.db.models import Model
 
-from synchro.models import Baseline, Checkpoint, ModelIdentity, Peer, Reference, SetAside
+from synchro.models import Baseline, Batch, Checkpoint, ModelIdentity, Peer, Reference, SetAside
 from synchro.replay.session import Database
 
 #: How many rows are written at once.
 AT_ONCE = 5000
 
 
-def pass_on(side: Database, other: Database, peer: Peer) -> None:
+def pass_on(database: Database, other: Database, peer: Peer) -> None:
     """
-    Let what `side` knows of `other` under its former names hold for `peer`, its new one, too.
+    Let what `database` knows of `other` under its former names hold for `peer`, its new one, too.
 
-    `other` was reset, or is a copy of a node that `side` knows; its baselines say up to which key its rows are those
-    of the former name. What was known of the former name stays: where `other` is a copy, its original goes on.
+    `other` was reset, or is a copy of a node that `database` knows; its baselines say up to which key its rows are
+    those of the former name. What was known of the former name stays: where `other` is a copy, its original goes on.
     """
     for note in Baseline.objects.using(other.alias).order_by("-id"):
-        former = Peer.objects.using(side.alias).filter(uuid=note.node).first()
+        former = Peer.objects.using(database.alias).filter(uuid=note.node).first()
         model = other.model_of(note.content_type_id)
         if model is None:
             continue
         if former is not None:
-            _pass_on_references(side, model, former, peer, note.highest)
-        _pass_on_baseline(side, model, note, peer)
-    for former in _former_peers(side, other):
-        _pass_on_quarantine(side, former, peer)
-        _pass_on_identities(side, former, peer)
+            _pass_on_references(database, model, former, peer, note.highest)
+        _pass_on_baseline(database, model, note, peer)
+    for former in _former_peers(database, other):
+        _pass_on_quarantine(database, former, peer)
+        _pass_on_identities(database, former, peer)
         if peer.place and former.place == peer.place:
-            _leave(side, former)
+            drop_pending(database, former)
 
 
-def _former_peers(side: Database, other: Database) -> Iterator[Peer]:
+def _former_peers(database: Database, other: Database) -> Iterator[Peer]:
     names = set(Baseline.objects.using(other.alias).values_list("node", flat=True))
-    yield from Peer.objects.using(side.alias).filter(uuid__in=names).order_by("id")
+    yield from Peer.objects.using(database.alias).filter(uuid__in=names).order_by("id")
 
 
-def _pass_on_references(side: Database, model: type[Model], former: Peer, peer: Peer, highest: int) -> None:
-    references = Reference.objects.using(side.alias)
-    old = references.filter(peer_id=former.pk, content_type_id=side.content_type_id(model))
+def _pass_on_references(
+    database: Database, model: type[Model], former: Peer, peer: Peer, highest: int
+) -> None:
+    references = Reference.objects.using(database.alias)
+    old = references.filter(peer_id=former.pk, content_type_id=database.content_type_id(model))
     pairs = old.values_list("local_object_id", "remote_object_id").iterator(chunk_size=AT_ONCE)
     new = (
         Reference(
             peer_id=peer.pk,
-            content_type_id=side.content_type_id(model),
-            local_object_id=here,
-            remote_object_id=there,
+            content_type_id=database.content_type_id(model),
+            local_object_id=own_key,
+            remote_object_id=other_key,
         )
-        for here, there in pairs
-        if int(there) <= highest
+        for own_key, other_key in pairs
+        if int(other_key) <= highest
     )
     while part := list(islice(new, AT_ONCE)):
         references.bulk_create(part, ignore_conflicts=True)  # a later reset may have passed it on already
 
 
-def _pass_on_baseline(side: Database, model: type[Model], note: Baseline, peer: Peer) -> None:
-    """Where `side` is a copy of the former name, it is one of the new name as far as both notes reach."""
-    content_type = side.content_type_id(model)
-    baselines = Baseline.objects.using(side.alias)
+def _pass_on_baseline(database: Database, model: type[Model], note: Baseline, peer: Peer) -> None:
+    """Note `database` as a copy of the new name where it is one of the former name, as far as both notes reach."""
+    content_type = database.content_type_id(model)
+    if model is Batch:  # under the new name they are numbered anew
+        return
+    baselines = Baseline.objects.using(database.alias)
     own = baselines.filter(node=note.node, content_type_id=content_type).first()
     if own is not None and peer.uuid is not None:
         highest = min(own.highest, note.highest)
         baselines.get_or_create(node=peer.uuid, content_type_id=content_type, defaults={"highest": highest})
 
 
-def _pass_on_quarantine(side: Database, former: Peer, peer: Peer) -> None:
+def _pass_on_quarantine(database: Database, former: Peer, peer: Peer) -> None:
     """
-    What the former name refused is still to be done under the new one.
+    Keep what the former name refused, to be done under the new one.
 
-    `batch` is that of `side`, which has not changed its name, so it goes on to count.
+    `batch` is a number of `database`, which has not changed its name, so it goes on to count.
     """
-    quarantine = SetAside.objects.using(side.alias)
+    quarantine = SetAside.objects.using(database.alias)
     if quarantine.filter(peer_id=peer.pk).exists():
         return
     kept = quarantine.filter(peer_id=former.pk).order_by("id").iterator(chunk_size=AT_ONCE)
@@ -85,8 +89,8 @@ def _pass_on_quarantine(side: Database, former: Peer, peer: Peer) -> None:
         quarantine.bulk_create(part, batch_size=500)
 
 
-def _pass_on_identities(side: Database, former: Peer, peer: Peer) -> None:
-    kept = ModelIdentity.objects.using(side.alias)
+def _pass_on_identities(database: Database, former: Peer, peer: Peer) -> None:
+    kept = ModelIdentity.objects.using(database.alias)
     rows = kept.filter(peer_id=former.pk).values_list("content_type_id", "identity")
     kept.bulk_create(
         [
@@ -98,7 +102,7 @@ def _pass_on_identities(side: Database, former: Peer, peer: Peer) -> None:
     )
 
 
-def _leave(side: Database, former: Peer) -> None:
-    """It is the same database, not a copy: nothing waits for its former name, and nothing is counted for it."""
-    SetAside.objects.using(side.alias).filter(peer_id=former.pk)._raw_delete(side.alias)
-    Checkpoint.objects.using(side.alias).filter(peer_id=former.pk).delete()
+def drop_pending(database: Database, former: Peer) -> None:
+    """Drop what waits for the former name of a database that was reset in its place, and is no copy."""
+    SetAside.objects.using(database.alias).filter(peer_id=former.pk)._raw_delete(database.alias)
+    Checkpoint.objects.using(database.alias).filter(peer_id=former.pk).delete()

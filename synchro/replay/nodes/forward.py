@@ -2,7 +2,7 @@
 Forward: entries of what others changed, in REMOTE's log, so that REMOTE's own runs pass it on.
 
 Each entry keeps the node that made the change, the id of its entry there, and the time; the three together are its
-sign (see `heard`). A log never gets an entry whose sign it has. So each entry comes to each node once, and
+sign (see `received`). A log never gets an entry whose sign it has. So each entry comes to each node once, and
 is sent on from there once: however the nodes are connected, all of them come to rest. And they come to rest equal: what
 counts in a column is the latest of the entries that a node has, and nodes that have sent each other all they had, have
 the same ones.
@@ -27,14 +27,14 @@ from synchro.replay.identity.identities import Identities
 from synchro.replay.log.changes import Change, Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import read_entries
 from synchro.replay.log.names import has_sets, sets_named
-from synchro.replay.log.received import PART, Heard, Sign, about, sign_of
+from synchro.replay.log.received import PART, Received, Sign, about, sign_of
 from synchro.replay.plan import Plan
 from synchro.replay.session import Session
 
 
 def drop_known(
     session: Session,
-    heard: Heard,
+    received: Received,
     changes: Changes,
     identities: Identities,
     floor: int,
@@ -44,11 +44,11 @@ def drop_known(
     Take out of `changes` what REMOTE has by another way, but for what is in the batch for other reasons (`own`); return
     the entries that are left. REMOTE's log is read from the id `floor` on.
     """
-    signs = set(_signs_there(session, heard, identities, floor))
-    new = [entry for entry in heard.entries if sign_of(entry, session.node) not in signs]
-    if len(new) == len(heard.entries):
+    signs = set(_signs_there(session, received, identities, floor))
+    new = [entry for entry in received.entries if sign_of(entry, session.node) not in signs]
+    if len(new) == len(received.entries):
         return new
-    before, after = coalesce(heard.entries), coalesce(new)
+    before, after = coalesce(received.entries), coalesce(new)
     for place in before.rows.keys() & changes.rows.keys() - set(own):
         if place in after.rows:
             changes.rows[place] = after.rows[place]
@@ -62,10 +62,10 @@ def drop_known(
     return new
 
 
-def _signs_there(session: Session, heard: Heard, identities: Identities, floor: int) -> Iterator[Sign]:
+def _signs_there(session: Session, received: Received, identities: Identities, floor: int) -> Iterator[Sign]:
     assert session.peer.uuid is not None
     objects: dict[type[Model], list[Key]] = {}
-    for model, keys in heard.by_object().items():
+    for model, keys in received.by_object().items():
         found = identities.find(model, keys)
         several = [version_key(identity) for identity in found.values()]
         objects[model] = [key for key in several if _is_whole(key)]

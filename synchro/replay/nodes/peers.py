@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import UnknownState
 from synchro.models import Baseline, Checkpoint, Node, Peer, Receipt, Reference
-from synchro.replay.nodes.former_names import pass_on
+from synchro.replay.nodes.former_names import drop_pending, pass_on
 from synchro.replay.session import Database, Databases, RunState
 
 
@@ -38,18 +38,20 @@ def find_peer(
     A REMOTE that had no synchro tables until now gets a node id in it.
     """
     remote, uuid = databases.remote, remote_node.uuid
+    replaced: list[Peer] = []
     peer = next((one for one in peers if one.uuid == uuid), None)
     if peer is None:
         peer = nameless_peer(remote, has_tables=True) or Peer()
         if peer.pk is not None:
             _seed_remote(databases, peer, peer_on_remote)
         else:
-            _warn_of_another(remote, state)
+            replaced = _replaced(remote, peer_on_remote)
+            _warn_of_another(remote, replaced, state)
     if (peer.uuid, peer.alias) != (uuid, remote.alias) or not peer.place:
         is_new = peer.pk is None
         peer.uuid, peer.alias, peer.place = uuid, remote.alias, remote.backend.place()
         if is_new:
-            _meet(databases.local, remote, peer)
+            _meet(databases.local, remote, peer, replaced)
         else:
             peer.save(using=LOCAL)
         take_over_references_of_07(peer)
@@ -67,17 +69,29 @@ def take_over_references_of_07(peer: Peer) -> None:
     Reference.objects.using(LOCAL).filter(peer=None).update(peer_id=peer.pk)
 
 
-def _meet(database: Database, other: Database, peer: Peer) -> Peer:
+def _meet(database: Database, other: Database, peer: Peer, replaced: Iterable[Peer] = ()) -> Peer:
     """Store `peer`, by which `database` knows `other` from now on, with what it knew of it under former names."""
     with transaction.atomic(using=database.alias):
         peer.save(using=database.alias)
         pass_on(database, other, peer)
+        for former in replaced:
+            drop_pending(database, former)
     return peer
 
 
-def _warn_of_another(remote: Database, state: RunState) -> None:
+def _replaced(remote: Database, peer_on_remote: Peer) -> list[Peer]:
+    """Return what LOCAL knew that REMOTE, a copy of LOCAL, was loaded in the place of: it has all that these lack."""
+    assert peer_on_remote.uuid is not None
+    copy = Baseline.objects.using(remote.alias).filter(node=peer_on_remote.uuid)
+    place = remote.backend.place() if copy.exists() else ""
+    known = Peer.objects.using(LOCAL).filter(alias=remote.alias, place=place).exclude(uuid=None)
+    return list(known) if place else []
+
+
+def _warn_of_another(remote: Database, replaced: Iterable[Peer], state: RunState) -> None:
     """Another node is served under an alias that was known: as a new one, but it may be a mistake."""
-    known = Peer.objects.using(LOCAL).filter(alias=remote.alias).exclude(uuid=None)
+    gone = [peer.pk for peer in replaced]
+    known = Peer.objects.using(LOCAL).filter(alias=remote.alias).exclude(uuid=None).exclude(pk__in=gone)
     former = Baseline.objects.using(remote.alias).values_list("node", flat=True).distinct()
     others = set(known.values_list("uuid", flat=True))
     if others and not others & set(former):
@@ -128,8 +142,9 @@ def refuse_lost_tables(remote: Database) -> None:
 
 def nameless_peer(remote: Database, has_tables: bool) -> Peer | None:
     """
-    LOCAL's row about this REMOTE, from the time before it had a node id, with its present alias and place, not saved;
-    None where it was never met.
+    Return LOCAL's row about this REMOTE, from the time before it had a node id; None where it was never met.
+
+    The row has the present alias and place, and is not saved.
 
     Raises `UnknownState` where that cannot be known.
     """

@@ -26,7 +26,7 @@ from synchro.exceptions import NotConfigured, NotReady
 from synchro.models import Baseline, Checkpoint, Node, Original, Peer, Receipt, Reference, Reset
 from synchro.registry import watched_models
 from synchro.replay.conflicts.policy import NEWER, Policy, policy_for
-from synchro.replay.log.batches import own_node
+from synchro.replay.log.position import own_node
 from synchro.replay.session import Database, Session
 
 #: By how much clocks may differ where times of several nodes are compared as they are.
@@ -48,13 +48,13 @@ def agree_on_forwarding(
     """
     peer_on_remote = session.peer_on_remote
     assert peer_on_remote is not None
-    ours = list(Receipt.objects.using(LOCAL).select_related("peer"))
-    receives = _has_sender(session.local, ours, session.peer, session.remote)
+    local_receipts = list(Receipt.objects.using(LOCAL).select_related("peer"))
+    receives = _has_sender(session.local, local_receipts, session.peer, session.remote)
     if receives and local.forwards_since is None:
-        _begin(session.local, local)
-        ours = list(Receipt.objects.using(LOCAL).select_related("peer"))
+        _begin_forwarding(session.local, local)
+        local_receipts = list(Receipt.objects.using(LOCAL).select_related("peer"))
     if not checkpoint.batch:
-        _refuse_gap(session, local, remote, ours)
+        _refuse_missing_changes(session, local, remote, local_receipts)
     is_met = _has_sender(session.remote, receipts, peer_on_remote, session.local)
     sent = _checkpoints(session.remote)
     is_third = (
@@ -68,7 +68,7 @@ def agree_on_forwarding(
         _refuse_other_policies(session)
     _refuse_other_clocks(session)
     if remote.forwards_since is None:
-        _begin(session.remote, remote)
+        _begin_forwarding(session.remote, remote)
     unlogged = Receipt.objects.using(session.remote.alias).filter(peer_id=peer_on_remote.pk)
     # Times of several nodes are compared as they are: what one measures of another, a third cannot know.
     return replace(
@@ -80,12 +80,12 @@ def agree_on_forwarding(
 
 
 def note_what_is_received(session: Session, local: Node, checkpoint: Checkpoint) -> None:
-    """The same for a REMOTE without synchro tables, which gets what others send to LOCAL if LOCAL's log tells of it."""
+    """Let a REMOTE without synchro tables get what others send to LOCAL, and warn of what it has missed."""
     receipts, begun = Receipt.objects.using(LOCAL).select_related("peer"), _last_reset(session.local)
     if begun is not None:
         receipts = receipts.filter(date__gt=begun)
     if local.forwards_since is None and receipts.exists():
-        _begin(session.local, local)
+        _begin_forwarding(session.local, local)
     missing = None if checkpoint.batch else receipts.filter(unlogged__gt=0).first()
     if missing is not None:
         session.warn(
@@ -98,17 +98,18 @@ def note_what_is_received(session: Session, local: Node, checkpoint: Checkpoint)
         )
 
 
-def _has_sender(side: Database, receipts: list[Receipt], peer: Peer, other: Database) -> bool:
+def _has_sender(database: Database, receipts: list[Receipt], peer: Peer, other: Database) -> bool:
     """
-    Whether another node than `peer`, which is `other`, sends to `side`, or has said that it will.
+    Return whether another node than `peer`, which is `other`, sends to `database`, or has announced that it will.
 
-    Receipts from before a reset came with the copy that `side` was loaded from. Where `other` is a copy of `side`, what
-    it has a copy of is in its rows: an office that is loaded anew each night leaves a receipt under each of its names.
+    Receipts from before a reset came with the copy that `database` was loaded from. Where `other` is a copy of
+    `database`, what it has a copy of is in its rows: an office that is loaded anew each night leaves a receipt under
+    each of its names.
     """
     found = [receipt for receipt in receipts if receipt.peer_id != peer.pk]
     if not found:
         return False
-    begun, names, copied = _last_reset(side), _Names(other), _copied_receipts(side, other)
+    begun, names, copied = _last_reset(database), _Names(other), _copied_receipts(database, other)
     return any(
         names.is_of_another(receipt.peer, receipt.date)
         and (begun is None or receipt.date > begun)
@@ -117,28 +118,28 @@ def _has_sender(side: Database, receipts: list[Receipt], peer: Peer, other: Data
     )
 
 
-def _copied_receipts(side: Database, other: Database) -> set[tuple[UUID | None, int, str]]:
-    """Whose batches, and up to which, came with the copy of `side` that `other` was loaded from last."""
+def _copied_receipts(database: Database, other: Database) -> set[tuple[UUID | None, int, str]]:
+    """Return whose batches, and up to which, came with the copy of `database` that `other` was loaded from last."""
     begun = _last_reset(other)
     if begun is None:
         return set()
-    note = Baseline.objects.using(other.alias).filter(node=own_node(side.alias).uuid)
+    note = Baseline.objects.using(other.alias).filter(node=own_node(database.alias).uuid)
     if not note.exists():
         return set()
     receipts = Receipt.objects.using(other.alias).filter(date__lte=begun)
     return set(receipts.values_list("peer__uuid", "batch", "token"))
 
 
-def _checkpoints(side: Database) -> list[Checkpoint]:
-    """One for each node that `side` has been sending to."""
-    return list(Checkpoint.objects.using(side.alias).select_related("peer"))
+def _checkpoints(database: Database) -> list[Checkpoint]:
+    """Return one for each node that `database` has been sending to."""
+    return list(Checkpoint.objects.using(database.alias).select_related("peer"))
 
 
 def _sends_elsewhere(checkpoints: list[Checkpoint], peer: Peer, other: Database) -> bool:
     """
-    Whether a node with these `checkpoints` has been sending to another one than `peer`, which is `other`.
+    Return whether a node with these `checkpoints` has been sending to another one than `peer`, which is `other`.
 
-    One with the same alias is a former name of it.
+    A peer with the same alias is a former name of it.
     """
     others = [one for one in checkpoints if one.peer_id != peer.pk]
     found = [one for one in others if not (peer.alias and one.peer.alias == peer.alias)]
@@ -150,13 +151,14 @@ def _sends_elsewhere(checkpoints: list[Checkpoint], peer: Peer, other: Database)
 
 class _Names:
     """
-    The names that a node had before it was reset. They may be those of nodes that it was loaded from copies of, which
-    go on: what they do since then is another's.
+    The names that a node had before it was reset.
+
+    They may be those of nodes that it was loaded from copies of. These go on: what they do since then is another's.
     """
 
-    def __init__(self, side: Database) -> None:
-        notes = Baseline.objects.using(side.alias).values_list("node", flat=True)
-        self._former, self._reset = set(notes.distinct()), _last_reset(side)
+    def __init__(self, database: Database) -> None:
+        notes = Baseline.objects.using(database.alias).values_list("node", flat=True)
+        self._former, self._reset = set(notes.distinct()), _last_reset(database)
 
     def is_of_another(self, peer: Peer, date: datetime | None) -> bool:
         if peer.uuid not in self._former:
@@ -164,15 +166,15 @@ class _Names:
         return date is not None and self._reset is not None and date > self._reset
 
 
-def _last_reset(side: Database) -> datetime | None:
-    return Reset.objects.using(side.alias).order_by("-id").values_list("date", flat=True).first()
+def _last_reset(database: Database) -> datetime | None:
+    return Reset.objects.using(database.alias).order_by("-id").values_list("date", flat=True).first()
 
 
-def _begin(side: Database, node: Node) -> None:
-    """From now on its log has entries of what it receives. What it has received before, it has none of."""
-    alias = side.alias
+def _begin_forwarding(database: Database, node: Node) -> None:
+    """Note that from now on the log of `database` has entries of what it receives, and none of what came before."""
+    alias = database.alias
     with transaction.atomic(using=alias):
-        side.backend.begin_writing()
+        database.backend.begin_writing()
         # A batch that is on its way is waited for, and the run that brings it begins anew (see `lock_receipt`).
         list(Receipt.objects.using(alias).select_for_update().order_by("pk"))
         if Node.objects.using(alias).filter(pk=1).exclude(forwards_since=None).exists():
@@ -181,13 +183,13 @@ def _begin(side: Database, node: Node) -> None:
         rows = _originals(alias)
         while part := list(islice(rows, AT_ONCE)):
             Original.objects.using(alias).bulk_create(part, ignore_conflicts=True)
-        now = side.backend.now()
+        now = database.backend.now()
         Node.objects.using(alias).filter(pk=1).update(forwards_since=now)
     node.refresh_from_db(using=alias, fields=["forwards_since"])
 
 
 def _originals(alias: str) -> Iterator[Original]:
-    """What its rows are on other nodes, by the references that it has."""
+    """Yield what the rows of a database are on other nodes, by its references."""
     names = dict(Peer.objects.using(alias).exclude(uuid=None).values_list("pk", "uuid"))
     references = Reference.objects.using(alias).filter(peer_id__in=names).order_by("id")
     for each in references.iterator(chunk_size=AT_ONCE):
@@ -201,7 +203,7 @@ def _originals(alias: str) -> Iterator[Original]:
         )
 
 
-def _refuse_gap(session: Session, local: Node, remote: Node, receipts: list[Receipt]) -> None:
+def _refuse_missing_changes(session: Session, local: Node, remote: Node, receipts: list[Receipt]) -> None:
     """Raise `NotConfigured` where REMOTE, which gets its first batch, would miss what others sent to LOCAL before."""
     missing = [receipt for receipt in receipts if receipt.peer_id != session.peer.pk and receipt.unlogged]
     begun = _last_reset(session.local)
@@ -226,7 +228,7 @@ def _refuse_gap(session: Session, local: Node, remote: Node, receipts: list[Rece
 
 
 def _refuse_other_policies(session: Session) -> None:
-    """Who comes first must not decide: with more than two nodes that would differ from node to node."""
+    """Raise `NotConfigured` for another policy than "newer": with more than two nodes its results would differ."""
     for model in watched_models():
         if policy_for(model) != Policy(NEWER):
             raise NotConfigured(

@@ -18,13 +18,11 @@ from synchro.replay.apply.receivers import has_receivers_of_deletes
 from synchro.replay.conflicts.remote_log import RemoteLog
 from synchro.replay.identity.identities import keeps_references
 from synchro.replay.identity.natural_keys import has_natural_key
-from synchro.replay.log.entries import log_of
+from synchro.replay.log.entries import MOST_RANGES, log_of
 from synchro.replay.log.ranges import Range
 from synchro.replay.plan import synchronized_names
 from synchro.replay.session import Database, Session
 
-#: In how many ranges of ids a batch may lie for one statement.
-MOST_RANGES = 200
 #: How many sets of columns that changed together are written one after the other.
 MOST_SETS = 10
 

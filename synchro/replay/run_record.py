@@ -1,0 +1,94 @@
+"""Keep on LOCAL what runs do, for those who look later or meanwhile: `synchro.models.Run`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from synchro import stopping
+from synchro.account import account
+from synchro.conf import LOCAL
+from synchro.exceptions import Busy, SynchroError
+from synchro.models import Run
+from synchro.replay.apply.receivers import in_run
+from synchro.replay.report import Totals
+
+logger = logging.getLogger("synchro.run")
+
+#: How often, in seconds, the record of a run that goes on is written.
+EVERY = 1.0
+#: How long records are kept, and after how many new ones old ones are looked for.
+KEPT, LOOK_EVERY = timedelta(days=90), 100
+
+_by: ContextVar[str] = ContextVar("synchro_run_by", default="")
+
+
+@contextmanager
+def started_by(name: str) -> Iterator[None]:
+    """Inside, runs are recorded as started by this person."""
+    token = _by.set(name)
+    try:
+        yield
+    finally:
+        _by.reset(token)
+
+
+class RunRecord:
+    """The record of one run. A run that finds nothing to do leaves none."""
+
+    def __init__(self, alias: str, totals: Totals) -> None:
+        self._totals = totals
+        now = _now()
+        self._run = Run(
+            alias=alias, by=(_by.get() or account())[:255], begun=now, ended=now, outcome=Run.RUNNING
+        )
+        self._written = time.monotonic()
+
+    def progress(self) -> None:
+        """Write down what has been done so far, unless that was done a moment ago."""
+        if time.monotonic() - self._written >= EVERY:
+            self._write(Run.RUNNING)
+
+    def end(self) -> None:
+        if self._totals.batches:
+            self._write(Run.STOPPED if stopping.is_asked() else Run.DONE)
+
+    def fail(self, error: SynchroError) -> None:
+        """Write down why it failed. That another run was at work is no failure."""
+        if not isinstance(error, Busy):
+            self._write(Run.FAILED, str(error))
+
+    def _write(self, outcome: str, message: str = "") -> None:
+        run, totals = self._run, self._totals
+        run.outcome, run.message, run.ended = outcome, message, _now()
+        run.batches, run.entries, run.conflicts = totals.batches, totals.entries, totals.conflicts
+        run.quarantined = totals.quarantined
+        run.rows = json.dumps(
+            {each.model: [each.added, each.changed, each.deleted, each.kept] for each in totals.models()}
+        )
+        is_new = run.pk is None
+        try:
+            with in_run():  # nobody who listens to all models hears of it
+                run.save(using=LOCAL, update_fields=None if is_new else _FIELDS)
+                if is_new and run.pk % LOOK_EVERY == 0:
+                    Run.objects.using(LOCAL).filter(begun__lt=run.begun - KEPT)._raw_delete(LOCAL)
+        except DatabaseError:
+            # It is the run that counts, and an error of LOCAL may be what it has failed with.
+            logger.warning("The run to %s could not be recorded.", run.alias, exc_info=True)
+        self._written = time.monotonic()
+
+
+_FIELDS = ("ended", "outcome", "batches", "entries", "conflicts", "quarantined", "rows", "message")
+
+
+def _now() -> datetime:
+    now = datetime.now(UTC)
+    return now if timezone.is_aware(timezone.now()) else timezone.make_naive(now)

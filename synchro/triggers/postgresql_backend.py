@@ -1,0 +1,157 @@
+"""PostgreSQL: looking at capture triggers, making and removing them. They are declared in `triggers.postgresql`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from django.db import DatabaseError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from synchro.exceptions import NotReady
+from synchro.triggers import postgresql_catalog as catalog
+from synchro.triggers.base import LOG, Backend, Detail, Installed, Shape, Target, Trigger
+from synchro.triggers.pgtrigger_package import lacking
+
+#: Any number that others are unlikely to use for an advisory lock.
+LOCK = 0x73796E6368726F
+
+
+class PostgreSQL(Backend):
+    replaces = True
+    blind_spot = (
+        "PostgreSQL fires no triggers in sessions with session_replication_role = replica: "
+        "what they write is not captured."
+    )
+
+    # -- looking ---------------------------------------------------------------------------------------------
+
+    def shapes(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, Shape]:
+        return catalog.shapes(connection, tables)
+
+    def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
+        return catalog.installed(connection)
+
+    def stems(self, connection: BaseDatabaseWrapper) -> set[str]:
+        return catalog.stems(connection)
+
+    def unseen(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterable[str]:
+        return catalog.unseen(connection, tables)
+
+    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT COALESCE(to_regclass(%s)::text, '')", [connection.ops.quote_name(table)])
+            return str(cursor.fetchone()[0])
+
+    # -- saying ----------------------------------------------------------------------------------------------
+
+    def write(self, connection: BaseDatabaseWrapper, target: Target) -> Iterator[Trigger]:
+        if reason := lacking():
+            raise NotReady(reason)
+        from synchro.triggers.postgresql import capture_triggers
+
+        if target.shape.is_partitioned and target.shape.is_part:
+            # Which of the tables above a partition it is, and so which columns are new, its function cannot tell.
+            target = replace(target, detail=Detail.KEY)
+        model = target.key[0].model
+        triggers = capture_triggers(connection, target)
+        function = triggers[0].statements(model)
+        yield Trigger(target.stem, target.stem, triggers[0].function.version, function.function)
+        for trigger in triggers:
+            name = trigger.get_pgid(model)
+            sql = trigger.statements(model).declaration
+            yield Trigger(f"{target.stem}:{name}", name, trigger.declared, sql)
+
+    def drop_sql(self, found: Installed) -> str:
+        if found.table:
+            return f'DROP TRIGGER IF EXISTS "{found.name}" ON {found.table}'
+        return f"DROP FUNCTION IF EXISTS {found.name}() CASCADE"
+
+    # -- doing -----------------------------------------------------------------------------------------------
+
+    def exchange(
+        self,
+        connection: BaseDatabaseWrapper,
+        create: Sequence[Trigger],
+        drop: Sequence[Installed],
+        seconds: int,
+    ) -> None:
+        with self.alone(connection, seconds), connection.cursor() as cursor:
+            self._refuse_strangers(connection, create)
+            for trigger in create:
+                cursor.execute(trigger.sql, None)
+            for found in sorted(drop, key=lambda one: not one.table):
+                cursor.execute(self.drop_sql(found), None)
+            self._refuse_powerless(connection, create)
+
+    def _refuse_strangers(self, connection: BaseDatabaseWrapper, create: Sequence[Trigger]) -> None:
+        """Functions of the project's own that have the names of ours are not to be replaced."""
+        for name in catalog.strangers(connection, _functions(create)):
+            raise NotReady(
+                f"The function {name} has the name that one of synchro's needs, and is not synchro's. Nothing was "
+                "changed. Rename it (ALTER FUNCTION ... RENAME TO), and install the triggers again."
+            )
+
+    def _refuse_powerless(self, connection: BaseDatabaseWrapper, create: Sequence[Trigger]) -> None:
+        """See to it that the functions just made can do what they do, with the rights of those who own them."""
+        names = _functions(create)
+        for function, is_own in catalog.powerless(connection, names):
+            if not is_own:
+                with connection.cursor() as cursor:
+                    cursor.execute(f"ALTER FUNCTION {function}() OWNER TO CURRENT_USER", None)
+        for _ in catalog.powerless(connection, names):
+            raise NotReady(_rights(connection))
+
+    def hold(self, connection: BaseDatabaseWrapper) -> None:
+        if connection.in_atomic_block:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+
+    @contextmanager
+    def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('lock_timeout')")
+            before = cursor.fetchone()[0]
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds}s"])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+            yield
+            # Where this is part of a longer transaction, what comes after waits as it did before.
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
+
+    def explained(self, error: DatabaseError, connection: BaseDatabaseWrapper) -> Exception:
+        state = getattr(error.__cause__, "sqlstate", None)
+        user = connection.settings_dict["USER"]
+        if state == "55P03":
+            return NotReady(
+                "Another transaction holds a lock on the table, or makes triggers itself as 'migrate' does, and did "
+                "not end in time; nothing was changed. pg_stat_activity and pg_locks tell whose it is. Then try "
+                "again; 'manage.py synchro_install_triggers --lock-timeout 60' waits longer."
+            )
+        if state == "42501":
+            return NotReady(
+                f"The role {user!r} may not do this: {str(error).strip()}. Triggers are made by the owner of "
+                "the table, "
+                f'or by a role that has these rights: GRANT USAGE, CREATE ON SCHEMA ... TO "{user}" (the schema of '
+                f'the log); GRANT INSERT ON {LOG} TO "{user}"; '
+                f'GRANT TRIGGER, SELECT ON ... TO "{user}" (each watched table). Or let an administrator run what '
+                "'manage.py synchro_install_triggers --sql' prints."
+            )
+        return error
+
+
+def _functions(create: Sequence[Trigger]) -> list[str]:
+    """The names of the functions among what is made."""
+    return [trigger.name for trigger in create if trigger.name == trigger.stem]
+
+
+def _rights(connection: BaseDatabaseWrapper) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT quote_ident(current_user)")
+        role = cursor.fetchone()[0]
+    return (
+        f"Triggers run with the rights of the role that makes them, and {role} may not write to the log: every "
+        "write to the table would fail. Nothing was changed. Let the owner of the log run: GRANT USAGE ON SCHEMA ... "
+        f"TO {role} (the schema of the log); GRANT INSERT ON {LOG} TO {role}; and where its id is a serial, GRANT "
+        f"USAGE ON SEQUENCE {LOG}_id_seq TO {role}. Or install with a role that has these rights."
+    )
