@@ -130,7 +130,7 @@ def gather(
     if strategy.also:
         changes.take_along(strategy.also, coalesce(pending_entries(session, strategy.also)), session.begun)
     log.note_signs(frozenset() if received is None else received.signs)
-    rows = Rows(session.local)
+    rows = Rows(session.local, bulk.named.keys())
     by_model = changes.by_model()
     look_at_columns(session.remote, {**by_model, **bulk.named})
     for model, keys in by_model.items():

@@ -135,6 +135,21 @@ class Identities:
         copied = {key: key for key in keys if key <= highest and key not in remembered} if highest else {}
         return remembered, copied
 
+    def by_natural_key(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
+        """
+        Return REMOTE's keys of those of these objects that it has by their natural keys; these rows cannot change any
+        more until the end of the transaction. No reference is known of these objects.
+        """
+        known = self.known(model)
+        found = {key: known.get(key) or Identity(None, False) for key in keys}
+        self._look_by_natural_key(model, found, lock=True)
+        known |= found
+        return {key: identity.remote for key, identity in found.items() if identity.exists}
+
+    def taken(self, model: type[Model], remote: Collection[Key]) -> set[Key]:
+        """Return those of these rows of REMOTE that were found by a natural key."""
+        return self._taken.get(model, {}).keys() & set(remote)
+
     def note_written(self, model: type[Model], keys: Collection[Key], pairs: Mapping[Key, Key]) -> None:
         """
         Note that REMOTE has these objects now. `pairs` are LOCAL's and REMOTE's keys of those that no reference
@@ -247,16 +262,17 @@ class Identities:
         if not there:
             return
         # A row that is gone and was known by its key comes back with it, so that all that names it is right again.
-        here = self._rows.load(model, missing)
+        missing = [key for key in missing if key in there]
+        here = self._rows.present(model, missing)
         owners = self._owners(model, {match for matches in there.values() for match in matches})
         # What LOCAL deleted and made again has the row of the old one.
-        present = self._rows.load(model, list(owners.values()))
+        present = self._rows.present(model, list(owners.values()))
         owners = {match: key for match, key in owners.items() if key in present}
         matched: list[Key] = []
         # Objects that are gone on LOCAL may take what is left.
         for key in sorted(missing, key=lambda key: key not in here):
             identity = found[key]
-            matches = [match for match in there.get(key, ()) if owners.setdefault(match, key) == key]
+            matches = [match for match in there[key] if owners.setdefault(match, key) == key]
             for match in matches[1:]:
                 del owners[match]
             if matches:
@@ -306,8 +322,9 @@ class Identities:
             return {}
         highest = self._session.baselines.get(model, 0)
         copied = {key for key in there if key <= highest}
-        here = self._rows.load(model, copied)
+        here = self._rows.present(model, copied)
         owners = {key: key for key in copied if key in here or (model, key) in self._naturals}
+        owners |= {remote: key for key, remote in self._written.get(model, {}).items() if remote in there}
         return owners | self._remembered_owners(model, there) | self._taken.get(model, {})
 
     def owners(self, model: type[Model], there: Collection[Key]) -> dict[Key, Key]:

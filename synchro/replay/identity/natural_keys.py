@@ -142,9 +142,13 @@ class ByColumns:
         a part of it cannot be read.
         """
         fields = natural_fields(model) or ()
-        rows = self._rows.load(model, keys)
-        known = {key for key in rows if self._rows.unreadable_fields(model, key).isdisjoint(fields)}
-        found = self._stored(model, fields, {key: row for key, row in rows.items() if key in known})
+        found = self._rows.peek(model, keys, fields)
+        if found is not None:
+            rows: Mapping[Key, object] = dict(found)
+        else:
+            loaded = rows = self._rows.load(model, keys)
+            known = {key for key in rows if self._rows.unreadable_fields(model, key).isdisjoint(fields)}
+            found = self._stored(model, fields, {key: loaded[key] for key in known})
         for key in keys:
             if key not in rows and (text := self._naturals.get((model, key))):
                 values = values_from_entry(model, text)
@@ -238,7 +242,7 @@ class ByColumns:
         gone = {
             key: values
             for key in found
-            if (text := self._naturals.get((model, key))) and not self._rows.load(model, [key])
+            if (text := self._naturals.get((model, key))) and not self._rows.present(model, [key])
             if (values := values_from_entry(model, text)) is not None and None not in values
         }
         if not gone:

@@ -17,7 +17,7 @@ from synchro.replay.apply.bulk.eligible import NotBulk, is_plain
 from synchro.replay.apply.receivers import has_receivers_of_deletes
 from synchro.replay.conflicts.remote_log import RemoteLog
 from synchro.replay.identity.identities import keeps_references
-from synchro.replay.identity.natural_keys import has_natural_key
+from synchro.replay.identity.natural_keys import finder
 from synchro.replay.log.entries import MOST_RANGES, log_of
 from synchro.replay.log.ranges import Range
 from synchro.replay.plan import synchronized_names
@@ -165,8 +165,8 @@ def _add(named: Named, group: EntryGroup) -> None:
         raise NotBulk(model)
     if group.action == DELETION and has_receivers_of_deletes(model):
         raise NotBulk(model)
-    if group.action == ADDITION and keeps_references(model) and has_natural_key(model):
-        raise NotBulk(model)  # what is new may be a row that REMOTE has
+    if group.action == ADDITION and keeps_references(model) and finder(model) is not None:
+        raise NotBulk(model)  # its own manager has to say of each new row whether REMOTE has it
     names = None if group.fields is None else synchronized_names(model, group.fields)
     keys = _keys(model, group)
     named.keys.setdefault(names, {}).update(keys)

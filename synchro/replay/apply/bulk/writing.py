@@ -23,7 +23,7 @@ from synchro.replay.apply.receivers import has_receivers_of_deletes
 from synchro.replay.apply.successors import successors_of
 from synchro.replay.dependent_rows import is_depended_on
 from synchro.replay.identity.identities import Identities, keeps_references
-from synchro.replay.identity.natural_keys import has_natural_key
+from synchro.replay.identity.natural_keys import finder, has_natural_key
 from synchro.replay.plan import Plan
 from synchro.replay.session import Session
 
@@ -111,6 +111,10 @@ class _SameKeys(BulkWriter):
 class _References(BulkWriter):
     """REMOTE hands out the keys, and they are remembered."""
 
+    def __init__(self, session: Session, named: Named, plan: Plan, identities: Identities) -> None:
+        super().__init__(session, named, plan, identities)
+        self._is_natural = has_natural_key(named.model)
+
     def _put(self) -> None:
         for names, keys in self._named.keys.items():
             fields = self._rows.fields if self._named.are_born(keys) else self._rows.fields_named(names)
@@ -125,11 +129,12 @@ class _References(BulkWriter):
                 self._model
             )  # what was born and is gone was never on REMOTE, whatever has its key there
         there = remembered | copied
-        if has_natural_key(self._model) and (
+        if self._is_natural and (
             len(there) < len(gone)  # REMOTE may have it all the same
             or successors_of(
                 self._session, self._model, there
             )  # made again: the row on REMOTE is another's by now
+            or self._identities.taken(self._model, there.values())
         ):
             raise NotBulk(self._model)
         if there:
@@ -141,6 +146,8 @@ class _References(BulkWriter):
         self.written.update(keys)
         remembered, copied = self._identities.candidates(self._model, keys)
         there = remembered | copied
+        if self._is_natural and len(there) < len(keys):
+            there |= self._by_natural_key([key for key in keys if key not in there])
         if len(there) < len(keys):
             self._add({key: row for key, row in zip(keys, rows, strict=True) if key not in there}, fields)
             old = [(key, row) for key, row in zip(keys, rows, strict=True) if key in there]
@@ -149,10 +156,14 @@ class _References(BulkWriter):
             raise NotBulk(self._model)  # a row that REMOTE has lost comes back under the key that it had
         self._identities.note_written(self._model, keys, copied)
 
+    def _by_natural_key(self, keys: Sequence[Key]) -> dict[Key, Key]:
+        """Return REMOTE's keys of those of these objects, of which no reference is known, that it has."""
+        if finder(self._model) is not None:
+            raise NotBulk(self._model)  # the model's own manager has to say that of each
+        return self._identities.by_natural_key(self._model, keys)
+
     def _add(self, new: Mapping[Key, Any], fields: Sequence[AnyField]) -> None:
         """Insert these rows, by LOCAL's key, of which `fields` are there."""
-        if has_natural_key(self._model):
-            raise NotBulk(self._model)  # it may be one that REMOTE has
         if len(fields) < len(self._rows.fields):
             rows = self._rows.rows(list(new), self._rows.fields)
             new = dict(zip(self._rows.keys_of(rows), rows, strict=True))
