@@ -97,7 +97,7 @@ def attempt(
     rounds = 0
     while True:
         log.note_received()
-        bulk = bulk_part(session, log, groups if rounds < ROUNDS else [], excluded)
+        bulk = bulk_part(session, log, ids, groups if rounds < ROUNDS else [], excluded)
         material = gather(session, log, batch, ids, bulk, strategy)
         try:
             with within() as finish:
@@ -121,7 +121,7 @@ def gather(
     if received is not None:
         changes = coalesce(received.entries)
     else:
-        changes = coalesce(() if bulk.is_all else entries_of(session.local, ids, unread, bulk.type_ids))
+        changes = coalesce(() if bulk.is_all else entries_of(session.local, ids, unread, bulk.taken))
     name_rows(session, changes)
     for place in [place for place in changes.rows if place[0] in session.left_out]:
         del changes.rows[place]
@@ -170,7 +170,7 @@ def apply_batch(
     expand(session, log, changes, identities, plan)
     resolve_orphans(session, log, changes, plan, rows, identities, records)
     keep_taken_over(plan, rows, identities)
-    _refuse_both_ways(plan)
+    _refuse_both_ways(changes, plan)
     left_out = leave_out(session, plan, rows, identities, strategy.refused(plan), material.resting)
     conflicts = describe(session, batch, plan.conflicts, rows, there)
     conflicts += [
@@ -186,7 +186,7 @@ def apply_batch(
         forward = Forward(session, changes, plan, identities, new, quarantined, material.resting)
     writer = Writer(session, log, plan, rows, identities, strategy.judge, bulk.named)
     writer.write()
-    if bulk.first is not None and (changed := log.with_news(bulk.named, bulk.first)):
+    if changed := bulk.with_news(log):
         raise NotBulk(*changed)  # before they were locked, which is done by writing them
     refuse_altered(session, plan, rows, identities)
     if strategy.is_thorough:
@@ -223,10 +223,11 @@ def _new_to_remote(
     return drop_known(session, received, material.changes, identities, floor, own)
 
 
-def _refuse_both_ways(plan: Plan) -> None:
+def _refuse_both_ways(changes: Changes, plan: Plan) -> None:
     """Raise `NotBulk` for models of which some rows would go in bulk, and others object by object."""
     others = (plan.puts, plan.removals, plan.forgotten, plan.kept)
-    found = [model for model in plan.bulk if any(several.get(model) for several in others)]
+    sets = {each.through for each in changes.sets}
+    found = [model for model in plan.bulk if model in sets or any(several.get(model) for several in others)]
     if found:
         raise NotBulk(*found)
 

@@ -37,6 +37,7 @@ from synchro.replay.apply.receivers import (
 )
 from synchro.replay.apply.release import Release, is_by_the_server
 from synchro.replay.apply.statements import Group, Statements
+from synchro.replay.apply.successors import keep_taken_over
 from synchro.replay.apply.translate import Translator
 from synchro.replay.apply.unique import UniqueValues
 from synchro.replay.apply.untouched import Untouched
@@ -90,6 +91,8 @@ class Writer:
         self._settle([group.only(group.unsettled) for group in groups if group.unsettled])
         for bulk in self._bulk.values():
             bulk.plan_removals()
+        if self._bulk:  # what rows in bulk point at was looked for as they were written
+            keep_taken_over(self._plan, self._rows, self._identities)
         self._remove()
         self._refuse_touched()
         if untouched is not None:
@@ -142,7 +145,7 @@ class Writer:
         bulk = self._bulk[model]
         bulk.put()
         self._count(self.tally.added, model, bulk.added)
-        self._count(self.tally.changed, model, len(bulk.written) - bulk.added)
+        self._count(self.tally.changed, model, bulk.changed)
 
     def _unverified(self, groups: Iterable[Group]) -> set[type[Model]]:
         """The models whose foreign keys the server has not looked at."""

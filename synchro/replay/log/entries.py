@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -29,20 +29,22 @@ COLUMNS = (
 )  # fmt: skip
 
 
+#: The condition of no entry.
+NONE = Q()
+
+
 def entries_of(
     database: Database,
     ranges: Iterable[Range],
     unread: Unread | None = None,
-    in_bulk: Collection[int] = (),
+    taken: Q = NONE,
 ) -> Iterator[Entry]:
     """
-    Yield the entries with these ids, oldest first; `unread` takes up those that this process cannot read. Entries of
-    rows of the content types `in_bulk` are left out.
+    Yield the entries with these ids, oldest first; `unread` takes up those that this process cannot read. Those
+    that are `taken` already are left out.
     """
     for part in parts_of_log(database, ranges):
-        if in_bulk:
-            part = part.exclude(~Q(action=M2M_CHANGE), content_type_id__in=in_bulk)
-        yield from read_entries(database, part, unread)
+        yield from read_entries(database, part.exclude(taken) if taken else part, unread)
 
 
 def parts_of_log(database: Database, ranges: Iterable[Range]) -> Iterator[QuerySet[ChangeLog]]:

@@ -7,24 +7,25 @@ REMOTE's rows are locked by being written. So whether REMOTE has changes of its 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.db.models import Model
 
 from synchro.exceptions import SynchroError
-from synchro.keys import AnyField, Key
-from synchro.replay.apply.bulk.eligible import NotBulk
+from synchro.keys import AnyField, Key, key_fields
+from synchro.replay.apply.bulk.eligible import NotBulk, ends_of
 from synchro.replay.apply.bulk.entries import Named
 from synchro.replay.apply.bulk.rows import BulkRows
 from synchro.replay.apply.deletions import delete_rows
 from synchro.replay.apply.receivers import has_receivers_of_deletes
 from synchro.replay.apply.successors import successors_of
 from synchro.replay.dependent_rows import is_depended_on
-from synchro.replay.identity.identities import Identities, keeps_references
+from synchro.replay.identity.identities import Identities, existing, keeps_references
 from synchro.replay.identity.natural_keys import finder, has_natural_key
 from synchro.replay.plan import Plan
+from synchro.replay.rows import as_key, select
 from synchro.replay.session import Session
 
 
@@ -32,10 +33,14 @@ class BulkWriter(ABC):
     def __init__(self, session: Session, named: Named, plan: Plan, identities: Identities) -> None:
         self._session, self._named, self._plan, self._identities = session, named, plan, identities
         self._model = named.model
-        self._rows = BulkRows(session, named.model, identities)
         #: LOCAL's keys of the rows that were written, and how many of them REMOTE did not have.
         self.written: set[Key] = set()
         self.added = 0
+
+    @property
+    def changed(self) -> int:
+        """Return how many of the rows that were written REMOTE had."""
+        return len(self.written) - self.added
 
     def put(self) -> None:
         """Write the rows that LOCAL has."""
@@ -81,7 +86,15 @@ class BulkWriter(ABC):
             raise NotBulk(self._model) from error
 
 
-class _SameKeys(BulkWriter):
+class _Rows(BulkWriter):
+    """Rows of a model."""
+
+    def __init__(self, session: Session, named: Named, plan: Plan, identities: Identities) -> None:
+        super().__init__(session, named, plan, identities)
+        self._rows = BulkRows(session, named.model, identities)
+
+
+class _SameKeys(_Rows):
     """The same row has the same key."""
 
     def _put(self) -> None:
@@ -108,7 +121,7 @@ class _SameKeys(BulkWriter):
         self._plan.removals[self._model] = dict(zip(gone, gone, strict=True))
 
 
-class _References(BulkWriter):
+class _References(_Rows):
     """REMOTE hands out the keys, and they are remembered."""
 
     def __init__(self, session: Session, named: Named, plan: Plan, identities: Identities) -> None:
@@ -173,9 +186,51 @@ class _References(BulkWriter):
         self.added += len(keys)
 
 
+class _Members(BulkWriter):
+    """Rows of an automatic many-to-many table, which are nothing but pairs of keys."""
+
+    #: The pairs that REMOTE did not have.
+    _new: Collection[Key] = ()
+
+    @property
+    def changed(self) -> int:
+        return len(self.written & self._named.keys.get(None, {}).keys() - set(self._new))
+
+    def _put(self) -> None:
+        ends, side = key_fields(self._model), self._session.remote
+        named = list(self._named.all_keys())
+        self.written = {as_key(row) for row in select(self._session.local, self._model, ends, ends, named)}
+        there = self._translated(self.written)
+        if len(there) < len(self.written):
+            raise NotBulk(self._model)  # what REMOTE lacks of an end comes along
+        present = existing(self._session, self._model, list(there.values()), lock=True)
+        self._new = {pair for pair, remote in there.items() if remote not in present}
+        rows = [there[pair] for pair in self._new]
+        side.backend.insert(self._model._meta.db_table, [field.column for field in ends], rows)
+        self.added = len(rows)
+
+    def _plan_removals(self, gone: Sequence[Key]) -> None:
+        there = {remote: pair for pair, remote in self._translated(gone).items()}
+        present = existing(self._session, self._model, list(there), lock=True)
+        if present:
+            self._plan.removals[self._model] = {remote: there[remote] for remote in present}
+
+    def _translated(self, pairs: Collection[Key]) -> dict[Key, Key]:
+        """Return these pairs in REMOTE's keys, but for those of which it lacks an end."""
+        first, second = (
+            self._identities.remote_keys(target, {pair[place] for pair in pairs})
+            for place, target in enumerate(ends_of(self._model))
+        )
+        return {
+            (near, far): (first[near], second[far]) for near, far in pairs if near in first and far in second
+        }
+
+
 def bulk_writer(session: Session, named: Named, plan: Plan, identities: Identities) -> BulkWriter:
     """Return what writes these rows."""
     kind: type[BulkWriter] = _References if keeps_references(named.model) else _SameKeys
+    if named.model._meta.auto_created:
+        kind = _Members
     return kind(session, named, plan, identities)
 
 
