@@ -5,10 +5,12 @@ PYTHON ?= python3
 PAIRS ?=
 ARGS ?=
 
-.PHONY: help demo test lint format messages servers servers-stop clean python
+.PHONY: help demo check test lint format messages servers servers-stop clean python
 
 help:
 	@echo 'make demo          the example, on two SQLite files'
+	@echo 'make check         linters, and the quickest tests on SQLite, in less than a minute'
+	@echo '                   ARGS="tests/replay/log -x" has them be others'
 	@echo 'make test          linters, and the whole suite on every backend'
 	@echo '                   PAIRS="sqlite applications spicy-neighbours" ARGS="-k natural" choose'
 	@echo 'make lint          ruff, mypy and import-linter'
@@ -27,6 +29,9 @@ demo: python
 
 test: python
 	@$(PYTHON) -m tests.suite --pairs '$(PAIRS)' --arguments '$(ARGS)'
+
+check: python
+	@$(PYTHON) -m tests.suite.check $(ARGS)
 
 lint: python
 	@$(PYTHON) -m tests.suite.venv main

@@ -13,11 +13,13 @@ while to find. The tests, of --histories each:
                  the invariants of the model (docs/protocol-model.md)
     shop         sets, cascades, inheritance and natural keys, one way and both ways
     quarantine   what receivers and REMOTE's rows refuse, one way and both ways
-    knots        rings, chains of unique values, protected rows, wherever a batch ends
+    knots        rings, chains of unique values, protected rows, wherever a batch ends, one way and both ways
     values       rows of every type of field, and raw values that an engine holds and Django does not make: REMOTE gives
                  them back equal, or they are refused by name
-    schema       random migrations between random writes and runs. `--first` is the number of the first history, which
-                 is in the name of a test that fails
+    schema       random migrations between random writes and runs
+
+Histories of quarantine, knots and schema are numbered: `--first` is the number of the first one, so choose others each
+time. A test that fails has the number in its name or tells it.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ TESTS = {
     "protocol": ("tests/protocol/test_histories.py",),
     "shop": ("tests/replay/histories/test_shop.py",),
     "quarantine": ("tests/replay/histories/test_quarantine.py",),
-    "knots": ("tests/replay/histories/test_knots.py",),
+    "knots": ("tests/replay/histories/test_knots.py", "tests/replay/histories/test_two_ways.py"),
     "values": ("tests/replay/values/test_any_values.py", "tests/replay/values/test_any_raw_values.py"),
     "schema": ("tests/replay/histories/test_schema.py",),
 }
@@ -79,7 +81,7 @@ def main() -> int:
     parser.add_argument("--pairs", nargs="+", default=PAIRS, help="LOCAL and REMOTE, such as %(default)s")
     parser.add_argument("--tests", nargs="+", default=list(TESTS), choices=list(TESTS))
     parser.add_argument("--histories", type=int, default=1000)
-    parser.add_argument("--first", type=int, default=1000, help="of the histories of a schema")
+    parser.add_argument("--first", type=int, default=1000, help="number, of the histories that have one")
     arguments = parser.parse_args()
     try:
         labels = [pairs.find(label).label for label in arguments.pairs]

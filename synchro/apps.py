@@ -30,7 +30,7 @@ class SynchroConfig(AppConfig):
         super().import_models()
 
     def ready(self) -> None:
-        from synchro import checks, conf, historical, registry, saving, signals, switch
+        from synchro import checks, conf, historical, registry, saving, signals, switch, unsignalled
         from synchro.checkpoint import checkpoint_set
         from synchro.rewind import on_checkpoint_set
 
@@ -39,6 +39,7 @@ class SynchroConfig(AppConfig):
         self._stand_in_for_engines()
         signals.connect()
         saving.capture_saves()
+        unsignalled.watch_query_sets()
         pre_migrate.connect(
             historical.on_migrate_begins, sender=self, dispatch_uid="synchro_historical_begin"
         )

@@ -26,7 +26,7 @@ NAME = "last_check"
 
 @contextmanager
 def moved_by_a_run() -> Iterator[None]:
-    """What is set inside is the replayer's own doing, not a person's wish."""
+    """Inside, setting the checkpoint time is the run's own doing, not a person's wish."""
     token = _by_a_run.set(True)
     try:
         yield
@@ -73,7 +73,7 @@ def _rows() -> Any:
 
 
 def _moment(value: datetime | str | None) -> datetime | None:
-    """`value`, aware and in UTC."""
+    """Return `value`, aware and in UTC."""
     if not value:
         return None
     if isinstance(value, str):

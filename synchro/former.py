@@ -47,7 +47,7 @@ def refuse_former_models(local: BaseDatabaseWrapper, remote: BaseDatabaseWrapper
 
 
 def _former_models(alias: str) -> Iterator[tuple[type[Model], str]]:
-    """Watched models whose tables are another model's by what `migrate` has noted, with its label."""
+    """Yield watched models whose tables are another model's by what `migrate` has noted, with that one's label."""
     now = _names_of_tables(alias)
     for model in watched_models():
         names = now.get(model._meta.db_table, set())
@@ -56,7 +56,7 @@ def _former_models(alias: str) -> Iterator[tuple[type[Model], str]]:
 
 
 def _names_of_tables(alias: str) -> dict[str, set[str]]:
-    """By table: the labels of the models that it belongs to, under the names which their content types have by now."""
+    """Return by table the labels of its models, under the names which their content types have by now."""
     types = ContentType.objects.db_manager(alias).order_by().filter(pk=OuterRef("content_type"))
     noted = (
         NamedTable.objects.using(alias)

@@ -368,7 +368,7 @@ class Conflict(models.Model):
     #: None for the whole row.
     fields = NamesField(_("fields"), null=True)
     #: Both rows' values of these fields as JSON objects; None for a row that was deleted. Of a many-to-many field they
-    #: say whether a member is in the set (see `synchro.replay.conflicts.member_conflicts`).
+    #: say whether a member is in the set (see `synchro.replay.conflicts.record`).
     local_values = models.TextField(_("local values"), null=True)
     remote_values = models.TextField(_("remote values"), null=True)
     local_date = UTCDateTimeField(_("local date"))

@@ -53,7 +53,7 @@ def before_migrate(sender: Any, using: str, apps: Apps | None = None, **kwargs: 
             if name in types:
                 _before[using][types[name]] = (name, model._meta.db_table)
         if _is_ready(using):
-            _put_by_what_is_gone(using, {name for name, _model in tables})
+            _set_apart_what_is_gone(using, {name for name, _model in tables})
 
 
 def _name_sets(alias: str, tables: Iterable[tuple[Name, type[Model]]]) -> None:
@@ -69,25 +69,26 @@ def table_dropped(alias: str, model: type[Model]) -> None:
     name = (model._meta.app_label, str(model._meta.model_name))
     type_id = _type_ids(alias).get(name) if _is_ready(alias) else None
     if type_id is not None and _is_kept(alias, type_id):
-        _put_by(alias, type_id, name)
+        _set_apart(alias, type_id, name)
         _before.get(alias, {}).pop(type_id, None)
 
 
-def _put_by_what_is_gone(alias: str, present: set[Name]) -> None:
-    """The same for models whose tables went in another way."""
+def _set_apart_what_is_gone(alias: str, present: set[Name]) -> None:
+    """Set apart what is kept about models whose tables went in another way than by `table_dropped`."""
     connection = connections[alias]
     with connection.cursor() as cursor:
         tables = {*connection.introspection.table_names(cursor)}
     for gone in NamedTable.objects.using(alias).filter(successor=None).exclude(db_table=""):
         name = (gone.app_label, gone.model)
         if name not in present and gone.db_table not in tables and _is_kept(alias, gone.content_type):
-            _put_by(alias, gone.content_type, name)
+            _set_apart(alias, gone.content_type, name)
 
 
-def _put_by(alias: str, type_id: int, name: Name) -> None:
+def _set_apart(alias: str, type_id: int, name: Name) -> None:
     """
-    Keep what is about a model that is gone with its table apart: a reference to one of its rows would lead to any row
-    of a model that gets its name.
+    Keep what is about a model that is gone with its table under a content type of its own.
+
+    Else a reference to one of its rows would lead to a row of a model that gets its name.
     """
     names = (f"{name[1][:90]}-{number}" for number in count(1))
     other = _type_of(alias, (name[0], next(n for n in names if not _types(alias).filter(model=n).exists())))
@@ -96,7 +97,7 @@ def _put_by(alias: str, type_id: int, name: Name) -> None:
 
 
 def _is_kept(alias: str, type_id: int) -> bool:
-    """Whether anything is kept about this content type."""
+    """Return whether anything is kept about this content type."""
     return any(model._base_manager.using(alias).filter(content_type_id=type_id).exists() for model in KEPT)
 
 
@@ -136,7 +137,7 @@ def after_migrate(sender: Any, using: str, apps: Apps | None = None, **kwargs: A
 
 
 def _models_of_sets(name: Name, present: dict[Name, type[Model]]) -> Iterator[Name]:
-    """The model that a set has now whose automatic table had this name, where that table was renamed past Django."""
+    """Yield the model that a set has now whose automatic table had this name, and was renamed past Django."""
     for (app, owner), model in present.items():
         for field in model._meta.local_many_to_many:
             through: Any = field.remote_field.through
@@ -238,7 +239,7 @@ def _rename_in_node(node: Node, old: int, new: int) -> None:
 
 
 def _drop_known(model: type[Model], alias: str, old: int, new: int, key: Iterable[str]) -> None:
-    """Of what is known under both content types, the newer one's stays."""
+    """Drop what is known under the old content type where the new one has it too."""
     rows = model._base_manager.using(alias)
     same = rows.filter(content_type_id=new, **{name: OuterRef(name) for name in key})
     rows.filter(Exists(same), content_type_id=old).delete()
@@ -276,7 +277,7 @@ def _type_ids(alias: str) -> dict[Name, int]:
 
 
 def _is_ready(alias: str) -> bool:
-    """Whether the database has the table for this, and those that things are carried over in."""
+    """Return whether the database has the table for this, and those that things are carried over in."""
     return _has_tables(
         alias,
         NamedTable,

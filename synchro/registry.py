@@ -16,7 +16,7 @@ from synchro.keys import AnyField, key_fields
 from synchro.model_options import forget_options, model_option, wrong_options
 from synchro.natural import forget_natural_keys
 from synchro.natural_parts import forget_natural_parts
-from synchro.relations import forget_named_models, m2m_fields
+from synchro.relations import forget_named_models, m2m_fields, same_key_parents
 
 #: What an entry of ``SYNCHRO_MODELS`` begins with that leaves a model out.
 LEFT_OUT: Final = "-"
@@ -98,6 +98,16 @@ def watched_tables() -> tuple[Table, ...]:
 
 def is_watched(model: type[Model]) -> bool:
     return model._meta.concrete_model in _watched_set(_hashable(conf.models))
+
+
+def same_key_children(model: type[Model]) -> list[type[Model]]:
+    """Return the watched models that inherit from `model` and share its key: their entries stand for its rows too."""
+    return [child for child in watched_models() if model in same_key_parents(child)]
+
+
+def same_object_models(model: type[Model]) -> list[type[Model]]:
+    """Return the models whose rows are one object with a row of `model`, by multi-table inheritance; `model` first."""
+    return [model, *same_key_children(model), *same_key_parents(model)]
 
 
 def may_become_watched(model: type[Model]) -> bool:

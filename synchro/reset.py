@@ -1,4 +1,4 @@
-"""Forgetting what was logged, and giving this database a name of its own."""
+"""Reset: forget what was logged, and give this database a node id of its own."""
 
 from __future__ import annotations
 
@@ -108,10 +108,12 @@ def _forget(by: str) -> Reset:
 
 def _note_baselines(node: uuid.UUID) -> None:
     """
-    Of models that are not watched too, since rows that are may point at theirs; and of the log, since what it says
-    is in the copy already.
+    Note for each model up to which key this database is a copy of the node that it was.
+
+    Also of models that are not watched, since rows of watched ones may point at theirs; and of the log, since what it
+    says is in the copy already.
     """
-    counted = _counted()
+    counted = _models_with_automatic_keys()
     types = ContentType.objects.db_manager(LOCAL).get_for_models(*counted)
     Baseline.objects.using(LOCAL).filter(node=node, content_type__in=types.values()).delete()
     Baseline.objects.using(LOCAL).bulk_create(
@@ -139,8 +141,8 @@ def _note_batches(node: Node) -> None:
     )
 
 
-def _counted() -> list[type[Model]]:
-    """The models whose tables are there and hand out keys."""
+def _models_with_automatic_keys() -> list[type[Model]]:
+    """Return the models whose tables are there and hand out keys."""
     connection = connections[LOCAL]
     with connection.cursor() as cursor:
         present = set(connection.introspection.table_names(cursor))
@@ -153,7 +155,7 @@ def _counted() -> list[type[Model]]:
 
 
 def _highest_keys(models: Sequence[type[Model]]) -> dict[type[Model], int]:
-    """The highest key of each model, 0 where there is none, by one statement for many."""
+    """Return the highest key of each model, 0 where there is none, by one statement for many."""
     connection = connections[LOCAL]
     quote = connection.ops.quote_name
     found: dict[type[Model], int] = {}

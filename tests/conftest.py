@@ -6,6 +6,7 @@ import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import TransactionTestCase
@@ -64,7 +65,37 @@ def _own_apps_last() -> Iterator[pytest.MonkeyPatch]:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(_own_apps_last: pytest.MonkeyPatch) -> None:
+def _remote_copied_from_local() -> Iterator[None]:
+    """Where both databases are of one kind, REMOTE gets its tables from LOCAL, in place of all migrations once more."""
+    from django.conf import settings
+    from django.db import connections
+    from django.db.backends.base.creation import BaseDatabaseCreation
+
+    from tests.clones import copy
+    from tests.flush import flush
+
+    create = BaseDatabaseCreation.create_test_db
+
+    def copied(self: BaseDatabaseCreation, *arguments: Any, **options: Any) -> str:
+        local, own = connections["default"].settings_dict, self.connection.settings_dict
+        if self.connection.alias != "remote" or any(
+            local[one] != own[one] for one in ("ENGINE", "HOST", "PORT")
+        ):
+            return create(self, *arguments, **options)
+        name: str = self._get_test_db_name()
+        copy(connections["default"], name)
+        self.connection.close()
+        settings.DATABASES["remote"]["NAME"] = own["NAME"] = name
+        flush("remote")  # what is LOCAL's own, such as its node id
+        return name
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseCreation, "create_test_db", copied)
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(_own_apps_last: pytest.MonkeyPatch, _remote_copied_from_local: None) -> None:
     """What the plugin asks for before it makes the databases."""
 
 

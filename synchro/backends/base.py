@@ -21,6 +21,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.backends.foreign import ForeignTrigger
+from synchro.backends.server_cascades import ServerCascade, server_cascades_of
 from synchro.keys import AnyField
 
 if TYPE_CHECKING:
@@ -218,6 +219,9 @@ class Backend(ABC):
         sql = f"INSERT INTO {quoted(self.connection, table)} ({names}) VALUES {', '.join([one] * len(rows))}"
         return sql, list(chain.from_iterable(rows))
 
+    #: Asks for what `server_cascades_of` reads.
+    server_cascades_sql: str
+
     @abstractmethod
     def other_columns(self, table: str, known: Sequence[str]) -> list[str]:
         """The columns that the table has besides the `known` ones, but those that the database computes."""
@@ -225,6 +229,12 @@ class Backend(ABC):
     def is_cascading(self, table: str) -> bool:
         """Whether a foreign key, perhaps one made by hand, has the server touch other rows where one of these goes."""
         return False
+
+    def server_cascades(self) -> list[ServerCascade]:
+        """All foreign keys of the database by which the server itself touches the rows that point at others."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(self.server_cascades_sql)
+            return server_cascades_of(cursor.fetchall())
 
     def insert_returning(
         self,
@@ -286,6 +296,20 @@ class Backend(ABC):
                 cursor.execute(start + condition, values)
                 count += cursor.rowcount
         return count
+
+    def sums_rows_like(self, other: BaseDatabaseWrapper) -> bool:
+        """Return whether `sums_of_rows` gives the same here and in the database `other` for rows that are equal."""
+        return False
+
+    def sums_of_rows(
+        self, table: str, key: str, columns: Sequence[str], width: int
+    ) -> dict[int, tuple[int, int]]:
+        """
+        Return, by key divided by `width`, how many rows there are and the sum of the hashes of these columns.
+
+        Only where `sums_rows_like`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} sums no rows.")
 
     def passes_rows(self, there: BaseDatabaseWrapper) -> bool:
         """Whether what `dump` gives of `here` can be written to `there`, another database of any engine."""

@@ -454,6 +454,17 @@ class MySQL(Backend):
                 if table.lower() in names
             ]
 
+    server_cascades_sql = """
+        SELECT pair.TABLE_NAME, pair.CONSTRAINT_NAME, pair.COLUMN_NAME, pair.REFERENCED_TABLE_NAME,
+            pair.REFERENCED_COLUMN_NAME, made.DELETE_RULE, made.UPDATE_RULE
+        FROM information_schema.REFERENTIAL_CONSTRAINTS AS made
+        JOIN information_schema.KEY_COLUMN_USAGE AS pair ON pair.CONSTRAINT_SCHEMA = made.CONSTRAINT_SCHEMA
+            AND pair.CONSTRAINT_NAME = made.CONSTRAINT_NAME AND pair.TABLE_NAME = made.TABLE_NAME
+        WHERE made.CONSTRAINT_SCHEMA = DATABASE() AND (made.DELETE_RULE NOT IN ('NO ACTION', 'RESTRICT')
+            OR made.UPDATE_RULE NOT IN ('NO ACTION', 'RESTRICT'))
+        ORDER BY pair.TABLE_NAME, pair.CONSTRAINT_NAME, pair.ORDINAL_POSITION
+    """
+
     def sees_triggers(self) -> bool:
         return "TRIGGER" in self._granted_everywhere()
 
@@ -641,7 +652,8 @@ def _json(value: Any) -> Any:
 
 def _int_in_json(text: str) -> None:
     number = int(text)
-    if not -(2**63) <= number < 2**64 and (len(text) > 309 or int(float(number)) != number):
+    # Others it holds as it holds a fraction, and spells them with as many digits as tell it from its neighbours.
+    if not -(2**63) <= number < 2**64 and (len(text) > 309 or Decimal(repr(float(number))) != number):
         raise Unfit(_("MySQL holds no whole number of so many digits in JSON"))
 
 

@@ -244,6 +244,23 @@ class PostgreSQL(Backend):
         lines = [b"%d\t%d%b" % (one, other, end) for one, other in pairs.items()]
         self.insert_dumped(place.name, (*place.columns, *more), lines)
 
+    server_cascades_sql = """
+        SELECT child.relname, made.conname, near.attname, parent.relname, far.attname,
+            CASE made.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT'
+                ELSE 'NO ACTION' END,
+            CASE made.confupdtype WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT'
+                ELSE 'NO ACTION' END
+        FROM pg_constraint AS made
+        JOIN pg_class AS child ON child.oid = made.conrelid
+        JOIN pg_class AS parent ON parent.oid = made.confrelid
+        CROSS JOIN LATERAL unnest(made.conkey, made.confkey) WITH ORDINALITY AS pair (near, far, place)
+        JOIN pg_attribute AS near ON near.attrelid = made.conrelid AND near.attnum = pair.near
+        JOIN pg_attribute AS far ON far.attrelid = made.confrelid AND far.attnum = pair.far
+        WHERE made.contype = 'f' AND (made.confdeltype IN ('c', 'n', 'd') OR made.confupdtype IN ('c', 'n', 'd'))
+            AND pg_table_is_visible(child.oid)
+        ORDER BY child.relname, made.conname, pair.place
+    """
+
     def is_cascading(self, table: str) -> bool:
         with self.connection.cursor() as cursor:
             cursor.execute(
@@ -276,6 +293,23 @@ class PostgreSQL(Backend):
             self.insert(INCOMING, columns, rows)
             changed = self._update_from_incoming(table, values, key)
             return changed if changed == len(rows) else self._count_present(table, key)
+
+    def sums_rows_like(self, other: BaseDatabaseWrapper) -> bool:
+        return self.passes_rows(other)
+
+    def sums_of_rows(
+        self, table: str, key: str, columns: Sequence[str], width: int
+    ) -> dict[int, tuple[int, int]]:
+        names = ", ".join(quoted(self.connection, column) for column in columns)
+        number = f"floor({quoted(self.connection, key)}::numeric / {int(width)})"
+        # The text of a record tells NULL from an empty text, and quotes what would end a value.
+        with self._own_settings(), self.connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {number}::bigint, count(*), sum(hashtextextended(ROW({names})::text, 0)) "
+                f"FROM {quoted(self.connection, table)} GROUP BY 1",
+                [],
+            )
+            return {number: (count, int(total)) for number, count, total in cursor.fetchall()}
 
     def passes_rows(self, there: BaseDatabaseWrapper) -> bool:
         if self.connection.vendor != there.vendor:

@@ -152,6 +152,13 @@ class SQLite(Backend):
             cursor.execute("PRAGMA defer_foreign_keys = ON")
         yield
 
+    server_cascades_sql = (
+        'SELECT child.name, pointing.id, pointing."from", pointing."table", pointing."to", pointing.on_delete, '
+        "pointing.on_update FROM sqlite_master AS child, pragma_foreign_key_list(child.name) AS pointing "
+        "WHERE child.type = 'table' AND (pointing.on_delete NOT IN ('NO ACTION', 'RESTRICT') "
+        "OR pointing.on_update NOT IN ('NO ACTION', 'RESTRICT')) ORDER BY 1, 2, pointing.seq"
+    )
+
     def is_cascading(self, table: str) -> bool:
         with self.connection.cursor() as cursor:
             cursor.execute(

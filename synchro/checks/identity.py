@@ -178,7 +178,7 @@ def _looks_like_keys(model: type[Model]) -> Iterator[str]:
 def check_identity(
     app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **_kwargs: Any
 ) -> list[CheckMessage]:
-    """A changed ``SYNCHRO_IDENTITY`` doubles or overwrites rows."""
+    """Check whether ``SYNCHRO_IDENTITY`` was changed, which doubles or overwrites rows."""
     if LOCAL not in (databases or ()):
         return []
     connection = connections[LOCAL]

@@ -89,7 +89,7 @@ def _skipped(model: type[Model], field: Any) -> Iterator[CheckMessage]:
 
 
 def _default_on_creation(model: type[Model], field: Field[Any, Any]) -> Iterator[CheckMessage]:
-    """A skipped field of a new row gets its default on REMOTE, so there has to be one that fits."""
+    """Check that a skipped field has a default that fits: a new row gets it on REMOTE."""
     if field.null or field.generated or field.db_default is not NOT_PROVIDED:
         return
     if field.has_default() and callable(field.default):

@@ -99,7 +99,7 @@ def _alike(name: str) -> str:
 
 
 def _others(models: Collection[type[Model]]) -> Iterator[CheckMessage]:
-    """One message for all histories, and one for all the rest."""
+    """Give one message for all histories, and one for all the rest."""
     found: dict[str, dict[str, None]] = {}
     for model in models:
         for path in _running(model):
@@ -140,7 +140,7 @@ def _trees(models: Collection[type[Model]]) -> Iterator[CheckMessage]:
 
 
 def _running(model: type[Model]) -> Iterator[str]:
-    """The paths of all code that runs for REMOTE's objects of `model`."""
+    """Yield the paths of all code that runs for REMOTE's objects of `model`."""
     choice = choice_for(model)
     if choice.is_none:
         return

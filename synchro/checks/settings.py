@@ -9,12 +9,12 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections
-from django.utils.module_loading import import_string
 
 from synchro.checks.guard import when_settings_are_right
 from synchro.conf import LOCAL, NAMES, conf, unknown_names
+from synchro.exceptions import WrongSetting
 from synchro.registry import watched_models, wrong_settings
-from synchro.replay.conflicts.policy import POLICIES
+from synchro.replay.conflicts.policy import POLICIES, policy_of
 
 #: Names of one's own machine.
 LOOPBACK = dict.fromkeys(("localhost", "127.0.0.1", "::1"), "localhost")
@@ -52,16 +52,12 @@ def check_settings(app_configs: Any = None, **_kwargs: Any) -> list[CheckMessage
 
 def check_conflict(whose: str, value: Any, obj: Any) -> Iterator[CheckMessage]:
     """Check the value of ``SYNCHRO_CONFLICT``; `whose` it is begins the message."""
-    if callable(value) or value in POLICIES:
-        return
     try:
-        usable = callable(import_string(value))
-    except (ImportError, AttributeError, TypeError):
-        usable = False
-    if not usable:
+        policy_of(value)
+    except WrongSetting:
         yield Error(
             f"{whose} SYNCHRO_CONFLICT is {value!r}, which is nothing that can decide.",
-            hint="Use 'newer', 'local', 'remote', or a callable or the dotted path of one.",
+            hint=f"Use {', '.join(map(repr, POLICIES))}, or a callable or the dotted path of one.",
             obj=obj,
             id="synchro.E006",
         )

@@ -1,8 +1,8 @@
 """
 The replayer: what was captured on LOCAL is brought to REMOTE.
 
-`run` reads like a table of contents; each step of a change's way has a module of its own: form, coalesce, order,
-read, identify, resolve, write, acknowledge.
+`run` reads like a table of contents. The folders are what a change meets on its way: the log, the identity of rows,
+conflicts, the quarantine, the writing to REMOTE, and the nodes that take part.
 """
 
 from __future__ import annotations

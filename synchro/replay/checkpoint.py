@@ -13,12 +13,12 @@ from django.db.models import Model, Q
 from synchro.conf import LOCAL
 from synchro.keys import Key, key_fields
 from synchro.models import DELETION, Batch, Checkpoint, Conflict, Reference
-from synchro.replay.identity.identities import Identities, existing, keeps_references
-from synchro.replay.identity.references import forget, local_keys_there, remember, remote_keys
+from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
+from synchro.replay.identity.references import forget, local_keys_by_remote, remember, remote_keys
 from synchro.replay.log.entries import entries_of
 from synchro.replay.log.ranges import from_text
 from synchro.replay.log.unread import Unread
-from synchro.replay.plan import Note, Plan, Tally
+from synchro.replay.plan import Plan, QuarantineUpdate, Tally
 from synchro.replay.receipts import remote_references
 from synchro.replay.rows import select
 from synchro.replay.session import Pairs, Session
@@ -42,8 +42,8 @@ class Outcome:
     tally: Tally
     #: How many objects of a model were left as REMOTE has them.
     kept: Mapping[type[Model], int]
-    #: What is set aside with this batch, and what no more.
-    note: Note
+    #: How the batch changes the quarantine.
+    quarantine: QuarantineUpdate
     #: Entries of models that this process does not watch.
     unread: Unread = field(default_factory=Unread)
 
@@ -72,7 +72,7 @@ def new_pairs(plan: Plan, identities: Identities) -> dict[type[Model], dict[Key,
     for model in identities.models():
         if keeps_references(model):
             pairs = identities.unremembered(model)
-            for key in plan.forgotten.get(model, ()):
+            for key in plan.obsolete_references.get(model, ()):
                 pairs.pop(key, None)
             if pairs:
                 found[model] = pairs
@@ -118,8 +118,8 @@ def _gone(session: Session, known: int, arrived: int) -> dict[type[Model], list[
         own = key_fields(model)
         on_local = {key for (key,) in select(session.local, model, own, own, [(key,) for key in keys])}
         pairs = remote_keys(session, model, keys)
-        on_remote = existing(session, model, pairs.values(), lock=False)
-        owners = local_keys_there(session, model, on_remote)
+        on_remote = existing_keys(session.remote, model, pairs.values())
+        owners = local_keys_by_remote(session, model, on_remote)
         gone[model] = [
             key
             for key, remote in pairs.items()

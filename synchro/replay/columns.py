@@ -65,36 +65,46 @@ class Codec:
     def __init__(
         self,
         fields: Sequence[AnyField],
-        side: BaseDatabaseWrapper,
+        connection: BaseDatabaseWrapper,
         checks: Mapping[str, Convert] | None = None,
     ) -> None:
-        self.decoders = [(place, convert) for place, f in enumerate(fields) if (convert := decoder(f, side))]
-        self.encoders = [(place, convert) for place, f in enumerate(fields) if (convert := encoder(f, side))]
+        self.decoders = [
+            (position, convert) for position, f in enumerate(fields) if (convert := decoder(f, connection))
+        ]
+        self.encoders = [
+            (position, convert) for position, f in enumerate(fields) if (convert := encoder(f, connection))
+        ]
         if checks:
-            narrow = [(place, checks[f.column]) for place, f in enumerate(fields) if f.column in checks]
+            narrow = [(position, checks[f.column]) for position, f in enumerate(fields) if f.column in checks]
             self.encoders = narrow + self.encoders
-        readings = [(place, f, reading) for place, f in enumerate(fields) if (reading := reading_of(f, side))]
+        readings = [
+            (position, f, reading)
+            for position, f in enumerate(fields)
+            if (reading := reading_of(f, connection))
+        ]
         #: The SQL by which columns are read that the driver would change.
-        self.spelled = {f.column: reading.sql for _place, f, reading in readings if reading.sql != "{}"}
-        self._types = [(place, reading.types | NULL) for place, _f, reading in readings if reading.types]
+        self.spelled = {f.column: reading.sql for _position, f, reading in readings if reading.sql != "{}"}
+        self._types = [
+            (position, reading.types | NULL) for position, _f, reading in readings if reading.types
+        ]
 
     def decode(self, row: Sequence[Any]) -> list[Any]:
         values = list(row)
-        for place, convert in self.decoders:
-            if values[place] is not None:
-                values[place] = convert(values[place])
+        for position, convert in self.decoders:
+            if values[position] is not None:
+                values[position] = convert(values[position])
         return values
 
     def decode_all(self, rows: Iterable[Sequence[Any]]) -> list[Sequence[Any]]:
         """
-        The rows of a `select` in which the columns were read as they are `spelled`.
+        Decode the rows of a `select` in which the columns were read as they are `spelled`.
 
         Raises `Unfit` for a value that the column's type does not have.
         """
         if self._types:
             rows = list(rows)
-            for place, types in self._types:
-                if not types.issuperset({type(row[place]) for row in rows}):
+            for position, types in self._types:
+                if not types.issuperset({type(row[position]) for row in rows}):
                     raise Unfit(_("the column holds a value of another type"))
         return [self.decode(row) for row in rows] if self.decoders else list(rows)
 
@@ -103,14 +113,14 @@ class Codec:
 
     def encode(self, row: Sequence[Any]) -> list[Any]:
         values = list(row)
-        for place, convert in self.encoders:
-            if values[place] is not None:
-                values[place] = convert(values[place])
+        for position, convert in self.encoders:
+            if values[position] is not None:
+                values[position] = convert(values[position])
         return values
 
 
 def is_plain(field: AnyField) -> bool:
-    """Whether the column is one of Django's own types, whatever the field makes of its values."""
+    """Return whether the column is one of Django's own types, whatever the field makes of its values."""
     target = column_field(field)
     kind = target.get_internal_type()
     own = getattr(type(target), "db_type", None) is Field.db_type or type(target).__module__.startswith(
@@ -120,6 +130,7 @@ def is_plain(field: AnyField) -> bool:
 
 
 def decoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
+    """Return what makes a column's value of the driver's value; None where they are the same."""
     target = column_field(field)
     if target.get_internal_type() == "BinaryField":
         return bytes
@@ -137,7 +148,7 @@ def decoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
 
 
 def reading_of(field: AnyField, connection: BaseDatabaseWrapper) -> Reading | None:
-    """How the column is to be read, where the driver would change its values."""
+    """Return how the column is to be read where the driver would change its values."""
     backend, target = backend_for(connection), column_field(field)
     return backend.reading(target) if is_plain(field) else backend.reading_of_type(target.db_type(connection))
 
@@ -153,6 +164,7 @@ def _convert(
 
 
 def encoder(field: AnyField, connection: BaseDatabaseWrapper) -> Convert | None:
+    """Return what makes the driver's value of a column's value; None where they are the same."""
     target = column_field(field)
     if not is_plain(field):
         return partial(target.get_db_prep_save, connection=connection)
@@ -187,7 +199,7 @@ def _decimal(adapt: Any, digits: int | None, places: int | None, value: Decimal)
 
 
 def _moment(connection: BaseDatabaseWrapper) -> Convert:
-    """Where a moment is stored by the clock on the wall, some of them do not exist and some are two."""
+    """Return what encodes moments. Stored in local time, some of them do not exist, and some are two."""
     adapt: Convert = connection.ops.adapt_datetimefield_value
     if connection.features.supports_timezones:
         name = None if settings.USE_TZ else settings.TIME_ZONE
@@ -200,8 +212,8 @@ def _moment(connection: BaseDatabaseWrapper) -> Convert:
     def convert(value: datetime) -> Any:
         naive = value.astimezone(zone).replace(tzinfo=None) if value.tzinfo else value
         known = naive.replace(fold=0, tzinfo=zone).astimezone(UTC)
-        there = known if value.tzinfo else known.astimezone(zone).replace(tzinfo=None)
-        if there != value:
+        stored = known if value.tzinfo else known.astimezone(zone).replace(tzinfo=None)
+        if stored != value:
             raise Unfit(_("REMOTE keeps times of %(zone)s, where this one is not or is two") % {"zone": name})
         return adapt(value)
 
@@ -222,7 +234,7 @@ def _reads_as_stored(field: AnyField) -> bool:
 
 
 def to_attribute(field: AnyField, value: Any, connection: BaseDatabaseWrapper) -> Any:
-    """What an instance's attribute holds for a column's value."""
+    """Return what an instance's attribute holds for a column's value."""
     if value is None or _reads_as_stored(field) or not is_plain(field):
         return value
     target = column_field(field)
@@ -232,14 +244,14 @@ def to_attribute(field: AnyField, value: Any, connection: BaseDatabaseWrapper) -
 
 
 def json_value(value: Any) -> Any:
-    """A column's value as JSON can hold it, for people to read."""
+    """Return a column's value as JSON can hold it, for people to read."""
     if value is None or isinstance(value, str | int | float | bool):
         return value
     return bytes(value).hex() if isinstance(value, bytes | memoryview) else str(value)
 
 
 def default_of(model: type[Model], field: AnyField, connection: BaseDatabaseWrapper) -> Any:
-    """What a skipped column gets in a new row, as the driver takes it."""
+    """Return what a skipped column gets in a new row, as the driver takes it."""
     return field.get_db_prep_save(field.pre_save(model(), add=True), connection)
 
 
@@ -258,19 +270,19 @@ Checks = Mapping[str, Convert]
 _known: WeakKeyDictionary[BaseDatabaseWrapper, dict[type[Model], Checks]] = WeakKeyDictionary()
 
 
-def narrow_columns(side: Database, model: type[Model]) -> Checks:
-    """Return, by column, what raises `Unfit` for a value that the table of `side` would change without a word."""
-    look_at_columns(side, [model])
-    return _known[side.connection][model]
+def narrow_columns(database: Database, model: type[Model]) -> Checks:
+    """Return, by column, what raises `Unfit` for a value that the database's table would change without an error."""
+    look_at_columns(database, [model])
+    return _known[database.connection][model]
 
 
-def look_at_columns(side: Database, models: Iterable[type[Model]]) -> None:
-    """Find out by one statement what `narrow_columns` will be asked of these models."""
-    known = _known.setdefault(side.connection, {})
+def look_at_columns(database: Database, models: Iterable[type[Model]]) -> None:
+    """Read by one statement what `narrow_columns` will be asked about these models."""
+    known = _known.setdefault(database.connection, {})
     new = [model for model in models if model not in known]
     if not new:
         return
-    described = side.backend.describe([model._meta.db_table for model in new])
+    described = database.backend.describe([model._meta.db_table for model in new])
     for model in new:
         columns = described.get(model._meta.db_table, {})
         checks = {
@@ -282,23 +294,23 @@ def look_at_columns(side: Database, models: Iterable[type[Model]]) -> None:
 
 
 def spells_all(local: Database, remote: Database, model: type[Model]) -> bool:
-    """Whether a row of LOCAL, as its server spells it, is the same row on REMOTE."""
+    """Return whether a row of LOCAL, in its server's spelling, is the same row on REMOTE."""
     return not narrow_columns(remote, model) and not _spells_singles(local, model)
 
 
-def _spells_singles(side: Database, model: type[Model]) -> bool:
-    """A number of single precision is spelled with few digits, by which another column holds another number."""
+def _spells_singles(database: Database, model: type[Model]) -> bool:
+    """Return whether numbers of single precision are spelled with few digits: another column makes others of them."""
     singles = [
         field.column
         for field in Table(model).fields
         if column_field(field).get_internal_type() == "FloatField"
     ]
-    return bool(singles) and not narrow_columns(side, model).keys().isdisjoint(singles)
+    return bool(singles) and not narrow_columns(database, model).keys().isdisjoint(singles)
 
 
-def forget_columns(side: Database) -> None:
-    """Look again: the table may have been altered since."""
-    _known.pop(side.connection, None)
+def forget_columns(database: Database) -> None:
+    """Forget the tables that were looked at: they may have been altered since."""
+    _known.pop(database.connection, None)
 
 
 __all__ = [

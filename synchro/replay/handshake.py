@@ -39,6 +39,8 @@ from synchro.replay.session import Database, Databases, RunState, Session
 
 #: What REMOTE needs to take part.
 TABLES = (Node, Peer, Receipt, Reference, SetAside)
+#: In place of the key of a peer that was never met: no row has it.
+NOBODY = 0
 #: Differences of two clocks below this are noise of the measurement.
 CLOCK_NOISE = timedelta(seconds=1)
 
@@ -80,7 +82,7 @@ def handshake(databases: Databases) -> Session:
 
 
 def _handshake_without_tables(databases: Databases, node: Node, clocks: Clocks, state: RunState) -> Session:
-    """The same for a REMOTE without synchro tables, of which only LOCAL's checkpoint says what has arrived."""
+    """Return the session with a REMOTE without synchro tables: only LOCAL's checkpoint says what has arrived there."""
     remote = databases.remote
     refuse_lost_tables(remote)
     known = nameless_peer(remote, has_tables=False)
@@ -133,7 +135,7 @@ def _agree_with_others(
     is_new = receipt is None
     if receipt is None:  # so that others see that LOCAL is about to send
         contained = _contained(session, node)
-        receipt, is_new = receipts.get_or_create(peer=session.peer_on_remote, defaults=contained)
+        receipt, is_new = receipts.get_or_create(peer_id=session.peer_on_remote.pk, defaults=contained)
     session = replace(session, unlogged=receipt.unlogged)
     try:
         return agree_on_forwarding(session, node, remote_node, known, checkpoint), receipt
@@ -238,6 +240,42 @@ def recover_arrived(databases: Databases) -> None:
         raise local_is_older(session, receipt.batch)
     if receipt.batch > checkpoint.batch:
         recover(session, checkpoint, receipt.batch)
+
+
+def look_at(databases: Databases) -> Session:
+    """
+    Return what LOCAL and REMOTE know of each other, without writing anything: for who only reads.
+
+    Databases that have never met have no references, and nothing has arrived. Raises what the handshake raises where
+    both are one, or REMOTE has only some of synchro's tables.
+    """
+    node = Node.objects.using(LOCAL).filter(pk=1).first() or Node()
+    clocks, alias = _clocks(databases), databases.remote.alias
+    if not _has_tables(databases.remote):
+        peer = Peer.objects.using(LOCAL).filter(uuid=None, alias=alias).first() or Peer(pk=NOBODY)
+        session = Session(
+            remote=databases.remote, node=node.uuid, peer=peer, begun=clocks.begun, offset=clocks.offset
+        )
+        checkpoint = Checkpoint.objects.using(LOCAL).filter(peer_id=peer.pk).first()
+        session.state.arrived = checkpoint.batch if checkpoint else 0
+        return session
+    remote_node = Node.objects.using(alias).filter(pk=1).first() or Node()
+    if remote_node.uuid == node.uuid:
+        raise _same_node(databases)
+    peer_on_remote = Peer.objects.using(alias).filter(uuid=node.uuid).first() or Peer(pk=NOBODY)
+    receipt = Receipt.objects.using(alias).filter(peer_id=peer_on_remote.pk).first()
+    session = Session(
+        remote=databases.remote,
+        node=node.uuid,
+        peer=Peer.objects.using(LOCAL).filter(uuid=remote_node.uuid).first()
+        or Peer(pk=NOBODY, uuid=remote_node.uuid),
+        peer_on_remote=peer_on_remote,
+        begun=clocks.begun,
+        offset=clocks.offset,
+        forwards=remote_node.forwards_since is not None,
+    )
+    session.state.arrived, session.state.pruned = receipt.batch if receipt else 0, remote_node.pruned
+    return _with_copies(session)
 
 
 def _session_and_receipt(databases: Databases, node: Node) -> tuple[Session, Receipt] | None:

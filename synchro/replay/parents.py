@@ -1,4 +1,4 @@
-"""Parents: what a row points at and REMOTE lacks is created first, watched or not."""
+"""Parents: what a row points at and REMOTE lacks is written first, watched or not."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ from synchro.relations import (
     points_at_rows,
     target_of,
 )
-from synchro.replay.identity.identities import Identities
-from synchro.replay.plan import Plan
-from synchro.replay.prerequisites import Prerequisites
+from synchro.replay.plan import Prerequisites
 from synchro.replay.rows import Rows, as_key, as_values, generic_places, generic_targets, select
-from synchro.replay.session import Session
+from synchro.replay.work import BatchWork
 
 
 class Vanished(Exception):
@@ -38,73 +36,72 @@ class Vanished(Exception):
         self.culprits = [Culprit(model, key, cause % names) for key in keys]
 
 
-def add_parents(session: Session, plan: Plan, rows: Rows, identities: Identities) -> None:
+def add_parents(work: BatchWork) -> None:
     """
-    Extend `plan` until every row in it finds what it points at.
+    Extend the plan until every row in it finds what it points at.
 
     Raises `Vanished` where LOCAL itself does not have it.
     """
-    frontier: dict[type[Model], Collection[Key]] = {model: list(keys) for model, keys in plan.puts.items()}
+    plan, rows, identities = work.plan, work.local_rows, work.identities
+    frontier: dict[type[Model], Collection[Key]] = {model: list(keys) for model, keys in plan.writes.items()}
     for model, keys in frontier.items():
         identities.find(model, keys)
     while frontier:
         found: dict[type[Model], set[Key]] = {}
         for model, keys in frontier.items():
-            for target, wanted, field in _targets(session, plan, rows, model, keys):
+            for target, wanted, field in _targets(work, model, keys):
                 known = identities.find(target, wanted)
-                planned, in_bulk = plan.puts.get(target, {}), plan.bulk.get(target, ())
-                lacking = {key for key in wanted if not known[key].exists and key not in planned}
+                planned, in_bulk = plan.writes.get(target, {}), plan.bulk.get(target, ())
+                missing = {key for key in wanted if not known[key].exists and key not in planned}
                 if field is not None and target_of(field) is None:
-                    _take_along_values(session, plan, field, wanted, identities)
-                here = rows.load(target, lacking)
-                if len(here) < len(lacking) and field is not None and must_exist(field):
-                    raise Vanished(
-                        model, field, _pointing_at(rows, plan, model, field, lacking - here.keys())
-                    )
-                found.setdefault(target, set()).update(key for key in here if key not in in_bulk)
+                    _take_along_values(work, field, wanted)
+                present = rows.load(target, missing)
+                if len(present) < len(missing) and field is not None and must_exist(field):
+                    raise Vanished(model, field, _pointing_at(work, model, field, missing - present.keys()))
+                found.setdefault(target, set()).update(key for key in present if key not in in_bulk)
         frontier = {model: keys for model, keys in found.items() if keys}
         for model, keys in frontier.items():
             for key in keys:
-                plan.put(model, key)
+                plan.write(model, key)
 
 
-def _pointing_at(rows: Rows, plan: Plan, model: type[Model], field: AnyField, keys: set[Key]) -> list[Key]:
-    place = Table(model).fields.index(field)
-    loaded = rows.load(model, plan.puts[model])
-    return [key for key, row in loaded.items() if row[place] in keys]
+def _pointing_at(work: BatchWork, model: type[Model], field: AnyField, keys: set[Key]) -> list[Key]:
+    position = Table(model).fields.index(field)
+    loaded = work.local_rows.load(model, work.plan.writes[model])
+    return [key for key, row in loaded.items() if row[position] in keys]
 
 
 def _targets(
-    session: Session, plan: Plan, rows: Rows, model: type[Model], keys: Collection[Key]
+    work: BatchWork, model: type[Model], keys: Collection[Key]
 ) -> Iterator[tuple[type[Model], set[Key], AnyField | None]]:
-    """What the columns that will be written of these rows point at: by which foreign key, or None for a generic one."""
+    """Yield what the columns to write of these rows point at: by which foreign key, or None for a generic one."""
     table = Table(model)
     if not generic_keys(model) and not any(map(points_at_rows, table.fields)):
         return
-    loaded = rows.load(model, keys)
-    planned = plan.puts[model]
-    for place, field in enumerate(table.fields):
+    loaded = work.local_rows.load(model, keys)
+    planned = work.plan.writes[model]
+    for position, field in enumerate(table.fields):
         if not points_at_rows(field):
             continue
-        values = {row[place] for key, row in loaded.items() if _includes(planned[key], field)}
+        values = {row[position] for key, row in loaded.items() if _includes(planned[key], field)}
         values.discard(None)
         if values:
-            yield *_targets_of(session, field, values), field
+            yield *_targets_of(work, field, values), field
     for generic in generic_keys(model):
-        for target, pairs in generic_targets(session, model, generic, loaded.values()).items():
+        for target, pairs in generic_targets(work.session, model, generic, loaded.values()).items():
             yield target, set(pairs.values()), None
 
 
-def _take_along_values(
-    session: Session, plan: Plan, field: AnyField, keys: Collection[Key], identities: Identities
-) -> None:
+def _take_along_values(work: BatchWork, field: AnyField, keys: Collection[Key]) -> None:
     """
-    Raise `Prerequisites` where rows are to point, by another column than the key, at a value that REMOTE's row gets
-    only later. `keys` are those of the objects that they point at.
+    Raise `Prerequisites` where REMOTE gets a value that rows point at only by a later batch.
+
+    `field` points at another column than the key, of the objects with these keys.
     """
+    session, plan = work.session, work.plan
     target = field.related_model._meta.concrete_model
-    column, own, known = field.target_field, key_fields(target), identities.known(target)
-    planned, kept = plan.puts.get(target, {}), set(plan.kept.get(target, ()))
+    column, own, known = field.target_field, key_fields(target), work.identities.known(target)
+    planned, kept = plan.writes.get(target, {}), set(plan.remote_wins.get(target, ()))
     late = [
         key
         for key in keys
@@ -112,10 +109,10 @@ def _take_along_values(
     ]
     if not late or not is_watched(target):
         return
-    here = select(session.local, target, [*own, column], own, [as_values(key) for key in late])
-    there = select(session.remote, target, [column], [column], [(value,) for *_pk, value in here])
-    present = {value for (value,) in there}
-    found = {(target, as_key(pk)) for *pk, value in here if value not in present}
+    local = select(session.local, target, [*own, column], own, [as_values(key) for key in late])
+    remote = select(session.remote, target, [column], [column], [(value,) for *_pk, value in local])
+    present = {value for (value,) in remote}
+    found = {(target, as_key(pk)) for *pk, value in local if value not in present}
     if found:
         raise Prerequisites(found)
 
@@ -124,56 +121,52 @@ def _includes(names: frozenset[str] | None, field: AnyField) -> bool:
     return names is None or field.name in names
 
 
-def _targets_of(session: Session, field: AnyField, values: set[Any]) -> tuple[type[Model], set[Key]]:
+def _targets_of(work: BatchWork, field: AnyField, values: set[Any]) -> tuple[type[Model], set[Key]]:
     target = target_of(field)
     if target is not None:
         return target, values
     # A foreign key to another unique column: its value stays the same, but its row must be there.
     target = field.related_model._meta.concrete_model
     by = [field.target_field]
-    found = select(session.local, target, key_fields(target), by, [(value,) for value in values])
+    found = select(work.session.local, target, key_fields(target), by, [(value,) for value in values])
     return target, {as_key(row) for row in found}
 
 
 def pointing(
-    session: Session,
-    plan: Plan,
-    rows: Rows,
-    model: type[Model],
-    missing: Mapping[type[Model], Collection[Key]],
+    work: BatchWork, model: type[Model], targets: Mapping[type[Model], Collection[Key]]
 ) -> Iterator[tuple[Key, AnyField | None, type[Model], Key]]:
     """
-    Keys of rows of `model` that are to point at one of `missing`, with the foreign key (None for a generic one) and
-    what it points at.
+    Yield the keys of rows of `model` that the plan writes and that point at one of `targets`.
+
+    Each comes with the foreign key (None for a generic one), and with the model and key of what it points at.
     """
-    planned = plan.puts[model]
-    for place, field in enumerate(Table(model).fields):
+    planned, rows = work.plan.writes[model], work.local_rows
+    for position, field in enumerate(Table(model).fields):
         target = pointed_model(field)
-        if target is not None and target in missing:
-            values = _values(rows, target, field, missing[target])
+        if target is not None and target in targets:
+            values = _values(rows, target, field, targets[target])
             for key, row in rows.load(model, planned).items():
-                names = planned[key]
-                if row[place] in values and (names is None or field.name in names):
-                    yield key, field, target, values[row[place]]
+                if row[position] in values and _includes(planned[key], field):
+                    yield key, field, target, values[row[position]]
     for generic in generic_keys(model):
         places = generic_places(model, generic)
         if places is None:
             continue
         loaded = rows.load(model, planned)
-        targets = generic_targets(session, model, generic, loaded.values())
+        found = generic_targets(work.session, model, generic, loaded.values())
         for key, row in loaded.items():
-            kind = session.local.model_of(row[places[0]]) if row[places[0]] is not None else None
-            if kind is not None and kind in missing:
-                wanted = targets.get(kind, {}).get(row[places[1]])
-                if wanted in missing[kind]:
+            kind = work.session.local.model_of(row[places[0]]) if row[places[0]] is not None else None
+            if kind is not None and kind in targets:
+                wanted = found.get(kind, {}).get(row[places[1]])
+                if wanted in targets[kind]:
                     yield key, None, kind, wanted
 
 
 def _values(rows: Rows, target: type[Model], field: AnyField, keys: Collection[Key]) -> dict[Key, Key]:
-    """What a foreign key to these rows holds, by LOCAL, with their keys."""
+    """Return what a foreign key to these rows holds, by LOCAL, with their keys."""
     if target_of(field) is not None:
         return {key: key for key in keys}
     if field.target_field not in Table(target).fields:
         return {}
-    place = Table(target).fields.index(field.target_field)
-    return {row[place]: key for key, row in rows.load(target, keys).items()}
+    position = Table(target).fields.index(field.target_field)
+    return {row[position]: key for key, row in rows.load(target, keys).items()}

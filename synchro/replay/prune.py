@@ -7,6 +7,7 @@ Pruning waits for the slowest REMOTE; a run that serves another one says so when
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import takewhile
 
 from django.db import transaction
 from django.db.models import Min
@@ -16,12 +17,14 @@ from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
 from synchro.models import Batch, ChangeLog, Checkpoint, Node
 from synchro.replay.identity.originals import forget_originals
-from synchro.replay.log.ranges import from_text
+from synchro.replay.log.ranges import Range, from_text
 from synchro.replay.log.unread import Unread
 from synchro.replay.session import Session
 
 #: How many batches are dropped in one run at the most, so that a run never becomes a clean-up.
 AT_ONCE = 100
+#: How many entries of a REMOTE that sends nowhere.
+ENTRIES_AT_ONCE = 10_000
 
 
 def prune(session: Session) -> None:
@@ -50,6 +53,57 @@ def prune(session: Session) -> None:
                 arrived.exclude(id=node.highest)._raw_delete(LOCAL)
             _note_pruned(batch)
             batch.delete(using=LOCAL)
+
+
+def prune_remote(session: Session) -> None:
+    """
+    Drop from REMOTE's log what others sent there, where REMOTE sends nowhere and so never prunes by itself.
+
+    What is dropped counts as a batch that nobody has received, so REMOTE's own first run asks for a copy.
+    """
+    if conf.retention is None or not session.forwards:
+        return
+    limit, remote = session.begun - conf.retention, session.remote
+    if Checkpoint.objects.using(remote.alias).exists():
+        _warn_of_silent_remote(session, limit)
+        return
+    log = ChangeLog.objects.using(remote.alias)
+    known = Node.objects.using(remote.alias).values_list("pruned_upto", flat=True).get(pk=1) or 0
+    part = list(log.filter(id__gt=known).order_by("id").values_list("id", "date", "made")[:ENTRIES_AT_ONCE])
+    old = list(takewhile(lambda entry: aware(entry[1]) < limit, part))
+    if not old:
+        return
+    ids = Range(known + 1, old[-1][0])
+    with transaction.atomic(using=remote.alias):
+        remote.backend.begin_writing()
+        node = Node.objects.using(remote.alias).select_for_update().get(pk=1)
+        if (node.pruned_upto or 0) != known:
+            return  # by another run
+        forget_originals(remote, ids)
+        log.filter(id__range=ids).exclude(origin=None)._raw_delete(remote.alias)
+        node.batch = node.pruned = node.batch + 1
+        node.pruned_upto = ids.last
+        node.pruned_until = max(aware(date) for _id, *dates in old for date in dates if date)
+        node.save(using=remote.alias, update_fields=["batch", "pruned", "pruned_upto", "pruned_until"])
+
+
+def _warn_of_silent_remote(session: Session, limit: datetime) -> None:
+    """Warn where REMOTE has sent to others, and has not done so for long: its log keeps what it receives for that."""
+    alias = session.remote.alias
+    highest = Node.objects.using(alias).values_list("highest", flat=True).get(pk=1)
+    waiting = (
+        ChangeLog.objects.using(alias).filter(id__gt=highest).order_by("id").values_list("date", flat=True)
+    )
+    oldest = waiting.first()
+    if oldest is not None and aware(oldest) < limit:
+        session.warn(
+            _(
+                "The database “%(alias)s” passes on what it receives, and has not synchronized for longer than "
+                "SYNCHRO_RETENTION, so its log keeps all of it. Synchronize there. If it is never to send anything "
+                "again, delete its checkpoints there: synchro.models.Checkpoint.objects.all().delete()"
+            )
+            % {"alias": alias}
+        )
 
 
 def _note_pruned(batch: Batch) -> None:

@@ -100,33 +100,8 @@ def _go_back(session: Session, node: Node, checkpoint: Checkpoint, arrived: int)
     Raises `UnknownState` where that is not asked for, or not possible.
     """
     names = {"alias": session.remote.alias, "arrived": arrived, "known": checkpoint.batch}
-    kept = Batch.objects.using(LOCAL).filter(number__gt=arrived, number__lte=checkpoint.batch)
-    # What was forgotten on purpose is not sent again.
-    is_whole = kept.exclude(size=0).count() == checkpoint.batch - arrived and node.forgotten <= arrived
-    if checkpoint.took_up > arrived:
-        # Batches do not tell what they took up of what was set aside. What they set aside anew, their entries tell.
-        raise UnknownState(
-            _(
-                "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "
-                "arrived there: it was restored from an older copy. The batches after %(arrived)d cannot be sent "
-                "again, nor if SYNCHRO_ON_ERROR is changed now: changes that were set aside and arrived later are in "
-                "none of them. Nothing was written. Restore it from a newer copy; or keep a copy of it, load it from "
-                "one of LOCAL, call synchro.core.reset_synchro() there, on the loaded copy, before anything is "
-                "changed in it, and make again what was changed there alone."
-            )
-            % names
-        )
-    if not is_whole:
-        raise UnknownState(
-            _(
-                "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "
-                "arrived there: it was restored from an older copy, and not all that came after it can be sent again. "
-                "Nothing was written. Restore it from a newer copy; or keep a copy of it, load it from one of LOCAL, "
-                "call synchro.core.reset_synchro() there, on the loaded copy, before anything is changed in it, and "
-                "make again what was changed there alone."
-            )
-            % names
-        )
+    if checkpoint.took_up > arrived or not _has_all_batches(node, checkpoint, arrived):
+        raise _cannot_send_again(names, checkpoint.took_up > arrived)
     if not _resending.get():
         raise UnknownState(
             _(
@@ -144,6 +119,42 @@ def _go_back(session: Session, node: Node, checkpoint: Checkpoint, arrived: int)
     session.warn(
         _(
             "The database “%(alias)s” was restored from an older copy: the batches after %(arrived)d are sent again."
+        )
+        % names
+    )
+
+
+def _has_all_batches(node: Node, checkpoint: Checkpoint, arrived: int) -> bool:
+    """Return whether all batches after `arrived` are kept, and none of them was forgotten on purpose."""
+    kept = Batch.objects.using(LOCAL).filter(number__gt=arrived, number__lte=checkpoint.batch)
+    return kept.exclude(size=0).count() == checkpoint.batch - arrived and node.forgotten <= arrived
+
+
+def _cannot_send_again(names: dict[str, object], took_up: bool) -> UnknownState:
+    """
+    Return the error about a restored REMOTE; with `took_up`, changes from the quarantine have arrived since its copy.
+
+    Batches do not tell what they took up from the quarantine. What they set aside anew, their entries tell.
+    """
+    if took_up:
+        return UnknownState(
+            _(
+                "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "
+                "arrived there: it was restored from an older copy. The batches after %(arrived)d cannot be sent "
+                "again, nor if SYNCHRO_ON_ERROR is changed now: changes that were set aside and arrived later are in "
+                "none of them. Nothing was written. Restore it from a newer copy; or keep a copy of it, load it from "
+                "one of LOCAL, call synchro.core.reset_synchro() there, on the loaded copy, before anything is "
+                "changed in it, and make again what was changed there alone."
+            )
+            % names
+        )
+    return UnknownState(
+        _(
+            "The database “%(alias)s” has a receipt for batch %(arrived)d of this node, but batch %(known)d had "
+            "arrived there: it was restored from an older copy, and not all that came after it can be sent again. "
+            "Nothing was written. Restore it from a newer copy; or keep a copy of it, load it from one of LOCAL, "
+            "call synchro.core.reset_synchro() there, on the loaded copy, before anything is changed in it, and "
+            "make again what was changed there alone."
         )
         % names
     )
@@ -214,10 +225,10 @@ def write_receipt(session: Session, batch: Batch, pairs: Pairs, plan: Plan) -> N
     """Write REMOTE's view of the new pairs of keys, and the receipt: the last thing in REMOTE's transaction."""
     if session.peer_on_remote is None:
         return
-    for model in plan.forgotten:
+    for model in plan.obsolete_references:
         if keeps_references(model):
             remote_keys = [
-                remote for remote, local in plan.removals.get(model, {}).items() if local is not None
+                remote for remote, local in plan.deletions.get(model, {}).items() if local is not None
             ]
             forget(session.remote, session.peer_on_remote.pk, model, remote_keys)
     for model, found in pairs.items():

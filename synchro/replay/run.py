@@ -34,8 +34,7 @@ from synchro.replay.apply.batch import (
 from synchro.replay.apply.receivers import in_run
 from synchro.replay.checkpoint import Outcome, acknowledge
 from synchro.replay.columns import forget_columns
-from synchro.replay.conflicts.history import discard_undelivered_decisions
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.record import discard_undelivered_decisions
 from synchro.replay.handshake import handshake
 from synchro.replay.identity.setting import remember_identities
 from synchro.replay.log.batches import Pruned, form_empty, next_batch, pending
@@ -43,14 +42,15 @@ from synchro.replay.log.changes import RowId
 from synchro.replay.log.gaps import warn_of_unknown_writers
 from synchro.replay.log.position import check_ids, own_node
 from synchro.replay.log.ranges import from_text
+from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.log.unread import warn_of_unread
 from synchro.replay.preflight import check_tables, check_visibility, warn_without_capture
-from synchro.replay.prune import prune
+from synchro.replay.prune import prune, prune_remote
 from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt, lost_to_pruning
 from synchro.replay.report import Totals
 from synchro.replay.retry import gc_paused, retry_transient
-from synchro.replay.run_record import RunRecord
+from synchro.replay.run_record import RunRecord, recorded
 from synchro.replay.session import Database, Databases, Session, own_settings, reachable, run_lock
 from synchro.replay.signals import announce, starting
 from synchro.report import Report
@@ -95,16 +95,10 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
     started, totals, databases = time.monotonic(), Totals(), Databases(Database(alias))
     for database in databases.both():
         check_vendor(database.connection)
-    record = RunRecord(alias, totals)
-    try:
-        with _errors_in_words(alias):
-            one_run = partial(_run, databases, totals, record, atomic, retry)
-            session = retry_transient(one_run, databases.both(), lambda: totals.batches)
-            _show(session.begun)
-    except SynchroError as error:
-        record.fail(error)
-        raise
-    record.end()
+    with recorded(alias, totals) as record, _errors_in_words(alias):
+        one_run = partial(_run, databases, totals, record, atomic, retry)
+        session = retry_transient(one_run, databases.both(), lambda: totals.batches)
+        _show(session.begun)
     return totals.report(alias, session.state.warnings, time.monotonic() - started)
 
 
@@ -122,21 +116,27 @@ def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, 
             remember_identities(session)
             warn_without_capture(session)
             quarantine = Quarantine(session)
-            replay = _replay_as_one if atomic else _replay_one_by_one
             try:
-                for taken_up in _rounds(session, quarantine, retry):
-                    for outcome in replay(session, quarantine, taken_up):
-                        _confirm(session, quarantine, outcome, totals)
-                        record.progress()
+                for outcome in _replay_all(session, quarantine, atomic, retry):
+                    _confirm(session, quarantine, outcome, totals)
+                    record.progress()
             except Pruned as error:
                 raise lost_to_pruning(session) from error
             node = own_node(LOCAL)
             warn_of_unknown_writers(session, node)
             warn_of_unread(session, node)
             prune(session)
+            prune_remote(session)
             totals.quarantined = len(quarantine)
             quarantine.warn()
     return session
+
+
+def _replay_all(session: Session, quarantine: Quarantine, atomic: bool, retry: bool) -> Iterator[Outcome]:
+    """Yield each batch that has arrived, until nothing is pending; LOCAL is told before the next is asked for."""
+    replay = _replay_as_one if atomic else _replay_one_by_one
+    for taken_up in _rounds(session, quarantine, retry):
+        yield from replay(session, quarantine, taken_up)
 
 
 def _rounds(session: Session, quarantine: Quarantine, retry: bool) -> Iterator[TakenUp]:
@@ -157,7 +157,7 @@ def _until_merged(session: Session, taken_up: TakenUp) -> Iterator[TakenUp]:
 
 
 def _replay_one_by_one(session: Session, quarantine: Quarantine, taken_up: TakenUp) -> Iterator[Outcome]:
-    """Replay each pending batch in a transaction of its own; the next one begins when LOCAL knows of it."""
+    """Replay each pending batch in a transaction of its own."""
     batches = pending(session.state.arrived)
     first = next(batches, None)
     if first is None:
@@ -219,12 +219,12 @@ def _transaction(session: Session, quarantine: Quarantine, first: Batch | None) 
 @gc_paused()
 def _confirm(session: Session, quarantine: Quarantine, outcome: Outcome, totals: Totals) -> None:
     """Write down on LOCAL that REMOTE has the batch."""
-    quarantine.advance(outcome.note)
+    quarantine.take_in(outcome.quarantine)
     session.state.arrived = outcome.batch.number
     totals.add(outcome)
     announce("committed", outcome.batch)
     acknowledge(session, outcome)
-    quarantine.settle(outcome.batch, outcome.note)
+    quarantine.drop_outdated(outcome.batch, outcome.quarantine)
     announce("acknowledged", outcome.batch)
 
 

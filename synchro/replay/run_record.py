@@ -41,6 +41,18 @@ def started_by(name: str) -> Iterator[None]:
         _by.reset(token)
 
 
+@contextmanager
+def recorded(alias: str, totals: Totals) -> Iterator[RunRecord]:
+    """Inside, a run to the database `alias` is recorded, with what `totals` says at its end."""
+    record = RunRecord(alias, totals)
+    try:
+        yield record
+    except SynchroError as error:
+        record.fail(error)
+        raise
+    record.end()
+
+
 class RunRecord:
     """The record of one run. A run that finds nothing to do leaves none."""
 

@@ -21,6 +21,7 @@ from synchro.exceptions import Busy, NotReady
 from synchro.keys import Key
 from synchro.models import Peer
 from synchro.moved import successor_of
+from synchro.triggers.by_hand import ByHand
 
 #: LOCAL's keys to REMOTE's.
 Pairs: TypeAlias = Mapping[type[Model], Mapping[Key, Key]]
@@ -105,6 +106,8 @@ class RunState:
     pruned: int = 0
     #: Whether values were merged since REMOTE was last given all that was pending.
     merged: bool = False
+    #: Foreign keys of REMOTE that Django does not know; None until they are asked for.
+    made_by_hand: list[ByHand] | None = None
     new_references: NewReferences = field(default_factory=NewReferences)
     #: What the person who runs this should know.
     warnings: list[str] = field(default_factory=list)

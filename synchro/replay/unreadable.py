@@ -1,7 +1,7 @@
 """
-Unreadable: rows whose values cannot be read as they are, which are found and named instead of ending the run.
+Unreadable rows: those with values that cannot be read as they are. They are found and named.
 
-A driver may raise any error where a value is none that Python has, and Django's converters may as well.
+A driver may raise any error where Python has no such value, and Django's converters may as well.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class CannotRead(Refused):
 
 
 def is_about_the_server(backend: Backend, error: Exception) -> bool:
-    """Whether an error has nothing to do with the rows that were written, or read, and cannot be told of one."""
+    """Return whether an error has nothing to do with the rows that were written or read."""
     if isinstance(error, DatabaseError):
         return not backend.refuses_row(error)
     return isinstance(error, MemoryError)
@@ -57,7 +57,7 @@ def unreadable_columns(
 
 
 def _alone(read: Read, field: AnyField, keys: Sequence[Key]) -> Iterator[tuple[Key, str]]:
-    """The keys of the rows whose `field` cannot be read even alone."""
+    """Yield the keys of the rows whose `field` cannot be read even alone, with the cause."""
     waiting = [keys]
     while waiting:
         part = waiting.pop()

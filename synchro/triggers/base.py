@@ -58,6 +58,8 @@ SWITCHED_OFF = (
 )
 #: How the text of a trigger, or of a function, of ours tells that it is one.
 MADE_BY = "Made by django-synchro, version "
+#: How names of triggers end that log what a deletion does to other tables (MySQL, MariaDB).
+CASCADE = "_cascade"
 #: How names of triggers end that log the rows which are in the way of a new one, on SQLite. They name columns.
 UNIQUE = "_unique"
 HINT = "To remove it: manage.py synchro_install_triggers --uninstall"
@@ -102,8 +104,8 @@ class Shape:
     exact: frozenset[str] = frozenset()
     #: PostgreSQL: the columns with their numbers, of which a new column gets the next.
     numbers: frozenset[tuple[str, int]] = frozenset()
-    #: PostgreSQL: of a table with triggers for each row, the columns with their types.
-    types: frozenset[tuple[str, str]] = frozenset()
+    #: PostgreSQL: the number by which it knows a table with triggers for each row.
+    number: int = 0
     #: PostgreSQL: generated columns that are not stored, with their expressions.
     virtual: frozenset[tuple[str, str]] = frozenset()
     #: SQLite: what the table declares unique, but for its key.
@@ -357,6 +359,11 @@ class Backend(ABC):
     def hold(self, connection: BaseDatabaseWrapper) -> None:
         """Until the end of the open transaction no other process installs or removes triggers in this database."""
         return
+
+    @contextmanager
+    def held(self, connection: BaseDatabaseWrapper, tables: Iterable[str], seconds: int) -> Iterator[bool]:
+        """Inside, nobody else writes to these tables; gives whether this is so."""
+        yield False
 
     @contextmanager
     def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.core import checks
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.backends import backend_for
 from synchro.checks.guard import when_settings_are_right
@@ -18,6 +19,7 @@ from synchro.exceptions import NotReady
 from synchro.registry import watched_tables
 from synchro.triggers import triggers_for
 from synchro.triggers.base import OPEN, ORPHANED, POWERLESS
+from synchro.triggers.by_hand import made_on_remote, unseen_by_triggers
 from synchro.triggers.install import EVERY, INCOMPLETE, MISSES_CHANGES, Problem, survey
 from synchro.triggers.pgtrigger_package import lacking
 from synchro.triggers.remote import foreign_triggers, without_capture
@@ -65,10 +67,28 @@ def _messages() -> Iterator[checks.CheckMessage]:
     yield from _warnings([*unnamed, *found.problems])
     for sentence in backend.unseen(connection, [table.name for table in watched_tables()]):
         yield checks.Warning(sentence, id="synchro.W108")
+    if backend.has_cascades():
+        yield from _by_hand(connection)
     if backend.blind_spot:
         yield checks.Warning(
             backend.blind_spot, hint="See docs/triggers.md; silence it once you know.", id="synchro.W105"
         )
+
+
+def _by_hand(connection: BaseDatabaseWrapper) -> Iterator[checks.CheckMessage]:
+    """One warning for all foreign keys whose work fires no trigger."""
+    found = [str(one) for one in unseen_by_triggers(connection)]
+    if found:
+        yield checks.Warning(
+            f"No trigger fires for what foreign keys of the database do by themselves: {_listed(found)}.",
+            hint="Declare it in the model (on_delete=models.DB_CASCADE and the like), or drop that rule; compare these "
+            "tables in both databases.",
+            id="synchro.W112",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 @when_settings_are_right
@@ -104,6 +124,14 @@ def remote_messages(alias: str) -> Iterator[checks.CheckMessage]:
     found = without_capture(connection)
     if found:
         yield found
+    by_hand = [str(one) for one in made_on_remote(connection)]
+    if by_hand:
+        yield checks.Warning(
+            f"The database {alias!r} has foreign keys made by hand, by which the server deletes or empties rows of "
+            f"watched tables: {_listed(by_hand)}. A deletion that would so touch a row which LOCAL has is refused.",
+            hint="Declare it in the model on both sides, or drop that rule there.",
+            id="synchro.W124",
+        )
 
 
 IDS = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from django.apps import apps
+from django.apps.registry import Apps
 from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -167,14 +168,17 @@ class Declaration:
 
     @cached_property
     def _edges(self) -> tuple[Edge, ...]:
-        return tuple(_edges())
+        return tuple(_edges(apps))
+
+    def _is_captured(self, model: type[Model]) -> bool:
+        return is_watched(model)
 
     def with_cascades(self, target: Target, watched: dict[str, Target]) -> Target:
         """
         `target`, with every foreign key by which the deletion of one of its rows spreads to watched tables.
         """
         edges = list(self._reachable(target.table))
-        if not any(is_watched(edge.child) for edge in edges):
+        if not any(self._is_captured(edge.child) for edge in edges):
             return target
         cascades = []
         for edge in edges:
@@ -202,8 +206,52 @@ class Declaration:
         return _has(end.shape.columns, (*end.key, field))
 
 
-def _edges() -> Iterator[Edge]:
-    for model in apps.get_models(include_auto_created=True):
+class DeclarationOfState(Declaration):
+    """
+    What deletions by the database itself reach, in a state that a migration has come to.
+
+    The watched models do not tell it: they are what all migrations come to in the end.
+    """
+
+    def __init__(
+        self,
+        connection: BaseDatabaseWrapper,
+        backend: Backend,
+        state: Apps,
+        content_types: Mapping[str, int],
+    ) -> None:
+        self.state = state
+        #: Of the captured tables.
+        self.captured = content_types
+        super().__init__(connection, backend, create_content_types=False)
+
+    def _look(self) -> dict[str, Shape]:
+        names = {model._meta.db_table for edge in self._edges for model in (edge.parent, edge.child)}
+        return self.backend.shapes(self.connection, sorted(names))
+
+    @cached_property
+    def _edges(self) -> tuple[Edge, ...]:
+        return tuple(_edges(self.state))
+
+    def _is_captured(self, model: type[Model]) -> bool:
+        return self._shape(model._meta.db_table).shown in self.captured
+
+    def bare(self, model: type[Model]) -> Target:
+        shape = self._shape(model._meta.db_table)
+        key = key_fields.__wrapped__(model)
+        content_type = self.captured.get(shape.shown)
+        return Target(
+            model._meta.label, model._meta.db_table, content_type, key, detail=Detail.KEY, shape=shape
+        )
+
+    def _targets(self) -> list[Target]:
+        roots = {edge.parent._meta.db_table: edge.parent for edge in self._edges}
+        found = (self.bare(model) for model in roots.values() if self._shape(model._meta.db_table).columns)
+        return [target for target in (self.with_cascades(one, {}) for one in found) if target.cascades]
+
+
+def _edges(models_of: Apps) -> Iterator[Edge]:
+    for model in models_of.get_models(include_auto_created=True):
         if model._meta.proxy:
             continue
         for field in model._meta.local_concrete_fields:

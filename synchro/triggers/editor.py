@@ -62,8 +62,12 @@ class KeepsTriggers(Editor):
         return known(self.connection)
 
     @contextmanager
-    def _altering(self, model: type[Model] | None = None) -> Iterator[None]:
-        """The same for what may remove triggers: they come back where it fails."""
+    def _altering(self, model: type[Model] | None = None, after: type[Model] | None = None) -> Iterator[None]:
+        """
+        The same for what may remove triggers: they come back where it fails.
+
+        `model` has the table before, and `after` is a model of the state that the migration comes to.
+        """
         if self.collect_sql:
             yield
             return
@@ -71,6 +75,8 @@ class KeepsTriggers(Editor):
             self._met(model)
         with self._known(), self.keeper.all_or_nothing(self._mend):
             yield
+            if after is not None:
+                self.keeper.restore_cascades(after._meta.apps)
 
     def _met(self, model: type[Model]) -> None:
         watch = Watch.of(self.connection)
@@ -131,7 +137,7 @@ class KeepsTriggers(Editor):
 
     def delete_model(self, model: Any, **kwargs: Any) -> None:
         table = model._meta.db_table
-        with self._altering():
+        with self._altering(after=model):
             if self.collect_sql:
                 pass
             elif table in (LOG, SWITCH) and not kwargs:
@@ -149,7 +155,7 @@ class KeepsTriggers(Editor):
         if self.collect_sql or old_db_table == new_db_table:
             super().alter_db_table(model, old_db_table, new_db_table)
             return
-        with self._altering(model):
+        with self._altering(model, model):
             self.keeper.on(old_db_table)
             if old_db_table in self.keeper.content_types:
                 self.keeper.content_types[new_db_table] = self.keeper.content_types[old_db_table]
@@ -213,7 +219,7 @@ class KeepsTriggers(Editor):
     # -- columns -----------------------------------------------------------------------------------------------------
 
     def add_field(self, model: Any, field: Any) -> None:
-        with self._altering(model):
+        with self._altering(model, field.model):
             if not self.collect_sql and field.column:
                 # Before, so that there is no moment at which the column exists and nobody sees it change.
                 self.keeper.name_key_only(model, key_of(model))
@@ -221,11 +227,11 @@ class KeepsTriggers(Editor):
             self._met(field.model)
 
     def remove_field(self, model: Any, field: Any) -> None:
-        with self._altering(model), self._keeping(model, field, None):
+        with self._altering(model, model), self._keeping(model, field, None):
             super().remove_field(model, field)
 
     def alter_field(self, model: Any, old_field: Any, new_field: Any, strict: bool = False) -> None:
-        with self._altering(model):
+        with self._altering(model, new_field.model):
             if not (old_field.column and new_field.column):
                 super().alter_field(model, old_field, new_field, strict)
                 return
@@ -252,11 +258,20 @@ class KeepsTriggers(Editor):
         key = key_of(model)
         after = [new if field.column in columns and new is not None else field for field in key]
         if any(field.column in columns for field in key) and self._key_goes(old, new):
-            keeper.remove(table)
-        else:
-            keeper.name_key_only(model, key)
+            with keeper.without_triggers(table, self._altered(table, old, new)):
+                yield
+                keeper.name_key_only(model, after)
+            return
+        keeper.name_key_only(model, key)
         yield
         keeper.name_key_only(model, after)
+
+    def _altered(self, table: str, old: Field[Any, Any], new: Field[Any, Any] | None) -> list[str]:
+        """Return the tables that Django alters, or names, when a column of a key gets another name."""
+        if new is None or old.db_type(self.connection) != new.db_type(self.connection):
+            return []  # those that point at it too
+        ends = [field.remote_field.model._meta.db_table for field in (old, new) if field.remote_field]
+        return [table, *ends]
 
     def _key_goes(self, old: Field[Any, Any], new: Field[Any, Any] | None) -> bool:
         """Whether triggers that name the old key would stop, or misspell, what is written before they are exchanged."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from itertools import groupby
 from typing import Any, TypeAlias
 
+from django.apps.registry import Apps
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import CommandError
 from django.db import DatabaseError, transaction
@@ -18,7 +19,18 @@ from synchro.exceptions import NotReady
 from synchro.keys import key_fields
 from synchro.moved import table_made
 from synchro.triggers import triggers_for
-from synchro.triggers.base import Backend, Detail, Installed, Shape, Target, Trigger, Uncapturable, stem_of
+from synchro.triggers.base import (
+    CASCADE,
+    Backend,
+    Detail,
+    Installed,
+    Shape,
+    Target,
+    Trigger,
+    Uncapturable,
+    stem_of,
+)
+from synchro.triggers.declare import DeclarationOfState
 
 Key: TypeAlias = "Sequence[Field[Any, Any]]"
 #: How many seconds a migration waits for a lock, to exchange the triggers of a table.
@@ -46,8 +58,49 @@ class Keeper:
     def remove(self, table: str) -> None:
         self.exchange((), self.on(table))
 
+    @contextmanager
+    def without_triggers(self, table: str, altered: Sequence[str]) -> Iterator[None]:
+        """
+        Inside, the table has no triggers.
+
+        Nobody else writes to it meanwhile, where all tables that are altered are known; or a warning says so.
+        """
+        is_held = False
+        with ExitStack() as stack:
+            if altered:
+                there = self.backend.shapes(self.connection, altered)
+                with self._told({table}):
+                    is_held = stack.enter_context(self.backend.held(self.connection, there, PATIENCE))
+            try:
+                self.remove(table)
+                yield
+            finally:
+                if not is_held:
+                    warnings.warn(
+                        "A table had no triggers while a migration altered its key: what others wrote into it "
+                        f"meanwhile is not in the log. Compare it in both databases. The table: {table}",
+                        RuntimeWarning,
+                        stacklevel=2,
+                    )
+
     def remove_all(self) -> None:
         self.exchange((), self.backend.installed(self.connection))
+
+    def restore_cascades(self, state: Apps) -> None:
+        """
+        Make the triggers again that log what the database deletes by itself, and that had to go for an alteration.
+
+        `state` has the models of the tables as they are after it.
+        """
+        if not any(one.stem.endswith(CASCADE) for one in self.removed):
+            return
+        installed = self.backend.installed(self.connection)
+        captured = {one.table: one.content_type for one in installed if one.content_type is not None}
+        has = {one.table for one in installed if one.stem.endswith(CASCADE)}
+        for target in DeclarationOfState(self.connection, self.backend, state, captured).targets():
+            if target.shape.shown not in has:
+                wanted = self.backend.compile(self.connection, target)
+                self.exchange([one for one in wanted if one.stem.endswith(CASCADE)], ())
 
     def remove_mentions(self, table: str, column: str | None = None) -> None:
         """Remove the triggers, also on other tables, that name this table or column (`triggers.cascades`)."""
@@ -85,7 +138,7 @@ class Keeper:
         drop = [
             one
             for one in found
-            if one.stem not in stems and one.name not in names and not one.stem.endswith("_cascade")
+            if one.stem not in stems and one.name not in names and not one.stem.endswith(CASCADE)
         ]
         if create:
             drop += self._of_former_tables(target)
@@ -118,19 +171,24 @@ class Keeper:
         """
         if not create and not drop:
             return
+        tables = {one.table for one in drop if one.table}
+        with self._told(tables), self.backend.alone(self.connection, PATIENCE):
+            self.backend.exchange(self.connection, create, drop, seconds=PATIENCE)
+        self.removed += drop
+
+    @contextmanager
+    def _told(self, tables: Collection[str]) -> Iterator[None]:
+        """Inside, the want of a lock or a right becomes a `CommandError` in words."""
         try:
-            with self.backend.alone(self.connection, PATIENCE):
-                self.backend.exchange(self.connection, create, drop, seconds=PATIENCE)
+            yield
         except (DatabaseError, NotReady) as error:
-            told = error
+            told: Exception = error
             if isinstance(error, DatabaseError):
-                told = self.backend.explained(error, self.connection)  # type: ignore[assignment]
+                told = self.backend.explained(error, self.connection)
             if not isinstance(told, NotReady):
                 raise
-            tables = ", ".join(sorted({one.table for one in drop if one.table}))
-            where = f" This was about the triggers of {tables}." if tables else ""
+            where = f" This was about the triggers of {', '.join(sorted(tables))}." if tables else ""
             raise CommandError(f"{told}{where} Run migrate again then.") from error
-        self.removed += drop
 
     @contextmanager
     def all_or_nothing(self, mend: Callable[[], None]) -> Iterator[None]:

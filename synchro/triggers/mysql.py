@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from synchro.exceptions import NotReady
 from synchro.models import CHANGE
 from synchro.triggers.base import (
+    CASCADE,
     LOG,
     PREFIX,
     Backend,
@@ -30,15 +31,13 @@ from synchro.triggers.base import (
     version_of,
 )
 from synchro.triggers.mysql_body import SWITCH, Writer, escaped, real_name, stored_name
-from synchro.triggers.mysql_rights import flaws_of, lacking_rights
+from synchro.triggers.mysql_rights import flaws_of, lacking_rights, may
 
 #: How a trigger asked for the switch that keeps another session's answer.
 KEEPS_SWITCH = f"{SWITCH} IS NULL"
 LOCK = "synchro-triggers"
 #: The SQL mode of triggers: what does not fit into the log is an error.
 MODE = "STRICT_ALL_TABLES"
-#: How names of triggers end that log what a deletion does to other tables, before their version.
-CASCADE = "_cascade"
 
 _NAME = re.compile(r"(.+)_([0-9a-f]{10})")
 _COLUMN = re.compile(r"\b(?:OLD|NEW)\.`([^`]*)`")
@@ -238,6 +237,18 @@ class MySQL(Backend):
             + "".join(f"{statement} ;;\n" for statement in statements)
             + "DELIMITER ;\n"
         )
+
+    @contextmanager
+    def held(self, connection: BaseDatabaseWrapper, tables: Iterable[str], seconds: int) -> Iterator[bool]:
+        names = sorted({escaped(stored_name(connection, table)) for table in tables})
+        with connection.cursor() as cursor:
+            with _waiting(cursor, seconds):
+                is_held = may(cursor, f"LOCK TABLES {', '.join(f'{name} WRITE' for name in names)}")
+            try:
+                yield is_held
+            finally:
+                if is_held and connection.is_usable():
+                    cursor.execute("UNLOCK TABLES")
 
     @contextmanager
     def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:

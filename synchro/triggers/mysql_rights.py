@@ -11,8 +11,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from synchro.triggers.base import LOG, ORPHANED, POWERLESS
 from synchro.triggers.mysql_body import escaped, stored_name
 
-#: Errors of the server for a want of rights: on a table, and on a column.
-DENIED = (1142, 1143)
+#: Errors of the server for a want of rights: on a database, a table, a column.
+DENIED = (1044, 1142, 1143)
+#: The same for tables that `Backend.held` has not locked: then nothing can be known of them.
+NOT_LOCKED = 1100
 
 
 def lacking_rights(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> str:
@@ -44,7 +46,7 @@ def _qualified(connection: BaseDatabaseWrapper, table: str) -> str:
 
 def _may_log(cursor: Any) -> bool:
     """Whether this account may do what a trigger does. To explain a statement takes the same rights."""
-    return _may(
+    return may(
         cursor,
         f"EXPLAIN INSERT INTO {escaped(LOG)} (`content_type_id`, `object_id`, `date`, `action`, `fields`, "
         "`natural_key`) VALUES (0, '', NOW(), 0, NULL, NULL)",
@@ -52,15 +54,19 @@ def _may_log(cursor: Any) -> bool:
 
 
 def _may_read(cursor: Any, table: str) -> bool:
-    return _may(cursor, f"SELECT * FROM {escaped(table)} LIMIT 0")
+    return may(cursor, f"SELECT * FROM {escaped(table)} LIMIT 0")
 
 
-def _may(cursor: Any, sql: str) -> bool:
+def may(cursor: Any, sql: str, unknown: bool = True) -> bool:
+    """Whether the server lets this account execute this statement, which it does; `unknown` where it cannot tell."""
     try:
         cursor.execute(sql, None)
         cursor.fetchall()
     except DatabaseError as error:
-        if error.args and error.args[0] in DENIED:
+        code = error.args[0] if error.args else None
+        if code == NOT_LOCKED:
+            return unknown
+        if code in DENIED:
             return False
         raise
     return True
@@ -73,7 +79,7 @@ def flaws_of(cursor: Any, definers: set[str]) -> dict[str, str]:
     cursor.execute("SELECT CURRENT_USER()")
     own = cursor.fetchone()[0]
     flaws = {} if own not in definers or _may_log(cursor) else {own: POWERLESS}
-    if definers - {own} and _may(cursor, "SELECT 1 FROM mysql.user LIMIT 0"):
+    if definers - {own} and may(cursor, "SELECT 1 FROM mysql.user LIMIT 0", unknown=False):
         cursor.execute("SELECT CONCAT(user, '@', host) FROM mysql.user")
         flaws |= dict.fromkeys(definers - {own} - {account for (account,) in cursor.fetchall()}, ORPHANED)
     return flaws

@@ -55,9 +55,8 @@ class CaptureSql(pgtrigger.compiler.UpsertTriggerSql):
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS {func};
 REVOKE ALL ON FUNCTION {execute} FROM PUBLIC"""
-    DECLARATION = """CREATE OR REPLACE TRIGGER {pgid}
-    {when} {operation} ON {table}
-    {referencing} FOR EACH {level}
+    DECLARATION = """CREATE OR REPLACE TRIGGER "{pgid}"
+    {when} {operation} ON {table}{referencing} FOR EACH {level}
     {condition}
     EXECUTE FUNCTION {execute}"""
 
@@ -77,7 +76,7 @@ REVOKE ALL ON FUNCTION {execute} FROM PUBLIC"""
 class AlwaysSql(CaptureSql):
     """Of a trigger that also fires where a subscription applies what another server sends."""
 
-    DECLARATION = CaptureSql.DECLARATION + ";\nALTER TABLE {table} ENABLE ALWAYS TRIGGER {pgid}"
+    DECLARATION = CaptureSql.DECLARATION + ';\nALTER TABLE {table} ENABLE ALWAYS TRIGGER "{pgid}"'
 
 
 class CaptureTrigger(pgtrigger.Trigger):
@@ -106,7 +105,7 @@ class CaptureTrigger(pgtrigger.Trigger):
             table=self.function.table,
             when=self.when,
             operation=self.operation,
-            referencing=self.referencing or "",
+            referencing="".join(f" {word}" for word in str(self.referencing or "").split()),
             level=self.level,
             condition=self.render_condition(model),
             execute=self.render_execute(model),

@@ -21,8 +21,8 @@ LOCK = 0x73796E6368726F
 class PostgreSQL(Backend):
     replaces = True
     blind_spot = (
-        "PostgreSQL fires no triggers in sessions with session_replication_role = replica: "
-        "what they write is not captured."
+        "PostgreSQL fires no triggers in sessions with session_replication_role = replica, and none where one "
+        "partition alone is truncated, attached, detached or dropped: that is not captured."
     )
 
     # -- looking ---------------------------------------------------------------------------------------------

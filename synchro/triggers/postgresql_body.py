@@ -1,15 +1,12 @@
 """
 PostgreSQL: the body of the one function that all capture triggers of a table call.
 
-Statement-level triggers read transition tables. Triggers for each row know the rows OLD and NEW alone, whose columns
-plpgsql takes for what they were when the session first used the function: what it names is looked up before, and
-where a type is another by now the entry is made by a statement that is planned anew.
+Statement-level triggers read transition tables, triggers for each row the rows OLD and NEW.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -34,7 +31,7 @@ UNKNOWN = "*"
 _COLUMN = re.compile(rf'\b(?:OLD|NEW|{OLD_ROW}|{NEW_ROW}|[on])\."([^"]*)"')
 _SEES_ABOVE = re.compile(r"attnum > ([0-9]+)")
 #: How the entry of a change begins, or ends, where its fields are not known.
-_KEY_ONLY = ("NULL::text AS synchro_fields", "clock_timestamp(), 2, NULL;")
+_KEY_ONLY = ("NULL::text AS synchro_fields", "clock_timestamp(), 2, NULL")
 
 
 @lru_cache(maxsize=5_000)
@@ -254,58 +251,20 @@ END
         ) AS c{outside}"""
 
     def rows(self) -> str:
-        key = [str(field.column) for field in self.target.key]
-        natural = [*key, *(str(field.column) for field in self.target.natural)]
-        every = [name for name, _ in self.target.shape.types]
         return self.body(
-            self.unless_altered(key, self.added("", "NEW"), self.added("", "($1)"), "NEW"),
-            self.unless_altered(every, self.row_update(), self.key_update("($1)", "($2)"), "OLD, NEW"),
-            self.unless_altered(
-                every if self.virtual else natural, self.deleted("", "OLD"), self.deleted("", "($1)"), "OLD"
-            ),
+            self.added(self.planned_anew("WHERE"), "NEW"),
+            self.row_update(),
+            self.deleted(self.planned_anew("WHERE"), "OLD"),
         )
 
-    def unless_altered(self, columns: Iterable[str], statement: str, planned_anew: str, rows: str) -> str:
+    def planned_anew(self, word: str) -> str:
         """
-        Return `statement`, or where one of these columns has another type by now, the other one.
+        A condition that holds, and lets each session plan a statement anew after the table was altered.
 
-        What plpgsql keeps of a statement that names a column of OLD or NEW fails then, in sessions that have used it.
+        What plpgsql keeps of a statement that names a column of OLD or NEW fails when the column has another type. It
+        is dropped when a relation is altered that the statement has a constant of. The name may change, the number not.
         """
-        return f"""IF {self.altered(columns)} THEN
-            EXECUTE {literal(planned_anew)} USING {rows};
-        ELSE
-            {statement};
-        END IF"""
-
-    def altered(self, columns: Iterable[str]) -> str:
-        """A condition: one of these columns has not the type that it had when the function was made."""
-        types = dict(self.target.shape.types)
-        names: dict[str, list[str]] = {}
-        for column in sorted(types.keys() & set(columns)):
-            names.setdefault(types[column], []).append(literal(column))
-        conditions = [
-            f"attname IN ({', '.join(alike)}) AND atttypid <> {literal(type_)}::regtype"
-            for type_, alike in sorted(names.items())
-        ]
-        return (
-            "EXISTS (SELECT 1 FROM pg_attribute WHERE attrelid = TG_RELID AND ("
-            f"{' OR '.join(conditions) or 'false'}))"
-        )
-
-    def key_update(self, old: str, new: str) -> str:
-        """The entries of one updated row, whose fields are not known, as one statement."""
-        natural = bool(self.target.natural)
-        same = self.same_key(old, new)
-        kinds = (
-            (3, old, self.natural(old), f"NOT ({same})"),
-            (1, new, "NULL", f"NOT ({same})"),
-            (2, new, "NULL", f"{same} AND {old} *<> {new}"),
-        )
-        return f"{self.insert(natural)}\n" + "\n    UNION ALL ".join(
-            f"SELECT {self.target.content_type}, {self.key(row)}, clock_timestamp(), {action}"
-            f"{f', {values}' if natural else ''} WHERE {condition}"
-            for action, row, values, condition in kinds
-        )
+        return f"{word} '{self.target.shape.number}'::regclass IS NOT NULL"
 
     def row_update(self) -> str:
         differs, changed = "OLD *<> NEW", "NULL"
@@ -314,10 +273,12 @@ END
             changed = f"CASE WHEN NOT {self.unknown()} THEN {names} END"
             known = "".join(f"{self.differs('OLD', 'NEW', field)} OR " for field in self.target.columns)
             differs = f"{known}(OLD *<> NEW AND {self.unknown()})"
-        return f"""IF NOT ({self.same_key("OLD", "NEW")}) THEN
-                {self.deleted("", "OLD")};
-                {self.added("", "NEW")};
-            ELSIF {differs} THEN
-                {self.insert(with_fields=True)}
-                SELECT {self.target.content_type}, {self.key("NEW")}, clock_timestamp(), 2, {changed};
-            END IF"""
+        anew, also = self.planned_anew("WHERE"), self.planned_anew("AND")
+        return f"""IF NOT ({self.same_key("OLD", "NEW")}) {also} THEN
+            {self.deleted(anew, "OLD")};
+            {self.added(anew, "NEW")};
+        ELSIF ({differs}) {also} THEN
+            {self.insert(with_fields=True)}
+            SELECT {self.target.content_type}, {self.key("NEW")}, clock_timestamp(), 2, {changed}
+            {anew};
+        END IF"""

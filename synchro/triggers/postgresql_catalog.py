@@ -39,13 +39,11 @@ SHAPES = f"""
         c.relispartition,
         EXISTS (SELECT 1 FROM pg_inherits WHERE inhrelid = c.oid),
         {IS_SUBSCRIBED},
-        array_agg(a.attname::text),
-        array_agg(format('%%I.%%I', y.typnamespace::regnamespace::name, y.typname)),
+        c.oid, array_agg(a.attname::text),
         array_agg(CASE WHEN a.attgenerated = 'v' THEN pg_get_expr(d.adbin, d.adrelid) END)
     FROM unnest(%(names)s::text[], %(quoted)s::text[]) AS t (name, quoted)
     JOIN pg_class c ON c.oid = to_regclass(t.quoted)
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    JOIN pg_type y ON y.oid = a.atttypid
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     GROUP BY t.name, c.oid, c.relkind, c.relispartition
 """
@@ -154,8 +152,8 @@ def _shape(
     is_part: bool,
     inherits: bool,
     is_subscribed: bool,
+    number: int,
     names: list[str],
-    types: list[str],
     expressions: list[str | None],
 ) -> Shape:
     by_row = kind == "p" or inherits or is_subscribed
@@ -169,7 +167,7 @@ def _shape(
         is_subscribed=is_subscribed,
         schema=schema,
         numbers=frozenset(zip(columns, numbers, strict=True)),
-        types=frozenset(zip(names, types, strict=True)) if by_row else frozenset(),
+        number=number if by_row else 0,
         virtual=frozenset(
             (name, text) for name, text in zip(names, expressions, strict=True) if text is not None
         ),
@@ -238,20 +236,35 @@ def powerless(connection: BaseDatabaseWrapper, names: Iterable[str]) -> list[tup
 
 def unseen(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterator[str]:
     """What keeps changes of these tables out of the log although all triggers are there, each as a sentence."""
-    quote = connection.ops.quote_name
     with connection.cursor() as cursor:
-        cursor.execute(SWITCHED_OFF)
-        for role, database in cursor.fetchall():
-            whose = f'ROLE "{role}"' if role else "ROLE ALL" if not database else f'DATABASE "{database}"'
-            where = f' IN DATABASE "{database}"' if role and database else ""
-            yield (
-                f"Capture is switched off for good where {SETTING} = off is a setting of {whose}{where}: nothing that "
-                f"its sessions write is in the log. Run: ALTER {whose}{where} RESET {SETTING}"
-            )
-        cursor.execute(HEIRS, {"tables": [quote(table) for table in tables], "made_by": MADE_BY})
-        for parent, heir in cursor.fetchall():
-            yield (
-                f"{heir} inherits from {parent} and has no triggers of its own: what is written to {heir} itself is "
-                "not in the log, though it is read with the other rows. Watch a model of that table too, or write to "
-                f"{parent}."
-            )
+        yield from _switched_off(cursor, connection.alias)
+        yield from _heirs(cursor, [connection.ops.quote_name(table) for table in tables])
+
+
+def _switched_off(cursor: Any, alias: str) -> Iterator[str]:
+    cursor.execute("SELECT current_setting(%s, true) = 'off'", [SETTING])
+    (is_off,) = cursor.fetchone()
+    cursor.execute(SWITCHED_OFF)
+    found = cursor.fetchall()
+    if is_off and not found:
+        yield (
+            f"Capture is switched off from the start of each session: {SETTING} = off stands in the configuration of "
+            f"the server, or in the OPTIONS of the database {alias!r}. Take it out there."
+        )
+    for role, database in found:
+        whose = f'ROLE "{role}"' if role else "ROLE ALL" if not database else f'DATABASE "{database}"'
+        where = f' IN DATABASE "{database}"' if role and database else ""
+        yield (
+            f"Capture is switched off for good where {SETTING} = off is a setting of {whose}{where}: nothing that "
+            f"its sessions write is in the log. Run: ALTER {whose}{where} RESET {SETTING}"
+        )
+
+
+def _heirs(cursor: Any, tables: list[str]) -> Iterator[str]:
+    cursor.execute(HEIRS, {"tables": tables, "made_by": MADE_BY})
+    for parent, heir in cursor.fetchall():
+        yield (
+            f"{heir} inherits from {parent} and has no triggers of its own: what is written to {heir} itself is "
+            "not in the log, though it is read with the other rows. Watch a model of that table too, or write to "
+            f"{parent}."
+        )

@@ -79,5 +79,5 @@ def refuse_without_triggers(sender: Any, local: BaseDatabaseWrapper, **kwargs: A
 
 
 def _refuse_where_switched_off(backend: Backend, connection: BaseDatabaseWrapper) -> None:
-    if backend.is_ready(connection) and backend.is_switched_off(connection):
+    if backend.is_switched_off(connection):
         raise NotReady(SWITCHED_OFF.format(connection.alias))

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
@@ -93,7 +93,10 @@ class SQLite(Backend):
     def is_switched_off(self, connection: BaseDatabaseWrapper) -> bool:
         # A row of another session is never seen, since it goes before its transaction is over.
         with connection.cursor() as cursor:
-            cursor.execute(f'SELECT EXISTS (SELECT 1 FROM "{SWITCH}")')
+            try:
+                cursor.execute(f'SELECT EXISTS (SELECT 1 FROM "{SWITCH}")')
+            except OperationalError:  # there is no such table, hence no trigger that asks it
+                return False
             return bool(cursor.fetchone()[0])
 
     def switch_on(self, connection: BaseDatabaseWrapper) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.backends.errors import BackendError
@@ -17,29 +15,6 @@ SQLITE = "sqlite"
 #: How labels of pairs that capture by triggers end.
 TRIGGERS = "-triggers"
 DATABASES = PROJECT / ".cache" / "databases"
-
-# The folders of tests, by the pairs that they run on. (A test in `tests/project/test_backends.py` misses none.)
-#: How rows and values get from one database into another.
-EVERY_PAIR = ("tests/test_pair.py", "tests/replay/apply", "tests/replay/identity", "tests/replay/values")
-#: What the newest server of a kind may do otherwise than others, captured by signals, and on PostgreSQL by triggers.
-NEWEST = (
-    "tests/protocol",
-    "tests/replay/conflicts",
-    "tests/replay/guests",
-    "tests/replay/histories",
-    "tests/replay/relations",
-    "tests/replay/schema",
-)
-#: What knows nothing of how changes were captured: receipts, locks, batches, crashes.
-BY_SIGNALS = ("tests/replay/faults", "tests/replay/log", "tests/replay/nodes")
-#: What no server decides otherwise than SQLite does.
-SQLITE_SUFFICES = ("tests/replay/quarantine",)
-#: What is about one database: on pairs of two of a kind.
-ONE_DATABASE = ("tests/admin", "tests/commands", "tests/signals", "tests/spicy", "tests/triggers")
-#: What has nothing to do with databases.
-ONCE = ("tests/checks", "tests/project")
-#: What restarts servers, which other pairs use at the same time.
-RESTARTS = "tests/restarts"
 
 
 @dataclass(frozen=True)
@@ -68,27 +43,6 @@ class Pair:
         return {self.local, self.remote} - {SQLITE}
 
     @property
-    def paths(self) -> tuple[str, ...]:
-        """The folders and files of tests that the suite runs on it, for pytest."""
-        paths = [*EVERY_PAIR]
-        is_new = not self.local.endswith("_old") and not self.django and self.local != "mariadb"
-        is_the_one_of_its_kind = self.local == self.remote and is_new
-        runs_everything = os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1"
-        if self.local == self.remote and self.capture == "signals":
-            paths += [*ONE_DATABASE, *(str(path.relative_to(PROJECT)) for path in _single_files())]
-        if runs_everything or (
-            is_the_one_of_its_kind and (self.capture == "signals" or self.local == "postgresql")
-        ):
-            paths += NEWEST
-        if runs_everything or (is_the_one_of_its_kind and self.capture == "signals"):
-            paths += BY_SIGNALS
-        if runs_everything or (is_the_one_of_its_kind and self.capture == "signals" and self.local == SQLITE):
-            paths += SQLITE_SUFFICES
-        if self == Pair(SQLITE, SQLITE):
-            paths += ONCE
-        return tuple(paths)
-
-    @property
     def owns_servers(self) -> bool:
         """Whether tests that restart servers run on it: among such pairs, no two have a server in common."""
         return (
@@ -99,32 +53,26 @@ class Pair:
         )
 
 
-# The slowest ones first: then none of them is what everyone waits for in the end.
 _BY_SIGNALS = (
-    Pair("mariadb", "mariadb"),
-    Pair("mariadb_old", "mariadb_old"),
-    Pair("mysql", "mysql"),
-    Pair("mysql_old", "mysql_old"),
-    Pair("postgresql", "postgresql"),
-    Pair("postgresql_old", "postgresql_old"),
     Pair(SQLITE, SQLITE),
+    Pair("postgresql", "postgresql"),
+    Pair("mysql", "mysql"),
     Pair(SQLITE, SQLITE, django="5.2"),
+    Pair("mysql_old", "mysql_old"),
+    Pair("mariadb_old", "mariadb_old"),
+    Pair("mariadb", "mariadb"),
+    Pair("postgresql_old", "postgresql_old"),
     Pair("mysql", "postgresql"),
 )
-PAIRS = (
-    *_BY_SIGNALS,
-    # Of older servers, what is about triggers alone is tested with the rest.
-    *(
-        dataclasses.replace(pair, capture="triggers")
-        for pair in _BY_SIGNALS
-        if pair in {Pair("mysql", "mysql"), Pair("postgresql", "postgresql"), Pair(SQLITE, SQLITE)}
-    ),
+# Of older servers, what is about triggers alone is tested with the rest.
+_BY_TRIGGERS = (
+    Pair("postgresql", "postgresql", capture="triggers"),
+    Pair("mysql", "mysql", capture="triggers"),
+    Pair(SQLITE, SQLITE, capture="triggers"),
     Pair("mariadb", SQLITE, capture="triggers"),
 )
-
-
-def _single_files() -> list[Path]:
-    return sorted(path for path in (PROJECT / "tests").glob("test_*.py") if path.name != "test_pair.py")
+#: The slowest ones first: then none of them is what everyone waits for in the end.
+PAIRS = (*_BY_SIGNALS[:4], _BY_TRIGGERS[0], *_BY_SIGNALS[4:8], *_BY_TRIGGERS[1:], _BY_SIGNALS[8])
 
 
 def find(label: str) -> Pair:
@@ -148,27 +96,27 @@ def find(label: str) -> Pair:
     return Pair(local, remote)
 
 
-def environment(pair: Pair, current: State) -> dict[str, str]:
-    """The environment variables that tell `tests.settings` about `pair`."""
+def environment(pair: Pair, current: State, part: str = "") -> dict[str, str]:
+    """The environment variables that tell `tests.settings` about `pair`; each `part` has databases of its own."""
     return {
         "SYNCHRO_TEST_PAIR": pair.name,
         "SYNCHRO_TEST_CAPTURE": pair.capture,
-        "SYNCHRO_TEST_LOCAL": _url(pair, pair.local, current),
-        "SYNCHRO_TEST_REMOTE": _url(pair, pair.remote, current),
+        "SYNCHRO_TEST_LOCAL": _url(pair.label + part, pair.local, current),
+        "SYNCHRO_TEST_REMOTE": _url(pair.label + part, pair.remote, current),
     }
 
 
-def _url(pair: Pair, name: str, current: State) -> str:
+def _url(label: str, name: str, current: State) -> str:
     """
     The URL of one side.
 
-    The database's name is the pair's and the clone's own, since pairs run at the same time, and so do clones
+    The database's name is the label's and the clone's own, since pairs run at the same time, and so do clones
     with one set of servers.
     """
     if name == SQLITE:
         DATABASES.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{DATABASES / pair.label}"
+        return f"sqlite:///{DATABASES / label}"
     address = urlsplit(current.servers[name].url)
     clone = hashlib.sha256(str(PROJECT).encode()).hexdigest()[:6]
-    database = f"{pair.label}_{clone}".replace("-", "_")
+    database = f"{label}_{clone}".replace("-", "_")
     return address._replace(path=f"/{database}").geturl()

@@ -18,6 +18,8 @@ OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "300",
     "max_prepared_transactions": "50",
+    # So that a test can subscribe to another database.
+    "wal_level": "logical",
     # The data need not outlive the machine. It must outlive a server that a test kills, so commits are still
     # written (synchronous_commit) and torn pages mended (full_page_writes), only not waited for on the disk.
     "fsync": "off",

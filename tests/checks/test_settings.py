@@ -20,6 +20,7 @@ from synchro.checks import check_values
 from synchro.conf import NAMES, Conf, Setting, conf, warn_without_remote
 from synchro.model_options import model_option
 from synchro.registry import Table, is_watched, may_become_watched, watched_models, wrong_settings
+from tests.fewer_apps import NEEDED
 from tests.people.models import ByText, Citizen, City, Club, Employee, Membership, Person, Secret, Team
 from tests.shop.models import Customer, Tag
 
@@ -278,9 +279,18 @@ WRONG = [
 ]
 
 
+#: Of the suite's apps those that these tests are about: a process loads all that there are first.
+SETTINGS = f"""
+from tests.settings import *
+INSTALLED_APPS = {[*NEEDED, "tests.people"]}
+SYNCHRO_MODELS = ["people"]
+ROOT_URLCONF = None
+"""
+
+
 def run_project(folder: Path, settings: str, *command: str) -> subprocess.CompletedProcess[str]:
     """A process of its own, with the tests' settings and these."""
-    (folder / "broken.py").write_text(f"from tests.settings import *\n{settings}\n")
+    (folder / "broken.py").write_text(f"{SETTINGS}\n{settings}\n")
     path = f"{folder}{os.pathsep}{ROOT}"
     return subprocess.run(
         [sys.executable, *command],

@@ -37,6 +37,20 @@ def fill_the_empty(apps: Any, schema_editor: Any) -> None:
                 writing.set(row, empty)
 
 
+def execute(apps: Any, schema_editor: Any, statements: list[str]) -> None:
+    with schema_editor.connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def execute_past_django(apps: Any, schema_editor: Any, statements: list[str]) -> None:
+    """By the driver's own cursor."""
+    cursor = schema_editor.connection.connection.cursor()
+    for statement in statements:
+        cursor.execute(statement)
+    cursor.close()
+
+
 def add_rows(apps: Any, schema_editor: Any) -> None:
     if schema_editor.connection.alias == "default":
         writing = Writing(chance, past_django)

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
-from django.db import models
+from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
 from synchro.keys import key_fields
 
+LOCAL = "default"
 #: So that no two values are equal, whatever becomes unique later.
 _numbers = count(1)
 
@@ -27,7 +29,7 @@ class Writing:
             model = self.chance.choice(all_models)
             ways = [self.add, self.add, self.change_one, self.change_one, self.delete_one, self.change_set]
             if self.past_django:
-                ways += [self.update_all, self.add_several]
+                ways += [self.update_all, self.add_several, self.change_by_sql, self.change_by_a_client]
             self.chance.choice(ways)(model)
 
     def some(self, model: type[Model]) -> list[Model]:
@@ -73,6 +75,29 @@ class Writing:
                     manager.set(others)
                 else:
                     getattr(manager, way)(*others)
+
+    def change_by_sql(self, model: type[Model]) -> None:
+        self._change_by(model, connections[LOCAL])
+
+    def change_by_a_client(self, model: type[Model]) -> None:
+        other = connections[LOCAL].copy()
+        try:
+            self._change_by(model, other)
+        finally:
+            other.close()
+
+    def _change_by(self, model: type[Model], connection: BaseDatabaseWrapper) -> None:
+        """Give some columns of one row other values, or delete a row that nothing points at, past Django."""
+        columns = [f for f in self._columns(model) if isinstance(f, models.CharField | models.IntegerField)]
+        quote = connection.ops.quote_name
+        for row in self.some(model)[:1] if columns else ():
+            field, key = self.chance.choice(columns), model._meta.pk
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    f"UPDATE {quote(model._meta.db_table)} SET {quote(str(field.column))} = %s "
+                    f"WHERE {quote(str(key.column))} = %s",
+                    [self.value(field), row.pk],
+                )
 
     # -- rows ------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from synchro.core import call_synchronize
 from synchro.models import ChangeLog, Node, Run
 from synchro.replay.session import Database, Databases, run_lock
 from tests.replay import processes
-from tests.replay.sides import create_on_remote, remote_count
+from tests.replay.deployments import create_on_remote, remote_count
 from tests.shop.models import Seat
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=True)

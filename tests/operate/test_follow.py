@@ -16,7 +16,7 @@ from django.db import connection, connections, transaction
 
 from synchro.models import Checkpoint
 from tests.replay import processes
-from tests.replay.sides import remote_count
+from tests.replay.deployments import remote_count
 from tests.shop.models import Customer, Seat
 
 ARE_SERVERS = "sqlite" not in os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite").split("-")

@@ -10,7 +10,7 @@ import pytest
 from synchro.core import call_synchronize
 from synchro.models import Run
 from tests.replay import processes
-from tests.replay.sides import remote_count
+from tests.replay.deployments import remote_count
 from tests.shop.models import Seat
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=True)

@@ -25,15 +25,10 @@ from tests.backends.__main__ import chosen, main, split
 from tests.backends.commands import run
 from tests.backends.readiness import answers
 from tests.backends.server import KINDS, Server, from_url, variable
-from tests.backends.state import PROJECT
 from tests.databases import database_from_url
-from tests.suite.__main__ import lanes_of
 from tests.suite.outcomes import Counts, Outcome, closing_lines, read_junit
 
 pytestmark = pytest.mark.once
-
-#: They restart servers, or have environments of their own.
-OTHER_RUNS = {"restarts", "applications", "neighbours"}
 
 
 def server(name: str = "mysql", **fields: object) -> Server:
@@ -105,49 +100,10 @@ class TestNames:
         found = pairs.find("mariadb-mysql-triggers")
         assert (found.name, found.capture) == ("mariadb-mysql", "triggers")
 
-    @pytest.mark.parametrize("capture", ["signals", "triggers"])
-    def test_no_more_than_two_replayers_read_one_mariadb_at_once(self, capture: str) -> None:
-        lanes = lanes_of(pairs.PAIRS)
-        on_it = [
-            pair for lane in lanes for pair in lane if (pair.local, pair.capture) == ("mariadb", capture)
-        ]
-        assert on_it in lanes
-        assert sorted(pair.label for lane in lanes for pair in lane) == sorted(p.label for p in pairs.PAIRS)
-
-    def test_every_folder_of_tests_runs_on_sqlite(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.delenv("SYNCHRO_TEST_EVERYTHING", raising=False)
-        paths = [PROJECT / path for path in pairs.find("sqlite").paths]
-        assert all(path.exists() for path in paths)
-        tests = {
-            file for file in (PROJECT / "tests").rglob("test_*.py") if file.parent.name not in OTHER_RUNS
-        }
-        assert {file for file in tests if not any(path in (file, *file.parents) for path in paths)} == set()
-
-    def test_what_a_kind_of_server_may_do_otherwise_runs_on_each_kind(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.delenv("SYNCHRO_TEST_EVERYTHING", raising=False)
-        assert all({*pairs.EVERY_PAIR} <= {*pair.paths} for pair in pairs.PAIRS)
-        for kind in ("sqlite", "mysql", "postgresql"):
-            assert {*pairs.NEWEST, *pairs.BY_SIGNALS} <= {*pairs.find(kind).paths}
-        assert {*pairs.NEWEST} <= {*pairs.find("postgresql-postgresql-triggers").paths}
-
-    def test_everything_runs_on_every_pair_for_whoever_asks_for_it(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("SYNCHRO_TEST_EVERYTHING", "1")
-        everything = {*pairs.EVERY_PAIR, *pairs.NEWEST, *pairs.BY_SIGNALS, *pairs.SQLITE_SUFFICES}
-        assert all(everything <= {*pair.paths} for pair in pairs.PAIRS)
-
     @pytest.mark.parametrize("label", ["oracle", "sqlite-oracle", "mysql-", "", "-triggers"])
     def test_unknown_pair_is_refused(self, label: str) -> None:
         with pytest.raises(BackendError, match="is no pair"):
             pairs.find(label)
-
-    def test_pairs_that_run_at_once_have_databases_of_their_own(self) -> None:
-        known = state.State(Path("unused"), servers={name: server(name) for name in KINDS})
-        urls = [pairs.environment(pair, known)["SYNCHRO_TEST_LOCAL"] for pair in pairs.PAIRS]
-        assert len(set(urls)) == len(urls)
 
 
 class TestCommandLine:

@@ -21,6 +21,7 @@ from django.apps import apps
 import django_spicy_id
 import synchro.core
 from synchro.conf import Conf, Setting
+from synchro.replay.conflicts.policy import POLICIES
 
 pytestmark = pytest.mark.once
 
@@ -152,6 +153,15 @@ def texts(node: ast.AST) -> set[str]:
 
 def is_warning(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "warn"
+
+
+def test_every_policy_is_documented_and_every_documented_one_exists() -> None:
+    section = (ROOT / "docs" / "conflicts.md").read_text().split("## Who wins")[1].split("\n## ")[0]
+    documented = re.findall(r'^\| `"(\w+)"` \|', section, re.MULTILINE)
+    settings = (ROOT / "docs" / "settings.md").read_text()
+
+    assert documented == list(POLICIES)
+    assert all(f'`"{name}"`' in settings for name in POLICIES)
 
 
 def test_every_warning_of_a_run_is_documented_and_every_documented_one_exists() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.protocol.state import (
     Batch,
     Entry,
-    Hole,
+    Gap,
     Moment,
     Node,
     Note,
@@ -28,7 +28,7 @@ from tests.protocol.words import (
 class Batches:
     scope: Scope
 
-    # -- handshake: agree.py, receipts.py, adopt.py ----------------------------------------------------------
+    # -- handshake: handshake.py, receipts.py, checkpoint.py ------------------------------------------------
 
     def shake_hands(self, state: State, run: Run) -> Run:
         """What has arrived, by REMOTE's receipt; whether that can be true."""
@@ -42,12 +42,12 @@ class Batches:
             raise Stopped("REMOTE is older than LOCAL's checkpoint")
         if local.pruned > number:
             raise Stopped("what REMOTE lacks was pruned")
-        return run._replace(arrived=number, step="adopt" if number > checkpoint else "form")
+        return run._replace(arrived=number, step="recover" if number > checkpoint else "form")
 
     def is_of_another_batch(self, local: Node, number: int, token: int) -> bool:
         return any(batch.number == number and batch.token != token for batch in local.batches)
 
-    def adopt(self, state: State, run: Run) -> State:
+    def recover(self, state: State, run: Run) -> State:
         """Take over the references of what arrived, and forget those of what neither side has any more."""
         here, there = self.scope.links[run.link]
         local, remote = state.nodes[here], state.nodes[there]
@@ -69,21 +69,21 @@ class Batches:
     def taken_over(self, views: list[Pair]) -> list[Pair]:
         return [Pair(view.other, view.own, view.batch) for view in views]
 
-    # -- form: form.py --------------------------------------------------------------------------------------
+    # -- form: log/batches.py -------------------------------------------------------------------------------
 
     def formed_already(self, state: State, run: Run) -> Batch | None:
         local = state.nodes[self.scope.links[run.link][0]]
         return next((batch for batch in local.batches if batch.number == run.arrived + 1), None)
 
     def is_all_formed(self, local: Node) -> bool:
-        return not local.holes and all(entry.id <= local.highest for entry in local.log)
+        return not local.gaps and all(entry.id <= local.highest for entry in local.log)
 
     def new_ids(self, local: Node) -> tuple[int, ...]:
         return tuple(sorted(entry.id for entry in local.log if entry.id > local.highest))[
             : self.scope.batch_size
         ]
 
-    #: Who is writing is asked before the holes are looked into: whoever is not writing any more has been seen.
+    #: Who is writing is asked before the gaps are looked into: whoever is not writing any more has been seen.
     looks_first = False
 
     def writers(self, local: Node) -> frozenset[int]:
@@ -92,20 +92,20 @@ class Batches:
     def gaps(self, local: Node, new: tuple[int, ...]) -> list[int]:
         return sorted({*range(local.highest + 1, max(new, default=local.highest) + 1)} - {*new})
 
-    def left_of(self, hole: Hole, writers: frozenset[int]) -> Hole | None:
-        """What becomes of a hole in which nothing has appeared; it is forgotten when nobody is left to fill it."""
-        waiting = hole.writers & writers
-        return Hole(hole.id, waiting) if waiting else None
+    def left_of(self, gap: Gap, writers: frozenset[int]) -> Gap | None:
+        """What becomes of a gap in which nothing has appeared; it is forgotten when nobody is left to fill it."""
+        waiting = gap.writers & writers
+        return Gap(gap.id, waiting) if waiting else None
 
     def form(self, local: Node, run: Run, now: Moment) -> tuple[Node, Batch | None]:
-        """Write down a batch of new ids, and of those that have appeared in holes."""
-        holes = [*local.holes, *(Hole(number, run.writers) for number in self.gaps(local, run.new))]
+        """Write down a batch of new ids, and of those that have appeared in gaps."""
+        gaps = [*local.gaps, *(Gap(number, run.writers) for number in self.gaps(local, run.new))]
         visible = run.visible if run.visible is not None else {entry.id for entry in local.log}
-        filled = [hole.id for hole in holes if hole.id in visible]
-        left = [self.left_of(hole, run.writers) for hole in holes if hole.id not in filled]
+        filled = [gap.id for gap in gaps if gap.id in visible]
+        left = [self.left_of(gap, run.writers) for gap in gaps if gap.id not in filled]
         ids = tuple(sorted([*filled, *run.new]))
         local = local._replace(
-            highest=max([local.highest, *run.new]), holes=tuple(hole for hole in left if hole is not None)
+            highest=max([local.highest, *run.new]), gaps=tuple(gap for gap in left if gap is not None)
         )
         return self.write_batch(local, ids, now) if ids else (local, None)
 
@@ -113,7 +113,7 @@ class Batches:
         batch = Batch(local.formed + 1, ids, local.life, now if self.scope.prunes else 0)
         return local._replace(formed=batch.number, batches=(*local.batches, batch)), batch
 
-    # -- read: coalesce.py, carry.py, read.py ---------------------------------------------------------------
+    # -- read: log/changes.py, apply/batch.py, rows.py ------------------------------------------------------
 
     #: Whether that is done when the run begins, before REMOTE's receipt is held.
     forgets_early = False
@@ -159,7 +159,7 @@ class Batches:
         keys = {entry.key for entry in run.changes}
         return run._replace(rows=tuple((key, row) for key, row in local.rows if key in keys))
 
-    # -- quarantine: aside.py, log.py -----------------------------------------------------------------------
+    # -- quarantine: quarantine/store.py, log/remote_log.py -------------------------------------------------
 
     def set_aside(self, state: State, run: Run) -> list[Note]:
         """What is in quarantine: of each object the newest note whose batch has arrived."""

@@ -26,7 +26,7 @@ from tests.protocol.words import (
 
 
 class Decisions(Batches):
-    # -- identity: identify.py, lost.py, receipts.py --------------------------------------------------------
+    # -- identity: identity/identities.py, identity/deleted.py ----------------------------------------------
 
     def hold_receipt(self, state: State, run: Run) -> None:
         here, there = self.scope.links[run.link]
@@ -60,7 +60,7 @@ class Decisions(Batches):
             return set()
         return {remote for _key, remote in run.identities if remote is not None}
 
-    # -- conflicts: log.py, resolve.py, policy.py, record.py ------------------------------------------------
+    # -- conflicts: log/remote_log.py, conflicts/resolve.py, conflicts/policy.py ------------------------------
 
     def their_changes(self, state: State, run: Run) -> dict[int, Conflict]:
         """By REMOTE's own log, less what LOCAL has received."""
@@ -82,7 +82,7 @@ class Decisions(Batches):
 
     def left_by_pruning(self, remote: Node) -> set[int]:
         """The newest entry stays when its batch is dropped."""
-        kept = {i for batch in remote.batches for i in batch.ids} | {hole.id for hole in remote.holes}
+        kept = {i for batch in remote.batches for i in batch.ids} | {gap.id for gap in remote.gaps}
         return {entry.id for entry in remote.log if entry.id <= remote.highest} - kept
 
     def with_presumed(self, remote: Node, run: Run, found: dict[int, Conflict]) -> dict[int, Conflict]:

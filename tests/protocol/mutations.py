@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tests.protocol.rules import Conflict, Rules
-from tests.protocol.state import Batch, Entry, Hole, Moment, Node, Note, Pair, Peer, Row, Run, State
+from tests.protocol.state import Batch, Entry, Gap, Moment, Node, Note, Pair, Peer, Row, Run, State
 
 
 class TakesTheHighestIdForThePosition(Rules):
@@ -17,19 +17,17 @@ class TakesTheHighestIdForThePosition(Rules):
         return []
 
 
-class ForgetsHolesAtTheNextLook(Rules):
-    def left_of(self, hole: Hole, writers: frozenset[int]) -> Hole | None:
-        return (
-            None if hole.id < max((name for name in writers), default=0) else super().left_of(hole, writers)
-        )
+class ForgetsGapsAtTheNextLook(Rules):
+    def left_of(self, gap: Gap, writers: frozenset[int]) -> Gap | None:
+        return None if gap.id < max((name for name in writers), default=0) else super().left_of(gap, writers)
 
 
-class ForgetsAHoleWhenAnyWriterEnds(Rules):
-    def left_of(self, hole: Hole, writers: frozenset[int]) -> Hole | None:
-        return hole if hole.writers <= writers and hole.writers else None
+class ForgetsAGapWhenAnyWriterEnds(Rules):
+    def left_of(self, gap: Gap, writers: frozenset[int]) -> Gap | None:
+        return gap if gap.writers <= writers and gap.writers else None
 
 
-class LooksIntoHolesBeforeItAsksWhoWrites(Rules):
+class LooksIntoGapsBeforeItAsksWhoWrites(Rules):
     looks_first = True
 
 
@@ -50,7 +48,7 @@ class WritesTheReceiptAfterwards(Rules):
         return state._replace(nodes=nodes)
 
 
-class AdoptsNoReferences(Rules):
+class RecoversNoReferences(Rules):
     """After a crash only the checkpoint is moved on."""
 
     def taken_over(self, views: list[Pair]) -> list[Pair]:

@@ -41,7 +41,7 @@ class Rules(Decisions):
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
-    # -- commit: write.py, acknowledge.py -------------------------------------------------------------------
+    # -- commit: apply/writer.py, checkpoint.py -------------------------------------------------------------
 
     def commit(self, state: State, run: Run) -> tuple[State, Run]:
         """REMOTE's rows, its own view of the references, and the receipt, in one transaction."""
@@ -123,7 +123,7 @@ class Rules(Decisions):
         peer, plan = local.peers[there], run.plan
         assert run.batch is not None
         if self.is_acknowledged(peer.checkpoint, run.batch.number):
-            return state  # taken for dead, and another run has adopted all this
+            return state  # taken for dead, and another run has recovered all this
         pairs = peer.pairs
         if self.scope.references:
             kept = [pair for pair in pairs if pair.own not in plan.forgotten]

@@ -41,7 +41,7 @@ class Transaction(NamedTuple):
     rows: tuple[tuple[int, Row], ...]
 
 
-class Hole(NamedTuple):
+class Gap(NamedTuple):
     id: int
     writers: frozenset[int]
 
@@ -102,7 +102,7 @@ class Node(NamedTuple):
     next_id: int = 1
     open: tuple[Transaction, ...] = ()
     highest: int = 0
-    holes: tuple[Hole, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     batches: tuple[Batch, ...] = ()
     formed: int = 0
     pruned: int = 0

@@ -104,8 +104,8 @@ def _shake_hands(rules: Rules, state: State, slot: int, run: Run) -> State:
     return with_run(state, slot, rules.shake_hands(state, run))
 
 
-def _adopt(rules: Rules, state: State, slot: int, run: Run) -> State:
-    return with_run(rules.adopt(state, run), slot, run._replace(step="form"))
+def _recover(rules: Rules, state: State, slot: int, run: Run) -> State:
+    return with_run(rules.recover(state, run), slot, run._replace(step="form"))
 
 
 def _form(rules: Rules, state: State, slot: int, run: Run) -> State | None:
@@ -130,7 +130,7 @@ def _form(rules: Rules, state: State, slot: int, run: Run) -> State | None:
 def being_formed(scope: Scope, state: State, place: int) -> bool:
     """Whether another run has locked this node, to form a batch."""
     return any(
-        other and other.step in ("writers", "holes") and scope.links[other.link][0] == place
+        other and other.step in ("writers", "gaps") and scope.links[other.link][0] == place
         for other in state.runs
     )
 
@@ -139,12 +139,12 @@ def _writers(rules: Rules, state: State, slot: int, run: Run) -> State:
     local = state.nodes[rules.scope.links[run.link][0]]
     if rules.looks_first:
         return with_run(
-            state, slot, run._replace(visible=frozenset(entry.id for entry in local.log), step="holes")
+            state, slot, run._replace(visible=frozenset(entry.id for entry in local.log), step="gaps")
         )
-    return with_run(state, slot, run._replace(writers=rules.writers(local), step="holes"))
+    return with_run(state, slot, run._replace(writers=rules.writers(local), step="gaps"))
 
 
-def _holes(rules: Rules, state: State, slot: int, run: Run) -> State:
+def _gaps(rules: Rules, state: State, slot: int, run: Run) -> State:
     place = rules.scope.links[run.link][0]
     if rules.looks_first:
         run = run._replace(writers=rules.writers(state.nodes[place]))
@@ -152,7 +152,7 @@ def _holes(rules: Rules, state: State, slot: int, run: Run) -> State:
     state = with_node(state, place, node)
     run = run._replace(new=(), writers=frozenset(), visible=None)
     if batch is None or batch.number != run.arrived + 1:
-        # What waits in holes is left to the next run.
+        # What waits in gaps is left to the next run.
         if run.is_retry and batch is None and rules.set_aside(state, run):
             return with_run(state, slot, run._replace(step="retry"))
         return ended(state, slot)
@@ -248,10 +248,10 @@ def _acknowledge(rules: Rules, state: State, slot: int, run: Run) -> State:
 
 STEPS = {
     "shake hands": _shake_hands,
-    "adopt": _adopt,
+    "recover": _recover,
     "form": _form,
     "writers": _writers,
-    "holes": _holes,
+    "gaps": _gaps,
     "retry": _retry,
     "entries": _entries,
     "rows": _rows,

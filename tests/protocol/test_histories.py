@@ -24,9 +24,9 @@ from synchro.replay import run as replay_run
 from synchro.replay.apply import batch as apply_batch
 from synchro.replay.checkpoint import Outcome
 from synchro.replay.conflicts import resolve
-from synchro.replay.conflicts.remote_log import RemoteLog
 from synchro.replay.log import batches
 from synchro.replay.log.changes import Changes
+from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.plan import Plan
 from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.session import Session
@@ -252,7 +252,7 @@ def receipt_afterwards(patch: pytest.MonkeyPatch) -> None:
 
 
 def nobody_asks_remote(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(resolve, "their_changes", lambda *arguments: Changes())
+    patch.setattr(resolve, "remote_changes_of", lambda *arguments: Changes())
 
 
 def received_noted_late(patch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,7 @@ def no_records(patch: pytest.MonkeyPatch) -> None:
 
 def no_notes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Quarantine, "write", lambda *arguments: False)
-    patch.setattr(Quarantine, "settle", lambda *arguments: None)
+    patch.setattr(Quarantine, "drop_outdated", lambda *arguments: None)
 
 
 MISTAKES: list[tuple[Callable[[pytest.MonkeyPatch], None], Callable[[World], None]]] = [

@@ -28,11 +28,11 @@ def test_no_order_of_events_loses_doubles_or_overwrites_anything(name: str) -> N
 #: What a mistake in the rules leads to, and the scope in which it shows.
 MISTAKES: list[tuple[type[Rules], str, str]] = [
     (mutations.TakesTheHighestIdForThePosition, "late commits", "REMOTE has"),
-    (mutations.ForgetsHolesAtTheNextLook, "late commits", "REMOTE has"),
-    (mutations.ForgetsAHoleWhenAnyWriterEnds, "late commits", "REMOTE has"),
-    (mutations.LooksIntoHolesBeforeItAsksWhoWrites, "late commits", "REMOTE has"),
+    (mutations.ForgetsGapsAtTheNextLook, "late commits", "REMOTE has"),
+    (mutations.ForgetsAGapWhenAnyWriterEnds, "late commits", "REMOTE has"),
+    (mutations.LooksIntoGapsBeforeItAsksWhoWrites, "late commits", "REMOTE has"),
     (mutations.WritesTheReceiptAfterwards, "late commits", "doubled"),
-    (mutations.AdoptsNoReferences, "late commits", "doubled"),
+    (mutations.RecoversNoReferences, "late commits", "doubled"),
     (mutations.LeavesReferencesToLocal, "late commits", "doubled"),
     (mutations.DoesNotHoldTheReceipt, "two processes at once", "doubled"),
     (mutations.ForgetsDecisionsBeforeItHoldsTheReceipt, "both ways, two processes", "without a record"),

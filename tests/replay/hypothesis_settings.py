@@ -11,6 +11,8 @@ _FEW = "6" if os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite") == "sqlite-sq
 #: The same examples each time. For whoever looks for more: SYNCHRO_TEST_EXAMPLES=1000 takes others. With
 #: SYNCHRO_TEST_SHRINK=1 the shortest example that fails is looked for, which takes minutes.
 EXAMPLES = int(os.environ.get("SYNCHRO_TEST_EXAMPLES", _FEW))
+#: The number of the first of those that have one.
+FIRST = int(os.environ.get("SYNCHRO_TEST_FIRST", "0"))
 _ASKED_FOR_MORE = "SYNCHRO_TEST_EXAMPLES" in os.environ or os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1"
 _ASKED = "SYNCHRO_TEST_SHRINK" in os.environ
 PHASES = [phase for phase in Phase if _ASKED or phase not in (Phase.shrink, Phase.explain)]

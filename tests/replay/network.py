@@ -15,8 +15,8 @@ from django.test import override_settings
 
 from synchro.core import call_synchronize
 from synchro.report import Report
+from tests.clones import clone
 from tests.flush import flush
-from tests.replay.clones import clone
 from tests.replay.deployments import BY_TRIGGERS, LOCAL, REMOTE, capture, set_capture
 
 #: The nodes, by the aliases of their databases outside of `at`.

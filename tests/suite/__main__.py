@@ -11,17 +11,18 @@ import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 
 from tests.backends import lifecycle, pairs
 from tests.backends.commands import succeeds
 from tests.backends.errors import BackendError
-from tests.backends.pairs import RESTARTS, Pair
+from tests.backends.pairs import Pair
 from tests.backends.server import KINDS
-from tests.backends.state import PROJECT, State
-from tests.suite import applications, lint, neighbours, pytest_runs, venv
-from tests.suite.outcomes import Outcome, closing_lines
+from tests.backends.state import State
+from tests.suite import applications, coverage, folders, lint, neighbours, pytest_runs, venv
+from tests.suite.outcomes import Outcome, closing_lines, failures
 from tests.suite.programs import Programs
 
 #: The parts with environments of their own, by what people write in ``PAIRS``.
@@ -55,7 +56,8 @@ class Suite:
         with lifecycle.running(names, tell) as servers, self.programs:
             servers.skipped |= {name: unusable[name] for name in wanted & set(unusable)}
             outcomes = list(self._run_on(servers))
-        tell_failures(outcomes)
+        tell(failures(outcomes))
+        tell(coverage.table(self.environments["main"]) + "\n")
         missing = {name: why for name, why in servers.skipped.items() if not lifecycle.is_required(name)}
         print(closing_lines(outcomes, missing), flush=True)
         return 1 if any(outcome.failed for outcome in outcomes) else 0
@@ -71,15 +73,14 @@ class Suite:
         """The outcome of every part. Each is told as soon as it is known."""
         ready = [pair for pair in self.chosen if not pair.servers & set(servers.skipped)]
         yield from self._required_but_missing(servers)
+        coverage.begin()
         # Two more than there are cores: now and then a test waits for something.
         with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) + 2) as pool:
             try:
                 others = [pool.submit(self._test_other, label, servers) for label in self.others]
-                lanes = [pool.submit(self._test_lane, lane, servers) for lane in lanes_of(ready)]
+                lanes = [pool.submit(self._test_lane, lane, servers) for lane in self._lanes(ready)]
                 checks = [pool.submit(self._lint, label) for label in self._checks()]
-                tests = {
-                    pair: outcome for lane in as_completed(lanes) for pair, outcome in lane.result().items()
-                }
+                tested = [outcome for lane in as_completed(lanes) for outcome in lane.result()]
                 yield from (check.result() for check in checks)
                 more = [other.result() for other in others]
             except BaseException:
@@ -87,12 +88,20 @@ class Suite:
                 pool.shutdown(wait=False, cancel_futures=True)
                 self.programs.end()
                 raise
-        tests |= self._exclusives([pair for pair in ready if pair.owns_servers], servers, tests)
-        tested = [tests[pair] for pair in ready]
-        yield from (self._judged(outcome) for outcome in tested)
+        if not folders.names_tests(self.arguments):
+            tested += self._restarts([pair for pair in ready if pair.owns_servers], servers)
+        yield from (self._judged(outcome) for outcome in sorted(tested, key=lambda outcome: outcome.label))
         yield from more
         if not any(outcome.passed or outcome.failed for outcome in [*tested, *more]):
             yield Outcome("all pairs", failed=1, remark="no test was run")
+
+    def _lanes(self, ready: Sequence[Pair]) -> list[list[Job]]:
+        """The jobs of these pairs; where somebody names tests, one for each pair, with no paths of its own."""
+        lanes = lanes_of(ready)
+        if not folders.names_tests(self.arguments):
+            return lanes
+        first = [[job for job in lane if job.part in ("", "-1")] for lane in lanes]
+        return [[Job(job.pair, "", ()) for job in lane] for lane in first if lane]
 
     def _checks(self) -> Sequence[str]:
         return list(lint.CHECKS) if self.lints else []
@@ -107,57 +116,37 @@ class Suite:
         tell(str(outcome))
         return outcome
 
-    def _test_lane(self, lane: Sequence[Pair], servers: State) -> dict[Pair, Outcome]:
-        """The outcomes of pairs, one after the other."""
-        outcomes = {}
-        for pair in lane:
-            outcomes[pair] = self._test(pair, pair.label, pair.paths, servers)
-            tell(str(outcomes[pair]))
-        return outcomes
+    def _test_lane(self, lane: Sequence[Job], servers: State) -> list[Outcome]:
+        """The outcomes of jobs, one after the other."""
+        return [self._test(job, servers) for job in lane]
 
-    def _test(self, pair: Pair, label: str, paths: Sequence[str], servers: State) -> Outcome:
-        name = f"django{pair.django.replace('.', '')}" if pair.django else "main"
-        environment = self.environments[name]
-        arguments = [*paths, *self.arguments]
-        return pytest_runs.run(
-            pair, label, arguments, programs=self.programs, venv=environment, servers=servers
+    def _test(self, job: Job, servers: State) -> Outcome:
+        name = f"django{job.pair.django.replace('.', '')}" if job.pair.django else "main"
+        arguments = [*job.paths, *self.arguments]
+        outcome = pytest_runs.run(
+            job.pair,
+            job.part,
+            arguments,
+            programs=self.programs,
+            venv=self.environments[name],
+            servers=servers,
         )
+        tell(str(outcome))
+        return outcome
 
-    def _exclusives(
-        self, alone: Sequence[Pair], servers: State, before: Mapping[Pair, Outcome]
-    ) -> dict[Pair, Outcome]:
+    def _restarts(self, alone: Sequence[Pair], servers: State) -> list[Outcome]:
         """Of pairs that share no server, so that one may restart its own while the others go on."""
+        jobs = [Job(pair, "-restarts", folders.RESTARTS) for pair in alone]
         with ThreadPoolExecutor(max_workers=len(alone) or 1) as pool:
             try:
-                return dict(
-                    zip(
-                        alone,
-                        pool.map(lambda pair: self._exclusive(pair, servers, before[pair]), alone),
-                        strict=True,
-                    )
-                )
+                return list(pool.map(lambda job: self._test(job, servers), jobs))
             except BaseException:
                 self.programs.end()
                 raise
 
-    def _exclusive(self, pair: Pair, servers: State, before: Outcome) -> Outcome:
-        """The sum of what was `before` and the outcome of the tests that restart servers."""
-        alone = self._test(pair, f"{pair.label}-restarts", [RESTARTS], servers)
-        if alone.passed + alone.failed + alone.skipped == 0:
-            return before
-        tell(f"{alone}  (restarting servers)")
-        return dataclasses.replace(
-            before,
-            passed=before.passed + alone.passed,
-            failed=before.failed + alone.failed,
-            skipped=before.skipped + alone.skipped,
-            seconds=before.seconds + alone.seconds,
-            log=alone.log if alone.failed and not before.failed else before.log,
-        )
-
     def _judged(self, outcome: Outcome) -> Outcome:
-        """A pair without any test is a failure, unless the person chose tests that are not for every pair."""
-        if self.arguments or outcome.passed or outcome.failed:
+        """A part without any test is a failure, unless the person chose tests that are not for every pair."""
+        if self.arguments or outcome.passed or outcome.failed or outcome.skipped:
             return outcome
         return dataclasses.replace(outcome, failed=1, remark="no test was run")
 
@@ -167,32 +156,35 @@ class Suite:
                 yield Outcome(f"backend {name}", failed=1, remark=f"must be there in CI: {reason}")
 
 
-def lanes_of(chosen: Sequence[Pair]) -> list[list[Pair]]:
+@dataclass(frozen=True)
+class Job:
+    """One run of pytest: some paths, on a pair."""
+
+    pair: Pair
+    #: What its databases, its log and its report are told apart by from those of other jobs on the pair.
+    part: str
+    paths: tuple[str, ...]
+
+
+def lanes_of(chosen: Sequence[Pair]) -> list[list[Job]]:
     """
-    The pairs that must not run at the same time, together.
+    The jobs of these pairs, in their order. Those that must not run at the same time are in one list.
 
     Replayers that read a MariaDB ask its server for its open transactions, and get no new answer while others ask:
     two at a time get along, but not four.
     """
-    lanes: dict[object, list[Pair]] = {}
+    lanes: dict[object, list[Job]] = {}
     for pair in chosen:
-        key = (pair.local, pair.capture) if pair.local.startswith("mariadb") else pair
-        lanes.setdefault(key, []).append(pair)
+        for number, paths in enumerate(folders.parts(pair), start=1):
+            part = f"-{number}" if len(folders.parts(pair)) > 1 else ""
+            key = (pair.local, pair.capture) if pair.local.startswith("mariadb") else (pair, part)
+            lanes.setdefault(key, []).append(Job(pair, part, paths))
     return list(lanes.values())
 
 
 def tell(line: str) -> None:
     """Print one line at once."""
     print(line, flush=True)
-
-
-def tell_failures(outcomes: Sequence[Outcome]) -> None:
-    """Print all that the failed parts printed."""
-    for outcome in outcomes:
-        if outcome.failed and outcome.log and outcome.log.exists():
-            tell(f"\n===== {outcome.label}: {outcome.log.relative_to(PROJECT)}")
-            tell(outcome.log.read_text(errors="replace"))
-    tell("")
 
 
 def main(arguments: Sequence[str]) -> int:

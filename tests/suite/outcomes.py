@@ -58,6 +58,15 @@ def read_junit(report: Path) -> Counts | None:
     return total
 
 
+def failures(outcomes: Iterable[Outcome]) -> str:
+    """All that the failed parts printed."""
+    return "".join(
+        f"\n===== {outcome.label}: {outcome.log}\n{outcome.log.read_text(errors='replace')}\n"
+        for outcome in outcomes
+        if outcome.failed and outcome.log and outcome.log.exists()
+    )
+
+
 def closing_lines(outcomes: Iterable[Outcome], missing: dict[str, str]) -> str:
     """
     The end of the output: a table, the backends that were `missing` with their reasons, and the sum.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
@@ -15,6 +16,8 @@ from django.test.utils import override_settings
 
 from synchro.backends import backend_for
 from synchro.models import ChangeLog
+from synchro.triggers.migrate import before_migrate
+from synchro.triggers.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,17 @@ def install(*arguments: str, **options: object) -> str:
     out = StringIO()
     call_command("synchro_install_triggers", *arguments, stdout=out, **options)
     return out.getvalue()
+
+
+@contextmanager
+def migrating() -> Iterator[None]:
+    """Inside, `migrate` is at work on LOCAL, as far as triggers are concerned."""
+    before_migrate(None, using="default")
+    try:
+        yield
+    finally:
+        if (watch := Watch.of(connection)) is not None:
+            watch.end()
 
 
 def empty() -> None:

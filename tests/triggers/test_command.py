@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -31,6 +29,7 @@ from synchro.triggers.declare import Declaration
 from synchro.triggers.install import install as install_one
 from synchro.triggers.ready import missing_triggers_allowed, refuse_without_triggers
 from tests.capture.models import ODD_NAMES, Tag, Unique
+from tests.replay.processes import Fork
 from tests.triggers.clients import client, engine, wait_for_more, writing
 from tests.triggers.conftest import brief, entries, install
 
@@ -257,30 +256,16 @@ def test_a_project_keeps_triggers_of_its_own() -> None:
             sql("DROP FUNCTION mine()")
 
 
+def install_unique() -> int:
+    install("capture.Unique")
+    return 0
+
+
 def test_two_processes_at_once() -> None:
     install("--uninstall")
-    code = (
-        "import django; django.setup(); from django.db import connections; import sys;"
-        "connections['default'].settings_dict['NAME'] = sys.argv[1];"
-        "from django.core.management import call_command; call_command('synchro_install_triggers', "
-        "'capture.Unique')"
-    )
-    environment = {"DJANGO_SETTINGS_MODULE": "tests.settings_triggers"}
-    name = str(connection.settings_dict["NAME"])
-    import os
-
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", code, name],
-            env=os.environ | environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(3)
-    ]
-    for process in started:
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == 0, errors
+    with ExitStack() as processes:
+        started = [processes.enter_context(Fork(install_unique)) for _ in range(3)]
+        assert [process.end() for process in started] == [0, 0, 0]
     assert install("--check", "capture.Unique") == RIGHT
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from io import StringIO
 from pathlib import Path
@@ -14,7 +15,7 @@ from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, connection, connections, models
 from django.test import override_settings
 
 from synchro.backends import backend_for
@@ -26,7 +27,7 @@ from synchro.triggers.install import uninstall
 from synchro.triggers.pgtrigger_package import LOWEST, lacking
 from tests.capture.models import Tag, Unique
 from tests.triggers.clients import engine, wait_for_more, writing
-from tests.triggers.conftest import brief, entries, install
+from tests.triggers.conftest import brief, entries, install, migrating
 
 if engine().startswith("postgresql"):
     import pgtrigger
@@ -196,6 +197,47 @@ def test_a_project_ignores_its_own_triggers_beside_ours(with_pgtrigger: None) ->
             Unique.objects.update(name="c")
     Unique.objects.update(name="d")
     assert brief() == [("1", CHANGE, "name"), ("1", CHANGE, "name"), ("1", DELETION, "")]
+
+
+@postgresql_only
+def test_a_column_that_a_trigger_of_the_project_names_gets_another_type(with_pgtrigger: None) -> None:
+    """PostgreSQL refuses that, and the package's schema editor takes its trigger away meanwhile, inside of ours."""
+    theirs = pgtrigger.Trigger(
+        name="named",
+        when=pgtrigger.After,
+        operation=pgtrigger.Update,
+        condition=pgtrigger.Condition("OLD.slug <> NEW.slug"),
+        func="RETURN NULL;",
+    )
+    old = Tag._meta.get_field("slug")
+    new = models.TextField(unique=True)
+    new.set_attributes_from_name("slug")
+    new.model = Tag
+    with theirs.register(Tag), theirs.install(Tag), fresh_editor():
+        for before, after in ((old, new), (new, old)):
+            with migrating(), connection.schema_editor() as editor:
+                editor.alter_field(Tag, before, after)
+            # It makes its trigger again, without the comment that holds the hash.
+            assert theirs.get_installation_status(Tag)[1]
+            Tag.objects.create(pk=1, slug="a")
+            with pgtrigger.ignore("capture.Tag:theirs"):
+                Tag.objects.all().delete()
+            assert brief() == [("1", ADDITION, ""), ("1", DELETION, "")]
+    install()
+    assert install("--check") == RIGHT
+
+
+@contextmanager
+def fresh_editor() -> Iterator[None]:
+    """Inside, the connection has the schema editor that its class has now."""
+    attributes = connections["default"].__dict__
+    made = attributes.pop("SchemaEditorClass", None)
+    try:
+        yield
+    finally:
+        attributes.pop("SchemaEditorClass", None)
+        if made is not None:
+            attributes["SchemaEditorClass"] = made
 
 
 @pytest.mark.once

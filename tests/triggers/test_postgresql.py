@@ -17,11 +17,10 @@ from synchro.models import ADDITION, CHANGE, DELETION
 from synchro.registry import forget_cached
 from synchro.triggers.base import stem_for
 from synchro.triggers.install import install as install_one
-from synchro.triggers.migrate import before_migrate
 from synchro.triggers.remote import foreign_triggers
 from tests.capture.models import Place, Tag, Unique
 from tests.triggers.clients import client, engine
-from tests.triggers.conftest import brief, entries, install
+from tests.triggers.conftest import brief, entries, install, migrating
 
 pytestmark = [
     pytest.mark.usefixtures("triggers"),
@@ -117,22 +116,35 @@ def test_a_trigger_that_is_disabled_on_one_partition_is_told_by_its_name_and_men
         assert brief() == [("1", ADDITION, ""), ("1", DELETION, "")]
 
 
-def test_a_column_of_a_partitioned_table_gets_another_type_while_sessions_are_at_work() -> None:
-    with instead("capture_place", *PARTITIONED):
-        write = (
-            "INSERT INTO capture_place VALUES (1, 'a'), (2, 'b')",
-            "UPDATE capture_place SET name = 'x' WHERE id = 1",
-            "DELETE FROM capture_place",
-        )
-        sql(*write)
-        before = brief()
-        assert ("1", CHANGE, "name") in before
-        client("ALTER TABLE capture_place ALTER name TYPE text")
-        sql(*write)
-        assert brief() == [(key, action, "") for key, action, _ in before]
-        client("ALTER TABLE capture_place ALTER name TYPE varchar(50)")
-        sql(*write)
-        assert brief() == before
+def test_columns_get_other_types_while_sessions_are_at_work_on_tables_with_triggers_for_each_row() -> None:
+    write = (
+        "INSERT INTO capture_place VALUES (1, 'a'), (2, 'b')",
+        "UPDATE capture_place SET name = 'x' WHERE id = 1",
+        "UPDATE capture_place SET id = 3 WHERE id = 2",
+        "DELETE FROM capture_place",
+    )
+    heir = (
+        "CREATE TABLE whole (id bigint, name varchar(50))",
+        "CREATE TABLE capture_place () INHERITS (whole)",
+    )
+    for statements, top, columns in (
+        (PARTITIONED, "capture_place", ["name"]),
+        (heir, "whole", ["name", "id"]),
+    ):
+        with instead("capture_place", *statements):
+            sql(*write)
+            before = brief()
+            assert ("1", CHANGE, "name") in before
+            for column in columns:
+                client(f"ALTER TABLE {top} ALTER {column} TYPE {'text' if column == 'name' else 'integer'}")
+                sql(*write)
+                assert brief() == before
+            # Nor does it matter what somebody calls the table.
+            client("ALTER TABLE capture_place RENAME TO elsewhere")
+            sql(*(statement.replace("capture_place", "elsewhere") for statement in write))
+            client("ALTER TABLE elsewhere RENAME TO capture_place")
+            assert brief() == before
+    sql("DROP TABLE whole")
 
 
 def test_a_virtual_column_in_a_natural_key_is_in_the_entry_of_a_deletion(
@@ -220,7 +232,9 @@ def test_truncate_is_refused_where_a_policy_hides_rows_from_the_triggers() -> No
             )
 
 
-def test_a_role_or_a_database_for_which_capture_is_off_for_good_is_told_by_name() -> None:
+def test_a_role_or_a_database_for_which_capture_is_off_for_good_is_told_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     database = connection.ops.quote_name(str(connection.settings_dict["NAME"]))
     with role() as name:
         for whose in (f"ROLE {name}", f"ROLE {name} IN DATABASE {database}", f"DATABASE {database}"):
@@ -233,6 +247,13 @@ def test_a_role_or_a_database_for_which_capture_is_off_for_good_is_told_by_name(
                 assert install("--check") == RIGHT
             finally:
                 sql(f"ALTER {whose} RESET synchro.capture")
+    monkeypatch.setenv("PGOPTIONS", "-c synchro.capture=off")
+    connection.close()
+    try:
+        assert "Capture is switched off from the start of each session" in problems()
+    finally:
+        monkeypatch.undo()
+        connection.close()
 
 
 def test_rows_that_an_heir_keeps_out_of_the_log_are_told() -> None:
@@ -320,8 +341,7 @@ def test_a_trigger_on_remote_is_not_ours_since_it_is_named_like_ours() -> None:
 
 
 def test_what_follows_in_a_migration_waits_for_locks_as_it_did_before() -> None:
-    before_migrate(None, using="default")
-    with transaction.atomic(), connection.cursor() as cursor:
+    with migrating(), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL lock_timeout = '7s'")
         with connection.schema_editor() as editor:
             field = models.IntegerField(null=True)
@@ -335,7 +355,6 @@ def test_what_follows_in_a_migration_waits_for_locks_as_it_did_before() -> None:
 
 def test_installing_waits_for_the_migration_of_another_process() -> None:
     """Else both replace one function, or the installer writes down columns that are going away."""
-    before_migrate(None, using="default")
     failed: list[BaseException] = []
 
     def work() -> None:
@@ -351,7 +370,7 @@ def test_installing_waits_for_the_migration_of_another_process() -> None:
     field.model = Unique
     thread = threading.Thread(target=work)
     try:
-        with connection.schema_editor() as editor:
+        with migrating(), connection.schema_editor() as editor:
             editor.remove_field(Unique, field)
             thread.start()
             wait_until_one_waits()

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from synchro.conf import conf
+from synchro.conversion import convert_identities
 from synchro.exceptions import SynchroError
-from synchro.replay.conversion import convert_identities
 
 
 class Command(BaseCommand):

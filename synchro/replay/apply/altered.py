@@ -31,7 +31,7 @@ def is_checked(field: AnyField) -> bool:
 
 def refuse_altered(session: Session, plan: Plan, rows: Rows, identities: Identities) -> None:
     """Raise `Refused` where REMOTE does not hold what was written as LOCAL does."""
-    if any(is_checked(field) for model in plan.puts for field in Table(model).fields):
+    if any(is_checked(field) for model in plan.writes for field in Table(model).fields):
         _compare(session, plan, rows, identities)
 
 
@@ -41,7 +41,7 @@ def _compare(session: Session, plan: Plan, rows: Rows, identities: Identities) -
         return
     found = [
         refused
-        for model in plan.puts
+        for model in plan.writes
         for refused in _altered(session, plan, rows, identities, model, spelled)
     ]
     if found:
@@ -54,11 +54,11 @@ def _altered(
     fields = [field for field in Table(model).fields if is_checked(field)]
     if not fields:
         return
-    remote = {key: identities.of(model, key).remote for key in plan.puts[model]}
+    remote = {key: identities.of(model, key).remote for key in plan.writes[model]}
     here = _texts(session.local, model, fields, list(remote), spelled)
     there = _texts(session.remote, model, fields, list(remote.values()), spelled)
     present = Rows(session.local)
-    for key, names in plan.puts[model].items():
+    for key, names in plan.writes[model].items():
         if key not in here or remote[key] not in there:
             continue
         for place, field in enumerate(fields):

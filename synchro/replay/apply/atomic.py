@@ -18,13 +18,13 @@ from synchro.exceptions import SynchroError
 from synchro.replay.apply.attempts import strategy_of
 from synchro.replay.apply.batch import Finish, attempt, keep_record, retry_refused, writing
 from synchro.replay.checkpoint import Outcome
-from synchro.replay.conflicts.history import discard_undelivered_decisions
 from synchro.replay.conflicts.merge import Merging
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.record import discard_undelivered_decisions
 from synchro.replay.log.batches import pending
 from synchro.replay.log.changes import RowId
 from synchro.replay.log.pending import visible_after
 from synchro.replay.log.ranges import from_text, united
+from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt
 from synchro.replay.retry import gc_paused
@@ -70,7 +70,7 @@ def replay_as_one(
                 else:
                     session.state.new_references.add(outcome.pairs)
                     session.state.arrived = batch.number
-                    quarantine.advance(outcome.note)
+                    quarantine.take_in(outcome.quarantine)
                     outcomes.append(outcome)
         if merges:
             raise Merging.of(merges)

@@ -127,8 +127,8 @@ class QuarantineOnError:
     def refused(self, plan: Plan) -> Mapping[RowId, Reason]:
         found: Reasons = {}
         for model, reason in self._given_up.items():
-            locals_gone = (local for local in plan.removals.get(model, {}).values() if local is not None)
-            found |= {(model, key): reason for key in (*plan.puts.get(model, {}), *locals_gone)}
+            locals_gone = (local for local in plan.deletions.get(model, {}).values() if local is not None)
+            found |= {(model, key): reason for key in (*plan.writes.get(model, {}), *locals_gone)}
         return found | self._reasons
 
     def learn(self, error: Refused | IntegrityError) -> None:

@@ -22,32 +22,31 @@ from synchro.replay.apply.attempts import Strategy
 from synchro.replay.apply.bulk.eligible import NotBulk
 from synchro.replay.apply.bulk.entries import BulkPart, bulk_part, grouped
 from synchro.replay.apply.spelling import follow_respelled
-from synchro.replay.apply.successors import keep_taken_over, replace_deleted
-from synchro.replay.apply.unnamed import refuse_unnamed
 from synchro.replay.apply.writer import Writer
 from synchro.replay.checkpoint import Outcome, new_pairs
 from synchro.replay.columns import look_at_columns
 from synchro.replay.conflicts.cascades import resolve_cascades
-from synchro.replay.conflicts.history import History, describe, describe_losses, put_on_record
-from synchro.replay.conflicts.member_conflicts import describe_member_conflicts
-from synchro.replay.conflicts.members import expand
-from synchro.replay.conflicts.merge import Merging, hold_for_merging, merge_on_local
+from synchro.replay.conflicts.former_pairs import resolve_former_pairs
+from synchro.replay.conflicts.members import resolve_members
+from synchro.replay.conflicts.merge import Merging, begin_merging, merge_on_local
 from synchro.replay.conflicts.orphans import resolve_orphans
-from synchro.replay.conflicts.remote_log import Overtaken, RemoteLog
+from synchro.replay.conflicts.record import conflicts_of, put_on_record
 from synchro.replay.conflicts.resolve import resolve
+from synchro.replay.identity.deleted import forget_lost, note_births, refuse_unnamed
 from synchro.replay.identity.former_sets import name_rows
 from synchro.replay.identity.identities import Identities
-from synchro.replay.identity.unseen import forget_lost, note_births
+from synchro.replay.identity.successors import keep_taken_over, replace_deleted
 from synchro.replay.log.batches import check_entries
 from synchro.replay.log.changes import Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import entries_of
+from synchro.replay.log.pending import pending_entries
 from synchro.replay.log.ranges import Range
 from synchro.replay.log.received import Received, read_received
+from synchro.replay.log.remote_log import Overtaken, RemoteLog
 from synchro.replay.log.unread import Unread, postpone
 from synchro.replay.nodes.forward import Forward, drop_known
 from synchro.replay.parents import Vanished
-from synchro.replay.plan import Plan
-from synchro.replay.prerequisites import Prerequisites, pending_entries
+from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.quarantine.dependents import leave_out
 from synchro.replay.quarantine.diagnosis import refuse_lost
 from synchro.replay.quarantine.store import Quarantine
@@ -56,6 +55,7 @@ from synchro.replay.rows import Rows
 from synchro.replay.session import Database, Session
 from synchro.replay.signals import announce
 from synchro.replay.unreadable import refuse_unreadable
+from synchro.replay.work import BatchWork
 
 #: How often a batch is tried again because LOCAL's rows changed while they were read.
 ATTEMPTS = 5
@@ -155,31 +155,28 @@ def apply_batch(
     note_births(session, batch, changes, identities)
     refuse_unnamed(session, batch, changes, identities)
     announce("identified", batch)
-    there = Rows(session.remote)
-    records = History(session, batch)
     replaced = replace_deleted(session, changes, rows, identities)
-    plan = resolve(session, log, changes, rows, there, identities, records, replaced)
+    work = BatchWork(session, batch, log, changes, rows, Rows(session.remote), identities)
+    plan = work.plan
     plan.bulk = {model: named.all_keys() for model, named in bulk.named.items()}
+    resolve(work, replaced)
+    resolve_former_pairs(work)
     left = strategy.refused(plan).keys() | set(material.resting)
     for model, faults in rows.unreadable.items():
         refuse_unreadable(
-            model, faults, [key for key in plan.puts.get(model, {}) if (model, key) not in left]
+            model, faults, [key for key in plan.writes.get(model, {}) if (model, key) not in left]
         )
-    hold_for_merging(session, batch, plan.merges, rows, there)
-    resolve_cascades(session, log, changes, plan, rows, identities, records)
-    expand(session, log, changes, identities, plan)
-    resolve_orphans(session, log, changes, plan, rows, identities, records)
+    begin_merging(work)
+    resolve_cascades(work)
+    resolve_members(work)
+    resolve_orphans(work)
     keep_taken_over(plan, rows, identities)
     _refuse_both_ways(changes, plan)
-    left_out = leave_out(session, plan, rows, identities, strategy.refused(plan), material.resting)
-    conflicts = describe(session, batch, plan.conflicts, rows, there)
-    conflicts += [
-        *describe_member_conflicts(session, batch, plan),
-        *describe_losses(session, batch, plan.losses, there),
-    ]
+    left_out = leave_out(work, strategy.refused(plan), material.resting)
+    conflicts = conflicts_of(work)
     announce("resolved", batch)
     if strategy.is_thorough:
-        session.remote.backend.check_uniques_at_once([model._meta.db_table for model in plan.puts])
+        session.remote.backend.check_uniques_at_once([model._meta.db_table for model in plan.writes])
     forward = None
     if session.forwards:
         quarantined = strategy.quarantine.all()
@@ -200,13 +197,13 @@ def apply_batch(
         batch=batch,
         entries=changes.entries + bulk.entries,
         last=max((date for date in (changes.last, bulk.last) if date is not None), key=aware, default=None),
-        forgotten=plan.forgotten,
+        forgotten=plan.obsolete_references,
         pairs=pairs,
         conflicts=conflicts,
-        recorded=plan.recorded,
+        recorded=plan.recorded_before,
         tally=writer.tally,
-        kept={model: len(keys) for model, keys in plan.kept.items()},
-        note=strategy.quarantine.note(changes, left_out),
+        kept={model: len(keys) for model, keys in plan.remote_wins.items()},
+        quarantine=strategy.quarantine.update_by(changes, left_out),
         unread=material.unread,
     )
 
@@ -225,7 +222,7 @@ def _new_to_remote(
 
 def _refuse_both_ways(changes: Changes, plan: Plan) -> None:
     """Raise `NotBulk` for models of which some rows would go in bulk, and others object by object."""
-    others = (plan.puts, plan.removals, plan.forgotten, plan.kept)
+    others = (plan.writes, plan.deletions, plan.obsolete_references, plan.remote_wins)
     sets = {each.through for each in changes.sets}
     found = [model for model in plan.bulk if model in sets or any(several.get(model) for several in others)]
     if found:
@@ -237,7 +234,7 @@ def keep_record(session: Session, quarantine: Quarantine, outcome: Outcome) -> N
     postpone(outcome.unread)
     if outcome.conflicts:
         put_on_record(session, outcome.batch, outcome.conflicts)
-    if quarantine.write(outcome.batch, outcome.note) or outcome.conflicts:
+    if quarantine.write(outcome.batch, outcome.quarantine) or outcome.conflicts:
         announce("recorded", outcome.batch)
 
 
@@ -285,9 +282,11 @@ def retry_refused(strategy: Strategy, attempt: Callable[[Strategy], Outcome]) ->
             if vanished >= ATTEMPTS:
                 strategy.learn(Refused(str(error), error.culprits))
         except Prerequisites as error:
-            if error.places <= strategy.also:
+            if error.row_ids <= strategy.also:
                 strategy.learn(Refused(str(error)))
-            strategy.also |= error.places  # with each round more objects are in the batch, so there is an end
+            strategy.also |= (
+                error.row_ids
+            )  # with each round more objects are in the batch, so there is an end
         except (Refused, IntegrityError) as error:
             strategy.learn(error)
 

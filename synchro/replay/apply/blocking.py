@@ -12,9 +12,9 @@ from synchro.registry import is_watched
 from synchro.relations import CASCADES, relations
 from synchro.replay.dependent_rows import concrete, generic_relations, generically_below, owners_of_values
 from synchro.replay.identity.identities import Identities
+from synchro.replay.identity.owners import known_owners
 from synchro.replay.log.changes import RowId
-from synchro.replay.plan import Plan
-from synchro.replay.prerequisites import Prerequisites, known_here
+from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
 
@@ -59,11 +59,11 @@ class Blocking:
         Add those of these rows of REMOTE to `found` that have to be part of the batch; return those that LOCAL has
         deleted, and that are not part of it.
         """
-        keys = keys - self._plan.removals.get(model, {}).keys()
+        keys = keys - self._plan.deletions.get(model, {}).keys()
         if not keys or not is_watched(model):
             return set() if blocks else keys
-        known = known_here(self._session, self._identities, model, keys)
-        asked = self._plan.asked(model)
+        known = known_owners(self._session, self._identities, model, keys)
+        asked = self._plan.objects(model)
         known = {there: here for there, here in known.items() if here not in asked}
         own = key_fields(model)
         values = [as_values(here) for here in known.values()]
@@ -76,7 +76,7 @@ class Blocking:
         self, model: type[Model], known: Mapping[Key, Key], present: Collection[Key]
     ) -> list[tuple[Key, Key]]:
         """Those of these rows that LOCAL has, and that are below the object without REMOTE's own log saying so."""
-        decided = self._plan.decided.get(model, ())
+        decided = self._plan.decided_dependents.get(model, ())
         return [(there, here) for there, here in known.items() if here in present and there not in decided]
 
     def _rows_below(

@@ -15,7 +15,7 @@ from synchro.receivers import method
 from synchro.relations import dependents, pointing_at, target_of
 from synchro.replay.apply.receivers import has_receivers_of_deletes, on_remote
 from synchro.replay.columns import to_attribute
-from synchro.replay.identity.identities import existing
+from synchro.replay.identity.identities import existing_keys
 from synchro.replay.rows import as_key, encode_keys, key_columns, select
 from synchro.replay.session import Session
 
@@ -61,7 +61,7 @@ def delete_objects(
     parked = {key: parked[key] for key in keys if key in parked and not _has_successor(session, parked[key])}
     if any(column_field(field).get_internal_type() in TEXTS for field in key_fields(model)):
         # What REMOTE's collation takes for the same key may be another row, which was written a moment ago.
-        there = existing(session, model, keys, lock=False)
+        there = existing_keys(session.remote, model, keys)
         keys = [key for key in keys if key in there or key in parked]
     if has_receivers_of_deletes(model):
         look(model, keys)
@@ -69,7 +69,7 @@ def delete_objects(
             for key in several:
                 _delete_one(session, model, key, key in with_parents, parked.get(key), names.get(key))
         # A method of the model's own may have done something else instead.
-        left = existing(session, model, keys, lock=False) if keys else set()
+        left = existing_keys(session.remote, model, keys) if keys else set()
         _delete_all(session, model, [key for key in keys if key in left], {}, look)
         return len(keys)
     for several in _leaves_first(session, model, keys):

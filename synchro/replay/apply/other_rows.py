@@ -26,13 +26,14 @@ from synchro.replay.apply.statements import Group, Statements
 from synchro.replay.apply.translate import Translator
 from synchro.replay.apply.unique import UniqueValues
 from synchro.replay.columns import Codec
-from synchro.replay.conflicts.remote_log import RemoteLog
 from synchro.replay.guests.guard import Guest
 from synchro.replay.guests.recorder import Recorder, Touched, columns
-from synchro.replay.identity.identities import Identities, existing_here, keeps_references
+from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
 from synchro.replay.identity.natural_keys import finder
+from synchro.replay.identity.owners import known_owners
+from synchro.replay.log.pending import pending_entries
+from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.plan import Plan
-from synchro.replay.prerequisites import known_here, pending_entries
 from synchro.replay.rows import Rows, select
 from synchro.replay.session import Session
 
@@ -83,8 +84,8 @@ class OtherRows:
     def _keys_of_the_batch(self, model: type[Model]) -> set[Key]:
         """REMOTE's keys of the rows that the batch is about."""
         known = self._identities.known(model)
-        puts = {known[key].remote for key in self._plan.puts.get(model, ())}
-        return puts | self._plan.removals.get(model, {}).keys()
+        puts = {known[key].remote for key in self._plan.writes.get(model, ())}
+        return puts | self._plan.deletions.get(model, {}).keys()
 
     # -- as it was ----------------------------------------------------------------------------------------------
 
@@ -121,7 +122,7 @@ class OtherRows:
 
     def _here(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
         """LOCAL's keys of those of these rows of REMOTE that it has, or has had."""
-        found = known_here(self._session, self._identities, model, keys)
+        found = known_owners(self._session, self._identities, model, keys)
         rest = [key for key in keys if key not in found]
         if rest and keeps_references(model) and natural_fields(model) is not None:
             found = self._identities.natural_owners(model, rest) | found
@@ -168,7 +169,7 @@ class OtherRows:
         Raises `Refused` where that cannot be.
         """
         here = self._here(model, deleted)
-        present = existing_here(self._session, model, list(here.values())) if here else set()
+        present = existing_keys(self._session.local, model, list(here.values())) if here else set()
         lost = {there: key for there, key in here.items() if key in present}
         if lost:
             later = {
@@ -200,8 +201,8 @@ class OtherRows:
             for there, key in here.items()
             if found[key].exists and found[key].remote == there and self._rows.present(model, [key])
         }
-        plan = Plan(puts={model: {key: names for key, names in puts.items() if names}})
-        if not plan.puts[model]:
+        plan = Plan(writes={model: {key: names for key, names in puts.items() if names}})
+        if not plan.writes[model]:
             return
         group = Translator(self._session, plan, self._rows, self._identities).group(model)
         keys = {f.name for f in group.fields if f.remote_field is not None}
@@ -211,7 +212,7 @@ class OtherRows:
 
     def _names(self, model: type[Model], key: Key, touched: Touched, now: list[Any]) -> frozenset[str]:
         """The synchronized columns that were changed, and that the batch itself has not written."""
-        written = self._plan.puts.get(model, {}).get(key, frozenset())
+        written = self._plan.writes.get(model, {}).get(key, frozenset())
         if written is None:
             return frozenset()
         synchronized, own = set(Table(model).fields), key_fields(model)
@@ -235,7 +236,7 @@ class OtherRows:
             keys = [key for key in added if key is not None and key not in ours]
             there = recorder.read(model, keys)
             here = self._here(model, there)
-            present = existing_here(self._session, model, list(here.values())) if here else set()
+            present = existing_keys(self._session.local, model, list(here.values())) if here else set()
             left = [key for key in there if here.get(key) not in present]
             for guest in {
                 added[key].code: added[key] for key in (*left, *(k for k in added if k is None))

@@ -77,14 +77,14 @@ class Release:
             if not is_by_the_server(error) or not self._can_be_unchecked(model):
                 raise
         for each in (model, *first):
-            self._swaps.uproot(each, self._plan.removals[each])  # looked at when all is written
+            self._swaps.uproot(each, self._plan.deletions[each])  # looked at when all is written
         with self._backend.without_foreign_key_checks():
             return self._try(both, keys)
 
     def _pointing(self, model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
         """The foreign keys to `model` of models that have rows that are to go."""
         for child, column, rule in relations(model):
-            if child in self._plan.removals and not child._meta.auto_created:
+            if child in self._plan.deletions and not child._meta.auto_created:
                 yield child, column, rule
 
     def _protecting(self, model: type[Model], keys: Sequence[Key]) -> dict[type[Model], set[Key]]:
@@ -95,7 +95,7 @@ class Release:
                 owners = owners_of_values(self._session.remote, model, column, keys)
                 values = [(value,) for value in owners]
                 rows = select(self._session.remote, child, key_fields(child), [column], values)
-                found = {as_key(row) for row in rows} & self._plan.removals[child].keys()
+                found = {as_key(row) for row in rows} & self._plan.deletions[child].keys()
                 if found:
                     protecting.setdefault(child, set()).update(found)
         return protecting
@@ -119,7 +119,7 @@ class Release:
         for child, column, _rule in self._pointing(model):
             own = key_fields(child)
             if column.null and column not in own:
-                rows = [(*as_values(key), None) for key in self._plan.removals[child]]
+                rows = [(*as_values(key), None) for key in self._plan.deletions[child]]
                 fields = [*own, column]
                 names = [field.column for field in fields]
                 encoded = Codec(fields, self._connection).encode_all(rows)

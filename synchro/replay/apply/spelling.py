@@ -19,7 +19,7 @@ from synchro.keys import AnyField, Key, column_field, is_text, key_fields
 from synchro.registry import watched_models
 from synchro.relations import generic_keys, relations
 from synchro.replay.apply.deletions import delete_rows
-from synchro.replay.identity.identities import existing
+from synchro.replay.identity.identities import existing_keys
 from synchro.replay.log.changes import Change, Changes
 from synchro.replay.rows import Rows, encode_keys, real_spellings
 from synchro.replay.session import Session
@@ -57,7 +57,7 @@ def _take_over(changes: Changes, model: type[Model], old: Key, new: Key, is_ther
 
 def _rename(session: Session, model: type[Model], pairs: Mapping[Key, Key]) -> set[Key]:
     """Return the keys that REMOTE had; its rows have the new ones now, and so has what points at them."""
-    there = existing(session, model, [*pairs, *pairs.values()], lock=True)
+    there = existing_keys(session.remote, model, [*pairs, *pairs.values()], lock=True)
     backend = session.remote.backend
     found = {old: new for old, new in pairs.items() if old in there}
     if not found:

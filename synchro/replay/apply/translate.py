@@ -14,7 +14,7 @@ from synchro.keys import AnyField, Key, key_fields, normalize, to_text
 from synchro.registry import Table
 from synchro.relations import generic_keys, must_exist, points_at_rows, target_of
 from synchro.replay.apply.statements import Group
-from synchro.replay.identity.identities import Identities, existing
+from synchro.replay.identity.identities import Identities, existing_keys
 from synchro.replay.parents import Vanished
 from synchro.replay.plan import Plan
 from synchro.replay.rows import Rows, as_key, generic_places, generic_targets, generic_value, select
@@ -52,7 +52,7 @@ class Translator:
         All rows of `model` that the plan puts; `with_early`, those that have to be written before what they point at
         wait for that.
         """
-        planned = self._plan.puts[model]
+        planned = self._plan.writes[model]
         early = self._early(model) if with_early else None
         rows, waiting = self._translated(model, early.order if early else list(planned), early)
         known = self._identities.known(model)
@@ -67,7 +67,7 @@ class Translator:
         )
 
     def _early(self, model: type[Model]) -> Early:
-        here = self._rows.load(model, list(self._plan.puts[model]))
+        here = self._rows.load(model, list(self._plan.writes[model]))
         return Early(self._session, self._plan, self._identities, model, here)
 
     def again(self, group: Group) -> Group:
@@ -152,7 +152,7 @@ class Translator:
 
     def _points_nowhere(self, target: type[Model], key: Key) -> bool:
         """Whether neither side has the row, nor will REMOTE get it."""
-        return not self._identities.of(target, key).exists and not self._plan.writes(target, key)
+        return not self._identities.of(target, key).exists and not self._plan.is_written(target, key)
 
     def _dangling(
         self, model: type[Model], key: Key, fields: tuple[AnyField, ...], target: type[Model], value: Key
@@ -163,7 +163,7 @@ class Translator:
         A row that REMOTE has keeps what it points at there. A new one gets LOCAL's value, unless that is another
         object on REMOTE: then it is refused, or leads nowhere there too, if it is generic, as those often do.
         """
-        planned, names = self._plan.puts[model], {f.name for f in fields}
+        planned, names = self._plan.writes[model], {f.name for f in fields}
         if (model, key, fields) in self._verbatim:
             return self._verbatim[model, key, fields]
         if self._identities.of(model, key).exists:
@@ -171,7 +171,7 @@ class Translator:
             every = frozenset(f.name for f in Table(model).fields)
             planned[key] = (every if written is None else written) - names
             return None
-        if existing(self._session, target, [value], lock=False):
+        if existing_keys(self._session.remote, target, [value]):
             names_of = {
                 "model": model._meta.label,
                 "key": to_text(model, key),
@@ -243,7 +243,7 @@ class Early:
         return {
             key
             for key, value in values.items()
-            if self._plan.writes(target, value)
+            if self._plan.is_written(target, value)
             and not known[value].exists
             and not (target is self._model and self._is_before(value, key))
         }
@@ -256,7 +256,7 @@ class Early:
     def _by_value(self, column: AnyField, values: Mapping[Key, Any]) -> set[Key]:
         """Of a foreign key to another column than the key, whose values are the same on both sides."""
         target = column.related_model._meta.concrete_model
-        if target not in self._plan.puts:
+        if target not in self._plan.writes:
             return set()
         by = [column.target_field]
         wanted = [(value,) for value in set(values.values())]

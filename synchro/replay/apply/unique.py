@@ -20,8 +20,7 @@ from synchro.replay.apply.statements import Group, Statements
 from synchro.replay.apply.unique_chains import holders
 from synchro.replay.columns import Codec
 from synchro.replay.identity.identities import Identities
-from synchro.replay.plan import Plan
-from synchro.replay.prerequisites import Prerequisites
+from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.quarantine.diagnosis import Attempt, Diagnosis, FailedRows
 from synchro.replay.quarantine.remote_table import caused_by, row_is_missing
 from synchro.replay.rows import as_key, as_values, select
@@ -49,7 +48,7 @@ class UniqueValues:
 
     def write(self, group: Group, error: IntegrityError, plainly: Attempt) -> None:
         """Write the rows, after `error` came when they were written `plainly`."""
-        early = self._plan.removals.get(group.model, {})
+        early = self._plan.deletions.get(group.model, {})
         going = {self._identities.of(group.model, key).remote: key for key in group.old} | early
         if not self.can_make_way(group):
             found = self._judge.of_group(FailedRows(self._session, group.model, group.rows, error, plainly))
@@ -90,7 +89,7 @@ class UniqueValues:
         Raises `Prerequisites` where more have to be part of the batch for that.
         """
         going = {self._identities.of(group.model, key).remote for key in group.old}
-        going |= self._plan.removals.get(group.model, {}).keys()
+        going |= self._plan.deletions.get(group.model, {}).keys()
         self._take_along(group, going)
         return bool(going) and not self._is_cascaded(group.model)
 
@@ -117,7 +116,7 @@ class UniqueValues:
 
     def _take_along(self, group: Group, going: Iterable[Key]) -> None:
         """Have the batch begin again with the objects that hold the values these rows are to get."""
-        asked = self._plan.asked(group.model)
+        asked = self._plan.objects(group.model)
         others = holders(self._session, self._identities, group.model, group.rows, set(going), asked)
         if others:
             raise Prerequisites((group.model, key) for key in others)

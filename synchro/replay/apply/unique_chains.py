@@ -15,10 +15,11 @@ from django.db.models import Model, UniqueConstraint
 from synchro.conf import conf
 from synchro.keys import AnyField, Key, from_text, key_fields
 from synchro.models import ChangeLog
-from synchro.registry import Table, is_watched
+from synchro.registry import Table, is_watched, same_key_children
 from synchro.replay.identity.identities import Identities, keeps_references
+from synchro.replay.identity.owners import known_owners
 from synchro.replay.identity.references import remote_keys
-from synchro.replay.prerequisites import known_here, lacking_there, same_key_children
+from synchro.replay.log.pending import ids_pending_for
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
 
@@ -84,7 +85,7 @@ class _Chain:
         while wanted:
             there = self._held(wanted)
             asked += 1
-            here = known_here(self._session, self._identities, self._model, there - self._owners.keys())
+            here = known_owners(self._session, self._identities, self._model, there - self._owners.keys())
             here |= {key: self._owners[key] for key in there & self._owners.keys()}
             if asked > PATIENCE:
                 self._look_ahead(self._ahead.next())
@@ -162,7 +163,7 @@ class _Ahead:
         if self._taken >= MOST_AHEAD or len(key_fields(self._model)) > 1:
             return []
         if self._at is None:
-            self._at = lacking_there(self._session).first - 1
+            self._at = ids_pending_for(self._session).first - 1
         side = self._session.local
         types = [side.content_type_id(model) for model in (self._model, *same_key_children(self._model))]
         entries = ChangeLog.objects.using(side.alias).filter(id__gt=self._at, content_type_id__in=types)

@@ -29,7 +29,7 @@ class Untouched:
     def __init__(self, session: Session, plan: Plan, identities: Identities) -> None:
         self._session, self._identities = session, identities
         self._rows: dict[type[Model], dict[Key, Sequence[Any]]] = {}
-        for model, planned in plan.puts.items():
+        for model, planned in plan.writes.items():
             known = identities.known(model)
             partial = [key for key, names in planned.items() if names is not None and known[key].exists]
             if partial and not model._meta.auto_created:

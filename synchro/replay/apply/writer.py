@@ -36,18 +36,18 @@ from synchro.replay.apply.receivers import (
     has_receivers_of_sets,
 )
 from synchro.replay.apply.release import Release, is_by_the_server
+from synchro.replay.apply.server_cascades import refuse_server_cascades
 from synchro.replay.apply.statements import Group, Statements
-from synchro.replay.apply.successors import keep_taken_over
 from synchro.replay.apply.translate import Translator
 from synchro.replay.apply.unique import UniqueValues
 from synchro.replay.apply.untouched import Untouched
-from synchro.replay.conflicts.members import name_removed
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.members import name_deleted_pairs
 from synchro.replay.guests.recorder import Recorder, recording
 from synchro.replay.identity.identities import Identities
-from synchro.replay.plan import Plan, Tally
-from synchro.replay.prerequisites import Prerequisites
-from synchro.replay.quarantine.diagnosis import Attempt, Diagnosis, FailedRemovals, FailedRows, refuse_lost
+from synchro.replay.identity.successors import keep_taken_over
+from synchro.replay.log.remote_log import RemoteLog
+from synchro.replay.plan import Plan, Prerequisites, Tally
+from synchro.replay.quarantine.diagnosis import Attempt, Diagnosis, FailedDeletions, FailedRows, refuse_lost
 from synchro.replay.quarantine.remote_table import caused_by
 from synchro.replay.rows import Rows, as_key, select
 from synchro.replay.session import Session
@@ -90,7 +90,7 @@ class Writer:
         groups = self._put_all()
         self._settle([group.only(group.unsettled) for group in groups if group.unsettled])
         for bulk in self._bulk.values():
-            bulk.plan_removals()
+            bulk.plan_deletions()
         if self._bulk:  # what rows in bulk point at was looked for as they were written
             keep_taken_over(self._plan, self._rows, self._identities)
         self._remove()
@@ -105,11 +105,11 @@ class Writer:
 
     def _has_receivers(self) -> bool:
         """Return whether code of others runs for what is written object by object."""
-        puts, removals = self._plan.puts, self._plan.removals
+        writes, deletions = self._plan.writes, self._plan.deletions
         return (
-            any(has_receivers_of_saves(model) for model in puts)
-            or any(has_receivers_of_deletes(model) for model in removals)
-            or any(has_receivers_of_sets(model) for model in (*puts, *removals))
+            any(has_receivers_of_saves(model) for model in writes)
+            or any(has_receivers_of_deletes(model) for model in deletions)
+            or any(has_receivers_of_sets(model) for model in (*writes, *deletions))
         )
 
     def _refuse_cascaded(self) -> None:
@@ -130,9 +130,9 @@ class Writer:
 
     def _put_all(self) -> list[Group]:
         """Write the rows of all models, parents first; return those that are not written in bulk."""
-        puts = self._plan.puts
-        models = parents_first({*puts, *self._bulk})
-        self._statements.reserve_keys({model: puts[model] for model in models if model in puts})
+        writes = self._plan.writes
+        models = parents_first({*writes, *self._bulk})
+        self._statements.reserve_keys({model: writes[model] for model in models if model in writes})
         groups = []
         for model in models:
             if model in self._bulk:
@@ -175,8 +175,8 @@ class Writer:
 
     def _split(self, group: Group) -> tuple[Group, Group]:
         """Rows that are part of a child's object, of which Django sends no signal, and objects of their own."""
-        children = [child for child in self._plan.puts if group.model in same_key_parents(child)]
-        parts = {key for child in children for key in self._plan.puts[child]}
+        children = [child for child in self._plan.writes if group.model in same_key_parents(child)]
+        parts = {key for child in children for key in self._plan.writes[child]}
         return group.only(parts & group.rows.keys()), group.only(group.rows.keys() - parts)
 
     def _save(self, group: Group) -> Group:
@@ -263,24 +263,27 @@ class Writer:
             raise found from caused_by(found, error)
 
     def _remove(self) -> None:
-        for model in children_first(self._plan.removals):
-            removals = self._plan.removals[model]
+        for model in children_first(self._plan.deletions):
+            deletions = self._plan.deletions[model]
             if model in self._bulk:
-                self._count(self.tally.deleted, model, self._bulk[model].remove(list(removals)))
+                self._count(self.tally.deleted, model, self._bulk[model].remove(list(deletions)))
                 continue
+            refuse_server_cascades(self._session, self._plan, self._identities, model, deletions)
             if any(rule is DO_NOTHING for _column, rule in pointing_at(model)):
-                self._swaps.uproot(model, removals)
+                self._swaps.uproot(model, deletions)
             delete = partial(self._release.delete, model, partial(self._delete, model))
             try:
-                count = delete(list(removals))
+                count = delete(list(deletions))
             except Prerequisites:
                 raise
             except Exception as error:  # noqa: BLE001  it is raised again
                 if is_by_the_server(error):
                     self._swaps.refuse_dangling_to(model)
                 if model._meta.auto_created:
-                    name_removed(self._identities, self._plan, model)
-                found = self._judge.of_removals(FailedRemovals(self._session, model, removals, error, delete))
+                    name_deleted_pairs(self._plan, self._identities, model)
+                found = self._judge.of_deletions(
+                    FailedDeletions(self._session, model, deletions, error, delete)
+                )
                 raise found from caused_by(found, error)
             self._count(self.tally.deleted, model, count)
 
@@ -290,12 +293,12 @@ class Writer:
                 delete_rows(self._session, model, keys)
             return len(keys)
         parked, look = self._swaps.parked(model), self._blocking.take_along_below
-        names = self._plan.removals[model]
+        names = self._plan.deletions[model]
         return delete_objects(self._session, model, keys, self._with_parents(model), parked, names, look)
 
     def _with_parents(self, model: type[Model]) -> set[Key]:
         """Keys of the rows whose rows in the parents' tables go as well."""
-        several = [set(self._plan.removals.get(parent, {})) for parent in same_key_parents(model)]
+        several = [set(self._plan.deletions.get(parent, {})) for parent in same_key_parents(model)]
         return set.intersection(*several) if several else set()
 
     @staticmethod

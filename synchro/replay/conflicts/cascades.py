@@ -1,289 +1,284 @@
 """
-Spare: what REMOTE has added to an object that LOCAL deleted keeps the object there, or goes with it on record.
+Cascades: rows that REMOTE gave to an object which LOCAL deleted keep the object there, or are deleted with it.
 
-LOCAL has never seen those rows. Django, or the database, would have them go along with the object, without a trace.
-What stays is sent back: REMOTE's log gets entries for it, since LOCAL has lost it all.
+LOCAL has never seen those rows. Django, or the database, would delete them together with the object and leave no trace.
+An object that stays is sent back: REMOTE's log gets entries of it, since LOCAL has lost all of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from django.db.models import PROTECT, RESTRICT, Model
 
 from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.models import CHANGE, DELETION, ChangeLog, Conflict
-from synchro.registry import is_watched
+from synchro.registry import is_watched, same_object_models
 from synchro.relations import CASCADES, same_key_parents
-from synchro.replay.conflicts.history import History
-from synchro.replay.conflicts.members import changed_at, ends_of, names_here
 from synchro.replay.conflicts.policy import policy_for
-from synchro.replay.conflicts.remote_changes import MOMENT
-from synchro.replay.conflicts.remote_log import RemoteLog, family_of
-from synchro.replay.dependent_rows import dependents_below
-from synchro.replay.identity.identities import Identities, existing_here
-from synchro.replay.log.changes import Change, Changes
-from synchro.replay.plan import Decision, Loss, MemberConflict, Plan
-from synchro.replay.prerequisites import known_here, pending_entries
-from synchro.replay.rows import Rows
-from synchro.replay.session import Session
+from synchro.replay.conflicts.remote_changes import ends_of, presumed_date
+from synchro.replay.dependent_rows import Dependents, dependents_below
+from synchro.replay.identity.identities import existing_keys
+from synchro.replay.identity.owners import known_owners, pair_owners
+from synchro.replay.log.changes import Change, RowId
+from synchro.replay.log.pending import pending_entries
+from synchro.replay.plan import Decision, LostRow, MemberConflict
+from synchro.replay.work import BatchWork
 
-Row = tuple[type[Model], Key]
+#: Rows that LOCAL is to get back: by REMOTE's keys, the time of the change that they stay for and the names of the
+#: fields to send; None for the whole row.
+SentBack: TypeAlias = dict[RowId, tuple[datetime, tuple[str, ...] | None]]
 
 
-class Below(NamedTuple):
+class Dependent(NamedTuple):
     """A row that depends on objects, by REMOTE's keys, and the column by which it does."""
 
     model: type[Model]
     key: Key
     column: AnyField
     rule: Any
-    #: The objects that it would go with.
+    #: The objects that it depends on, directly or not.
     roots: frozenset[Key]
 
 
 @dataclass
 class _Found:
-    """What depends on some objects of REMOTE."""
+    """What depends on some objects of REMOTE that LOCAL deleted."""
 
-    #: The objects that stay, with the change that they stay for.
-    kept: dict[Key, datetime] = field(default_factory=dict)
-    #: What REMOTE changed itself, and when.
-    theirs: list[tuple[Below, datetime]] = field(default_factory=list)
+    #: LOCAL's deletions of these objects, by REMOTE's keys.
+    deleted: Mapping[Key, Change]
+    #: The objects that stay, with the time of the change that they stay for.
+    kept: dict[Key, datetime]
     #: All rows that depend on the objects.
-    rows: list[Below] = field(default_factory=list)
+    rows: list[Dependent] = field(default_factory=list)
+    #: Those that REMOTE changed itself, and when.
+    changed: list[tuple[Dependent, datetime]] = field(default_factory=list)
 
 
-def resolve_cascades(
-    session: Session,
-    log: RemoteLog,
-    changes: Changes,
-    plan: Plan,
-    rows: Rows,
-    identities: Identities,
-    records: History,
-) -> None:
-    """Take the deletions out of `plan` that would take along what is newer than they are."""
-    dates = [change.date for change in changes.rows.values()]
-    if session.peer_on_remote is None or not dates or not (plan.removals or plan.stays):
+def resolve_cascades(work: BatchWork) -> None:
+    """
+    Take the deletions out of the plan that would delete newer rows of REMOTE too.
+
+    What stays is written to REMOTE's log, and what is lost all the same is added to the plan's conflicts.
+    """
+    plan, log = work.plan, work.log
+    dates = [change.date for change in work.changes.rows.values()]
+    if work.session.peer_on_remote is None or not dates or not (plan.deletions or plan.withheld_deletions):
         return
     if not (log.has_news(min(dates)) or log.may_have_lost(min(dates))):
         return
-    #: What stays: the objects, and what depends on them.
-    objects: dict[Row, tuple[datetime, tuple[str, ...] | None]] = {}
-    entries: dict[Row, tuple[datetime, tuple[str, ...] | None]] = {}
-    for model in [*plan.removals, *(each for each in plan.stays if each not in plan.removals)]:
-        going = {
-            remote: changes.rows[model, local]
-            for remote, local in plan.removals.get(model, {}).items()
-            if local is not None and (model, local) in changes.rows
-        }
-        stays = plan.stays.get(model, {})
-        if model._meta.auto_created or not (going or stays):
+    objects: SentBack = {}
+    dependents: SentBack = {}
+    for model in list(plan.deletions | plan.withheld_deletions):
+        found = _search(work, model)
+        if found is None:
             continue
-        found = _Search(session, log, plan, rows, model, going, stays).run()
-        records.load(model, [going[remote].key for remote in found.kept if remote in going])
         for remote, date in found.kept.items():
-            if remote in going:
-                for table in _keep(records, plan, going[remote], remote, date):
-                    objects[table, remote] = date, None
-        _note_losses(identities, records, plan, going, found)
-        for below, _date in found.theirs:
-            plan.decided.setdefault(below.model, set()).add(below.key)
-        for below in found.rows:
-            if stay := below.roots & found.kept.keys():
-                date = max(found.kept[root] for root in stay)
-                entries.setdefault((below.model, below.key), (date, (below.column.name,)))
-    below_what_stays = {row for row in entries if row not in objects}
-    deleted = _deleted_later(session, changes, plan, identities, below_what_stays)
-    # Children were deleted before their parents, and are to come back after them.
-    _send_back(
-        session,
-        plan,
-        {
-            **dict(reversed(objects.items())),
-            **{row: entries[row] for row in entries if row in below_what_stays - deleted},
-        },
-    )
+            if remote in found.deleted:
+                tables = _withhold(work, found.deleted[remote], remote, date)
+                objects |= {(table, remote): (date, None) for table in tables}
+        _note_lost_rows(work, found)
+        for row, _date in found.changed:
+            plan.decided_dependents.setdefault(row.model, set()).add(row.key)
+        for row in found.rows:
+            if kept := row.roots & found.kept.keys():
+                date = max(found.kept[root] for root in kept)
+                dependents.setdefault((row.model, row.key), (date, (row.column.name,)))
+    staying = dependents.keys() - objects.keys()
+    staying -= _deleted_later(work, staying)
+    # Children were deleted before their parents, and come back after them.
+    returning = dict(reversed(objects.items()))
+    _send_back(work, returning | {row_id: at for row_id, at in dependents.items() if row_id in staying})
 
 
-def _deleted_later(
-    session: Session, changes: Changes, plan: Plan, identities: Identities, rows: Collection[Row]
-) -> set[Row]:
-    """Those of these rows of REMOTE that a later batch deletes: it will see by itself whether they stay."""
-    found: set[Row] = set()
-    by_model: dict[type[Model], set[Key]] = {}
-    for model, key in rows:
-        if is_watched(model) and key not in plan.removals.get(model, {}):
-            by_model.setdefault(model, set()).add(key)
-    for model, keys in by_model.items():
-        known = {
-            there: here
-            for there, here in known_here(session, identities, model, keys).items()
-            if (model, here) not in changes.rows
-        }
-        gone = set(known.values()) - existing_here(session, model, list(known.values()))
-        if gone:
-            entries = pending_entries(session, [(model, key) for key in gone])
-            deleted = {entry.key for entry in entries if entry.action == DELETION}
-            found |= {(model, there) for there, here in known.items() if here in deleted}
-    return found
+def _search(work: BatchWork, model: type[Model]) -> _Found | None:
+    """Return what depends on the objects of `model` that LOCAL deleted; None where there are none."""
+    if model._meta.auto_created:
+        return None
+    deleted = {
+        remote: work.changes.rows[model, local]
+        for remote, local in work.plan.deletions.get(model, {}).items()
+        if local is not None and (model, local) in work.changes.rows
+    }
+    withheld = work.plan.withheld_deletions.get(model, {})
+    return _Search(work, model, _Found(deleted, dict(withheld))).run() if deleted or withheld else None
 
 
 class _Search:
-    """Looks for what depends on objects of one model that LOCAL has deleted."""
+    """Finds what depends on objects of one model that LOCAL has deleted."""
 
-    def __init__(
-        self,
-        session: Session,
-        log: RemoteLog,
-        plan: Plan,
-        rows: Rows,
-        model: type[Model],
-        going: Mapping[Key, Change],
-        stays: Mapping[Key, datetime],
-    ) -> None:
-        self._session, self._log, self._plan, self._rows = session, log, plan, rows
-        self._model, self._going = model, going
-        self._since = min([*(change.date for change in going.values()), *stays.values()])
+    def __init__(self, work: BatchWork, model: type[Model], found: _Found) -> None:
+        self._work, self._model, self._found = work, model, found
+        self._since = min([*(change.date for change in found.deleted.values()), *found.kept.values()])
         self._policy = policy_for(model)
-        self._found = _Found(kept=dict(stays))
 
     def run(self) -> _Found:
-        roots = {*self._going, *self._found.kept}
-        frontier = {model: {key: {key} for key in keys} for model, keys in self._tables(roots).items()}
-        seen: dict[Row, set[Key]] = {(model, key): {key} for model, keys in frontier.items() for key in keys}
+        """Go down level by level from the objects."""
+        frontier = {model: {key: {key} for key in keys} for model, keys in self._tables().items()}
+        seen: dict[RowId, set[Key]] = {
+            (model, key): {key} for model, keys in frontier.items() for key in keys
+        }
         while frontier:
-            below: dict[type[Model], dict[Key, set[Key]]] = {}
+            following: dict[type[Model], dict[Key, set[Key]]] = {}
             for parent, keys in frontier.items():
-                for child, column, rule, found in dependents_below(self._session.remote, parent, keys):
-                    # A row may stand below several objects, and by ways of different length.
-                    new = {key: over - seen.get((child, key), set()) for key, over in found.items()}
-                    self._note(child, column, rule, {key: over for key, over in new.items() if over})
-                    for key, over in new.items():
-                        if over and rule in CASCADES and not child._meta.auto_created:
-                            seen.setdefault((child, key), set()).update(over)
-                            below.setdefault(child, {}).setdefault(key, set()).update(over)
-            frontier = below
+                for below in dependents_below(self._work.session.remote, parent, keys):
+                    # A row may depend on several objects, and by ways of different length.
+                    new = {
+                        key: more
+                        for key, roots in below.rows.items()
+                        if (more := roots - seen.get((below.model, key), set()))
+                    }
+                    self._note(below._replace(rows=new))
+                    if below.rule in CASCADES and not below.model._meta.auto_created:
+                        for key, roots in new.items():
+                            seen.setdefault((below.model, key), set()).update(roots)
+                            following.setdefault(below.model, {}).setdefault(key, set()).update(roots)
+            frontier = following
         return self._found
 
-    def _tables(self, roots: Collection[Key]) -> dict[type[Model], Collection[Key]]:
-        """The objects' rows: also those of the models that they inherit from, where LOCAL has lost these too."""
-        found: dict[type[Model], Collection[Key]] = {self._model: roots}
+    def _tables(self) -> dict[type[Model], Collection[Key]]:
+        """Return the objects' rows, with those in the tables of parents that LOCAL has lost too."""
+        found: dict[type[Model], Collection[Key]] = {self._model: {*self._found.deleted, *self._found.kept}}
         for parent in same_key_parents(self._model):
-            locals_gone = {remote: change.key for remote, change in self._going.items()}
-            there = self._rows.present(parent, list(locals_gone.values()))
-            found[parent] = [remote for remote, key in locals_gone.items() if key not in there]
+            deleted = {remote: change.key for remote, change in self._found.deleted.items()}
+            present = self._work.local_rows.present(parent, list(deleted.values()))
+            found[parent] = [remote for remote, key in deleted.items() if key not in present]
         return found
 
-    def _note(
-        self, child: type[Model], column: AnyField, rule: Any, rows: Mapping[Key, Collection[Key]]
-    ) -> None:
-        removals = self._plan.removals.get(child, {})
-        rows = {key: over for key, over in rows.items() if key not in removals}
+    def _note(self, below: Dependents) -> None:
+        child, rule, deleted = below.model, below.rule, self._found.deleted
+        planned = self._work.plan.deletions.get(child, {})
+        rows = {key: roots for key, roots in below.rows.items() if key not in planned}
         if not rows:
             return
-        dates = {**self._presumed(child, rule, rows), **self._dates(child, rows)}
-        for key, over in rows.items():
-            below = Below(child, key, column, rule, frozenset(over))
-            self._found.rows.append(below)
+        dates = {**self._presumed(child, rule, rows), **self._changed(child, rows)}
+        for key, roots in rows.items():
+            row = Dependent(child, key, below.column, rule, frozenset(roots))
+            self._found.rows.append(row)
             if (date := dates.get(key)) is not None:
-                self._found.theirs.append((below, date))
-                for root in over:
-                    if root in self._going and self._wins(child, rule, date, self._going[root]):
+                self._found.changed.append((row, date))
+                for root in roots & deleted.keys():
+                    if self._keeps(row, date, deleted[root]):
                         self._found.kept[root] = max(date, self._found.kept.get(root, date))
 
-    def _dates(self, child: type[Model], keys: Collection[Key]) -> Mapping[Key, datetime]:
-        """When REMOTE itself changed these rows, and LOCAL has not heard of it."""
+    def _changed(self, child: type[Model], keys: Collection[Key]) -> Mapping[Key, datetime]:
+        """Return when REMOTE itself changed these rows, where LOCAL has not received it."""
+        wanted: dict[type[Model], Collection[Key]] = {child: keys}
         if child._meta.auto_created:
-            said = self._log.changes(self._since, {child: keys, **ends_of(child, keys)})
-            found = {key: changed_at(said, child, key) for key in keys}
-            return {key: date for key, date in found.items() if date is not None}
-        said = self._log.changes(self._since, {child: keys})
-        return {key: change.date for (model, key), change in said.rows.items() if model is child}
+            said = self._work.log.changes(self._since, {**wanted, **ends_of(child, keys)})
+            dates = {key: said.member_changed_at(child, key) for key in keys}
+        else:
+            said = self._work.log.changes(self._since, wanted)
+            dates = {key: change.date for (model, key), change in said.rows.items() if model is child}
+        return {key: date for key, date in dates.items() if date is not None}
 
     def _presumed(
         self, child: type[Model], rule: Any, rows: Mapping[Key, Collection[Key]]
     ) -> dict[Key, datetime]:
-        """The same where REMOTE's log does not reach back so far: LOCAL's deletion says nothing of these rows."""
+        """Return the same where REMOTE's log does not reach back so far. LOCAL's deletion says nothing of them."""
         if child._meta.auto_created or rule not in CASCADES:
             return {}
         found = {}
-        for key, over in rows.items():
-            dates = [self._going[root].date for root in over if root in self._going]
-            if dates and self._log.may_have_lost(max(dates)):
-                found[key] = min(dates) + self._session.offset - MOMENT
+        for key, roots in rows.items():
+            dates = [self._found.deleted[root].date for root in roots if root in self._found.deleted]
+            if dates and self._work.log.may_have_lost(max(dates)):
+                found[key] = presumed_date(self._work, min(dates))
         return found
 
-    def _wins(self, child: type[Model], rule: Any, theirs: datetime, ours: Change) -> bool:
-        if child._meta.auto_created:  # a member goes with either end of its pair
+    def _keeps(self, row: Dependent, remote_date: datetime, deletion: Change) -> bool:
+        """Return whether a row that REMOTE changed keeps an object which LOCAL deleted."""
+        if row.model._meta.auto_created:  # a member goes with either end of its pair
             return False
-        # A row that forbids the deletion was given to the object by whoever did not know of it.
-        return rule in (PROTECT, RESTRICT) or not self._policy.local_wins(self._session, ours.date, theirs)
+        # A row that forbids the deletion was given to the object by somebody who did not know of it.
+        return row.rule in (PROTECT, RESTRICT) or not self._policy.local_wins(
+            self._work.session, deletion.date, remote_date
+        )
 
 
-def _keep(records: History, plan: Plan, ours: Change, remote: Key, date: datetime) -> Iterator[type[Model]]:
-    """Take a deletion out of `plan`, with all tables of the object, which are returned."""
-    for model in family_of(ours.model):
-        if model is ours.model or remote in plan.removals.get(model, {}):
-            yield model
-        plan.removals.get(model, {}).pop(remote, None)
-        # It will come back under the same key: who it is, is not forgotten.
-        plan.forgotten[model] = [key for key in plan.forgotten.get(model, ()) if key != ours.key]
-    plan.keep(ours.model, ours.key)
-    if not records.has(ours.model, ours.key, None, ours.date, date, Conflict.REMOTE):
-        plan.conflicts.append(Decision(ours.model, ours.key, remote, None, ours.date, date, Conflict.REMOTE))
+def _withhold(work: BatchWork, deletion: Change, remote: Key, date: datetime) -> list[type[Model]]:
+    """Take a deletion out of the plan, with all tables of the object; return these."""
+    plan, tables = work.plan, []
+    for model in same_object_models(deletion.model):
+        if model is deletion.model or remote in plan.deletions.get(model, {}):
+            tables.append(model)
+        plan.deletions.get(model, {}).pop(remote, None)
+        # It comes back from REMOTE under the same key, so its reference stays.
+        references = plan.obsolete_references.get(model, ())
+        plan.obsolete_references[model] = [key for key in references if key != deletion.key]
+    plan.keep_remote(deletion.model, deletion.key)
+    plan.conflicts.append(
+        Decision(deletion.model, deletion.key, remote, None, deletion.date, date, Conflict.REMOTE)
+    )
+    return tables
 
 
-def _note_losses(
-    identities: Identities, records: History, plan: Plan, going: Mapping[Key, Change], found: _Found
-) -> None:
-    """Put on record what REMOTE changed itself and what goes with an object all the same."""
-    lost: dict[type[Model], dict[Key, tuple[Below, datetime, Change]]] = {}
-    for below, date in found.theirs:
-        roots = [going[root] for root in below.roots if root in going and root not in found.kept]
-        if roots and (below.rule in CASCADES):
-            lost.setdefault(below.model, {})[below.key] = below, date, roots[0]
+def _note_lost_rows(work: BatchWork, found: _Found) -> None:
+    """Add to the plan's conflicts what REMOTE changed itself and what is deleted with an object all the same."""
+    lost: dict[type[Model], dict[Key, tuple[Dependent, datetime, Change]]] = {}
+    for row, date in found.changed:
+        roots = [
+            found.deleted[root] for root in row.roots if root in found.deleted and root not in found.kept
+        ]
+        if roots and row.rule in CASCADES:
+            lost.setdefault(row.model, {})[row.key] = row, date, roots[0]
     for model, several in lost.items():
         if model._meta.auto_created:
-            names = names_here(identities, model, list(several))
-            for remote, (_below, date, ours) in several.items():
-                member_conflict = MemberConflict(
-                    names[remote], remote, False, ours.date, date, Conflict.LOCAL
-                )
-                plan.member_conflicts.setdefault(model, []).append(member_conflict)
+            names = pair_owners(work.identities, model, list(several))
+            for remote, (_row, date, deletion) in several.items():
+                member = MemberConflict(names[remote], remote, False, deletion.date, date, Conflict.LOCAL)
+                work.plan.note_member(model, member)
             continue
         is_named = not any(f.remote_field is not None for f in key_fields(model))
-        owners = identities.owners(model, list(several)) if is_named else {}
-        records.load(model, list(owners.values()))
-        for remote, (below, date, ours) in several.items():
+        owners = work.identities.owners(model, list(several)) if is_named else {}
+        for remote, (row, date, deletion) in several.items():
             key = owners.get(remote)
             if key is None:
-                plan.losses.append(Loss(ours.model, ours.key, model, remote, below.column, ours.date, date))
-            elif not records.has(model, key, None, ours.date, date, Conflict.LOCAL):
-                plan.conflicts.append(Decision(model, key, remote, None, ours.date, date, Conflict.LOCAL))
+                work.plan.lost_rows.append(
+                    LostRow(deletion.model, deletion.key, model, remote, row.column, deletion.date, date)
+                )
+            else:
+                work.plan.conflicts.append(
+                    Decision(model, key, remote, None, deletion.date, date, Conflict.LOCAL)
+                )
 
 
-def _send_back(
-    session: Session, plan: Plan, rows: Mapping[Row, tuple[datetime, Iterable[str] | None]]
-) -> None:
+def _deleted_later(work: BatchWork, row_ids: Collection[RowId]) -> set[RowId]:
+    """Return those of these rows of REMOTE that a later batch deletes: it decides by itself whether they stay."""
+    session, plan, changes = work.session, work.plan, work.changes
+    found: set[RowId] = set()
+    by_model: dict[type[Model], set[Key]] = {}
+    for model, key in row_ids:
+        if is_watched(model) and key not in plan.deletions.get(model, {}):
+            by_model.setdefault(model, set()).add(key)
+    for model, keys in by_model.items():
+        owners = known_owners(session, work.identities, model, keys)
+        known = {remote: local for remote, local in owners.items() if (model, local) not in changes.rows}
+        gone = set(known.values()) - existing_keys(session.local, model, list(known.values()))
+        if gone:
+            entries = pending_entries(session, [(model, key) for key in gone])
+            deleted = {entry.key for entry in entries if entry.action == DELETION}
+            found |= {(model, remote) for remote, local in known.items() if local in deleted}
+    return found
+
+
+def _send_back(work: BatchWork, rows: SentBack) -> None:
     """Have REMOTE's log say that LOCAL lacks these of its rows."""
-    side = session.remote
-    # To nodes that have heard of the deletion, what stays is news.
-    now = side.backend.now() if session.forwards else None
+    remote = work.session.remote
+    # To nodes that have received the deletion, what stays is new.
+    now = remote.backend.now() if work.session.forwards else None
     entries = [
         ChangeLog(
-            content_type_id=side.content_type_id(model),
+            content_type_id=remote.content_type_id(model),
             object_id=to_text(model, key),
             action=CHANGE,
             date=now or date,
             fields=names,  # type: ignore[misc]
         )
         for (model, key), (date, names) in rows.items()
-        if is_watched(model) and key not in plan.removals.get(model, {})
+        if is_watched(model) and key not in work.plan.deletions.get(model, {})
     ]
     if entries:
-        ChangeLog.objects.using(side.alias).bulk_create(entries, batch_size=500)
+        ChangeLog.objects.using(remote.alias).bulk_create(entries, batch_size=500)

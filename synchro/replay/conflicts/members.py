@@ -1,12 +1,12 @@
 """
-Sets: an entry that says "the tags of this article changed" becomes pairs to add and pairs to remove.
+Members of sets: an entry that says "the tags of this article changed" becomes pairs to write and pairs to delete.
 
-LOCAL's present set is compared with REMOTE's, in REMOTE's keys.
+LOCAL's present set is compared with REMOTE's, by REMOTE's keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,20 +14,21 @@ from django.db.models import Model
 
 from synchro.checkpoint import aware
 from synchro.keys import AnyField, Key, key_fields
-from synchro.models import Conflict
 from synchro.relations import is_symmetrical, target_of
-from synchro.replay.conflicts.policy import policy_for
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.policy import policy_for, winner_of
+from synchro.replay.conflicts.remote_changes import changes_of_members, ends_of
 from synchro.replay.identity.identities import Identities
-from synchro.replay.log.changes import M2M, Changes, SetChange
+from synchro.replay.identity.owners import pair_owners
+from synchro.replay.log.changes import SetChange
 from synchro.replay.plan import MemberConflict, Pair, Plan
 from synchro.replay.rows import select
-from synchro.replay.session import Database, Session
+from synchro.replay.session import Database
+from synchro.replay.work import BatchWork
 
 
 @dataclass(frozen=True)
 class View:
-    """A many-to-many table seen from one of its sides."""
+    """An automatic many-to-many table seen from the model at one of its ends."""
 
     through: type[Model]
     reverse: bool
@@ -49,75 +50,70 @@ class View:
     def pair(self, near: Key, far: Key) -> Pair:
         return (far, near) if self.reverse else (near, far)
 
-    def ends(self, pair: Pair) -> Pair:
-        """The pair as (near, far)."""
-        return (pair[1], pair[0]) if self.reverse else pair
-
-    def pairs(self, side: Database, owners: Collection[Key], named: Collection[Pair]) -> set[Pair]:
-        """The pairs on `side` of these owners, and those of the `named` ones that are there."""
+    def pairs(self, database: Database, owners: Collection[Key], named: Collection[Pair]) -> set[Pair]:
+        """Return the database's pairs of these owners, and those of the `named` ones that it has."""
         values = [(key,) for key in owners]
-        found = select(side, self.through, self.fields, (self.near,), values)
+        found = select(database, self.through, self.fields, (self.near,), values)
         if is_symmetrical(self.through):
             far = self.fields[0 if self.reverse else 1]
-            found += select(side, self.through, self.fields, (far,), values)
-        found += select(side, self.through, self.fields, self.fields, list(named))
+            found += select(database, self.through, self.fields, (far,), values)
+        found += select(database, self.through, self.fields, self.fields, list(named))
         return {(first, second) for first, second in found}
 
 
-def expand(session: Session, log: RemoteLog, changes: Changes, identities: Identities, plan: Plan) -> None:
-    """Add to `plan` what brings the sets of `changes` from REMOTE's state to LOCAL's."""
+def resolve_members(work: BatchWork) -> None:
+    """Add to the plan what brings the sets of the batch from REMOTE's state to LOCAL's."""
     views: dict[View, dict[Key, SetChange]] = {}
-    for m2m, change in changes.sets.items():
+    for m2m, change in work.changes.sets.items():
         views.setdefault(View(m2m.through, m2m.reverse), {})[m2m.key] = change
     for view, sets in views.items():
-        added, removed = _differences(session, view, sets, identities)
-        contest = _Contest(session, log, view, changes)
-        contest.ask([*added.values(), *removed])
-        for pair, remote in added.items():
-            member_conflict = contest.over(pair, remote, is_in_here=True) if contest.is_met(remote) else None
-            if plan.is_lost(view.through, member_conflict):
-                plan.keep(view.through, pair)
-            else:
-                plan.put(view.through, pair)
-        names = names_here(identities, view.through, [pair for pair in removed if contest.is_met(pair)])
-        for remote in removed:
-            member_conflict = (
-                contest.over(names[remote], remote, is_in_here=False) if remote in names else None
-            )
-            if plan.is_lost(view.through, member_conflict):
-                plan.keep(view.through, None)
-            else:
-                plan.remove(view.through, remote, None)
+        _resolve_view(work, view, sets)
+
+
+def _resolve_view(work: BatchWork, view: View, sets: Mapping[Key, SetChange]) -> None:
+    plan, through = work.plan, view.through
+    added, removed = _differences(work, view, sets)
+    resolver = _MemberResolver(work, view, [*added.values(), *removed])
+    for pair, remote in added.items():
+        if resolver.local_wins(pair, remote, is_local_member=True):
+            plan.write(through, pair)
+        else:
+            plan.keep_remote(through, pair)
+    names = pair_owners(work.identities, through, [pair for pair in removed if resolver.is_conflict(pair)])
+    for remote in removed:
+        if remote not in names or resolver.local_wins(names[remote], remote, is_local_member=False):
+            plan.delete(through, remote, None)
+        else:
+            plan.keep_remote(through, None)
 
 
 def _differences(
-    session: Session, view: View, sets: Mapping[Key, SetChange], identities: Identities
+    work: BatchWork, view: View, sets: Mapping[Key, SetChange]
 ) -> tuple[dict[Pair, Pair], set[Pair]]:
-    """The pairs that only LOCAL has, with REMOTE's keys, and those that only REMOTE has."""
+    """Return the pairs that only LOCAL has, with REMOTE's keys, and those that only REMOTE has."""
+    identities = work.identities
     owners = identities.find(view.owner, list(sets))
-    wholes = [key for key, change in sets.items() if change.whole]
+    whole = [key for key, change in sets.items() if change.whole]
     named = _named(view, sets)
-    here = _translate(view, view.pairs(session.local, wholes, named), identities)
-    wholes_there = [owners[key].remote for key in wholes if owners[key].exists]
-    named_there = [pair for pair in _translate(view, named, identities).values() if None not in pair]
-    there = view.pairs(session.remote, wholes_there, named_there)
-    added = {pair: remote for pair, remote in here.items() if remote not in there}
-    return added, there - set(here.values())
+    local = _translate(view, view.pairs(work.session.local, whole, named), identities)
+    remote_owners = [owners[key].remote for key in whole if owners[key].exists]
+    remote_named = [pair for pair in _translate(view, named, identities).values() if None not in pair]
+    remote = view.pairs(work.session.remote, remote_owners, remote_named)
+    added = {pair: other for pair, other in local.items() if other not in remote}
+    return added, remote - set(local.values())
 
 
-def name_removed(identities: Identities, plan: Plan, through: type[Model]) -> None:
-    """Find LOCAL's keys of the pairs that are to be removed, where it knows both objects."""
-    removals = plan.removals.get(through, {})
-    nameless = [pair for pair, here in removals.items() if here is None]
-    if not nameless:
-        return
-    for remote, here in names_here(identities, through, nameless).items():
-        if None not in here:
-            removals[remote] = here
+def name_deleted_pairs(plan: Plan, identities: Identities, through: type[Model]) -> None:
+    """Complete the plan by LOCAL's keys of the pairs to delete, where LOCAL knows both objects."""
+    deletions = plan.deletions.get(through, {})
+    nameless = [pair for pair, local in deletions.items() if local is None]
+    for remote, local in pair_owners(identities, through, nameless).items():
+        if None not in local:
+            deletions[remote] = local
 
 
 def _named(view: View, sets: Mapping[Key, SetChange]) -> set[Pair]:
-    """The pairs that entries name."""
+    """Return the pairs that entries name."""
     pairs = {view.pair(owner, member) for owner, change in sets.items() for member in change.members}
     return pairs | {pair[::-1] for pair in pairs} if is_symmetrical(view.through) else pairs
 
@@ -125,77 +121,46 @@ def _named(view: View, sets: Mapping[Key, SetChange]) -> set[Pair]:
 def _translate(view: View, pairs: Iterable[Pair], identities: Identities) -> dict[Pair, Pair]:
     several = list(pairs)
     first, second = (
-        identities.translate(field, {pair[place] for pair in several})
-        for place, field in enumerate(view.fields)
+        identities.translate(field, {pair[position] for pair in several})
+        for position, field in enumerate(view.fields)
     )
     return {pair: (first[pair[0]], second[pair[1]]) for pair in several}
 
 
-class _Contest:
-    """What REMOTE itself has done to the pairs that only one side has."""
+class _MemberResolver:
+    """Decides about the pairs that only one side has, by what REMOTE itself has done to them."""
 
-    def __init__(self, session: Session, log: RemoteLog, view: View, ours: Changes) -> None:
-        self._session, self._log, self._view, self._ours = session, log, view, ours
-        self._dates: list[datetime] = []
-        self._theirs: dict[Pair, datetime] = {}
+    def __init__(self, work: BatchWork, view: View, remote_pairs: Collection[Pair]) -> None:
+        self._work, self._through = work, view.through
+        self._policy = policy_for(view.through)
+        self._dates = [aware(date) for change in work.changes.sets.values() for date in change.dates()]
+        self._remote_dates = dict(self._read_remote_dates(remote_pairs))
 
-    def ask(self, pairs: Collection[Pair]) -> None:
-        """Look these pairs, by REMOTE's keys, up in its log."""
-        if self._session.peer_on_remote is None or not pairs:
+    def _read_remote_dates(self, pairs: Collection[Pair]) -> Iterator[tuple[Pair, datetime]]:
+        """Yield those of these pairs that REMOTE changed as well, with the times."""
+        if self._work.session.peer_on_remote is None or not pairs:
             return
-        through = self._view.through
-        wanted = {through: {pair for pair in pairs if None not in pair}, **ends_of(through, pairs)}
-        self._dates = [aware(date) for change in self._ours.sets.values() for date in change.dates()]
-        is_patient = policy_for(through).weighs_old_changes
-        found = (
-            self._log.unsent_changes(wanted) if is_patient else self._log.changes(min(self._dates), wanted)
-        )
-        dates = {pair: changed_at(found, through, pair) for pair in pairs}
-        self._theirs = {pair: date for pair, date in dates.items() if date is not None}
+        named = {pair for pair in pairs if None not in pair}
+        wanted = {self._through: named, **ends_of(self._through, pairs)}
+        said = changes_of_members(self._work.log, self._through, wanted, min(self._dates))
+        for pair in pairs:
+            if (date := said.member_changed_at(self._through, pair)) is not None:
+                yield pair, date
 
-    def is_met(self, remote: Pair) -> bool:
-        """Whether REMOTE has changed it as well."""
-        return remote in self._theirs
+    def is_conflict(self, remote: Pair) -> bool:
+        """Return whether REMOTE has changed the pair as well."""
+        return remote in self._remote_dates
 
-    def over(self, pair: Pair, remote: Pair, is_in_here: bool) -> MemberConflict:
-        """What is decided about a pair that both sides have changed."""
+    def local_wins(self, pair: Pair, remote: Pair, is_local_member: bool) -> bool:
+        """Return whether LOCAL's change of a pair stands; what was decided about a conflict is noted in the plan."""
+        if not self.is_conflict(remote):
+            return True
         # Of two objects that had the row one after the other, entries may name either.
-        ours = changed_at(self._ours, self._view.through, pair) or max(self._dates)
-        theirs = self._theirs[remote]
-        is_ours = policy_for(self._view.through).local_wins(self._session, ours, theirs)
-        return MemberConflict(
-            pair, remote, is_in_here, ours, theirs, Conflict.LOCAL if is_ours else Conflict.REMOTE
+        local_date = self._work.changes.member_changed_at(self._through, pair) or max(self._dates)
+        remote_date = self._remote_dates[remote]
+        is_local = self._policy.local_wins(self._work.session, local_date, remote_date)
+        self._work.plan.note_member(
+            self._through,
+            MemberConflict(pair, remote, is_local_member, local_date, remote_date, winner_of(is_local)),
         )
-
-
-def ends_of(through: type[Model], pairs: Collection[Pair]) -> dict[type[Model], set[Key]]:
-    """The objects at the ends of these pairs, by whose sets a log may name them."""
-    found: dict[type[Model], set[Key]] = {}
-    for place, field in enumerate(key_fields(through)):
-        model = target_of(field)
-        if model is not None:
-            found.setdefault(model, set()).update(pair[place] for pair in pairs if pair[place] is not None)
-    return found
-
-
-def changed_at(changes: Changes, through: type[Model], pair: Pair) -> datetime | None:
-    """When a member was last added or removed, or may have been, from either end."""
-    first, second = pair
-    ends = [(M2M(through, False, first), second), (M2M(through, True, second), first)]
-    if is_symmetrical(through):
-        ends.append((M2M(through, False, second), first))
-    found = [changes.sets[near].changed_at(far) for near, far in ends if near in changes.sets]
-    row = changes.rows.get((through, pair))
-    found.append(row.date if row else None)
-    return max((date for date in found if date is not None), default=None)
-
-
-def names_here(identities: Identities, through: type[Model], pairs: Collection[Pair]) -> dict[Pair, Pair]:
-    """LOCAL's keys of pairs of REMOTE, with None for an object that LOCAL does not know."""
-    if not pairs:
-        return {}
-    owners = []
-    for place, field in enumerate(key_fields(through)):
-        target, ends = target_of(field), {pair[place] for pair in pairs if pair[place] is not None}
-        owners.append({end: end for end in ends} if target is None else identities.owners(target, ends))
-    return {(first, second): (owners[0].get(first), owners[1].get(second)) for first, second in pairs}
+        return is_local

@@ -1,9 +1,9 @@
 """
-Merge: what a callable made of both sides' values becomes a change of LOCAL's own, before REMOTE is written.
+Merge: the values that a callable gives for a row become a change of LOCAL's own, before REMOTE is written.
 
-It is captured like any other, so it also travels to other REMOTEs. The batch is then begun again, and LOCAL's row, with
-the merged values in it, goes to REMOTE. The record of the conflict, written in the same transaction, keeps the
-callable from being asked again, also by a run that comes after a killed one.
+It is captured like any other, so it also reaches other REMOTEs. Then the batch begins again, and LOCAL's row, with the
+merged values, is written to REMOTE. The conflict is put on record in the same transaction, so that the callable is not
+asked again, not even by a run that follows a killed one.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from django.utils.translation import gettext as _
 
 from synchro.exceptions import Undecided
 from synchro.keys import Key, key_fields, to_text
-from synchro.models import Batch, Conflict
+from synchro.models import Conflict
 from synchro.registry import Table
 from synchro.replay.columns import to_attribute
-from synchro.replay.conflicts.history import describe
+from synchro.replay.conflicts.record import records_of
+from synchro.replay.log.changes import RowId
 from synchro.replay.plan import Merge
-from synchro.replay.rows import Rows, as_key, as_values, select
+from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
+from synchro.replay.work import BatchWork
 
 
 class Merging(Exception):
-    """The batch is to begin again, once LOCAL has the merged values."""
+    """The batch begins again once LOCAL has the merged values."""
 
     def __init__(self, merges: Sequence[Merge], conflicts: Sequence[Sequence[Conflict]]) -> None:
         super().__init__("values are to be merged")
@@ -41,22 +43,23 @@ class Merging(Exception):
         )
 
 
-def hold_for_merging(
-    session: Session, batch: Batch, merges: Sequence[Merge], here: Rows, there: Rows
-) -> None:
-    """Raise `Merging` where there is something to merge."""
+def begin_merging(work: BatchWork) -> None:
+    """Raise `Merging` where the plan has values for LOCAL."""
+    merges = work.plan.merges
     if not merges:
         return
-    for several in _by_model(merges).values():  # in one question for all, which `describe` finds answered
-        here.load(several[0].model, [merge.key for merge in several])
-        there.load(several[0].model, [decision.remote_key for m in several for decision in m.decisions])
-    raise Merging(merges, [describe(session, batch, merge.decisions, here, there) for merge in merges])
+    for model, several in _by_model(
+        merges
+    ).items():  # by one statement for all, whose rows `records_of` finds
+        work.local_rows.load(model, [merge.key for merge in several])
+        work.remote_rows.load(model, [decision.remote_key for m in several for decision in m.decisions])
+    raise Merging(merges, [records_of(work, merge.decisions) for merge in merges])
 
 
 def merge_on_local(session: Session, merging: Merging) -> None:
-    """Write the merged values, and the conflicts, to LOCAL. Rows that have changed meanwhile are left as they are."""
+    """Write the merged values and the conflicts to LOCAL, but not to rows that have changed meanwhile."""
     # Of an object that two batches name the first is the one whose row is still the same.
-    conflicts = dict(zip(map(_place, reversed(merging.merges)), reversed(merging.conflicts), strict=True))
+    conflicts = dict(zip(map(_row_id, reversed(merging.merges)), reversed(merging.conflicts), strict=True))
     with transaction.atomic(using=session.local.alias):
         session.local.backend.begin_writing()
         for model, merges in _by_model(merging.merges).items():
@@ -64,10 +67,10 @@ def merge_on_local(session: Session, merging: Merging) -> None:
             for merge in merges:
                 if present.get(merge.key) == list(merge.row):
                     _save(session, merge)
-                    Conflict.objects.using(session.local.alias).bulk_create(conflicts[_place(merge)])
+                    Conflict.objects.using(session.local.alias).bulk_create(conflicts[_row_id(merge)])
 
 
-def _place(merge: Merge) -> tuple[type[Model], Key]:
+def _row_id(merge: Merge) -> RowId:
     return merge.model, merge.key
 
 
@@ -79,15 +82,15 @@ def _by_model(merges: Sequence[Merge]) -> dict[type[Model], list[Merge]]:
 
 
 def _locked(session: Session, model: type[Model], keys: Sequence[Key]) -> dict[Key, list[Any]]:
-    """LOCAL's rows, kept from changing."""
+    """Return LOCAL's rows and lock them."""
     fields, own = Table(model).fields, key_fields(model)
-    places = [fields.index(field) for field in own]
+    positions = [fields.index(field) for field in own]
     rows = select(session.local, model, fields, own, [as_values(key) for key in keys], lock=True)
-    return {as_key([row[place] for place in places]): list(row) for row in rows}
+    return {as_key([row[position] for position in positions]): list(row) for row in rows}
 
 
 def _save(session: Session, merge: Merge) -> None:
-    """As anybody would: what listens to the model hears of it."""
+    """Save the values as anybody would: the receivers of the model run."""
     model, alias, connection = merge.model, session.local.alias, session.local.connection
     own = key_fields(model)
     lookup = {

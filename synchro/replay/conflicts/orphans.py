@@ -1,8 +1,8 @@
 """
-Orphans: rows of LOCAL that belong to an object which REMOTE has deleted, and objects that come back there.
+Orphans: rows of LOCAL that belong to an object which REMOTE deleted, and objects that REMOTE gets again.
 
-Where REMOTE deleted the object and LOCAL had given it a row that REMOTE has not received, the later of the two decides
-about both, as it does where LOCAL deletes (`resolve_cascades`). What belongs to an object comes back with it.
+Where REMOTE deleted the object and LOCAL gave it a row that REMOTE has not received, the later of the two decides about
+both, as where LOCAL deletes (`resolve_cascades`). What belongs to an object is written again together with it.
 """
 
 from __future__ import annotations
@@ -18,266 +18,266 @@ from synchro.keys import AnyField, Key
 from synchro.models import Conflict
 from synchro.registry import is_watched
 from synchro.relations import CASCADES, generic_keys
-from synchro.replay.conflicts.history import History
-from synchro.replay.conflicts.members import changed_at
-from synchro.replay.conflicts.policy import policy_for
-from synchro.replay.conflicts.remote_log import RemoteLog
-from synchro.replay.conflicts.versions import version_key
+from synchro.replay.conflicts.policy import policy_for, winner_of
 from synchro.replay.dependent_rows import dependents_below, is_generic_part
-from synchro.replay.identity.identities import Identities, keeps_references
+from synchro.replay.identity.identities import keeps_references
 from synchro.replay.log.changes import Changes, RowId, by_model
 from synchro.replay.parents import add_parents, pointing
-from synchro.replay.plan import Decision, MemberConflict, Plan
-from synchro.replay.rows import Rows
-from synchro.replay.session import Session
+from synchro.replay.plan import Decision, MemberConflict
+from synchro.replay.work import BatchWork
+
+Keys = Mapping[type[Model], Collection[Key]]
 
 
-def resolve_orphans(
-    session: Session,
-    log: RemoteLog,
-    changes: Changes,
-    plan: Plan,
-    rows: Rows,
-    identities: Identities,
-    records: History,
-) -> None:
+def resolve_orphans(work: BatchWork) -> None:
     """
-    Extend `plan` until every row in it finds what it points at, and take out of it what belongs to an object that
-    REMOTE deleted later.
+    Extend the plan until every row in it finds what it points at.
 
-    Raises `Vanished` where LOCAL itself does not have what a row points at.
+    Take out of it what belongs to an object that REMOTE deleted later. Raises `Vanished` where LOCAL itself does not
+    have what a row points at.
     """
-    step = _Step(session, log, changes, plan, rows, identities, records)
+    orphans, restored = _Orphans(work), _Restored(work)
     known: dict[type[Model], set[Key]] = {}
     while True:
-        put = _keys(plan)
-        add_parents(session, plan, rows, identities)
-        if session.peer_on_remote is None:
+        before = _planned(work)
+        add_parents(work)
+        if work.session.peer_on_remote is None:
             return
-        step.settle(_beyond(plan, put))
-        back = step.revived(_beyond(plan, known))
-        if not back:
+        restored.given_up |= orphans.resolve(_beyond(work, before))
+        returning = restored.among(_beyond(work, known))
+        if not returning:
             return
-        known = _keys(plan)
-        step.bring_back(back)
+        known = _planned(work)
+        restored.write_dependents(returning)
 
 
-def _keys(plan: Plan) -> dict[type[Model], set[Key]]:
-    return {model: set(keys) for model, keys in plan.puts.items()}
+def _planned(work: BatchWork) -> dict[type[Model], set[Key]]:
+    return {model: set(keys) for model, keys in work.plan.writes.items()}
 
 
-def _beyond(plan: Plan, known: Mapping[type[Model], Collection[Key]]) -> dict[type[Model], list[Key]]:
-    """What the plan puts besides these."""
+def _beyond(work: BatchWork, known: Keys) -> dict[type[Model], list[Key]]:
+    """Return what the plan writes besides these."""
     found = {
-        model: [key for key in keys if key not in known.get(model, ())] for model, keys in plan.puts.items()
+        model: [key for key in keys if key not in known.get(model, ())]
+        for model, keys in work.plan.writes.items()
     }
     return {model: keys for model, keys in found.items() if keys}
 
 
 @dataclass
-class _Below:
-    """What the plan puts and what belongs to some objects, by LOCAL's keys, each with these objects."""
+class _Dependents:
+    """What the plan writes and what depends on some objects, by LOCAL's keys, each with these objects."""
 
     rows: dict[RowId, set[RowId]] = field(default_factory=dict)
     #: Members of sets, which go with either end.
     pairs: dict[RowId, set[RowId]] = field(default_factory=dict)
-    #: Rows that can do without, by the foreign key that is emptied then.
-    loose: dict[tuple[RowId, AnyField], set[RowId]] = field(default_factory=dict)
-    #: The objects that rows need which cannot go with them.
-    firm: set[RowId] = field(default_factory=set)
+    #: Rows that can do without the objects, by the foreign key that is emptied then.
+    nullable: dict[tuple[RowId, AnyField], set[RowId]] = field(default_factory=dict)
+    #: The objects that rows need which are not deleted with them.
+    needed: set[RowId] = field(default_factory=set)
+
+    def of(self, row_id: RowId) -> list[RowId]:
+        """Return the rows that depend on an object, without members of sets."""
+        found = [row for row, roots in self.rows.items() if row_id in roots]
+        return found + [row for (row, _column), roots in self.nullable.items() if row_id in roots]
 
 
-class _Step:
-    def __init__(
-        self,
-        session: Session,
-        log: RemoteLog,
-        changes: Changes,
-        plan: Plan,
-        rows: Rows,
-        identities: Identities,
-        records: History,
-    ) -> None:
-        self._session, self._log, self._changes, self._plan = session, log, changes, plan
-        self._rows, self._identities, self._records = rows, identities, records
-        self._lost: set[RowId] = set()
+class _Orphans:
+    """Decides about objects that LOCAL's rows need and that REMOTE deleted."""
 
-    # -- what REMOTE deleted later --------------------------------------------------------------------------
+    def __init__(self, work: BatchWork) -> None:
+        self._work, self._plan = work, work.plan
 
-    def settle(self, taken: Mapping[type[Model], Collection[Key]]) -> None:
-        """Decide about objects that are taken along for others, and that REMOTE deleted."""
-        deleted = dict(self._deleted_there(taken))
+    def resolve(self, added: Keys) -> set[RowId]:
+        """
+        Decide about those of the `added` objects, which the plan writes for others' sake, that REMOTE deleted.
+
+        Return the rows that were taken out of the plan.
+        """
+        deleted = dict(self._deleted_on_remote(added))
         if not deleted:
-            return
-        below = self._below(deleted)
-        for model, keys in by_model(
-            [*deleted, *below.rows, *(place for place, _column in below.loose)]
-        ).items():
-            self._records.load(model, keys)
+            return set()
+        dependents = self._dependents(deleted)
         lost = set()
-        for place, theirs in deleted.items():
-            ours = self._newest(below, place)
-            if place in below.firm or (
-                ours is not None and policy_for(place[0]).local_wins(self._session, ours, theirs)
+        for row_id, remote_date in deleted.items():
+            local_date = self._newest(dependents, row_id)
+            policy, session = policy_for(row_id[0]), self._work.session
+            if row_id in dependents.needed or (
+                local_date is not None and policy.local_wins(session, local_date, remote_date)
             ):
-                self._plan.revive(*place)
-                self._decide(place, None, ours or theirs, theirs, Conflict.LOCAL)
+                self._plan.restore(*row_id)
+                self._note(row_id, None, local_date or remote_date, remote_date, is_local=True)
             else:
-                lost.add(place)
-        self._drop(below, lost, deleted)
+                lost.add(row_id)
+        return self._give_up(dependents, lost, deleted) if lost else set()
 
-    def _deleted_there(
-        self, taken: Mapping[type[Model], Collection[Key]]
-    ) -> Iterator[tuple[RowId, datetime]]:
-        """Those of these that REMOTE deleted, as LOCAL has yet to hear, and when."""
-        dates = [change.date for change in self._changes.rows.values()]
-        dates += [date for change in self._changes.sets.values() for date in change.dates()]
-        if not taken or not dates or not self._log.has_news(min(dates)):
+    def _deleted_on_remote(self, added: Keys) -> Iterator[tuple[RowId, datetime]]:
+        """Yield those of these objects that REMOTE deleted, where LOCAL has not received it, with the time."""
+        changes, log = self._work.changes, self._work.log
+        dates = [change.date for change in changes.rows.values()]
+        dates += [date for change in changes.sets.values() for date in change.dates()]
+        if not added or not dates or not log.has_news(min(dates)):
             return
-        for model, keys in taken.items():
-            known = self._identities.find(model, keys)
-            there = {version_key(known[key]): key for key in keys if not known[key].exists}
-            there.pop(None, None)
-            said = self._log.changes(min(dates), {model: there})
-            for remote, key in there.items():
+        for model, keys in added.items():
+            known = self._work.identities.find(model, keys)
+            missing = {known[key].logged_key: key for key in keys if not known[key].exists}
+            missing.pop(None, None)
+            said = log.changes(min(dates), {model: missing})
+            for remote, key in missing.items():
                 change = said.rows.get((model, remote))
                 if change is not None and change.deleted is not None and not change.is_born:
                     yield (model, key), change.deleted
 
-    def _below(self, places: Collection[RowId]) -> _Below:
-        found = _Below()
-        frontier = {place: {place} for place in places}
+    def _dependents(self, row_ids: Collection[RowId]) -> _Dependents:
+        """Go down level by level through what the plan writes."""
+        found = _Dependents()
+        frontier = {row_id: {row_id} for row_id in row_ids}
         while frontier:
-            missing: dict[type[Model], set[Key]] = {}
-            for model, key in frontier:
-                missing.setdefault(model, set()).add(key)
             following: dict[RowId, set[RowId]] = {}
-            for model in self._plan.puts:
-                for key, column, *target in pointing(self._session, self._plan, self._rows, model, missing):
-                    over, place = frontier[target[0], target[1]], (model, key)
+            targets = by_model(frontier)
+            for model in self._plan.writes:
+                for key, column, *target in pointing(self._work, model, targets):
+                    row_id, roots = (model, key), frontier[target[0], target[1]]
                     is_part = column is None and is_generic_part(target[0], model)
-                    kind = found.rows if is_part else self._note(found, place, column, over)
-                    if kind is not None and (new := over - kind.get(place, set())):
-                        kind.setdefault(place, set()).update(new)
+                    kind = found.rows if is_part else _kind(found, row_id, column, roots)
+                    if kind is not None and (new := roots - kind.get(row_id, set())):
+                        kind.setdefault(row_id, set()).update(new)
                         if kind is found.rows:
-                            following.setdefault(place, set()).update(new)
+                            following.setdefault(row_id, set()).update(new)
             frontier = following
         return found
 
-    def _note(
-        self, found: _Below, place: RowId, column: AnyField | None, over: set[RowId]
-    ) -> dict[RowId, set[RowId]] | None:
-        """Note a row that does not go with what it points at; returns where the others are noted."""
-        rule: Any = column.remote_field.on_delete if column is not None else None
-        if rule in CASCADES:
-            return found.pairs if place[0]._meta.auto_created else found.rows
-        if column is not None and rule is SET_NULL:
-            found.loose.setdefault((place, column), set()).update(over)
-        elif column is not None:
-            found.firm |= over
-        return None
+    def _newest(self, dependents: _Dependents, row_id: RowId) -> datetime | None:
+        """Return when what belongs to an object was last changed by LOCAL."""
+        rows = self._work.changes.rows
+        return max((rows[each].date for each in dependents.of(row_id) if each in rows), default=None)
 
-    def _newest(self, below: _Below, place: RowId) -> datetime | None:
-        """When what belongs to an object was last changed."""
-        several = [each for each, over in below.rows.items() if place in over]
-        several += [each for (each, _column), over in below.loose.items() if place in over]
-        dates = [self._changes.rows[each].date for each in several if each in self._changes.rows]
-        return max(dates, default=None)
+    def _give_up(
+        self, dependents: _Dependents, lost: set[RowId], deleted: Mapping[RowId, datetime]
+    ) -> set[RowId]:
+        """Take the objects that are `lost`, and what belongs to them, out of the plan; return the rows."""
 
-    def _drop(self, below: _Below, lost: set[RowId], deleted: Mapping[RowId, datetime]) -> None:
-        """Take the objects that are `lost`, and what belongs to them, out of the plan."""
-        if not lost:
-            return
-        for each, over in below.rows.items():
-            if over & lost:
-                theirs = max(deleted[place] for place in over & lost)
-                self._take_out(each, theirs)
-        for place in lost - below.rows.keys():
-            self._plan.puts[place[0]].pop(place[1], None)
-            self._lost.add(place)
-        for (model, pair), over in below.pairs.items():
-            if over & lost and self._plan.puts[model].pop(pair, ()) != ():
-                theirs = max(deleted[place] for place in over & lost)
-                ours = changed_at(self._changes, model, pair) or self._changes.last or theirs
-                remote = self._identities.find(model, [pair])[pair].remote or (None, None)
-                self._plan.keep(model, pair)
-                member_conflict = MemberConflict(pair, remote, True, ours, theirs, Conflict.REMOTE)
-                self._plan.is_lost(model, member_conflict)
-        for ((model, key), column), over in below.loose.items():
-            if over & lost and key in self._plan.puts[model]:
-                self._rows.empty(model, key, column)
-                if (model, key) in self._changes.rows:
-                    theirs = max(deleted[place] for place in over & lost)
-                    ours = self._changes.rows[model, key].date
-                    self._decide((model, key), (column.name,), ours, theirs, Conflict.REMOTE)
+        def latest(roots: set[RowId]) -> datetime | None:
+            return max((deleted[row_id] for row_id in roots & lost), default=None)
 
-    def _take_out(self, place: RowId, theirs: datetime) -> None:
-        model, key = place
-        self._lost.add(place)
-        self._plan.puts[model].pop(key, None)
-        identity = self._identities.of(model, key)
+        given_up: set[RowId] = set()
+        for row_id, roots in dependents.rows.items():
+            if (remote_date := latest(roots)) is not None:
+                given_up.add(row_id)
+                self._take_out(row_id, remote_date)
+        for model, key in lost - dependents.rows.keys():
+            given_up.add((model, key))
+            self._plan.writes[model].pop(key, None)
+        for (model, pair), roots in dependents.pairs.items():
+            if (remote_date := latest(roots)) is not None and pair in self._plan.writes[model]:
+                self._take_out_pair(model, pair, remote_date)
+        for (row_id, column), roots in dependents.nullable.items():
+            if (remote_date := latest(roots)) is not None and row_id[1] in self._plan.writes[row_id[0]]:
+                self._work.local_rows.empty(*row_id, column)
+                if change := self._work.changes.rows.get(row_id):
+                    self._note(row_id, (column.name,), change.date, remote_date, is_local=False)
+        return given_up
+
+    def _take_out(self, row_id: RowId, remote_date: datetime) -> None:
+        model, key = row_id
+        self._plan.writes[model].pop(key, None)
+        identity = self._work.identities.of(model, key)
         if identity.exists:
-            self._plan.remove(model, identity.remote, key)
-        if place in self._changes.rows:
-            self._plan.keep(model, key)
-            self._decide(place, None, self._changes.rows[place].date, theirs, Conflict.REMOTE)
+            self._plan.delete(model, identity.remote, key)
+        if change := self._work.changes.rows.get(row_id):
+            self._plan.keep_remote(model, key)
+            self._note(row_id, None, change.date, remote_date, is_local=False)
 
-    def _decide(
-        self, place: RowId, names: tuple[str, ...] | None, ours: datetime, theirs: datetime, winner: str
+    def _take_out_pair(self, model: type[Model], pair: Any, remote_date: datetime) -> None:
+        changes = self._work.changes
+        del self._plan.writes[model][pair]
+        local_date = changes.member_changed_at(model, pair) or changes.last or remote_date
+        remote = self._work.identities.find(model, [pair])[pair].remote or (None, None)
+        self._plan.keep_remote(model, pair)
+        member = MemberConflict(pair, remote, True, local_date, remote_date, Conflict.REMOTE)
+        self._plan.note_member(model, member)
+
+    def _note(
+        self,
+        row_id: RowId,
+        names: tuple[str, ...] | None,
+        local_date: datetime,
+        remote_date: datetime,
+        is_local: bool,
     ) -> None:
-        model, key = place
-        if not self._records.has(model, key, names, ours, theirs, winner):
-            remote = version_key(self._identities.of(model, key))
-            self._plan.conflicts.append(Decision(model, key, remote, names, ours, theirs, winner))
+        remote = self._work.identities.of(*row_id).logged_key
+        decision = Decision(*row_id, remote, names, local_date, remote_date, winner_of(is_local))
+        self._plan.conflicts.append(decision)
 
-    # -- what comes back ------------------------------------------------------------------------------------
 
-    def revived(self, put: Mapping[type[Model], Collection[Key]]) -> dict[type[Model], set[Key]]:
-        """Those of these that REMOTE once had."""
+def _kind(
+    found: _Dependents, row_id: RowId, column: AnyField | None, roots: set[RowId]
+) -> dict[RowId, set[RowId]] | None:
+    """Return where a row belongs that goes with the `roots` that it points at; note it where it does not go."""
+    rule: Any = column.remote_field.on_delete if column is not None else None
+    if rule in CASCADES:
+        return found.pairs if row_id[0]._meta.auto_created else found.rows
+    if column is not None and rule is SET_NULL:
+        found.nullable.setdefault((row_id, column), set()).update(roots)
+    elif column is not None:
+        found.needed |= roots
+    return None
+
+
+class _Restored:
+    """Writes what belongs to objects that REMOTE gets again."""
+
+    def __init__(self, work: BatchWork) -> None:
+        self._work, self._plan = work, work.plan
+        #: Rows that are not written, since REMOTE deleted what they belong to later.
+        self.given_up: set[RowId] = set()
+
+    def among(self, planned: Keys) -> dict[type[Model], set[Key]]:
+        """Return those of these objects that REMOTE once had."""
         found: dict[type[Model], set[Key]] = {}
-        for model, keys in put.items():
-            known, back = self._identities.known(model), self._plan.revived.get(model, ())
-            several = {key for key in keys if key in back}
+        for model, keys in planned.items():
+            known, restored = self._work.identities.known(model), self._plan.restored.get(model, ())
+            several = {key for key in keys if key in restored}
             if keeps_references(model):  # and one names a row that is gone
                 several |= {key for key in keys if not known[key].exists and known[key].remote is not None}
             if several and not model._meta.auto_created:
                 found[model] = several
         return found
 
-    def bring_back(self, revived: Mapping[type[Model], Collection[Key]]) -> None:
-        """Have the plan put what belongs to these objects and REMOTE lacks, and what should point at them there."""
-        for model, keys in revived.items():
+    def write_dependents(self, restored: Keys) -> None:
+        """Have the plan write what belongs to these objects and REMOTE lacks, and what points at them."""
+        for model, keys in restored.items():
             several: dict[Key, Collection[Key]] = dict.fromkeys(keys, ())
-            for child, column, _rule, below in dependents_below(self._session.local, model, several):
+            for child, column, _rule, rows in dependents_below(self._work.session.local, model, several):
                 if is_watched(child):
-                    self._bring(child, column, [key for key in below if (child, key) not in self._lost])
+                    self._write(child, column, [key for key in rows if (child, key) not in self.given_up])
 
-    def _bring(self, child: type[Model], column: AnyField, keys: Collection[Key]) -> None:
+    def _write(self, child: type[Model], column: AnyField, keys: Collection[Key]) -> None:
         if not keys:
             return
-        puts, known = self._plan.puts.get(child, {}), self._identities.find(child, keys)
-        asked = {remote: key for key in keys if (remote := version_key(known[key])) is not None}
-        since = min((change.date for change in self._changes.rows.values()), default=None)
-        said = self._log.changes(since, {child: asked}) if asked and since is not None else Changes()
+        writes, known = self._plan.writes.get(child, {}), self._work.identities.find(child, keys)
+        asked = [remote for key in keys if (remote := known[key].logged_key) is not None]
+        since = min((change.date for change in self._work.changes.rows.values()), default=None)
+        said = self._work.log.changes(since, {child: asked}) if asked and since is not None else Changes()
         for key in keys:
-            theirs = said.rows.get((child, version_key(known[key])))
+            remote = said.rows.get((child, known[key].logged_key))
             if not known[key].exists:
                 # What REMOTE deleted by itself stays deleted, unless it is a part of the very object.
-                is_gone = theirs is not None and theirs.deleted is not None
-                if key not in puts and (not is_gone or _is_same_object(column)):
-                    self._plan.put(child, key)
-                    self._plan.revive(child, key)
-            elif not child._meta.auto_created and not (theirs and theirs.changed_at(column.name)):
-                names = puts.get(key, frozenset())
-                self._plan.put(child, key, None if names is None else names | _names(column))
+                is_gone = remote is not None and remote.deleted is not None
+                if key not in writes and (not is_gone or _is_parent_link(column)):
+                    self._plan.write(child, key)
+                    self._plan.restore(child, key)
+            elif not child._meta.auto_created and not (remote and remote.changed_at(column.name)):
+                names = writes.get(key, frozenset())
+                self._plan.write(child, key, None if names is None else names | _names(column))
 
 
-def _is_same_object(column: AnyField) -> bool:
-    """Whether it leads from a child's row to its parent's, in multi-table inheritance."""
+def _is_parent_link(column: AnyField) -> bool:
+    """Return whether it leads from a child's row to its parent's, in multi-table inheritance."""
     return column.remote_field is not None and bool(column.remote_field.parent_link)
 
 
 def _names(column: AnyField) -> frozenset[str]:
-    """The names to write so that a row points at what its column says."""
+    """Return the names of the fields to write so that a row points at what its column says."""
     generic = [each for each in generic_keys(column.model) if each.fk_field == column.name]
     return frozenset({column.name, *(each.ct_field for each in generic)})

@@ -1,221 +1,230 @@
-"""Policy: who wins where both sides changed something, by a word or by a callable of the project's own."""
+"""
+Policies: who wins where both sides changed the same.
+
+A policy is asked about rows, about members of sets, and about rows that depend on a deleted object. A new one is a
+subclass of `Policy` and a line in `POLICIES`, which the system check and the test of docs/conflicts.md read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from reprlib import repr as shortened
-from typing import Any, TypeAlias
+from typing import Any, ClassVar
 
-from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils.module_loading import import_string
-from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware
 from synchro.conf import conf
-from synchro.exceptions import Undecided, WrongSetting
-from synchro.keys import AnyField, Key, column_field, key_fields, to_text
+from synchro.exceptions import WrongSetting
 from synchro.model_options import model_option
 from synchro.models import Conflict
-from synchro.registry import Table
-from synchro.relations import generic_keys, named_model
-from synchro.replay.columns import to_attribute
+from synchro.replay.conflicts.callables import Answer, Decider, Question, ask, mergeable_fields
+from synchro.replay.conflicts.row_conflicts import Dates, RowConflict, by_dates
 from synchro.replay.log.moments import origin_of
-from synchro.replay.session import Database, Session
-
-NEWER, LOCAL, REMOTE = "newer", "local", "remote"
-POLICIES = (NEWER, LOCAL, REMOTE)
-
-#: Of the project's own: it is given the model, LOCAL's and REMOTE's object (None where there is none), the times of
-#: both changes and the names of the fields that both changed.
-Decider: TypeAlias = Callable[[type[Model], Any, Any, datetime, datetime, tuple[str, ...]], Any]
-#: Who wins, or the merged values as attributes hold them.
-Answer: TypeAlias = "str | dict[AnyField, Any]"
+from synchro.replay.plan import Merge
+from synchro.replay.session import Session
 
 
-@dataclass(frozen=True)
-class Policy:
-    """Who wins where both sides changed a row of a model, a member of its sets, or what depends on its rows."""
+class Policy(ABC):
+    """Decides who wins where both sides changed the same row, member of a set, or dependent row."""
 
-    #: One of `POLICIES`. With a callable it answers for what has no values to compare: sets, and cascades.
-    word: str
-    #: The project's own callable, which is asked about rows.
-    decider: Decider | None = None
+    #: Whether a change that REMOTE made long before LOCAL's can win, as long as LOCAL has not received it.
+    weighs_old_changes: ClassVar[bool] = False
+    #: Whether more than two nodes end equal with it, in whichever order they synchronize.
+    converges: ClassVar[bool] = False
 
-    @property
-    def weighs_old_changes(self) -> bool:
-        """Whether a change that REMOTE made long before LOCAL's can win, as long as LOCAL has not received it."""
-        return self.decider is not None or self.word == REMOTE
+    @abstractmethod
+    def local_wins(self, session: Session, local_date: datetime, remote_date: datetime) -> bool:
+        """Return whether LOCAL's change wins over REMOTE's, by their times alone."""
 
-    def local_wins(self, session: Session, ours: datetime, theirs: datetime) -> bool:
-        """Whether LOCAL's change stands, by the word alone."""
-        return is_newer(session, ours, theirs) if self.word == NEWER else self.word == LOCAL
+    def for_members(self) -> Policy:
+        """Return the policy for members of sets, which have no values to compare."""
+        return self
+
+    def decide_row(self, conflict: RowConflict, local_date: datetime, remote_date: datetime) -> bool:
+        """Decide about a row that one side has deleted; return whether LOCAL wins."""
+        return self._decide(conflict, None, local_date, remote_date)
+
+    def decide_fields(self, conflict: RowConflict, dates: Mapping[str, Dates]) -> set[str]:
+        """
+        Decide about the fields that both sides changed, each with the times of both changes.
+
+        Return the names of those in which LOCAL's value is written. Where both sides made the same of a field, as a
+        `migrate` on each side does, there is nothing to decide.
+        """
+        different = conflict.different(dates)
+        won = set(dates) - set(different) if conflict.is_presumed or not different else set()
+        for names, (local_date, remote_date) in by_dates(different):
+            if self._decide(conflict, names, local_date, remote_date):
+                won.update(names)
+        return won
+
+    def _decide(
+        self,
+        conflict: RowConflict,
+        names: tuple[str, ...] | None,
+        local_date: datetime,
+        remote_date: datetime,
+    ) -> bool:
+        is_local = self.local_wins(conflict.session, local_date, remote_date)
+        conflict.note(names, local_date, remote_date, winner_of(is_local))
+        return is_local
 
 
-def is_newer(session: Session, ours: datetime, theirs: datetime) -> bool:
-    """Whether LOCAL's change was later than REMOTE's. Both directions decide alike about the very same moment."""
-    peer = session.peer.uuid or session.node
-    here, there = origin_of(ours, session.node), origin_of(theirs, peer)
-    return (aware(ours) + session.offset, here.int) > (aware(theirs), there.int)
+class Newer(Policy):
+    """The later change wins."""
+
+    converges = True
+
+    def local_wins(self, session: Session, local_date: datetime, remote_date: datetime) -> bool:
+        """
+        Compare the times on REMOTE's clock.
+
+        Of two changes at the very same moment, the node where it was made decides, so that both directions agree.
+        """
+        peer = session.peer.uuid or session.node
+        local_origin, remote_origin = origin_of(local_date, session.node), origin_of(remote_date, peer)
+        return (aware(local_date) + session.offset, local_origin.int) > (
+            aware(remote_date),
+            remote_origin.int,
+        )
+
+
+class Local(Policy):
+    """LOCAL wins: REMOTE's change is overwritten."""
+
+    def local_wins(self, session: Session, local_date: datetime, remote_date: datetime) -> bool:
+        return True
+
+
+class Remote(Policy):
+    """REMOTE wins: it keeps its change, as long as LOCAL has not received it."""
+
+    weighs_old_changes = True
+
+    def local_wins(self, session: Session, local_date: datetime, remote_date: datetime) -> bool:
+        return False
+
+
+class Callable(Newer):
+    """A callable of the project decides about rows; members of sets and dependent rows go to the newer change."""
+
+    weighs_old_changes = True
+    converges = False
+
+    def __init__(self, decider: Decider) -> None:
+        self._decider = decider
+
+    def for_members(self) -> Policy:
+        return Newer()
+
+    def decide_row(self, conflict: RowConflict, local_date: datetime, remote_date: datetime) -> bool:
+        winner = conflict.history.verdict(conflict.model, conflict.key, None, local_date, remote_date)
+        if winner is None:
+            names = tuple(field.name for field in mergeable_fields(conflict.model))
+            winner = str(self._ask(conflict, names, local_date, remote_date))
+            conflict.note(None, local_date, remote_date, winner)
+        return winner == Conflict.LOCAL
+
+    def decide_fields(self, conflict: RowConflict, dates: Mapping[str, Dates]) -> set[str]:
+        won: set[str] = set()
+        if conflict.is_presumed:
+            different = conflict.different(dates)
+            won, dates = set(dates) - set(different), different
+        verdicts = self._verdicts(conflict, dates)
+        won |= {name for name, verdict in verdicts.items() if verdict == Conflict.LOCAL}
+        undecided = {name for name in dates if verdicts[name] is None}
+        to_ask = set(conflict.different({name: dates[name] for name in undecided}))
+        won |= undecided - to_ask
+        return won | self._answered(conflict, {name: dates[name] for name in to_ask}) if to_ask else won
+
+    def _verdicts(self, conflict: RowConflict, dates: Mapping[str, Dates]) -> dict[str, str | None]:
+        """Return who won each of these fields before, and those that were merged for this batch; None where open."""
+        history, model, key = conflict.history, conflict.model, conflict.key
+        conflict.plan.recorded_before += history.count_of_this_batch(model, key)
+        asked = dict(dates)
+        for name in history.merged_fields(model, key) - dates.keys():
+            asked[name] = (
+                conflict.change.date,
+                conflict.remote_change.changed_at(name) or datetime.min.replace(tzinfo=UTC),
+            )
+        return {name: history.verdict(model, key, name, *at) for name, at in asked.items()}
+
+    def _answered(self, conflict: RowConflict, dates: Mapping[str, Dates]) -> set[str]:
+        """Ask about these fields; return the names of those in which LOCAL's present value is written."""
+        names = tuple(sorted(dates))
+        local_date, remote_date = (max(several) for several in zip(*dates.values(), strict=True))
+        answer = self._ask(conflict, names, local_date, remote_date)
+        if isinstance(answer, str):
+            conflict.note(names, local_date, remote_date, answer)
+            return set(names) if answer == Conflict.LOCAL else set()
+        merged = tuple(sorted(field.name for field in answer))
+        won: set[str] = set()
+        decisions = []
+        # What the answer does not name goes to the newer.
+        for several, at in by_dates({name: at for name, at in dates.items() if name not in merged}):
+            is_local = self.local_wins(conflict.session, *at)
+            won |= set(several) if is_local else set()
+            decisions.append(conflict.decision(several, *at, winner_of(is_local)))
+        if not merged:
+            conflict.plan.conflicts += decisions
+            return won
+        # The callable has seen all that both sides changed.
+        last = conflict.change.date, conflict.remote_change.date
+        decisions.append(conflict.decision(merged, *last, Conflict.MERGED))
+        row, _remote = conflict.rows()
+        assert row is not None
+        conflict.plan.merges.append(Merge(conflict.model, conflict.key, row, answer, decisions))
+        return won
+
+    def _ask(
+        self, conflict: RowConflict, names: tuple[str, ...], local_date: datetime, remote_date: datetime
+    ) -> Answer:
+        question = Question(conflict.model, conflict.key, *conflict.rows(), local_date, remote_date, names)
+        return ask(conflict.session, self._decider, question)
+
+
+#: The policies by what `SYNCHRO_CONFLICT` says; anything else is a callable, or the dotted path of one.
+POLICIES: dict[str, type[Policy]] = {"newer": Newer, "local": Local, "remote": Remote}
 
 
 def policy_for(model: type[Model]) -> Policy:
     """
-    The policy of `model`; of an automatic many-to-many table, that of the model which declares the field.
+    Return the policy of `model`; of an automatic many-to-many table, that of the model that declares the field.
 
-    Raises `WrongSetting` for anything else than "newer", "local", "remote", a callable, or the path of one.
+    Raises `WrongSetting` where its setting is none.
     """
-    policy = _option(model)
-    if callable(policy):
-        found = policy
-    elif policy in POLICIES:
-        return Policy(str(policy))
-    else:
-        try:
-            found = import_string(policy)
-        except (ImportError, TypeError, AttributeError) as error:
-            raise _unusable(policy) from error
-        if not callable(found):
-            raise _unusable(policy)
-    # Rows of automatic many-to-many tables are there or not: they have no values to compare.
-    return Policy(NEWER) if model._meta.auto_created else Policy(NEWER, found)
-
-
-def _option(model: type[Model]) -> Any:
-    """What the model, or else the project, says."""
     owner: Any = model._meta.auto_created or model
-    return model_option(owner, "CONFLICT", conf.conflict)
+    policy = policy_of(model_option(owner, "CONFLICT", conf.conflict))
+    return policy.for_members() if model._meta.auto_created else policy
 
 
-def _unusable(policy: object) -> WrongSetting:
+def policy_of(value: Any) -> Policy:
+    """
+    Return the policy that a value of `SYNCHRO_CONFLICT` means.
+
+    Raises `WrongSetting` for anything but a name in `POLICIES`, a callable, or the dotted path of one.
+    """
+    if isinstance(value, str) and value in POLICIES:
+        return POLICIES[value]()
+    try:
+        found = value if callable(value) else import_string(value)
+    except (ImportError, TypeError, AttributeError) as error:
+        raise _unusable(value) from error
+    if not callable(found):
+        raise _unusable(value)
+    return Callable(found)
+
+
+def winner_of(is_local: bool) -> str:
+    """Return the word by which the record of a conflict names the winner."""
+    return Conflict.LOCAL if is_local else Conflict.REMOTE
+
+
+def _unusable(value: object) -> WrongSetting:
     return WrongSetting(
-        f"SYNCHRO_CONFLICT is {policy!r}; it can be {', '.join(map(repr, POLICIES))}, a callable, or the dotted path "
+        f"SYNCHRO_CONFLICT is {value!r}; it can be {', '.join(map(repr, POLICIES))}, a callable, or the dotted path "
         "of one."
     )
-
-
-@dataclass(frozen=True)
-class Question:
-    """A conflict, as it is put before a callable."""
-
-    model: type[Model]
-    key: Key
-    #: Both rows, in the order of the table's fields; None for one that was deleted.
-    here: Sequence[Any] | None
-    there: Sequence[Any] | None
-    local_date: datetime
-    remote_date: datetime
-    fields: tuple[str, ...]
-
-
-def ask(session: Session, decider: Decider, question: Question) -> Answer:
-    """
-    Have the callable decide.
-
-    Raises `Undecided` where it raises, or gives what is no decision.
-    """
-    try:
-        answer = decider(
-            question.model,
-            _object(session.local, question.model, question.here),
-            _object(session.remote, question.model, question.there),
-            # By one clock, REMOTE's, so that they can be compared.
-            (aware(question.local_date) + session.offset).astimezone(UTC),
-            aware(question.remote_date).astimezone(UTC),
-            question.fields,
-        )
-    except Exception as error:
-        raise _undecided(decider, question, _("it raised %s") % type(error).__name__) from error
-    if isinstance(answer, str) and answer in (Conflict.LOCAL, Conflict.REMOTE):
-        return answer
-    if not isinstance(answer, Mapping):
-        raise _undecided(
-            decider,
-            question,
-            _("it returned %s, which is neither 'local' nor 'remote' nor a mapping of fields to values")
-            % shortened(answer),
-        )
-    if question.here is None or question.there is None:
-        raise _undecided(
-            decider, question, _("it returned merged values for a row that one side has deleted")
-        )
-    return _merged(session, decider, question, answer)
-
-
-def _object(side: Database, model: type[Model], row: Sequence[Any] | None) -> Model | None:
-    """An instance with these values, and with what is not synchronized left for Django to load when asked for."""
-    if row is None:
-        return None
-    fields = Table(model).fields
-    values = {f: to_attribute(f, value, side.connection) for f, value in zip(fields, row, strict=True)}
-    known = [field for field in model._meta.concrete_fields if field in values]
-    return model.from_db(side.alias, [f.attname for f in known], [values[f] for f in known])
-
-
-def _merged(
-    session: Session, decider: Decider, question: Question, answer: Mapping[Any, Any]
-) -> dict[AnyField, Any]:
-    fields = {name: f for f in mergeable(question.model) for name in (f.name, f.attname)}
-    found: dict[AnyField, Any] = {}
-    for name, value in answer.items():
-        field = fields.get(name)
-        if field is None:
-            raise _undecided(
-                decider, question, _("it gives %s, which is no field that can be merged") % shortened(name)
-            )
-        try:
-            found[field] = _checked(session, field, value)
-        except (ValidationError, ValueError, TypeError, ArithmeticError) as error:
-            raise _undecided(
-                decider, question, _("it gives %s a value that it cannot have") % field.name
-            ) from error
-    return found
-
-
-def mergeable(model: type[Model]) -> list[AnyField]:
-    """The fields that may be merged: all of the table's but its key, generic foreign keys and other keys."""
-    generic = {name for each in generic_keys(model) for name in (each.ct_field, each.fk_field)}
-    keys = key_fields(model)
-    return [
-        f for f in Table(model).fields if f not in keys and f.name not in generic and named_model(f) is None
-    ]
-
-
-def _checked(session: Session, field: AnyField, value: Any) -> Any:
-    """`value` as an attribute of LOCAL's object."""
-    if isinstance(value, Model):
-        target = field.remote_field and field.related_model
-        if (
-            not target
-            or not isinstance(value, target._meta.concrete_model)
-            or value._state.db != session.local.alias
-        ):
-            raise ValueError("only an object of LOCAL that the field can point at can be named")
-        value = getattr(value, field.target_field.attname)
-    if value is None:
-        if not field.null:
-            raise ValueError("it must not be NULL")
-        return None
-    return column_field(field).to_python(value)
-
-
-def _undecided(decider: Decider, question: Question, cause: str) -> Undecided:
-    return Undecided(
-        _(
-            "%(model)s %(key)s: both sides changed it, and %(callable)s does not decide: %(cause)s. The batch was not "
-            "written; mend the callable, or set SYNCHRO_CONFLICT to something else, and synchronize again."
-        )
-        % {
-            "model": question.model._meta.label,
-            "key": to_text(question.model, question.key),
-            "callable": _name(decider),
-            "cause": cause,
-        }
-    )
-
-
-def _name(decider: Decider) -> str:
-    named: Any = decider if hasattr(decider, "__qualname__") else type(decider)
-    return f"{named.__module__}.{named.__qualname__}"

@@ -40,7 +40,7 @@ class Work:
     inserted: set[type[Model]] = field(default_factory=set)
 
     def inserts(self, model: type[Model], objects: Sequence[Any]) -> bool:
-        """Whether what is inserted now is the object itself, and not what its method makes of it besides."""
+        """Return whether the object itself is inserted now, and nothing else that its method makes."""
         if not self.is_new or model in self.inserted or not any(each is self.instance for each in objects):
             return False
         self.inserted.add(model)
@@ -131,13 +131,13 @@ def running(code: str, instance: Model) -> Iterator[None]:
 
 
 def guest_at_work() -> Guest | None:
-    """The code of others that is running, and the object that it works on."""
+    """Return the code of others that is running, with the object that it works on."""
     guard = _guarded.get()
     return None if guard is None else _joined(guard.guest, _receiver.get())
 
 
 def refuse_guest(alias: str, text: str, **more: str) -> None:
-    """Raise `WrongDatabase`, at once and again when the guest is done; nothing where there is none."""
+    """Raise `WrongDatabase`, now and again when the guest is done; do nothing where no guest is at work."""
     guard = _guarded.get()
     if guard is not None:
         raise guard.refuse(alias, text, **more)
@@ -148,7 +148,7 @@ def is_in_receiver() -> bool:
 
 
 def _key_of(instance: Model) -> Key | None:
-    """None where it has none yet, as before its first save."""
+    """Return the key of an object; None where it has none yet, as before its first save."""
     try:
         return None if instance.pk is None else key_of(instance)
     except (TypeError, ValueError, ArithmeticError, ValidationError):
@@ -156,13 +156,13 @@ def _key_of(instance: Model) -> Key | None:
 
 
 def guest_of(error: BaseException) -> Guest | None:
-    """Which code of others an error came of; None where it came of Django's, or of the database."""
+    """Return the code of others that raised an error; None where Django or the database did."""
     return getattr(error, _MARK, None)
 
 
 @dataclass
 class _Guard:
-    """The wrapper of every statement for another database than REMOTE."""
+    """Wraps each statement for another database than REMOTE."""
 
     guest: Guest
     refuses_reads: bool
@@ -173,7 +173,7 @@ class _Guard:
 
     @contextmanager
     def on(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        """A transaction that is open there goes on: what was refused here has not broken it."""
+        """Inside, guard a connection. A transaction that is open goes on: what the guard refused has not broken it."""
         is_broken = connection.needs_rollback
         with connection.execute_wrapper(self):
             try:
@@ -212,7 +212,7 @@ class _Guard:
             raise
 
     def refuse(self, alias: str, text: str, **more: str) -> WrongDatabase:
-        """The error for what the guest tried; it is kept until the guest is done."""
+        """Return the error for what the guest tried, and keep it until the guest is done."""
         guest = _joined(self.guest, _receiver.get())
         names = {**guest.names(), "alias": alias, **more}
         cause = _("%(code)s wanted to use the database “%(alias)s”") % names
@@ -223,14 +223,14 @@ class _Guard:
 
 
 def _joined(guest: Guest, receiver: Guest | None) -> Guest:
-    """The object is what the guard was set up for, where that is one object; the code is the innermost."""
+    """Return the innermost code, with the object that the guard was set up for, where that is one object."""
     if receiver is None:
         return guest
     return receiver if guest.key is None else replace(guest, code=receiver.code, advice=receiver.advice)
 
 
 def _mark(error: Exception, guest: Guest, guard: _Guard | None) -> None:
-    """The innermost code is what an error came of; which object it is about, and what was read, the guard knows."""
+    """Note in an error the innermost code, the object that it worked on, and what it has read."""
     found = _joined(guest, guest_of(error))
     if found.code is None:
         return
@@ -244,15 +244,15 @@ def _mark(error: Exception, guest: Guest, guard: _Guard | None) -> None:
 def _guarded_later(
     connection: BaseDatabaseWrapper, remote: str, guest: Guest, tell: Callable[[str], None] | None
 ) -> Iterator[None]:
-    """What is registered inside, to be called after a commit, is guarded as well."""
+    """Guard, too, what is registered inside to be called after a commit."""
     before = len(connection.run_on_commit)
     try:
         yield
     finally:
         hooks: list[Any] = connection.run_on_commit
-        for place in range(before, len(hooks)):
-            sids, call, robust = hooks[place]
-            hooks[place] = (sids, _Later(call, remote, guest, tell), robust)
+        for position in range(before, len(hooks)):
+            sids, call, robust = hooks[position]
+            hooks[position] = (sids, _Later(call, remote, guest, tell), robust)
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ class _Later:
     tell: Callable[[str], None] | None
 
     def __call__(self) -> None:
-        """Its failure is no error of the batch, which may be on REMOTE by now."""
+        """Call it, guarded. Its failure is no error of the batch, which may be on REMOTE by now."""
         try:
             with guarded(self.remote, self.guest), connections[self.remote].execute_wrapper(self._watch):
                 self.call()
@@ -282,7 +282,7 @@ class _Later:
     def _watch(
         self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
-        """Wraps each statement for REMOTE: what is written after the commit, nothing puts back."""
+        """Warn of each statement that writes to REMOTE: nothing puts back what is written after the commit."""
         is_meant = is_capture_off() and conf.capture == "signals"
         table = None if self.tell is None or is_meant or is_read(sql) else watched_table(sql)
         if self.tell is not None and table is not None:

@@ -135,7 +135,7 @@ class Recorder:
 
     @staticmethod
     def _own_key(model: type[Model]) -> Key | None:
-        """The key of the object itself, whose row is the batch's; rows of models that it inherits from need not be."""
+        """Return the key of the object at work, whose row is the batch's; None for a model that it inherits from."""
         work = _work.get()
         if work is None or work.instance is None or work.model is not model:
             return None
@@ -143,8 +143,9 @@ class Recorder:
 
     def _follow(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
         """
-        Execute a statement of Django's own, which deletes an object and what depends on it. Rows that code of others
-        wrote before are to end as it leaves them.
+        Execute a statement of Django's own, which deletes an object and what depends on it.
+
+        Rows that code of others wrote before are to end as the statement leaves them.
         """
         aim = aim_of(sql, params) if self.touched else None
         models = [] if aim is None else _models_of(aim.name)
@@ -201,7 +202,7 @@ class Recorder:
                 self.signalled.add((each, key))
 
     def read(self, model: type[Model], keys: Any, lock: bool = False) -> dict[Key, list[Any]]:
-        """These rows of REMOTE as they are now, with all columns that can be written; `lock`, so that they stay so."""
+        """Return these rows of REMOTE with all columns that can be written; with `lock`, nobody else changes them."""
         own, fields = key_fields(model), columns(model)
         rows = select(
             self.session.remote, model, [*own, *fields], own, [as_values(key) for key in keys], lock
@@ -211,17 +212,17 @@ class Recorder:
 
 @cache
 def columns(model: type[Model]) -> tuple[AnyField, ...]:
-    """All columns, the skipped ones too, but not those that the database computes."""
+    """Return all columns, the skipped ones too, but not those that the database computes."""
     return tuple(f for f in model._meta.local_concrete_fields if not f.generated)
 
 
 def _models_of(name: str) -> list[type[Model]]:
-    """Those whose rows this table holds; none where it is not watched."""
+    """Return the models whose rows this table holds; none where it is not watched."""
     return [table.model for table in watched_tables() if table.name.lower() == name.lower()]
 
 
 def key_or_none(instance: Any, model: type[Model]) -> Key | None:
-    """The key of the object in the table of `model`; None where it has none yet, or one that is no value."""
+    """Return the key of an object in the table of `model`; None where it has none yet, or one that is no value."""
     try:
         key = key_of(instance, model)
     except (AttributeError, TypeError, ValueError, ArithmeticError, ValidationError):
@@ -278,20 +279,20 @@ def _compilers(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def notice_save(instance: Any = None, **_kwargs: Any) -> None:
-    """Receives ``post_save`` of what code of others saves on REMOTE."""
+    """Receive ``post_save`` of what code of others saves on REMOTE."""
     recorder = _recorder.get()
     if recorder is not None and isinstance(instance, Model):
         recorder.saved(instance)
 
 
 def is_djangos_own() -> bool:
-    """Whether Django deletes the object that the replayer asked it to delete, and no receiver is at it."""
+    """Return whether Django itself is deleting the object that the replayer deletes, and no receiver is running."""
     return _is_deleting.get() and not is_in_receiver()
 
 
 @lru_cache(maxsize=64)
 def _recording(compiler: Any) -> Any:
-    """The same compiler; one that inserts tells what."""
+    """Return the compiler; one that inserts tells the recorder what."""
     if not compiler.__name__.endswith("InsertCompiler"):
         return compiler
 
@@ -323,8 +324,9 @@ def _unrecorded(compiler: Any, self: Any, returning_fields: Any) -> Any:
 
 def follow_deletions(look: Callable[[Sequence[Model], str], None]) -> None:
     """
-    From now on it is known which statements are of the deletion of an object that the replayer deletes. What code of
-    others deletes on REMOTE is shown to `look` before.
+    Have Django tell, from now on, which statements are part of a deletion by the replayer.
+
+    What code of others deletes on REMOTE is passed to `look` before.
     """
     original = Collector.delete
     if hasattr(original, "is_followed"):

@@ -1,4 +1,4 @@
-"""Which rows a statement is about to write, as far as its words say it: those that a SELECT with its WHERE finds."""
+"""Statements of others: whether they write, into which tables, and which rows, found by a SELECT with their WHERE."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from synchro.registry import watched_tables
 
 
 def may_meet_by_value(query: Any, model: type[Model]) -> bool:
-    """Whether it can update a row by another unique value than the key. `query` is Django's; MySQL names no fields."""
+    """Return whether an upsert can update a row by another unique value than the key; `query` is Django's."""
+    # MySQL names no fields.
     if query.unique_fields:
         return set(query.unique_fields) != set(key_fields(model))
     return (
@@ -31,7 +32,7 @@ LITERALS = re.compile(
     r"'(?:[^'\\]|''|\\.)*+'|\"(?:[^\"]|\"\")*+\"|`(?:[^`]|``)*+`|--[^\n]*+|/\*(?!!)(?:[^*]|\*(?!/))*+\*/",
     re.DOTALL,
 )
-#: Of the session or its transaction, or an answer and nothing more.
+#: Statements about the session or its transaction, or that only read.
 _HARMLESS = re.compile(
     r"[\s(]*+(?:SAVEPOINT|RELEASE|ROLLBACK|BEGIN|START|SET(?! STATEMENT\b)|SHOW|DESC|DESCRIBE|VALUES|TABLE"
     r"|PRAGMA(?![^;]*=))\b",
@@ -45,7 +46,7 @@ _WRITES = re.compile(
 
 
 def is_read(sql: Any) -> bool:
-    """Whether the statements change nothing. What is not known to be harmless counts as a write."""
+    """Return whether the statements change nothing. What is not known to be harmless counts as a write."""
     words = LITERALS.sub(lambda found: " ? " if found[0][0] in "'\"`" else " ", text_of(sql))
     words = " ".join(words.split())
     parts = [part for part in words.split(";") if part.strip()]
@@ -53,12 +54,12 @@ def is_read(sql: Any) -> bool:
 
 
 def watched_table(sql: Any) -> str | None:
-    """The first watched table that is named; None where there is none."""
+    """Return the first watched table that is named; None where there is none."""
     return next(iter(watched_tables_in(sql)), None)
 
 
 def watched_tables_in(sql: Any) -> list[str]:
-    """All watched tables that are named, as they are spelled."""
+    """Return all watched tables that are named, as they are spelled."""
     found = _names(tuple(table.name for table in watched_tables())).findall(text_of(sql))
     return list(dict.fromkeys(found))
 
@@ -76,7 +77,7 @@ def _names(tables: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def text_of(sql: Any) -> str:
-    """A driver may take statements that are no text: bytes, or psycopg's own."""
+    """Return a statement as text; a driver may take bytes, or psycopg's own objects."""
     if isinstance(sql, bytes):
         return sql.decode(errors="replace")
     try:
@@ -95,7 +96,7 @@ _WORDS: Final = re.compile(
 )
 #: Not told apart from the rest: comments of MySQL, texts of PostgreSQL, and what may end a text or not.
 _DOUBTFUL: Final = re.compile(r"#|\$\w*\$|\\")
-#: Of which the SELECT would get another answer than the statement.
+#: Functions that give the SELECT another answer than the statement.
 _CHANGING: Final = re.compile(
     r"\b(?:RAND|RANDOM\w*|GEN_RANDOM_UUID|UUID\w*|NEXTVAL|SETVAL|CLOCK_TIMESTAMP)\s*\(|\bTABLESAMPLE\b|:=",
     re.IGNORECASE,
@@ -126,27 +127,26 @@ class Aim:
         return self.table[1:-1].replace(quote * 2, quote) if quote in '"`' else self.table
 
     def parameters(self, given: Any) -> Any:
-        """Those of the statement's parameters that the SELECT takes."""
+        """Return those of the statement's parameters that the SELECT takes."""
         if given is None or isinstance(given, Mapping):
             return given
         return list(given)[self.before : len(given) - self.after]
 
 
 def aim_of(sql: Any, parameters: Any) -> Aim | None:
-    """None where the words do not tell."""
+    """Return which rows an UPDATE or a DELETE is about; None where its words do not tell."""
     if parameters is not None and not isinstance(parameters, Mapping | Sequence):
         return None
     aim = _aim(text_of(sql).rstrip().removesuffix(";"))
     if aim is None or parameters is None or isinstance(parameters, Mapping):
         return aim
-    return (
-        aim if len(parameters) == aim.count else None
-    )  # else drivers have placeholders in other places, or others
+    # Else the driver has placeholders of another kind, or in other positions.
+    return aim if len(parameters) == aim.count else None
 
 
 @lru_cache(maxsize=64)
 def _aim(text: str) -> Aim | None:
-    # All stays as long as it is, so that what is found here can be taken from there.
+    # What is masked keeps its length, so that positions in `plain` are positions in `text`.
     plain = text.replace(_ESCAPE, " " * len(_ESCAPE))
     if _DOUBTFUL.search(plain):
         return None
@@ -177,7 +177,7 @@ def _aim(text: str) -> Aim | None:
 
 
 def _where(plain: str, start: int) -> tuple[int, int] | None:
-    """Where WHERE and what belongs to it begin and end; None where something else decides which rows it is about."""
+    """Return where the WHERE clause begins and ends; None where something else decides which rows are written."""
     depth, begin = 0, None
     for word in _WORDS.finditer(plain, start):
         match word[0].upper():

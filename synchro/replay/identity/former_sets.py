@@ -1,10 +1,9 @@
 """
-Former sets: entries of a many-to-many set whose rows are those of a model.
+Former sets: entries of a many-to-many set whose rows belong to a model of the project.
 
-A set has a model of its own when its automatic table became that of a model while entries waited, or when the rows
-of a symmetrical set were mirrored, of which Django sends no signal. What such an entry says of two objects it says of
-the model's rows that join them: those that LOCAL has are to be compared as a whole. A pair that LOCAL has not any more
-is a deletion, which finds REMOTE's row by its natural key, the pair.
+Either a migration made a model of the automatic table while entries waited, or Django mirrored the rows of a
+symmetrical set, and sends no signal of that. What such an entry says of two objects is a change of the rows that join
+them. A pair that LOCAL does not have any more is a deletion; its natural key, the pair, finds REMOTE's row.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ from synchro.replay.session import Database, Session
 
 
 def name_rows(session: Session, changes: Changes) -> None:
-    """Make of what `changes` says of such sets what it says of rows."""
+    """Turn the changes of such sets into changes of rows."""
     for m2m in [m2m for m2m in changes.sets if not m2m.through._meta.auto_created]:
-        _Former(session, m2m, changes.sets.pop(m2m)).name_rows(changes)
+        _FormerSet(session, m2m, changes.sets.pop(m2m)).name_rows(changes)
 
 
 def is_known_by_pair(model: type[Model]) -> bool:
-    """Whether the rows of a set's model are found by the two objects that they join."""
+    """Return whether the two objects that a row joins are its natural key."""
     return keeps_references(model) and natural_fields(model) == ends_of_set(model)
 
 
@@ -47,8 +46,8 @@ def refuse_pairs_that_are_not_known(sender: Any, local: Any, **kwargs: Any) -> N
     """
     Receive `synchro.replay.signals.starting`.
 
-    Raise `NotReady` where the rows of what was an automatic table, which have other keys in each database, could not
-    be found: they would be doubled, and what LOCAL deletes would stay.
+    Raise `NotReady` where the rows of a former automatic table, which have other keys on REMOTE, could not be found
+    there: they would be doubled, and what LOCAL deletes would stay.
     """
     for model in _made_of_tables(Database(local.alias)):
         ends = ends_of_set(model)
@@ -65,28 +64,28 @@ def refuse_pairs_that_are_not_known(sender: Any, local: Any, **kwargs: Any) -> N
             )
 
 
-def _made_of_tables(side: Database) -> Iterator[type[Model]]:
-    """The models whose tables `migrate` has seen under the name of an automatic one: that of an object and a field."""
-    rows = NamedTable.objects.using(side.alias).filter(model__contains="_").exclude(successor=None)
+def _made_of_tables(database: Database) -> Iterator[type[Model]]:
+    """Yield the models whose tables had the name of an automatic table when an earlier `migrate` ran."""
+    rows = NamedTable.objects.using(database.alias).filter(model__contains="_").exclude(successor=None)
     try:
-        with transaction.atomic(using=side.alias):
+        with transaction.atomic(using=database.alias):
             successors = list(rows.values_list("successor", flat=True).distinct())
     except DatabaseError:
-        return  # its tables of synchro are older, which the handshake says
+        return  # synchro's tables are older here; the handshake says so
     for successor in successors:
-        model = side.model_of(successor) if successor is not None else None
+        model = database.model_of(successor) if successor is not None else None
         if model is not None:
             yield model
 
 
 class _Row(NamedTuple):
     key: Key
-    #: As the model's foreign keys have them.
+    #: The values of the model's foreign keys.
     pair: Pair
 
 
-class _Former:
-    """One set of one object."""
+class _FormerSet:
+    """The set of one object."""
 
     def __init__(self, session: Session, m2m: M2M, change: SetChange) -> None:
         self._session, self._through, self._owner, self._change = session, m2m.through, m2m.key, change
@@ -102,7 +101,7 @@ class _Former:
         for row in present:
             self._add(changes, row)
         if is_known_by_pair(self._through):
-            pairs = self._named | (self._pairs_there() if self._change.whole else set())
+            pairs = self._named | (self._remote_pairs() if self._change.whole else set())
             for pair in sorted(pairs - {row.pair for row in present}, key=repr):
                 self._add_deletion(changes, pair)
 
@@ -114,7 +113,7 @@ class _Former:
         return max(date for date in (*dates, *self._change.dates()[:1]) if date is not None)
 
     def _present(self) -> Iterator[_Row]:
-        """LOCAL's rows of which the entries say something; of a symmetrical set also the mirrored ones."""
+        """Yield LOCAL's rows that the entries are about; of a symmetrical set also the mirrored ones."""
         (own,) = key_fields(self._through)
         fields = [own, *self._ends]
         named = [*self._named, *(pair[::-1] for pair in self._named)]
@@ -129,16 +128,16 @@ class _Former:
         first, second = (target_of(end) for end in self._ends)
         return first is second
 
-    def _pairs_there(self) -> set[Pair]:
-        """LOCAL's names of the pairs that REMOTE has of this object."""
+    def _remote_pairs(self) -> set[Pair]:
+        """Return the pairs that REMOTE has of this object, by LOCAL's keys."""
         owner, member = target_of(self._near), target_of(self._far)
         if owner is None or member is None:
             return set()
         identities = Identities(self._session, Rows(self._session.local), {})
-        there = identities.remote_keys(owner, [self._owner]).get(self._owner)
-        if there is None:
+        remote = identities.remote_keys(owner, [self._owner]).get(self._owner)
+        if remote is None:
             return set()
-        rows = select(self._session.remote, self._through, (self._far,), (self._near,), [(there,)])
+        rows = select(self._session.remote, self._through, (self._far,), (self._near,), [(remote,)])
         owners = identities.owners(member, {key for (key,) in rows})
         return {self._pair(key) for key in owners.values()}
 
@@ -155,12 +154,12 @@ class _Former:
 
     def _add_deletion(self, changes: Changes, pair: Pair) -> None:
         texts = json.dumps([value_to_text(key) for key in pair])
-        key, date = _key_of_none(texts), self._date(pair)
+        key, date = _stand_in_key(texts), self._date(pair)
         changes.rows[self._through, key] = Change(
             self._through, key, date, whole=date, deleted=date, natural_key=texts, is_own=True
         )
 
 
-def _key_of_none(texts: str) -> int:
-    """A key that no row has, the same for the same pair each time: the row's own is not known."""
+def _stand_in_key(texts: str) -> int:
+    """Return a key that no row has, always the same for one pair: the row's own key is not known."""
     return -1 - (int.from_bytes(hashlib.sha256(texts.encode()).digest()[:8]) >> 1)

@@ -1,13 +1,14 @@
 """
-Gone objects: what LOCAL has deleted, made once more of what its entry says, so that its own methods can be asked.
+Gone objects: what LOCAL has deleted, made again from what its entry says, so that the model's methods can be called.
 
-What such an object points at may be gone as well. Then it is made in the same way, as far as entries say what it was.
+What such an object points at may be deleted as well. Then it is made in the same way, as far as entries tell.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -26,13 +27,13 @@ NO_VALUE = (ValidationError, ValueError, TypeError, ArithmeticError)
 
 
 class GoneObjects:
-    """Makes objects of LOCAL of what `entries` hold for their natural keys."""
+    """Makes objects of LOCAL from the natural keys that `entries` hold."""
 
     def __init__(self, local: Database, entries: Mapping[RowId, str]) -> None:
         self._local, self._entries = local, entries
 
     def make(self, model: type[Model], key: Key) -> Model | None:
-        """The object, with the columns that are known; None where no entry names them."""
+        """Return the object with the columns that are known; None where no entry names them."""
         text = self._entries.get((model, key))
         try:
             columns = _columns(model, text) if text else None
@@ -42,8 +43,9 @@ class GoneObjects:
 
     def complete(self, instance: Model) -> set[RowId]:
         """
-        Have `instance` point at objects where LOCAL lacks what it points at; return those of which no entry says what
-        they were.
+        Have `instance` point at objects where LOCAL lacks them.
+
+        Return those of which no entry says what they were.
         """
         unknown: set[RowId] = set()
         for field in type(instance)._meta.concrete_fields:
@@ -63,7 +65,7 @@ class GoneObjects:
         return unknown
 
     def _make(self, model: type[Model], key: Key, columns: Mapping[str, Any]) -> Model:
-        """Columns that are not known are deferred: to ask for one raises ``DoesNotExist``, as the row is gone."""
+        """Defer the columns that are not known: to read one raises ``DoesNotExist``, as the row is gone."""
         (own,) = key_fields(model)
         known = {own.attname: key}
         for field in model._meta.local_concrete_fields:
@@ -76,7 +78,7 @@ class GoneObjects:
 
 
 def _columns(model: type[Model], text: str) -> Mapping[str, Any] | None:
-    """What an entry says of columns: by their names, or as a natural key that is made of columns."""
+    """Return what an entry says of columns: by their names, or as a natural key that is made of columns."""
     named = columns_in_entry(text)
     if named is not None:
         return named
@@ -88,3 +90,26 @@ def _columns(model: type[Model], text: str) -> Mapping[str, Any] | None:
 
 def _value(field: AnyField, value: Any) -> Any:
     return value if value is None or isinstance(value, bool) else value_from_text(field, str(value))
+
+
+@dataclass(frozen=True)
+class Unnamed:
+    """Why the natural key of an object that LOCAL deleted is not known."""
+
+    #: Empty where its entry holds none, or one that the model of today does not have.
+    cause: str = ""
+    #: Objects that it points at, that are deleted too, and of which no entry of the batch says what they were.
+    missing: frozenset[RowId] = frozenset()
+
+
+class UnnamedRows(dict[RowId, Unnamed]):
+    """Objects that LOCAL deleted and whose natural keys are not known, as far as identities were looked for."""
+
+    def note(self, row_id: RowId, cause: str = "", missing: Collection[RowId] = ()) -> None:
+        self[row_id] = Unnamed(cause, frozenset(missing))
+
+    def note_by(self, row_id: RowId, parts: Collection[RowId]) -> None:
+        """Note an object whose natural key names these rows, if one of them is unnamed itself."""
+        missing = parts & self.keys()
+        if missing:
+            self.note(row_id, missing=missing)

@@ -1,13 +1,14 @@
 """
-Natural keys by the model's own methods, which others wrote: asked object by object.
+Natural keys by the model's own methods, which others wrote: each object is looked for by itself.
 
-They know of one database. So nothing is believed that does not come from the one that was asked: what a manager finds
-counts only if it says that it is of REMOTE, and if REMOTE has a row with that key.
+Such methods know of one database. So what a manager finds counts only if it says that it comes from REMOTE, and if
+REMOTE has a row with that key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import MultipleObjectsReturned, ObjectDoesNotExist
@@ -21,8 +22,9 @@ from synchro.natural_rows import columns_in_entry
 from synchro.relations import target_of
 from synchro.replay.columns import spelt_alike, to_attribute
 from synchro.replay.guests.guard import Guest, guarded
-from synchro.replay.identity.gone_objects import NO_VALUE, GoneObjects
+from synchro.replay.identity.gone_objects import NO_VALUE, GoneObjects, UnnamedRows
 from synchro.replay.identity.natural_errors import (
+    ambiguous,
     double,
     in_words,
     name_of,
@@ -30,8 +32,7 @@ from synchro.replay.identity.natural_errors import (
     unmade,
     wrong_database,
 )
-from synchro.replay.identity.natural_keys import Naturals, Translates, allows_many, ambiguous, finder
-from synchro.replay.identity.unnamed import UnnamedRows
+from synchro.replay.identity.natural_keys import LoggedKeys, Translates, allows_many, finder
 from synchro.replay.log.changes import RowId
 from synchro.replay.rows import Rows, as_values, select
 from synchro.replay.session import Database, Session
@@ -44,29 +45,39 @@ class ByMethod:
     """Finds the rows of REMOTE that have the natural keys of objects of LOCAL."""
 
     def __init__(
-        self, session: Session, rows: Rows, naturals: Naturals, unnamed: UnnamedRows, identities: Translates
+        self,
+        session: Session,
+        rows: Rows,
+        logged_keys: LoggedKeys,
+        unnamed: UnnamedRows,
+        identities: Translates,
     ) -> None:
-        self._session, self._rows, self._naturals, self._identities = session, rows, naturals, identities
+        self._session, self._rows, self._logged_keys, self._identities = (
+            session,
+            rows,
+            logged_keys,
+            identities,
+        )
         self._unnamed = unnamed
-        self._gone = GoneObjects(session.local, naturals)
+        self._gone = GoneObjects(session.local, logged_keys)
         #: REMOTE's objects that natural keys name.
         self._objects: dict[type[Model], dict[Key, Model]] = {}
 
     def find(self, model: type[Model], keys: Sequence[Key], lock: bool) -> dict[Key, list[Key]]:
         """
-        LOCAL's keys to REMOTE's.
+        Return REMOTE's keys of the rows that have the natural keys of these objects, by LOCAL's keys.
 
         Raises `Unidentified` where a method of the model raises, or looks into another database.
         """
-        here = self._rows.load(model, keys)
+        present = self._rows.load(model, keys)
         # What cannot be read looks empty to the method.
-        readable = [key for key in here if not self._rows.unreadable_fields(model, key)]
+        readable = [key for key in present if not self._rows.unreadable_fields(model, key)]
         parts = self._of_present(model, readable)
-        gone = self._of_gone(model, [key for key in keys if key not in here])
-        there = self._there(model, parts | gone, lock)
-        manager = self._manager(model, there)
+        gone = self._of_gone(model, [key for key in keys if key not in present])
+        remote = self._remote_values(model, parts | gone, lock)
+        manager = self._manager(model, remote)
         found: dict[Key, Key] = {}
-        for key, values in there.items():
+        for key, values in remote.items():
             if not self._session.remote.backend.findable([values]):
                 continue
             match = self._ask(model, manager, key, values)
@@ -75,59 +86,54 @@ class ByMethod:
             if key not in gone or not self._is_made_again(model, key, gone[key]):
                 found[key] = key_of(match, model)
         self._refuse_doubles(model, found, parts)
-        pk = key_fields(model)
-        values_there = [as_values(key) for key in dict.fromkeys(found.values())]
-        existing = {key for (key,) in select(self._session.remote, model, pk, pk, values_there, lock)}
+        pk, matches = key_fields(model), [as_values(key) for key in dict.fromkeys(found.values())]
+        existing = {key for (key,) in select(self._session.remote, model, pk, pk, matches, lock)}
         return {key: [match] for key, match in found.items() if match in existing}
 
     def is_double(self, model: type[Model], key: Key) -> bool:
         """
-        Whether LOCAL itself has several rows with the natural key of this present object.
+        Return whether LOCAL itself has several rows with the natural key of this object, which LOCAL has.
 
         Raises `Unidentified` where the manager raises another error than Django's own, and so does not say.
         """
-        side = self._session.local
-        manager = finder(model).db_manager(side.alias)
-        guest = Guest(f"{name_of(manager)}.get_by_natural_key()", model, key)
         for instance in self._instances(model, [key]):
             try:
-                with guarded(side.alias, guest):
-                    match = manager.get_by_natural_key(*natural_values(instance))
-                # One that hides the row, as what is deleted softly, may show another one.
-                return isinstance(match, model) and key_of(match, model) != key
+                match = self._ask_local(model, key, partial(natural_values, instance))
             except MultipleObjectsReturned:
                 return True
-            except ObjectDoesNotExist:
-                return False
-            except WrongDatabase as error:
-                raise wrong_database(model, manager, [key]) from error
-            except Exception as error:
-                _let_pass(side, error)
-                raise unfound(model, manager, key, error) from error
+            # One that hides the row, as what is deleted softly, may show another one.
+            return isinstance(match, model) and key_of(match, model) != key
         return False
 
     def _is_made_again(self, model: type[Model], key: Key, parts: Parts) -> bool:
-        """Whether LOCAL has another row with the natural key of this deleted one: REMOTE's row is that one's."""
-        side = self._session.local
-        manager = finder(model).db_manager(side.alias)
-        guest = Guest(f"{name_of(manager)}.get_by_natural_key()", model, key)
+        """Return whether LOCAL has another row with the natural key of this deleted one: REMOTE's row is that one's."""
         try:
-            with guarded(side.alias, guest):
-                return isinstance(manager.get_by_natural_key(*map(self._here_of, parts)), model)
+            return isinstance(self._ask_local(model, key, lambda: map(self._local_part, parts)), model)
         except MultipleObjectsReturned:
             return True
+
+    def _ask_local(self, model: type[Model], key: Key, values: Callable[[], Iterable[Any]]) -> Any:
+        """Return what LOCAL's manager finds by this natural key of an object; None where it finds nothing."""
+        local = self._session.local
+        manager = finder(model).db_manager(local.alias)
+        guest = Guest(f"{name_of(manager)}.get_by_natural_key()", model, key)
+        try:
+            with guarded(local.alias, guest):
+                return manager.get_by_natural_key(*values())
         except ObjectDoesNotExist:
-            return False
+            return None
+        except MultipleObjectsReturned:
+            raise
         except WrongDatabase as error:
             raise wrong_database(model, manager, [key]) from error
         except Exception as error:
-            _let_pass(side, error)
+            _let_pass(local, error)
             raise unfound(model, manager, key, error) from error
 
-    def _here_of(self, part: Any) -> Any:
-        """A part as LOCAL's manager takes it."""
+    def _local_part(self, part: Any) -> Any:
+        """Return a part of a natural key as LOCAL's manager takes it."""
         if isinstance(part, list):
-            return tuple(map(self._here_of, part))
+            return tuple(map(self._local_part, part))
         if not isinstance(part, NamedRow):
             return part
         key = to_attribute(key_fields(part.model)[0], part.key, self._session.local.connection)
@@ -138,10 +144,10 @@ class ByMethod:
     # -- what natural keys are ------------------------------------------------------------------------------
 
     def _instances(self, model: type[Model], keys: Sequence[Key], size: int = 5000) -> Iterator[Model]:
-        pk, side = key_fields(model)[0], self._session.local
+        pk, local = key_fields(model)[0], self._session.local
         for start in range(0, len(keys), size):
-            attributes = [to_attribute(pk, key, side.connection) for key in keys[start : start + size]]
-            yield from QuerySet(model, using=side.alias).filter(pk__in=attributes)
+            attributes = [to_attribute(pk, key, local.connection) for key in keys[start : start + size]]
+            yield from QuerySet(model, using=local.alias).filter(pk__in=attributes)
 
     def _of_present(self, model: type[Model], keys: Sequence[Key]) -> dict[Key, Parts]:
         found: dict[Key, Parts] = {}
@@ -160,13 +166,13 @@ class ByMethod:
     def _of_gone(self, model: type[Model], keys: Sequence[Key]) -> dict[Key, Parts]:
         found: dict[Key, Parts] = {}
         for key in keys:
-            parts = self._of_gone_object(model, key, self._naturals.get((model, key), ""))
+            parts = self._of_gone_object(model, key, self._logged_keys.get((model, key), ""))
             if parts is not None:
                 found[key] = parts
         return found
 
     def _of_gone_object(self, model: type[Model], key: Key, text: str) -> Parts | None:
-        """What the entry says that the object was known by, or the model's own method of what the entry says."""
+        """Return the natural key that the entry holds, or that the model's method makes of what the entry holds."""
         try:
             if text and columns_in_entry(text) is None:
                 return from_json(model, text)
@@ -176,20 +182,22 @@ class ByMethod:
         if instance is None:
             self._unnamed.note((model, key))
             return None
-        cause, wanting = "", set[RowId]()
+        cause, missing = "", set[RowId]()
         for is_complete in (False, True):
             if is_complete:
-                wanting = self._gone.complete(instance)
+                missing = self._gone.complete(instance)
             try:
                 return natural_parts(instance, self._session.local.model_of)
             except Exception as error:  # noqa: BLE001  code of others
                 _let_pass(self._session.local, error)
                 cause = _("its natural_key() raised %s") % in_words(error)
-        self._unnamed.note((model, key), cause, wanting)
+        self._unnamed.note((model, key), cause, missing)
         return None
 
-    def _there(self, model: type[Model], parts: Mapping[Key, Parts], lock: bool) -> dict[Key, list[Any]]:
-        """The same as REMOTE would have them; without those that name a row which REMOTE lacks."""
+    def _remote_values(
+        self, model: type[Model], parts: Mapping[Key, Parts], lock: bool
+    ) -> dict[Key, list[Any]]:
+        """Return these natural keys as REMOTE has them, without those that name a row which REMOTE lacks."""
         wanted: dict[type[Model], set[Key]] = {}
         for several in parts.values():
             for row in named_rows(several):
@@ -205,14 +213,14 @@ class ByMethod:
         found = {}
         for key, several in parts.items():
             try:
-                found[key] = [self._there_of(part, remote) for part in several]
+                found[key] = [self._remote_part(part, remote) for part in several]
             except _Lacking:
                 self._unnamed.note_by((model, key), {(row.model, row.key) for row in named_rows(several)})
         return found
 
-    def _there_of(self, part: Any, remote: Mapping[type[Model], Mapping[Key, Key]]) -> Any:
+    def _remote_part(self, part: Any, remote: Mapping[type[Model], Mapping[Key, Key]]) -> Any:
         if isinstance(part, list):
-            return tuple(self._there_of(each, remote) for each in part)
+            return tuple(self._remote_part(each, remote) for each in part)
         if not isinstance(part, NamedRow):
             return part
         key = remote[part.model].get(part.key)
@@ -244,7 +252,7 @@ class ByMethod:
             found: Any = QuerySet(model, using=self._session.remote.alias).filter(pk__in=new)
             known |= {key_of(instance): instance for instance in found}
 
-    # -- whom to ask ----------------------------------------------------------------------------------------
+    # -- the manager ----------------------------------------------------------------------------------------
 
     def _manager(self, model: type[Model], asked: Collection[Key]) -> Any:
         manager = finder(model).db_manager(self._session.remote.alias)
@@ -278,23 +286,23 @@ class ByMethod:
 
     def _is_alike(self, match: Model, parts: Parts, is_gone: bool) -> bool:
         """
-        Whether REMOTE's object is known by what LOCAL's is known by.
+        Return whether both objects' natural keys are made of the same parts.
 
-        An older entry may have the key of another row without saying so, and a key says nothing without its model.
+        An older entry may hold the key of another row without saying so, and a key means nothing without its model.
         """
         if not is_gone and not any(row.field is not None for row in named_rows(parts)):
             return True
         try:
-            theirs = natural_parts(match, self._session.remote.model_of)
+            remote_parts = natural_parts(match, self._session.remote.model_of)
         except Exception as error:  # noqa: BLE001  code of others
             _let_pass(self._session.remote, error)
             return False
-        return _shape(theirs) == _shape(parts)
+        return _shape(remote_parts) == _shape(parts)
 
     def _refuse_doubles(
         self, model: type[Model], found: Mapping[Key, Key], parts: Mapping[Key, Parts]
     ) -> None:
-        """Of several present objects with one natural key, none is REMOTE's row."""
+        """Raise `Ambiguous` where several objects that LOCAL has have one natural key and one row of REMOTE."""
         if allows_many(model):
             return
         first: dict[Key, Key] = {}
@@ -308,7 +316,7 @@ class _Lacking(Exception):
 
 
 def is_forgetful(manager: Any, alias: str) -> bool:
-    """Whether a manager that was given a database asks another one."""
+    """Return whether a manager that was given a database asks another one."""
     try:
         return bool(manager.get_queryset().db != alias)
     except Exception:  # noqa: BLE001  code of others; it will say so when it is asked for a row
@@ -325,7 +333,7 @@ def _shape_of(part: Any) -> Any:
     return _shape(part) if isinstance(part, list) else None
 
 
-def _let_pass(side: Database, error: Exception) -> None:
+def _let_pass(database: Database, error: Exception) -> None:
     """Raise what is about the connection or the server, and not about the object."""
-    if isinstance(error, SynchroError) or side.backend.is_transient(error):
+    if isinstance(error, SynchroError) or database.backend.is_transient(error):
         raise error

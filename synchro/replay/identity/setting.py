@@ -1,8 +1,9 @@
 """
-``SYNCHRO_IDENTITY`` of a model towards a REMOTE is remembered: another one means other rows.
+The setting ``SYNCHRO_IDENTITY``, which is remembered for each model and REMOTE.
 
-From "pk" to "reference" REMOTE's rows would not be recognized, and be doubled; from "reference" to "pk" a row of LOCAL
-would overwrite another one that has its key on REMOTE. `conversion` converts what can be converted.
+After a change from "pk" to "reference", REMOTE's rows would not be recognized and would be doubled. After one from
+"reference" to "pk", a row of LOCAL would overwrite another one that has its key on REMOTE. `synchro.conversion`
+converts what can be converted.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from synchro.replay.session import Session
 
 @dataclass(frozen=True)
 class Difference:
-    """A model whose setting is another one than its rows at a REMOTE were identified by."""
+    """A model whose rows on a REMOTE were identified in another way than the setting says now."""
 
     model: type[Model]
     peer: Peer
@@ -44,7 +45,7 @@ def identity_of(model: type[Model]) -> str | None:
     """
     Return how rows of `model` are identified where the setting decides it: "pk" or "reference".
 
-    None for a model whose key the database does not hand out, or whose natural key always counts.
+    Return None for a model whose key the database does not hand out, or whose natural key always counts.
     """
     if keeps_references(model):
         return "reference"
@@ -53,7 +54,7 @@ def identity_of(model: type[Model]) -> str | None:
 
 
 def differences(peers: Iterable[Peer] | None = None) -> Iterator[Difference]:
-    """Yield what differs towards these peers, or all, by one statement; only LOCAL is asked."""
+    """Yield the differences towards these peers, or all peers, by one statement to LOCAL."""
     rows = ModelIdentity.objects.using(LOCAL).select_related("peer").order_by("id")
     if peers is not None:
         rows = rows.filter(peer__in=peers)
@@ -67,7 +68,7 @@ def differences(peers: Iterable[Peer] | None = None) -> Iterator[Difference]:
 
 
 def _identities() -> dict[tuple[str, str], tuple[type[Model], str]]:
-    """The watched models whose identity the setting decides, by the names that their content types have."""
+    """Return the watched models whose identity the setting decides, by the names of their content types."""
     return {
         (model._meta.app_label, str(model._meta.model_name)): (model, identity)
         for model in watched_models()
@@ -99,7 +100,7 @@ def remember_identities(session: Session) -> None:
 
 
 def _note(session: Session, new: dict[int, str]) -> None:
-    """References that an earlier version made say how rows were identified, whatever the setting is now."""
+    """Write these down; where an earlier version made references, rows were identified by them."""
     referenced = set(
         Reference.objects.using(LOCAL)
         .filter(peer_id=session.peer.pk, content_type_id__in=new)

@@ -13,10 +13,10 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from synchro.keys import Key, key_fields, value_from_text
+from synchro.keys import Key, key_fields, to_text, value_from_text, value_to_text
 from synchro.models import ADDITION, DELETION, M2M_CHANGE
 from synchro.registry import is_watched
-from synchro.relations import ends_of_set, same_key_parents
+from synchro.relations import ends_of_set, is_symmetrical, same_key_parents
 from synchro.replay.log.names import has_fields, has_sets, sets_named, unreadable_key
 
 #: A row of LOCAL.
@@ -174,6 +174,17 @@ class Changes:
             found.setdefault(model, []).append(key)
         return found
 
+    def member_changed_at(self, through: type[Model], pair: tuple[Key, Key]) -> datetime | None:
+        """Return when a member of a set was last added or removed, or may have been, from either end."""
+        first, second = pair
+        ends = [(M2M(through, False, first), second), (M2M(through, True, second), first)]
+        if is_symmetrical(through):
+            ends.append((M2M(through, False, second), first))
+        found = [self.sets[near].changed_at(far) for near, far in ends if near in self.sets]
+        row = self.rows.get((through, pair))
+        found.append(row.date if row else None)
+        return max((date for date in found if date is not None), default=None)
+
 
 def by_model(row_ids: Iterable[RowId]) -> ByModel:
     found: ByModel = {}
@@ -289,3 +300,14 @@ def pair_named(model: type[Model], text: str) -> Key | None:
         return tuple(value_from_text(field, str(part)) for field, part in zip(ends, parts, strict=True))
     except NO_KEY:
         return None
+
+
+def to_text_or_pair(model: type[Model], key: Key) -> str:
+    """Return a key as entries spell it; a pair of an automatic table that is a model's now as they spelled it then."""
+    if isinstance(key, tuple) and len(key_fields(model)) == 1:
+        return json.dumps(
+            [part if type(part) is int else value_to_text(part) for part in key],
+            ensure_ascii=False,
+            separators=(",", ":"),
+        )
+    return to_text(model, key)

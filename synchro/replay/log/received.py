@@ -10,7 +10,7 @@ one was received can have the earlier time; then it goes out with the first time
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
@@ -22,7 +22,7 @@ from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.keys import Key, to_text
 from synchro.models import ChangeLog, Node, Receipt
-from synchro.replay.log.changes import Entry
+from synchro.replay.log.changes import ByModel, Entry, by_model
 from synchro.replay.log.entries import parts_of_log, read_entries
 from synchro.replay.log.moments import Moment
 from synchro.replay.log.ranges import Range
@@ -40,18 +40,12 @@ Sign: TypeAlias = tuple[UUID, int, datetime]
 PART = 1000
 
 
-@dataclass
+@dataclass(frozen=True)
 class Received:
     """The entries of a batch with their final times, oldest first, and what LOCAL has received about their objects."""
 
     entries: list[Entry]
     signs: frozenset[Sign]
-
-    def by_object(self) -> dict[type[Model], set[Key]]:
-        found: dict[type[Model], set[Key]] = {}
-        for entry in self.entries:
-            found.setdefault(entry.model, set()).add(entry.key)
-        return found
 
 
 def sign_of(entry: Entry, node: UUID) -> Sign:
@@ -71,23 +65,23 @@ def read_received(session: Session, ranges: Sequence[Range], unread: Unread) -> 
         found += read_entries(session.local, log, unread, session.node)
     if not found:
         return Received([], frozenset())
-    times, signs = _histories(session, Received(found, frozenset()))
-    entries = [entry._replace(date=times.get(entry.id, entry.date)) for entry in found]
-    return Received(sorted(entries, key=lambda entry: (entry.date, entry.id)), frozenset(signs))
+    times, signs = _histories(session, found)
+    passed_on = [entry._replace(date=times.get(entry.id, entry.date)) for entry in found]
+    return Received(sorted(passed_on, key=lambda entry: (entry.date, entry.id)), frozenset(signs))
 
 
-def _histories(session: Session, received: Received) -> tuple[dict[int, Moment], set[Sign]]:
+def _histories(session: Session, entries: Collection[Entry]) -> tuple[dict[int, Moment], set[Sign]]:
     """
-    Return the times of LOCAL's own entries that have to be later than they say, by their ids.
+    Return the times of LOCAL's own entries about the same objects that have to be later than they say, by their ids.
 
     Return also the signs of all that LOCAL has received about these objects.
     """
     database = session.local
-    oldest = min(aware(entry.date) for entry in received.entries)
+    oldest = min(aware(entry.date) for entry in entries)
     log = ChangeLog.objects.using(database.alias).filter(id__gt=floor_by_date(database, oldest - DISORDER))
     times: dict[int, Moment] = {}
     signs: set[Sign] = set()
-    for part in about(database, log, received.by_object()):
+    for part in about(database, log, objects_of(entries)):
         latest: dict[tuple[type[Model], Key], datetime] = {}
         for entry in read_entries(database, part.order_by("id"), node=session.node):
             at, before = entry.date, latest.get((entry.model, entry.key))
@@ -97,6 +91,11 @@ def _histories(session: Session, received: Received) -> tuple[dict[int, Moment],
                 at = times[entry.id] = at.after(before)
             latest[entry.model, entry.key] = at if before is None else max(at, before)
     return times, signs
+
+
+def objects_of(entries: Iterable[Entry]) -> ByModel:
+    """Return the keys of the objects that the entries name, by model."""
+    return by_model((entry.model, entry.key) for entry in entries)
 
 
 def about(

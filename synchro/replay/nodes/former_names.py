@@ -103,6 +103,6 @@ def _pass_on_identities(database: Database, former: Peer, peer: Peer) -> None:
 
 
 def drop_pending(database: Database, former: Peer) -> None:
-    """Drop what waits for the former name of a database that was reset in its place, and is no copy."""
+    """Drop what waits for the former name of a database, in whose place another node is by now."""
     SetAside.objects.using(database.alias).filter(peer_id=former.pk)._raw_delete(database.alias)
     Checkpoint.objects.using(database.alias).filter(peer_id=former.pk).delete()

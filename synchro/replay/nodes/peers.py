@@ -38,21 +38,21 @@ def find_peer(
     A REMOTE that had no synchro tables until now gets a node id in it.
     """
     remote, uuid = databases.remote, remote_node.uuid
-    replaced: list[Peer] = []
     peer = next((one for one in peers if one.uuid == uuid), None)
     if peer is None:
         peer = nameless_peer(remote, has_tables=True) or Peer()
         if peer.pk is not None:
             _seed_remote(databases, peer, peer_on_remote)
         else:
-            replaced = _replaced(remote, peer_on_remote)
+            replaced = _drop_replaced(remote, remote_node, peer_on_remote)
             _warn_of_another(remote, replaced, state)
     if (peer.uuid, peer.alias) != (uuid, remote.alias) or not peer.place:
         is_new = peer.pk is None
         peer.uuid, peer.alias, peer.place = uuid, remote.alias, remote.backend.place()
         if is_new:
-            _meet(databases.local, remote, peer, replaced)
-        else:
+            _meet(databases.local, remote, peer)
+        else:  # it may have sent to LOCAL, which did not know then where it is
+            _drop_replaced(remote, remote_node, peer_on_remote)
             peer.save(using=LOCAL)
         take_over_references_of_07(peer)
     return peer
@@ -69,23 +69,29 @@ def take_over_references_of_07(peer: Peer) -> None:
     Reference.objects.using(LOCAL).filter(peer=None).update(peer_id=peer.pk)
 
 
-def _meet(database: Database, other: Database, peer: Peer, replaced: Iterable[Peer] = ()) -> Peer:
+def _meet(database: Database, other: Database, peer: Peer) -> Peer:
     """Store `peer`, by which `database` knows `other` from now on, with what it knew of it under former names."""
     with transaction.atomic(using=database.alias):
         peer.save(using=database.alias)
         pass_on(database, other, peer)
-        for former in replaced:
-            drop_pending(database, former)
     return peer
 
 
-def _replaced(remote: Database, peer_on_remote: Peer) -> list[Peer]:
-    """Return what LOCAL knew that REMOTE, a copy of LOCAL, was loaded in the place of: it has all that these lack."""
+def _drop_replaced(remote: Database, remote_node: Node, peer_on_remote: Peer) -> list[Peer]:
+    """
+    Drop what waits for those in whose place REMOTE was loaded from a copy of LOCAL: it has all that they lack.
+
+    Return who these were.
+    """
     assert peer_on_remote.uuid is not None
-    copy = Baseline.objects.using(remote.alias).filter(node=peer_on_remote.uuid)
-    place = remote.backend.place() if copy.exists() else ""
-    known = Peer.objects.using(LOCAL).filter(alias=remote.alias, place=place).exclude(uuid=None)
-    return list(known) if place else []
+    if not Baseline.objects.using(remote.alias).filter(node=peer_on_remote.uuid).exists():
+        return []
+    known = Peer.objects.using(LOCAL).filter(alias=remote.alias, place=remote.backend.place())
+    replaced = list(known.exclude(uuid=None).exclude(uuid=remote_node.uuid))
+    with transaction.atomic(using=LOCAL):
+        for former in replaced:
+            drop_pending(Database(LOCAL), former)
+    return replaced
 
 
 def _warn_of_another(remote: Database, replaced: Iterable[Peer], state: RunState) -> None:
@@ -181,7 +187,7 @@ def _moved(alias: str) -> UnknownState:
 
 
 def _refuse_a_new_name(alias: str, found: list[Peer], has_tables: bool) -> None:
-    """One of the REMOTEs without a node id that are not served any more may be this one, renamed."""
+    """Raise `UnknownState` where one of the REMOTEs without a node id that are not served any more may be this one."""
     # One whose place is known has moved as well, or it is not this one; a node id makes the latter likely.
     served = conf.remotes
     lost = [peer.alias for peer in found if peer.alias not in served and not (has_tables and peer.place)]

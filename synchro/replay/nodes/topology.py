@@ -25,7 +25,7 @@ from synchro.conf import LOCAL
 from synchro.exceptions import NotConfigured, NotReady
 from synchro.models import Baseline, Checkpoint, Node, Original, Peer, Receipt, Reference, Reset
 from synchro.registry import watched_models
-from synchro.replay.conflicts.policy import NEWER, Policy, policy_for
+from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.position import own_node
 from synchro.replay.session import Database, Session
 
@@ -211,6 +211,9 @@ def _refuse_missing_changes(session: Session, local: Node, remote: Node, receipt
         session.copied_log and begun
     ):  # what came with the copy of REMOTE that LOCAL was loaded from, REMOTE has
         missing = [receipt for receipt in missing if receipt.date > begun]
+    if missing:  # what came with the copy of LOCAL that REMOTE was loaded from
+        known = {name: batch for name, batch, _token in _copied_receipts(session.local, session.remote)}
+        missing = [one for one in missing if (one.unlogged or 0) > known.get(one.peer.uuid, 0)]
     if not missing:
         return
     copies = Baseline.objects.using(session.remote.alias).filter(node=local.uuid)
@@ -230,7 +233,7 @@ def _refuse_missing_changes(session: Session, local: Node, remote: Node, receipt
 def _refuse_other_policies(session: Session) -> None:
     """Raise `NotConfigured` for another policy than "newer": with more than two nodes its results would differ."""
     for model in watched_models():
-        if policy_for(model) != Policy(NEWER):
+        if not policy_for(model).converges:
             raise NotConfigured(
                 _(
                     "The database “%(alias)s” exchanges changes with more than one node, and SYNCHRO_CONFLICT of "

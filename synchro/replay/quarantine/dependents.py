@@ -1,8 +1,8 @@
 """
-Dependants: what cannot go to REMOTE without what is set aside.
+Dependents: what cannot be written to REMOTE without what is quarantined.
 
-That is the rest of the same object (multi-table inheritance), new rows and references that point at a row which
-REMOTE will not get, and deletions of rows that a row of REMOTE which stays as it is still points at.
+That is the rest of the same object (multi-table inheritance), rows that point at a row which REMOTE does not get, and
+deletions of rows that a row of REMOTE still points at.
 """
 
 from __future__ import annotations
@@ -14,69 +14,66 @@ from django.utils.translation import gettext as _
 
 from synchro.keys import Key, key_fields, to_text
 from synchro.relations import same_key_parents, target_of
-from synchro.replay.conflicts.members import name_removed
-from synchro.replay.identity.identities import Identities
+from synchro.replay.conflicts.members import name_deleted_pairs
 from synchro.replay.log.changes import ByModel, RowId, by_model
 from synchro.replay.parents import pointing
 from synchro.replay.plan import Plan, Reason, Reasons
-from synchro.replay.rows import Rows, as_key, as_values, select
-from synchro.replay.session import Session
+from synchro.replay.rows import as_key, as_values, select
+from synchro.replay.work import BatchWork
 
 
-def leave_out(
-    session: Session,
-    plan: Plan,
-    rows: Rows,
-    identities: Identities,
-    refused: Mapping[RowId, Reason],
-    resting: Collection[RowId],
-) -> Reasons:
+def leave_out(work: BatchWork, refused: Mapping[RowId, Reason], resting: Collection[RowId]) -> Reasons:
     """
-    Take out of `plan` what is `refused`, what rests (is set aside since an earlier batch), and what depends on either.
+    Take out of the plan what is `refused`, what stays in quarantine (`resting`), and what depends on either.
 
-    Returns what has been set aside anew, with the reasons.
+    Return what is quarantined with this batch, with the reasons.
     """
     if not refused and not resting:
         return {}
     for model in by_model(refused):
         if model._meta.auto_created:
-            name_removed(identities, plan, model)
-    found = _Dependants(session, plan, rows, identities).of(refused, resting)
-    _take_out(plan, by_model(found))
-    anew = {place: reason for place, reason in found.items() if place not in resting}
-    plan.left_out = by_model(anew)
-    return anew
+            name_deleted_pairs(work.plan, work.identities, model)
+    found = _Dependents(work).of(refused, resting)
+    _take_out(work.plan, by_model(found))
+    new = {row_id: reason for row_id, reason in found.items() if row_id not in resting}
+    work.plan.quarantined = by_model(new)
+    return new
 
 
 def _take_out(plan: Plan, several: ByModel) -> None:
     for model, keys in several.items():
-        puts = {key: names for key, names in plan.puts.pop(model, {}).items() if key not in keys}
-        going = {there: key for there, key in plan.removals.pop(model, {}).items() if key not in keys}
-        gone = [key for key in plan.forgotten.pop(model, ()) if key not in keys]
-        if puts:
-            plan.puts[model] = puts
-        if going:
-            plan.removals[model] = going
-        if gone:
-            plan.forgotten[model] = gone
+        writes = {key: names for key, names in plan.writes.pop(model, {}).items() if key not in keys}
+        deletions = {remote: key for remote, key in plan.deletions.pop(model, {}).items() if key not in keys}
+        references = [key for key in plan.obsolete_references.pop(model, ()) if key not in keys]
+        if writes:
+            plan.writes[model] = writes
+        if deletions:
+            plan.deletions[model] = deletions
+        if references:
+            plan.obsolete_references[model] = references
 
 
-class _Dependants:
-    """Finds them in one plan."""
+class _Dependents:
+    """Finds what depends on quarantined rows in a plan."""
 
-    def __init__(self, session: Session, plan: Plan, rows: Rows, identities: Identities) -> None:
-        self._session, self._plan, self._rows, self._identities = session, plan, rows, identities
-        self._going = {
+    def __init__(self, work: BatchWork) -> None:
+        self._work, self._session, self._plan, self._identities = (
+            work,
+            work.session,
+            work.plan,
+            work.identities,
+        )
+        self._deleted = {
             (model, key)
-            for model, removals in plan.removals.items()
-            for key in removals.values()
+            for model, deletions in work.plan.deletions.items()
+            for key in deletions.values()
             if key is not None
         }
 
     def of(self, refused: Mapping[RowId, Reason], resting: Collection[RowId]) -> Reasons:
-        """All that is to be taken out of the plan, with the reasons."""
-        frontier = {place: Reason("") for place in resting if self._is_planned(place)}
-        frontier |= {place: reason for place, reason in refused.items() if self._is_planned(place)}
+        """Return all that has to be taken out of the plan, with the reasons."""
+        frontier = {row_id: Reason("") for row_id in resting if self._is_planned(row_id)}
+        frontier |= {row_id: reason for row_id, reason in refused.items() if self._is_planned(row_id)}
         found: Reasons = {}
         held = dict(self._held(by_model(resting)))
         while frontier or held:
@@ -84,33 +81,33 @@ class _Dependants:
             found |= frontier
             several = by_model(frontier)
             following = dict([*self._parts(several), *self._children(several), *self._held(several)])
-            frontier = {place: reason for place, reason in following.items() if place not in found}
+            frontier = {row_id: reason for row_id, reason in following.items() if row_id not in found}
             held = {}
         return found
 
-    def _is_planned(self, place: RowId) -> bool:
-        """Also where nobody can say which row is to go, so that none would, and LOCAL would forget about it."""
-        model, key = place
+    def _is_planned(self, row_id: RowId) -> bool:
+        """Return whether the plan is about the row; also where it only deletes its reference."""
+        model, key = row_id
         return (
-            key in self._plan.puts.get(model, {})
-            or place in self._going
-            or key in self._plan.forgotten.get(model, ())
+            key in self._plan.writes.get(model, {})
+            or row_id in self._deleted
+            or key in self._plan.obsolete_references.get(model, ())
         )
 
     def _parts(self, several: ByModel) -> Iterator[tuple[RowId, Reason]]:
-        """Rows of the same object in other tables."""
-        planned = {*self._plan.puts, *self._plan.removals}
+        """Yield the rows of the same objects in other tables."""
+        planned = {*self._plan.writes, *self._plan.deletions}
         for model, keys in several.items():
             above = set(same_key_parents(model))
             for other in planned:
                 if other in above or model in same_key_parents(other):
                     for key in keys:
                         if self._is_planned((other, key)):
-                            text = _("it is one object with %(model)s %(key)s, which is set aside")
+                            text = _("it is one object with %(model)s %(key)s, which is in quarantine")
                             yield (other, key), _because(text, model, key)
 
     def _children(self, several: ByModel) -> Iterator[tuple[RowId, Reason]]:
-        """Rows that are to point at rows which REMOTE lacks."""
+        """Yield rows that the plan writes and that point at rows which REMOTE lacks."""
         missing: ByModel = {}
         for model, keys in several.items():
             known = self._identities.find(model, keys)
@@ -118,36 +115,34 @@ class _Dependants:
                 missing[model] = lacking
         if not missing:
             return
-        text = _("it needs %(model)s %(key)s, which is set aside")
-        for model in list(self._plan.puts):
-            for key, _column, target, wanted in pointing(
-                self._session, self._plan, self._rows, model, missing
-            ):
+        text = _("it needs %(model)s %(key)s, which is in quarantine")
+        for model in list(self._plan.writes):
+            for key, _column, target, wanted in pointing(self._work, model, missing):
                 yield (model, key), _because(text, target, wanted)
 
     def _held(self, several: ByModel) -> Iterator[tuple[RowId, Reason]]:
-        """Rows that are to be deleted and that rows of REMOTE which stay as they are point at."""
-        text = _("%(model)s %(key)s, which is set aside, still points at it on REMOTE")
+        """Yield rows that the plan deletes and that quarantined rows, as REMOTE has them, point at."""
+        text = _("%(model)s %(key)s, which is in quarantine, still points at it on REMOTE")
         for model, keys in several.items():
-            if model._meta.auto_created:  # rows of these go with either end, and nothing is lost
+            if model._meta.auto_created:  # a member goes with either end, and nothing is lost
                 continue
             columns = [
                 field
                 for field in model._meta.local_concrete_fields
-                if field.remote_field is not None and target_of(field) in self._plan.removals
+                if field.remote_field is not None and target_of(field) in self._plan.deletions
             ]
             if not columns:
                 continue
             known = self._identities.find(model, keys)
-            there = {known[key].remote: key for key in keys if known[key].exists}
-            own, values = key_fields(model), [as_values(remote) for remote in there]
+            held = {known[key].remote: key for key in keys if known[key].exists}
+            own, values = key_fields(model), [as_values(remote) for remote in held]
             for field in columns:
                 target = target_of(field)
                 assert target is not None
                 for *pk, value in select(self._session.remote, model, [*own, field], own, values):
-                    local = self._plan.removals[target].get(value)
-                    if local is not None and as_key(pk) in there:
-                        yield (target, local), _because(text, model, there[as_key(pk)])
+                    local = self._plan.deletions[target].get(value)
+                    if local is not None and as_key(pk) in held:
+                        yield (target, local), _because(text, model, held[as_key(pk)])
 
 
 def _because(text: str, model: type[Model], key: Key) -> Reason:

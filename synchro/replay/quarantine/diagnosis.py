@@ -1,8 +1,8 @@
 """
-Sift: which rows of a group REMOTE refuses, all of them, so that the others can go on without them.
+Diagnosis: which rows of a group REMOTE refuses, so that the others can go on without them.
 
-It is done inside a transaction that will be rolled back anyway, by trying parts of the group in savepoints. What
-looks like a culprit is tried by itself first; what is left is halved until the culprits stand alone.
+The transaction is rolled back anyway, so parts of the group are tried in savepoints. Rows that look wrong are tried one
+by one; the others are halved until the refused ones are alone.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from synchro.keys import Key, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec
 from synchro.replay.identity.identities import Identities
-from synchro.replay.plan import Plan
-from synchro.replay.prerequisites import Prerequisites
+from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.quarantine.remote_table import (
     RemoteTable,
     diagnose_row,
@@ -36,7 +35,7 @@ from synchro.replay.quarantine.remote_table import (
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
 
-#: Writes, or deletes, the rows with these keys.
+#: A function that writes, or deletes, the rows with these keys.
 Attempt = Callable[[Sequence[Key]], object]
 Rows = Mapping[Key, Sequence[Any]]
 
@@ -45,25 +44,25 @@ logger = logging.getLogger(__name__)
 
 
 def nothing() -> None:
-    """What most attempts begin with."""
+    """Do nothing before an attempt."""
 
 
 @dataclass(frozen=True)
 class FailedRows:
-    """Rows of a model, by LOCAL's keys, as they were to be written to REMOTE, and what came of it."""
+    """Rows of a model, by LOCAL's keys, as they were written to REMOTE, and the error that came of it."""
 
     session: Session
     model: type[Model]
     rows: Rows
     error: Exception
-    #: Writes a part of them, after one call of `begin`.
+    #: Writes a part of them; `begin` is called once before.
     attempt: Attempt
     begin: Callable[[], None] = nothing
 
 
 @dataclass(frozen=True)
 class FailedRow:
-    """One such row, that is an object to somebody who listens."""
+    """One such row, which was saved as an object for receivers."""
 
     session: Session
     model: type[Model]
@@ -73,35 +72,35 @@ class FailedRow:
 
 
 @dataclass(frozen=True)
-class FailedRemovals:
-    """Rows of a model that were to be deleted, REMOTE's keys with LOCAL's, and what came of it."""
+class FailedDeletions:
+    """Rows of a model that were deleted, by REMOTE's keys with LOCAL's, and the error that came of it."""
 
     session: Session
     model: type[Model]
-    removals: Mapping[Key, Key | None]
+    deletions: Mapping[Key, Key | None]
     error: Exception
     #: Deletes a part of them.
     attempt: Attempt
 
 
 class Diagnosis(Protocol):
-    """Says what to raise in place of the error when REMOTE refuses something, and whether to go on without a row."""
+    """Finds the error to raise when REMOTE refuses something, and whether to go on without a row."""
 
     def of_group(self, failed: FailedRows) -> Exception:
-        """The error to raise."""
+        """Return the error to raise."""
 
     def of_row(self, failed: FailedRow) -> Exception | None:
-        """The error to raise; None to go on with the next row, and `close` at last."""
+        """Return the error to raise; None to go on with the next row and call `close` after the last."""
 
     def close(self) -> None:
-        """Raise what is left of a group whose rows have all had their turn."""
+        """Raise the errors of a group that were kept until all its rows were tried."""
 
-    def of_removals(self, failed: FailedRemovals) -> Exception:
-        """The error to raise."""
+    def of_deletions(self, failed: FailedDeletions) -> Exception:
+        """Return the error to raise."""
 
 
 class FirstFault:
-    """The run stops: the first row that is found is named."""
+    """Names the first row that REMOTE refuses: the run stops there."""
 
     def of_group(self, failed: FailedRows) -> Exception:
         session, model, rows, error = failed.session, failed.model, failed.rows, failed.error
@@ -128,18 +127,18 @@ class FirstFault:
     def close(self) -> None:
         pass
 
-    def of_removals(self, failed: FailedRemovals) -> Exception:
+    def of_deletions(self, failed: FailedDeletions) -> Exception:
         session, model, error = failed.session, failed.model, failed.error
         is_known = isinstance(error, IntegrityError | SynchroError) or is_of_guest(error)
         if is_known or not is_about_a_row(session, error):
-            return diagnose_removal(model, error)
-        for remote, cause in _refused(session, [list(failed.removals)], failed.attempt):
-            return diagnose_removal(model, cause, failed.removals[remote])
-        return diagnose_removal(model, error)
+            return diagnose_deletion(model, error)
+        for remote, cause in _refused(session, [list(failed.deletions)], failed.attempt):
+            return diagnose_deletion(model, cause, failed.deletions[remote])
+        return diagnose_deletion(model, error)
 
 
 class NoLook(FirstFault):
-    """The batch is tried once more anyway: it would be time lost to look for the culprits."""
+    """Looks for no row, since the batch is tried once more anyway."""
 
     def of_group(self, failed: FailedRows) -> Exception:
         return _unlooked(failed.error, is_about_a_row(failed.session, failed.error))
@@ -147,7 +146,7 @@ class NoLook(FirstFault):
     def of_row(self, failed: FailedRow) -> Exception | None:
         return _unlooked(failed.error, is_about_a_row(failed.session, failed.error))
 
-    def of_removals(self, failed: FailedRemovals) -> Exception:
+    def of_deletions(self, failed: FailedDeletions) -> Exception:
         return _unlooked(failed.error, is_about_a_row(failed.session, failed.error))
 
 
@@ -156,13 +155,13 @@ def _unlooked(error: Exception, is_refusal: bool) -> Exception:
 
 
 class EveryFault:
-    """All rows of the group that REMOTE refuses are found."""
+    """Names all rows of the group that REMOTE refuses."""
 
     def __init__(self) -> None:
         self._refused: list[tuple[Refused, Exception]] = []
         self._tables: dict[type[Model], RemoteTable] = {}
-        #: Rows whose errors are in the log of this process.
-        self._told: set[tuple[type[Model], Key]] = set()
+        #: Rows whose errors were logged by this process.
+        self._logged: set[tuple[type[Model], Key]] = set()
 
     def of_group(self, failed: FailedRows) -> Exception:
         session, model, rows, error = failed.session, failed.model, failed.rows, failed.error
@@ -186,34 +185,34 @@ class EveryFault:
         model, key, error = failed.model, failed.key, failed.error
         if not is_about_a_row(failed.session, error):
             return error
-        if not isinstance(error, DatabaseError) and (model, key) not in self._told:
-            # Its own words may hold values, which belong into no log unless somebody is debugging.
+        if not isinstance(error, DatabaseError) and (model, key) not in self._logged:
+            # The error's text may hold values, which are logged only for debugging.
             detail = error if conf.debug else None
             cause = type(error).__name__
             logger.warning("REMOTE refuses %s %s (%s).", model._meta.label, key, cause, exc_info=detail)
-            self._told.add((model, key))
+            self._logged.add((model, key))
         table = self._table(failed.session, model)
         self._refused.append((diagnose_row(table, model, key, failed.row, error), error))
         return None
 
     def close(self) -> None:
         if self._refused:
-            # Where rows may only stand in each other's way, another way is tried.
+            # An error of the database may come from the order of writing, so that another order is tried.
             first, error = max(self._refused, key=lambda pair: isinstance(pair[1], DatabaseError))
             culprits = [culprit for refused, _error in self._refused for culprit in refused.culprits]
             self._refused = []
             raise Refused(str(first), culprits) from error
 
-    def of_removals(self, failed: FailedRemovals) -> Exception:
+    def of_deletions(self, failed: FailedDeletions) -> Exception:
         session, model, error = failed.session, failed.model, failed.error
         if not is_about_a_row(session, error):
             return error
-        refused = dict(_refused(session, [list(failed.removals)], failed.attempt))
+        refused = dict(_refused(session, [list(failed.deletions)], failed.attempt))
         culprits = [
-            Culprit(model, failed.removals[remote], _cause_of_removal(cause))
+            Culprit(model, failed.deletions[remote], _cause_of_deletion(cause))
             for remote, cause in refused.items()
         ]
-        text = str(diagnose_removal(model, error))
+        text = str(diagnose_deletion(model, error))
         return Refused(text, [culprit for culprit in culprits if culprit.key is not None])
 
     def _table(self, session: Session, model: type[Model]) -> RemoteTable:
@@ -225,7 +224,7 @@ class EveryFault:
 def _refused(
     session: Session, parts: Sequence[Sequence[Key]], attempt: Attempt
 ) -> Iterator[tuple[Key, Exception]]:
-    """Keys that cannot be written even alone, after what could be."""
+    """Yield the keys of rows that cannot be written even alone, after those that can."""
     waiting = [part for part in reversed(parts) if part]
     while waiting:
         part = waiting.pop()
@@ -252,7 +251,7 @@ def _error_of(session: Session, part: Sequence[Key], attempt: Attempt) -> Except
     return None
 
 
-def _cause_of_removal(error: Exception) -> str:
+def _cause_of_deletion(error: Exception) -> str:
     if isinstance(error, WrongDatabase):
         return error.cause
     if isinstance(error, ProtectedError | RestrictedError):
@@ -264,46 +263,47 @@ def refuse_lost(
     session: Session, plan: Plan, identities: Identities, models: Collection[type[Model]] | None = None
 ) -> None:
     """
-    Raise `Refused` where rows of the plan (of `models`, if given), as they are on REMOTE now, point at rows that it
-    has not.
+    Raise `Refused` where rows that the plan has written (of `models`, if given) point at rows that REMOTE lacks.
     """
-    looked_at = [model for model in plan.puts if models is None or model in models]
+    looked_at = [model for model in plan.writes if models is None or model in models]
     found = [refused for model in looked_at for refused in _lost(session, plan, identities, model)]
     if found:
         raise Refused(str(found[0]), [culprit for refused in found for culprit in refused.culprits])
 
 
 def _lost(session: Session, plan: Plan, identities: Identities, model: type[Model]) -> Iterator[Refused]:
-    side, table = session.remote, model._meta.db_table
-    with side.connection.cursor() as cursor:
-        constraints = side.connection.introspection.get_constraints(cursor, table).values()
+    """Yield an error for each row that the plan has written and that points at none, by REMOTE's foreign keys."""
+    database, table = session.remote, model._meta.db_table
+    with database.connection.cursor() as cursor:
+        constraints = database.connection.introspection.get_constraints(cursor, table).values()
     known = identities.known(model)
-    ours = {known[key].remote: key for key in plan.puts[model]}
+    written = {known[key].remote: key for key in plan.writes[model]}
     by_column = {field.column: field for field in Table(model).fields}
     own = key_fields(model)
     for constraint in constraints:
-        columns, there = constraint["columns"] or (), constraint["foreign_key"]
-        if not there or len(columns) != 1 or columns[0] not in by_column:
+        columns, target = constraint["columns"] or (), constraint["foreign_key"]
+        if not target or len(columns) != 1 or columns[0] not in by_column:
             continue
         field = by_column[columns[0]]
-        rows = select(side, model, [*own, field], own, [as_values(remote) for remote in ours])
+        rows = select(database, model, [*own, field], own, [as_values(key) for key in written])
         pointing = {as_key(pk): value for *pk, value in rows if value is not None}
-        values = Codec([field], side.connection)
+        values = Codec([field], database.connection)
         encoded = {value: values.encode([value]) for value in set(pointing.values())}
-        column = [there[1]]
+        column = [target[1]]
         spelled = dict.fromkeys(column, values.spelled.get(field.column, "{}"))
-        found = side.backend.select(there[0], column, column, list(encoded.values()), spelled=spelled)
+        found = database.backend.select(target[0], column, column, list(encoded.values()), spelled=spelled)
         present = {values.decode(row)[0] for row in found}
-        for remote, value in pointing.items():
-            if value not in present and remote in ours:
+        for key, value in pointing.items():
+            if value not in present and key in written:
                 cause = _("it points at a row that REMOTE does not have")
-                yield refused_for(model, ours[remote], [field.name], cause)
+                yield refused_for(model, written[key], [field.name], cause)
 
 
-def diagnose_removal(model: type[Model], error: Exception, key: Key | None = None) -> Exception:
+def diagnose_deletion(model: type[Model], error: Exception, key: Key | None = None) -> Exception:
     """
-    The error to raise in place of `error`, which REMOTE gave when rows of `model` were deleted; with LOCAL's `key`
-    of the row, where it is known and the error is about one.
+    Return the error to raise in place of `error`, which REMOTE gave when rows of `model` were deleted.
+
+    `key` is LOCAL's key of the row, where it is known and the error is about one.
     """
     if key is not None and not isinstance(error, IntegrityError | SynchroError):
         return Refused(
@@ -312,11 +312,7 @@ def diagnose_removal(model: type[Model], error: Exception, key: Key | None = Non
                 "refuses that on REMOTE, such as a trigger of its own, and synchronize again."
             )
             % {"model": model._meta.label, "key": to_text(model, key), "cause": type(error).__name__},
-            [
-                Culprit(
-                    model, key, _("REMOTE refuses to delete it (%(cause)s)") % {"cause": type(error).__name__}
-                )
-            ],
+            [Culprit(model, key, _cause_of_deletion(error))],
         )
     if isinstance(error, ProtectedError | RestrictedError):
         return Refused(

@@ -1,8 +1,8 @@
 """
-Blame: which row of a group REMOTE refuses, by which column, and why.
+REMOTE's table: which column of a row REMOTE refuses, and why.
 
-Servers word their errors differently and put values into them, so the message is made by looking at REMOTE's table,
-and names no value.
+Servers word their errors differently and put values into them. So the message comes from a look at REMOTE's table, and
+names no value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from synchro.keys import AnyField, Key, column_field, key_fields, to_text
 from synchro.registry import Table
 from synchro.replay.columns import Codec, narrow_columns
 from synchro.replay.guests.guard import Guest, guest_of
-from synchro.replay.prerequisites import Prerequisites
+from synchro.replay.plan import Prerequisites
 from synchro.replay.rows import select
 from synchro.replay.session import Database, Session
 from synchro.replay.unreadable import is_about_the_server
@@ -35,13 +35,13 @@ NAMED_COLUMN = re.compile(r"column (?:(?:[`'\"]?[^`'\".]+[`'\"]?\.)*[`'\"]([^`'\
 
 
 def is_about_a_row(session: Session, error: Exception) -> bool:
-    """Whether statements, receivers or methods failed for what they were to write, which may raise anything."""
-    is_ours = isinstance(error, Prerequisites | SynchroError) and not isinstance(error, WrongDatabase)
-    return not is_ours and not is_about_the_server(session.remote.backend, error)
+    """Return whether the error comes from what was written; code of others may raise anything."""
+    is_own = isinstance(error, Prerequisites | SynchroError) and not isinstance(error, WrongDatabase)
+    return not is_own and not is_about_the_server(session.remote.backend, error)
 
 
 def refused_together(model: type[Model], keys: Collection[Key], error: Exception) -> Refused:
-    """The error for rows, by LOCAL's keys, of which REMOTE takes each one and not all of them."""
+    """Return the error for rows, by LOCAL's keys, of which REMOTE takes each one but not all together."""
     names = [to_text(model, key) for key in keys]
     more = _(" and %(count)d more") % {"count": len(names) - MOST_NAMED} if len(names) > MOST_NAMED else ""
     return Refused(
@@ -61,9 +61,9 @@ def refused_together(model: type[Model], keys: Collection[Key], error: Exception
 
 def caused_by(found: Exception, error: Exception) -> BaseException | None:
     """
-    What `found`, which stands in place of `error`, is to be raised from.
+    Return what to raise `found` from, which takes the place of `error`.
 
-    Raised from itself, an error would forget what it came of, which tells whether it may pass.
+    An error that is raised from itself would lose its own cause, which tells whether it is transient.
     """
     return error.__cause__ if found is error else error
 
@@ -71,7 +71,7 @@ def caused_by(found: Exception, error: Exception) -> BaseException | None:
 def diagnose_row(
     table: RemoteTable, model: type[Model], key: Key, row: Sequence[Any], error: Exception
 ) -> Refused:
-    """`blame` for a row that is known to be refused, by this `error`."""
+    """Return the error that says why REMOTE refuses a row with this `error`."""
     if isinstance(error, WrongDatabase) and not error.culprits:
         return Refused(str(error), [Culprit(model, key, error.cause)])
     if isinstance(error, Refused):
@@ -90,7 +90,7 @@ def diagnose_row(
 
 
 def refused_for(model: type[Model], key: Key, fields: Sequence[str], cause: str) -> Refused:
-    """The error that names this object, these of its fields, and why REMOTE cannot take it."""
+    """Return the error that names an object, its fields, and why REMOTE refuses it."""
     names = {
         "model": model._meta.label,
         "key": to_text(model, key),
@@ -109,7 +109,7 @@ def refused_for(model: type[Model], key: Key, fields: Sequence[str], cause: str)
 
 
 def row_is_missing(model: type[Model], keys: Sequence[Key]) -> Refused:
-    """The error that names rows which were to be changed, and which REMOTE does not have (any more)."""
+    """Return the error that names rows which the batch changes and which REMOTE does not have (any more)."""
     if not keys:
         return Refused(
             _(
@@ -146,13 +146,13 @@ def _unexplained(model: type[Model], key: Key, error: Exception, cause: str) -> 
 
 
 def is_of_guest(error: Exception) -> bool:
-    """Whether code of others raised it, of which it is known for which object it ran."""
+    """Return whether code of others raised it, where the object that it ran for is known."""
     guest = guest_of(error)
     return guest is not None and guest.key is not None and not isinstance(error, SynchroError | MemoryError)
 
 
 def of_guest(error: Exception) -> Refused:
-    """The error to raise in place of one that came of code of others, where several objects were worked on."""
+    """Return the error to raise in place of one of code of others, where several objects were worked on."""
     guest = guest_of(error)
     assert guest is not None
     text = _("REMOTE refuses %(model)s %(key)s (%(cause)s). The batch was rolled back.")
@@ -160,7 +160,7 @@ def of_guest(error: Exception) -> Refused:
 
 
 def _about(guest: Guest) -> str:
-    """Which code an error came of, and what to do about it."""
+    """Return which code an error came from, and what to do about it."""
     text = _("It came from %(code)s. %(advice)s") % guest.names()
     for table, alias in guest.reads[:1]:
         read = _("That had read %(table)s from the database “%(alias)s”, not from REMOTE.")
@@ -169,43 +169,43 @@ def _about(guest: Guest) -> str:
 
 
 def _in_words(error: Exception) -> str:
-    """A server's own words may hold values."""
+    """Return the error in words; of a server's only its class, since its text may hold values."""
     name = type(error).__name__
     return name if isinstance(error, DatabaseError) else f"{name}: {error}"
 
 
 class RemoteTable:
-    """REMOTE's table as it is there, which need not be what the model says."""
+    """REMOTE's table as it is, which need not be as the model says."""
 
-    def __init__(self, side: Database, model: type[Model]) -> None:
-        self._side, self._model = side, model
+    def __init__(self, database: Database, model: type[Model]) -> None:
+        self._database, self._model = database, model
         self._fields = Table(model).fields
-        connection = connections[side.alias]
+        connection = connections[database.alias]
         with connection.cursor() as cursor:
             described = connection.introspection.get_table_description(cursor, model._meta.db_table)
             self._constraints = connection.introspection.get_constraints(cursor, model._meta.db_table)
         self._columns = {column.name: column for column in described}
 
     def faults(self, row: Sequence[Any]) -> Iterable[tuple[list[str], str]]:
-        """Columns of the row that REMOTE cannot take, each with the reason."""
+        """Yield the fields of the row that REMOTE cannot take, each with the reason."""
         yield from self._value_faults(row)
         yield from self._constraint_faults(dict(zip((f.column for f in self._fields), row, strict=True)))
 
     def constraint_named_by(self, error: Exception) -> str | None:
-        """The name of the constraint that the server names, without its other words."""
+        """Return the constraint that the server's error names."""
         text = str(error)
         return next((name for name in sorted(self._constraints, key=len, reverse=True) if name in text), None)
 
     def column_named_by(self, error: Exception) -> str | None:
-        """The name of the field whose column the server names, without its other words."""
+        """Return the name of the field whose column the server's error names."""
         by_column = {field.column: field.name for field in self._fields}
         found = (name for several in NAMED_COLUMN.findall(str(error)) for name in several if name)
         return next((by_column[name] for name in found if name in by_column), None)
 
     def suspects(self, rows: Mapping[Key, Sequence[Any]]) -> set[Key]:
-        """Rows that look like ones that REMOTE cannot take, by one look for all of them."""
+        """Return the rows that REMOTE probably cannot take, by one statement for each unique constraint."""
         found = {key for key, row in rows.items() if any(True for _fault in self._value_faults(row))}
-        by_column = {field.column: place for place, field in enumerate(self._fields)}
+        by_column = {field.column: position for position, field in enumerate(self._fields)}
         for constraint in self._constraints.values():
             columns = constraint["columns"] or ()
             if constraint["unique"] and columns and all(column in by_column for column in columns):
@@ -213,21 +213,21 @@ class RemoteTable:
         return found
 
     def _taken(
-        self, rows: Mapping[Key, Sequence[Any]], places: Sequence[int], known: Collection[Key]
+        self, rows: Mapping[Key, Sequence[Any]], positions: Sequence[int], known: Collection[Key]
     ) -> set[Key]:
-        """Keys of those of the `rows` whose values in these columns others have, on REMOTE or among the rows."""
+        """Return the keys of `rows` whose values in these columns other rows have, on REMOTE or among them."""
         own = [self._fields.index(field) for field in key_fields(self._model)]
-        fields = [self._fields[place] for place in places]
+        fields = [self._fields[position] for position in positions]
         wanted: dict[tuple[Any, ...], list[Key]] = {}
         for key, row in rows.items():
-            values = tuple(row[place] for place in places)
+            values = tuple(row[position] for position in positions)
             if key not in known and None not in values:
                 wanted.setdefault(values, []).append(key)
         found = {key for keys in wanted.values() for key in keys[1:]}
-        there = select(self._side, self._model, [*key_fields(self._model), *fields], fields, list(wanted))
-        for other in there:
+        columns = [*key_fields(self._model), *fields]
+        for other in select(self._database, self._model, columns, fields, list(wanted)):
             for key in wanted.get(tuple(other[len(own) :]), ()):
-                if [rows[key][place] for place in own] != list(other[: len(own)]):
+                if [rows[key][position] for position in own] != list(other[: len(own)]):
                     found.add(key)
         return found
 
@@ -248,9 +248,11 @@ class RemoteTable:
                 yield [field.name], cause
 
     def _is_unfit(self, field: AnyField, value: Any) -> str | None:
-        connection = self._side.connection
+        connection = self._database.connection
         try:
-            (encoded,) = Codec([field], connection, narrow_columns(self._side, self._model)).encode([value])
+            (encoded,) = Codec([field], connection, narrow_columns(self._database, self._model)).encode(
+                [value]
+            )
         except Unfit as error:
             return str(error)
         except Exception:  # noqa: BLE001  a field of the project's own may raise anything
@@ -268,7 +270,7 @@ class RemoteTable:
                 low, high = connection.ops.integer_field_range(kind)
             except KeyError:
                 return None
-            highest = self._side.backend.highest_integer
+            highest = self._database.backend.highest_integer
             low, high = max(low or -(2**63), -(2**63)), min(high or highest, highest)
             if not low <= encoded <= high:
                 return _("the value is out of range")
@@ -280,7 +282,7 @@ class RemoteTable:
 
     def _is_beyond_a_statement(self, value: str | bytes) -> bool:
         # A character takes four bytes at most.
-        longest = self._side.backend.longest_statement()
+        longest = self._database.backend.longest_statement()
         return (
             4 * len(value) > longest and len(value if isinstance(value, bytes) else value.encode()) > longest
         )
@@ -304,22 +306,22 @@ class RemoteTable:
         by_column: Mapping[str, AnyField],
     ) -> bool:
         fields = [by_column[column] for column in columns]
-        values = Codec(fields, self._side.connection).encode([row[column] for column in columns])
-        mine = Codec([by_column[column] for column in own], self._side.connection).encode(
-            [row[c] for c in own]
+        values = Codec(fields, self._database.connection).encode([row[column] for column in columns])
+        key = Codec([by_column[column] for column in own], self._database.connection).encode(
+            [row[column] for column in own]
         )
         table = self._model._meta.db_table
-        found = self._side.backend.select(table, own, columns, [values])
-        return any(list(other) != list(mine) for other in found)
+        found = self._database.backend.select(table, own, columns, [values])
+        return any(list(other) != list(key) for other in found)
 
 
 def _is_plain_json(value: str) -> bool:
-    """Whether the text has neither NUL nor half of a character in it, which PostgreSQL and others refuse."""
+    """Return whether the text has neither a NUL nor half of a character, which PostgreSQL and others refuse."""
     try:
         text = json.dumps(json.loads(value), ensure_ascii=False)
         text.encode()
     except RecursionError:
-        return True  # what it is, the server may know
+        return True  # the server may know
     except ValueError:
         return False
     return "\\u0000" not in text

@@ -1,16 +1,15 @@
 """
-Aside: changes that REMOTE refused, kept until it takes them.
+Quarantine: changes that REMOTE refused, kept until it takes them.
 
-LOCAL writes them down before REMOTE commits the batch that goes on without them, under that batch's number; they
-count once REMOTE has a receipt for the number. So whatever dies in between, they are known exactly where the batch has
-arrived. That an object is not set aside any more is written down in the same way.
+LOCAL writes them before REMOTE commits the batch that goes on without them, under that batch's number. They count once
+REMOTE has a receipt for the number, so that a crash in between loses nothing. That an object has left the quarantine is
+written in the same way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from copy import copy
-from datetime import datetime
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -20,21 +19,21 @@ from synchro.conf import LOCAL, conf
 from synchro.keys import from_text, to_text
 from synchro.models import Batch, Checkpoint, SetAside
 from synchro.relations import parents_first
-from synchro.replay.log.changes import M2M, Change, Changes, RowId, by_model
+from synchro.replay.log.changes import Change, Changes, RowId, by_model
 from synchro.replay.log.quarantined import change_of, times_of
-from synchro.replay.plan import Note, Reason
+from synchro.replay.plan import QuarantineUpdate, Reason
 from synchro.replay.session import Session
 
 
 class Quarantine:
-    """What is set aside towards one REMOTE."""
+    """The changes that are quarantined towards one REMOTE."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        #: The changes to do again, and those of them that only wait for others.
+        #: The changes to apply again, and those of them that only wait for others.
         self._changes: dict[RowId, Change] = {}
         self._waiting: set[RowId] = set()
-        #: Where they are written down.
+        #: The ids of their rows in the table.
         self._ids: dict[RowId, int] = {}
         self._load()
 
@@ -49,100 +48,107 @@ class Quarantine:
             model = self._session.local.model_of(row.content_type_id)
             if model is None:
                 continue  # its app is gone, perhaps for a while
-            place = (model, from_text(model, row.object_id))
-            if place in newest:
-                outdated.append(newest[place].pk)
-            newest[place] = row
-        for place, row in newest.items():
+            row_id = (model, from_text(model, row.object_id))
+            if row_id in newest:
+                outdated.append(newest[row_id].pk)
+            newest[row_id] = row
+        for row_id, row in newest.items():
             if row.is_over:
                 outdated.append(row.pk)
                 continue
-            self._changes[place], self._ids[place] = change_of(*place, row), row.pk
+            self._changes[row_id], self._ids[row_id] = change_of(*row_id, row), row.pk
             if row.waits:
-                self._waiting.add(place)
+                self._waiting.add(row_id)
         self._drop(outdated)
 
     def warn(self) -> None:
-        """Say how much it is to the person who runs this."""
+        """Tell the person who runs this how many changes are quarantined."""
         if self._changes:
             self._session.warn(
                 _(
-                    "Set aside, since the database “%(alias)s” refuses them: %(count)d. The admin lists them with "
-                    "their causes; when these are mended, “synchronize --retry” takes them up again."
+                    "In quarantine, since the database “%(alias)s” refuses them: %(count)d. The admin lists them with "
+                    "their causes; when these are corrected, “synchronize --retry” takes them up again."
                 )
                 % {"alias": self._session.remote.alias, "count": len(self._changes)}
             )
 
     def all(self) -> frozenset[RowId]:
+        """Return the objects with quarantined changes."""
         return frozenset(self._changes)
 
     def parts(self) -> Iterator[frozenset[RowId]]:
-        """All of it in parts of the size of a batch, what others need first."""
+        """Yield all objects in parts of the size of a batch, those first that others need."""
         keys = by_model(self._changes)
         ordered = [(model, key) for model in parents_first(keys) for key in keys[model]]
         for start in range(0, len(ordered), conf.batch_size):
             yield frozenset(ordered[start : start + conf.batch_size])
 
     def natural_keys(self) -> dict[RowId, str]:
-        """Of objects that were deleted."""
-        return {place: change.natural_key for place, change in self._changes.items() if change.natural_key}
+        """Return the natural keys of those that LOCAL deleted, as their entries hold them."""
+        return {row_id: change.natural_key for row_id, change in self._changes.items() if change.natural_key}
 
     def join(self, changes: Changes, taken_up: Collection[RowId]) -> Collection[RowId]:
         """
-        Make the changes of `taken_up`, and earlier ones of what the batch is about anyway, part of the batch; with
-        any of them also what waits for others. Returns what rests.
+        Add to `changes` those of the objects that are `taken_up` and of those that the batch is about anyway.
+
+        With any of them, add those that wait for others. Return the objects whose changes stay in quarantine.
         """
-        due = {place for place in self._changes if place in taken_up or place in changes.rows}
+        due = {row_id for row_id in self._changes if row_id in taken_up or row_id in changes.rows}
         if due:
             due |= self._waiting
-        for place in due:
-            change = changes.rows.get(place)
+        for row_id in due:
+            change = changes.rows.get(row_id)
             if change is None:
-                changes.rows[place] = self._changes[place].copy()
+                changes.rows[row_id] = self._changes[row_id].copy()
             else:
-                change.follow(self._changes[place])
+                change.follow(self._changes[row_id])
         return self._changes.keys() - due
 
-    def note(self, changes: Changes, left_out: Mapping[RowId, Reason]) -> Note:
-        """What becomes of it with a batch that leaves these out."""
+    def update_by(self, changes: Changes, quarantined: Mapping[RowId, Reason]) -> QuarantineUpdate:
+        """Return how a batch with these changes, which leaves these objects out, changes the quarantine."""
         over = {
-            place: change
-            for place, change in self._changes.items()
-            if place in changes.rows and place not in left_out
+            row_id: change
+            for row_id, change in self._changes.items()
+            if row_id in changes.rows and row_id not in quarantined
         }
-        return Note({place: _change_in(changes, place) for place in left_out}, left_out, over)
+        return QuarantineUpdate(
+            {row_id: _change_in(changes, row_id) for row_id in quarantined}, quarantined, over
+        )
 
-    def write(self, batch: Batch, note: Note) -> bool:
-        """Write it down on LOCAL, before REMOTE commits; returns whether there was anything to write."""
+    def write(self, batch: Batch, update: QuarantineUpdate) -> bool:
+        """Write the update to LOCAL, before REMOTE commits; return whether there was anything to write."""
         rows = [
-            _row(self._session, batch, change, note.reasons[place]) for place, change in note.kept.items()
+            _row(self._session, batch, change, update.reasons[row_id])
+            for row_id, change in update.held.items()
         ]
-        rows += [_row(self._session, batch, change, None) for change in note.over.values()]
-        abandoned = self._rows().filter(batch=batch.number)  # by an attempt that did not get to its end
+        rows += [_row(self._session, batch, change, None) for change in update.released.values()]
+        abandoned = self._rows().filter(batch=batch.number)  # of an attempt that was interrupted
         if not rows and not abandoned.exists():
             return False
         with transaction.atomic(using=LOCAL):
             self._session.local.backend.begin_writing()
             abandoned._raw_delete(LOCAL)
             SetAside.objects.using(LOCAL).bulk_create(rows, batch_size=500)
-            if any(place in self._ids for place in (*note.kept, *note.over)):
+            if any(row_id in self._ids for row_id in (*update.held, *update.released)):
                 checkpoint = Checkpoint.objects.using(LOCAL).filter(peer_id=self._session.peer.pk)
                 checkpoint.filter(took_up__lt=batch.number).update(took_up=batch.number)
         return True
 
-    def advance(self, note: Note) -> None:
-        """The batch has arrived, or will arrive together with what comes next."""
-        for place in note.over:
-            del self._changes[place]
-        self._waiting -= {*note.kept, *note.over}
-        self._waiting |= {place for place, reason in note.reasons.items() if reason.waits}
-        self._changes |= note.kept
+    def take_in(self, update: QuarantineUpdate) -> None:
+        """Take in an update whose batch has arrived, or arrives together with the following ones."""
+        for row_id in update.released:
+            del self._changes[row_id]
+        self._waiting -= {*update.held, *update.released}
+        self._waiting |= {row_id for row_id, reason in update.reasons.items() if reason.waits}
+        self._changes |= update.held
 
-    def settle(self, batch: Batch, note: Note) -> None:
-        """REMOTE has the batch: forget what was written down before."""
-        if not note.kept and not note.over:
+    def drop_outdated(self, batch: Batch, update: QuarantineUpdate) -> None:
+        """Delete the outdated rows of the table, once REMOTE has the batch."""
+        if not update.held and not update.released:
             return
-        outdated = [self._ids.pop(place) for place in (*note.kept, *note.over) if place in self._ids]
+        outdated = [
+            self._ids.pop(row_id) for row_id in (*update.held, *update.released) if row_id in self._ids
+        ]
         for row in self._rows().filter(batch=batch.number):
             model = self._session.local.model_of(row.content_type_id)
             if row.is_over:
@@ -152,7 +158,7 @@ class Quarantine:
         self._drop(outdated)
 
     def copy(self) -> Quarantine:
-        """What is known now; what is done with the one does not change the other."""
+        """Return an independent copy."""
         other = copy(self)
         other._changes, other._waiting, other._ids = {**self._changes}, {*self._waiting}, {**self._ids}
         return other
@@ -170,33 +176,19 @@ class Quarantine:
                 part._raw_delete(LOCAL)
 
 
-def _change_in(changes: Changes, place: RowId) -> Change:
-    """The change of a row that is left out; of one that the batch does not name, one of the whole row."""
-    known = changes.rows.get(place)
+def _change_in(changes: Changes, row_id: RowId) -> Change:
+    """Return the change of a row that is left out; of one that no entry names, a change of the whole row."""
+    known = changes.rows.get(row_id)
     if known is not None:
         return known
-    model, key = place
-    date = _date_in_sets(changes, place) or changes.last or max(c.date for c in changes.rows.values())
+    model, key = row_id
+    member = changes.member_changed_at(model, key) if model._meta.auto_created else None
+    date = member or changes.last or max(c.date for c in changes.rows.values())
     return Change(model, key, date, whole=date)
 
 
-def _date_in_sets(changes: Changes, place: RowId) -> datetime | None:
-    """When a pair of an automatic many-to-many table was changed."""
-    model, key = place
-    if not model._meta.auto_created:
-        return None
-    first, second = key
-    ends = ((first, second, False), (second, first, True), (second, first, False))
-    found = [
-        sets.changed_at(far)
-        for near, far, reverse in ends
-        if (sets := changes.sets.get(M2M(model, reverse, near))) is not None
-    ]
-    return max((date for date in found if date is not None), default=None)
-
-
 def _row(session: Session, batch: Batch, change: Change, reason: Reason | None) -> SetAside:
-    """What is written down of a change; without a reason, that it is set aside no more."""
+    """Return the table's row for a change; without a reason, it says that the change has left the quarantine."""
     return SetAside(
         peer_id=session.peer.pk,
         batch=batch.number,

@@ -25,7 +25,7 @@ from tests.replay.apply.test_bulk import noted_parts
 from tests.replay.compare import rows_of
 from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, unlogged
 from tests.replay.histories.test_shop import rolled_back
-from tests.replay.hypothesis_settings import EXAMPLES
+from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 from tests.shop.models import Currency, Customer, Measurement, Order, Seat, Warehouse
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -35,7 +35,7 @@ MODELS: list[type[Model]] = [Warehouse, Seat, Measurement, Currency, Customer, O
 #: With few keys, rows come back under one that was there before.
 KEYS = range(1, 7)
 LENGTH = 15
-SEEDS = range(100, 100 + max(2, EXAMPLES // 3))
+SEEDS = range(FIRST + 100, FIRST + 100 + max(2, EXAMPLES // 3))
 
 COLUMNS: dict[str, list[Any]] = {
     "moment": [datetime(2026, 3, 29, 1, 30, 0, 123456, UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)],

@@ -30,7 +30,7 @@ from tests.replay.histories.test_bulk import (
     swap,
 )
 from tests.replay.histories.test_shop import rolled_back
-from tests.replay.hypothesis_settings import EXAMPLES
+from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 from tests.shop.models import Category, Customer, Measurement, Order, Seat, Tag
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -40,7 +40,7 @@ MODELS: list[type[Model]] = [Customer, Order, Order, Category, Seat, Measurement
 #: Rows of LOCAL come back under a key that was there before. What a database hands out lies above.
 KEYS, HANDED_OUT = range(1, 6), 1000
 LENGTH = 18
-SEEDS = range(200, 200 + max(3, EXAMPLES // 2))
+SEEDS = range(FIRST + 200, FIRST + 200 + max(3, EXAMPLES // 2))
 
 #: What REMOTE had after each run, and what came of the run.
 Trace: TypeAlias = list[Any]

@@ -25,7 +25,7 @@ from tests.odd.models import Badge, Box, Level, Loan, Player, Scan, Team, Trace
 from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, unlogged
 from tests.replay.histories.test_bulk import call_quietly, in_groups, object_by_object, wholesale
 from tests.replay.histories.test_shop import rolled_back
-from tests.replay.hypothesis_settings import EXAMPLES
+from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 from tests.shop.models import (
     Artist,
     Band,
@@ -56,7 +56,7 @@ RARE: dict[type[Model], str] = {Team: "name", Badge: "code"}
 KEYS = range(1, 5)
 HANDED_OUT = {LOCAL: 1000, REMOTE: 20_000}
 LENGTH = 22
-SEEDS = range(300, 300 + max(1, EXAMPLES // 6))
+SEEDS = range(FIRST + 300, FIRST + 300 + max(1, EXAMPLES // 6))
 
 #: What REMOTE had after each run, and what came of the run.
 Trace_: TypeAlias = list[Any]

@@ -25,8 +25,8 @@ from tests.shop.models import Album, Artist, Country
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
 NAMES = "abcd"
-LENGTH = 20
-SEEDS = range(500, 500 + max(2, EXAMPLES // 4))
+LENGTH = 24
+SEEDS = range(504, 504 + max(2, EXAMPLES // 4))
 
 #: What REMOTE had after each run, and what came of the run.
 Trace: TypeAlias = list[Any]
@@ -90,7 +90,7 @@ def live(seed: int) -> Trace:
     chance = random.Random(seed)
     trace: Trace = []
     for _ in range(LENGTH):
-        what = chance.choices(["here", "there", "unlogged there", "run", "exchange"], [20, 2, 2, 8, 2])[0]
+        what = chance.choices(["here", "there", "unlogged there", "run", "exchange"], [24, 1, 1, 10, 2])[0]
         if what == "run":
             run(trace)
         elif what == "here":

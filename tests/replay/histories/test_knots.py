@@ -47,14 +47,14 @@ from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import BY_TRIGGERS, LOCAL, REMOTE, watching
 from tests.replay.histories.test_bulk import object_by_object
 from tests.replay.histories.test_shop import rolled_back
-from tests.replay.hypothesis_settings import EXAMPLES
+from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
 MODELS: list[type[Model]] = [
     Ship, Deck, Cabin, Bunk, Anchor, Sailor, Duty, Hold, Port, Call, Flag, Mast, Sail, Place, Berth, Rope, Team, Player,
 ]  # fmt: skip
-SEEDS = range(700, 700 + max(2, EXAMPLES // 2))
+SEEDS = range(FIRST + 700, FIRST + 700 + max(2, EXAMPLES // 2))
 TABLES = [model._meta.db_table for model in (*MODELS, Ring, Lock, Key)]
 LENGTH = 60
 

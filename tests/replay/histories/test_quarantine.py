@@ -20,7 +20,7 @@ from synchro.replay.signals import starting
 from tests.replay.compare import differences
 from tests.replay.deployments import REMOTE, create_on_remote, other_side
 from tests.replay.histories.test_shop import ONE_SIDE_ONLY, OPERATIONS, rolled_back
-from tests.replay.hypothesis_settings import EXAMPLES
+from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 from tests.replay.refusals import Refusal
 from tests.shop.models import (
     Album,
@@ -50,7 +50,7 @@ RUNS = ["synchronize", "synchronize ", "retry"]
 
 
 #: Histories differ from seed to seed, and are long enough for something to be refused in most of them.
-SEEDS = range((EXAMPLES + 1) // 2)
+SEEDS = range(FIRST, FIRST + (EXAMPLES + 1) // 2)
 LENGTH = 30
 
 

@@ -27,13 +27,13 @@ from synchro.core import call_synchronize
 from tests.evolving.history import LOCAL, REMOTE, History
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import BY_TRIGGERS, unlogged
+from tests.replay.hypothesis_settings import FIRST
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
 
 #: Servers take their time over altered tables.
 _FEW = "3" if os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite") == "sqlite-sqlite" else "1"
 ROUNDS = int(os.environ.get("SYNCHRO_TEST_EXAMPLES", _FEW))
-FIRST = int(os.environ.get("SYNCHRO_TEST_FIRST", "0"))
 STEPS = 25
 
 
@@ -43,6 +43,7 @@ def test_no_change_is_lost_whatever_happens_to_the_schema(seed: int, tmp_path: P
     with history.begun():
         try:
             history.go(STEPS)
+            history.compare_what_was_not_seen()
             history.run()
             assert_same_rows()
             for model in history.models():  # who they are is known: none is doubled

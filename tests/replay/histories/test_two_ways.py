@@ -39,7 +39,7 @@ from tests.replay.compare import differences
 from tests.replay.deployments import LOCAL, REMOTE, other_side, watching
 from tests.replay.histories.test_knots import History
 from tests.replay.histories.test_shop import rolled_back, run_until_quiet, somebody_listens
-from tests.replay.hypothesis_settings import EXAMPLES
+from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -48,7 +48,7 @@ MODELS: list[type[Model]] = [
 ]  # fmt: skip
 #: Of these there are more.
 OFTEN: list[type[Model]] = [*MODELS, *[Ship, Label] * 4, Deck]
-SEEDS = range(800, 800 + max(2, EXAMPLES // 2))
+SEEDS = range(FIRST + 800, FIRST + 800 + max(2, EXAMPLES // 2))
 
 
 @pytest.fixture(scope="module", autouse=True)

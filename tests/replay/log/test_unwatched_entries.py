@@ -144,10 +144,10 @@ def test_they_are_not_pruned(settings: Any) -> None:
 
 def test_they_are_dropped_where_a_person_says_so_and_their_number_is_said(settings: Any) -> None:
     make_rows()
-    out = StringIO()
+    said = StringIO()
     settings.SYNCHRO_MODELS = FEW
-    call_command("synchronize", forget=["shop.country"], stdout=out, stderr=StringIO())
-    assert "3 entries of shop.country were dropped" in out.getvalue()
+    call_command("synchronize", forget=["shop.country"], stdout=StringIO(), stderr=said)
+    assert "3 entries of shop.country were dropped" in said.getvalue()
     assert call_synchronize().warnings == ()
     assert [status.pending for status in remotes()] == [0]
 

@@ -306,13 +306,13 @@ def test_command_and_status_say_how_much_is_set_aside() -> None:
 
     call_command("synchronize", stdout=out, stderr=err, verbosity=2)
 
-    assert "1 set aside" in out.getvalue()
+    assert "1 in quarantine" in out.getvalue()
     assert "--retry" in err.getvalue()
     assert [status.aside for status in remotes()] == [1]
     obstacle.delete()
     out, err = StringIO(), StringIO()
     call_command("synchronize", retry=True, stdout=out, stderr=err, verbosity=2)
-    assert "0 set aside" in out.getvalue()
+    assert "0 in quarantine" in out.getvalue()
     assert err.getvalue() == ""
     assert [status.aside for status in remotes()] == [0]
 

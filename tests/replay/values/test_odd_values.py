@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -21,6 +23,7 @@ from tests.replay.deployments import (
     LOCAL,
     REMOTE,
     create_on_remote,
+    other_side,
     remote,
     remote_count,
     unlogged,
@@ -29,6 +32,9 @@ from tests.shop.models import Customer, Measurement, Warehouse
 from tests.unwatched.models import Frequency
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
+
+#: The kinds of LOCAL and of REMOTE.
+KINDS = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite").removesuffix("_old").split("-")
 
 KEYS: list[tuple[type[Model], str, list[Any]]] = [
     (Level, "number", [0, -5, 2147483647]),
@@ -217,3 +223,17 @@ def test_decimal_with_more_places_than_its_field_arrives_as_local_reads_it(value
     measurement.refresh_from_db()
     call_synchronize()
     assert remote(Measurement).amount == measurement.amount
+
+
+@pytest.mark.skipif(KINDS.count("mysql") != 1, reason="about MySQL and another engine")
+def test_whole_number_that_mysql_would_spell_otherwise_is_refused_by_name() -> None:
+    """It holds one of more than 64 bits as a fraction, and spells it with fewer digits than it has."""
+    with other_side() if KINDS[0] == "mysql" else nullcontext():
+        exact = Measurement.objects.create(data={"number": 10**20, "small": 2**64 - 1})
+        call_synchronize()
+        assert remote(Measurement).data["number"] == 10**20
+        other = Measurement.objects.create(data={"number": -11983416197737336832})
+        with pytest.raises(Refused, match=rf"shop\.Measurement {other.pk}, column data: "):
+            call_synchronize()
+        assert exact.pk != other.pk
+        assert remote_count(Measurement) == 1

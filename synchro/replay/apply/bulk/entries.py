@@ -16,13 +16,14 @@ from synchro.models import ADDITION, DELETION, M2M_CHANGE
 from synchro.relations import same_key_parents
 from synchro.replay.apply.bulk.eligible import NotBulk, ends_of, is_plain, is_plain_set
 from synchro.replay.apply.receivers import has_receivers_of_deletes
-from synchro.replay.conflicts.remote_log import RemoteLog
+from synchro.replay.conflicts.remote_changes import has_remote_changes
 from synchro.replay.identity.identities import keeps_references
 from synchro.replay.identity.natural_keys import finder
 from synchro.replay.log.changes import NO_KEY
 from synchro.replay.log.entries import MOST_RANGES, log_of
 from synchro.replay.log.names import has_sets, sets_named
 from synchro.replay.log.ranges import Range
+from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.plan import synchronized_names
 from synchro.replay.session import Database, Session
 
@@ -149,9 +150,10 @@ def bulk_part(
 
 
 def _with_news(log: RemoteLog, models: Iterable[type[Model]], first: datetime) -> set[type[Model]]:
-    asked = {model: {model, *ends_of(model)} for model in models}
-    news = log.with_news(set().union(*asked.values()), first)
-    return {model for model in asked if not news.isdisjoint(asked[model])}
+    asked = {model: [model, *ends_of(model)] for model in models}
+    if not has_remote_changes(log, list({each for several in asked.values() for each in several}), first):
+        return set()
+    return {model for model in asked if has_remote_changes(log, asked[model], first)} or {*asked}
 
 
 def _condition(groups: Iterable[EntryGroup]) -> Q:

@@ -20,10 +20,11 @@ from synchro.replay.apply.bulk.entries import Named
 from synchro.replay.apply.bulk.rows import BulkRows
 from synchro.replay.apply.deletions import delete_rows
 from synchro.replay.apply.receivers import has_receivers_of_deletes
-from synchro.replay.apply.successors import successors_of
+from synchro.replay.apply.server_cascades import made_by_hand
 from synchro.replay.dependent_rows import is_depended_on
-from synchro.replay.identity.identities import Identities, existing, keeps_references
+from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
 from synchro.replay.identity.natural_keys import finder, has_natural_key
+from synchro.replay.identity.successors import successors_of
 from synchro.replay.plan import Plan
 from synchro.replay.rows import as_key, select
 from synchro.replay.session import Session
@@ -52,15 +53,15 @@ class BulkWriter(ABC):
     def _put(self) -> None:
         """Write the rows that LOCAL has."""
 
-    def plan_removals(self) -> None:
+    def plan_deletions(self) -> None:
         """Add to the plan what is to be deleted: the rows that LOCAL has not."""
         gone = [key for key in self._named.all_keys() if key not in self.written]
         if gone:
             with self._refused_as_a_whole():
-                self._plan_removals(gone)
+                self._plan_deletions(gone)
 
     @abstractmethod
-    def _plan_removals(self, gone: Sequence[Key]) -> None:
+    def _plan_deletions(self, gone: Sequence[Key]) -> None:
         """Add to the plan the removal of these objects, of which LOCAL has no row."""
 
     def remove(self, keys: Sequence[Key]) -> int:
@@ -68,6 +69,8 @@ class BulkWriter(ABC):
         with self._refused_as_a_whole():
             if has_receivers_of_deletes(self._model) or is_depended_on(self._session, self._model, keys):
                 raise NotBulk(self._model)
+            if made_by_hand(self._session, self._model):
+                raise NotBulk(self._model)  # the server would touch other rows
             count = delete_rows(self._session, self._model, keys)
             if count < len(keys) and keeps_references(self._model):
                 raise NotBulk(self._model)  # REMOTE may know a row that it has lost by another key
@@ -113,12 +116,12 @@ class _SameKeys(_Rows):
             self._rows.pass_sequence(max(self.written))
         self._identities.note_written(self._model, self.written, {})
 
-    def _plan_removals(self, gone: Sequence[Key]) -> None:
+    def _plan_deletions(self, gone: Sequence[Key]) -> None:
         if not self._named.born.isdisjoint(gone):
             raise NotBulk(
                 self._model
             )  # what was born and is gone was never on REMOTE, whatever has its key there
-        self._plan.removals[self._model] = dict(zip(gone, gone, strict=True))
+        self._plan.deletions[self._model] = dict(zip(gone, gone, strict=True))
 
 
 class _References(_Rows):
@@ -134,7 +137,7 @@ class _References(_Rows):
             for _asked, rows in self._rows.read(sorted(keys), fields):
                 self._write(fields, rows)
 
-    def _plan_removals(self, gone: Sequence[Key]) -> None:
+    def _plan_deletions(self, gone: Sequence[Key]) -> None:
         # LOCAL's rows were read before: with what a run in the other direction brings comes its reference.
         remembered, copied = self._identities.candidates(self._model, gone)
         if not self._named.born.isdisjoint(copied):
@@ -147,12 +150,12 @@ class _References(_Rows):
             or successors_of(
                 self._session, self._model, there
             )  # made again: the row on REMOTE is another's by now
-            or self._identities.taken(self._model, there.values())
+            or self._identities.matched(self._model, there.values())
         ):
             raise NotBulk(self._model)
         if there:
-            self._plan.forgotten[self._model] = list(there)
-            self._plan.removals[self._model] = {remote: key for key, remote in there.items()}
+            self._plan.obsolete_references[self._model] = list(there)
+            self._plan.deletions[self._model] = {remote: key for key, remote in there.items()}
 
     def _write(self, fields: Sequence[AnyField], rows: Sequence[Any]) -> None:
         keys = self._rows.keys_of(rows)
@@ -203,17 +206,17 @@ class _Members(BulkWriter):
         there = self._translated(self.written)
         if len(there) < len(self.written):
             raise NotBulk(self._model)  # what REMOTE lacks of an end comes along
-        present = existing(self._session, self._model, list(there.values()), lock=True)
+        present = existing_keys(self._session.remote, self._model, list(there.values()), lock=True)
         self._new = {pair for pair, remote in there.items() if remote not in present}
         rows = [there[pair] for pair in self._new]
         side.backend.insert(self._model._meta.db_table, [field.column for field in ends], rows)
         self.added = len(rows)
 
-    def _plan_removals(self, gone: Sequence[Key]) -> None:
+    def _plan_deletions(self, gone: Sequence[Key]) -> None:
         there = {remote: pair for pair, remote in self._translated(gone).items()}
-        present = existing(self._session, self._model, list(there), lock=True)
+        present = existing_keys(self._session.remote, self._model, list(there), lock=True)
         if present:
-            self._plan.removals[self._model] = {remote: there[remote] for remote in present}
+            self._plan.deletions[self._model] = {remote: there[remote] for remote in present}
 
     def _translated(self, pairs: Collection[Key]) -> dict[Key, Key]:
         """Return these pairs in REMOTE's keys, but for those of which it lacks an end."""

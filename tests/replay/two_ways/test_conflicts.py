@@ -12,7 +12,7 @@ from django.db import connections
 from synchro.backends import backend_for
 from synchro.core import call_synchronize
 from synchro.models import ChangeLog, Conflict
-from synchro.replay.conflicts import remote_log
+from synchro.replay.log import remote_log
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import BY_TRIGGERS, REMOTE, let_time_pass, other_side, remote, remote_count
 from tests.shop.models import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
@@ -13,16 +13,19 @@ from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import connections
+from django.db.models import F
 from django.test import override_settings
 
 from synchro.core import call_synchronize, reset_synchro
 from synchro.exceptions import NotConfigured, NotReady, UnknownState
-from synchro.models import Batch, ChangeLog, Conflict, Node, Receipt
+from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Receipt
 from synchro.replay import handshake
 from synchro.replay.handshake import Clocks
 from synchro.replay.signals import step
 from synchro.report import Report
+from tests.clones import clone
 from tests.fewer_apps import only
+from tests.flush import flush
 from tests.replay.deployments import other_side
 from tests.replay.policies import more_cash
 from tests.replay.refusals import refusing
@@ -36,10 +39,10 @@ def third_database(
     django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
     """A database `branch`, with all tables."""
-    file = str(tmp_path_factory.mktemp("third") / "branch.sqlite3")
-    settings.DATABASES["branch"] = {**connections["remote"].settings_dict, "NAME": file, "OPTIONS": {}}
+    folder = tmp_path_factory.mktemp("third")
     with django_db_blocker.unblock():
-        call_command("migrate", database="branch", verbosity=0)
+        settings.DATABASES["branch"] = {**clone(connections["remote"], "branch", folder), "OPTIONS": {}}
+        flush("branch")
     yield
     with django_db_blocker.unblock():
         connections["branch"].close()
@@ -251,6 +254,30 @@ def test_office_that_is_loaded_anew_every_night_is_no_second_sender() -> None:
     assert not Node.objects.using("remote").get().forwards_since
 
 
+@pytest.mark.parametrize("office_first", [False, True])
+def test_office_that_is_loaded_anew_every_night_exchanges_changes_with_the_main_database(
+    office_first: bool,
+) -> None:
+    """Where it runs first, the main database cannot tell it from another node than the one it sent to last night."""
+    remote_is_branch = override_settings(SYNCHRO_REMOTE="branch")
+    names = []
+    for number in range(3):
+        _make_copy("remote", "branch")
+        with as_branch():
+            reset_synchro(is_copy=True)
+            add(f"office {number}")
+        with other_side():
+            add(f"main {number}")
+        names += [f"office {number}", f"main {number}"]
+        for is_office in (office_first, not office_first, office_first):
+            with as_branch() if is_office else other_side(), nullcontext() if is_office else remote_is_branch:
+                call_synchronize()
+
+    assert names_on("branch") == names_on("remote") == sorted(names)
+    assert bool(Node.objects.using("remote").get().forwards_since) == office_first
+    assert Checkpoint.objects.using("remote").count() == 1
+
+
 def test_another_office_is_a_second_sender_though_both_are_copies() -> None:
     call_synchronize()
     _make_copy("remote", "branch")
@@ -301,9 +328,79 @@ def test_remote_without_tables_gets_what_others_send_and_is_told_what_it_misses(
     assert names_on("branch") == ["Carrot"]
 
 
-# -- a REMOTE that is loaded anew ---------------------------------------------------------------------------------
+# -- a node that receives and sends nothing -----------------------------------------------------------------------
 
 NOTHING_KEPT = override_settings(SYNCHRO_RETENTION=timedelta(0))
+
+
+def let_both_send_to_remote() -> None:
+    for name, sender in (("Vimes", nullcontext()), ("Carrot", as_branch())):
+        with sender:
+            add(name)
+            call_synchronize()
+
+
+def test_log_of_a_node_that_sends_nowhere_is_pruned_by_those_who_send_there() -> None:
+    for sender in (nullcontext(), as_branch()):
+        with sender:
+            call_synchronize()
+    let_both_send_to_remote()
+    assert ChangeLog.objects.using("remote").count() == 2
+    Country.objects.create(code="am", name="newer")
+    with as_branch():
+        Country.objects.create(code="am", name="older")
+        ChangeLog.objects.filter(object_id="am").update(date=F("date") - timedelta(hours=1))
+    with NOTHING_KEPT:
+        call_synchronize()
+        call_synchronize()
+
+    assert not ChangeLog.objects.using("remote").exists()
+    with as_branch():
+        call_synchronize()
+    conflict = Conflict.objects.using("branch").get()
+    assert (conflict.decision, conflict.remote_values) == ("local", '{"name": "newer"}')
+
+
+def test_node_whose_log_was_pruned_by_others_sends_to_none_that_lacks_it() -> None:
+    let_both_send_to_remote()
+    with NOTHING_KEPT:
+        call_synchronize()
+    with other_side():
+        add("Rust")
+        with pytest.raises(UnknownState, match="from a copy of LOCAL that is made now"):
+            call_synchronize()
+    _make_copy("remote", "branch")
+    with as_branch():
+        reset_synchro(is_copy=True)
+    add("Nobby")
+    call_synchronize()
+
+    with other_side(), override_settings(SYNCHRO_REMOTE="branch"):
+        call_synchronize()
+
+    assert names_on("branch") == names_on("remote") == ["Carrot", "Nobby", "Rust", "Vimes"]
+    assert "Rust" not in names_on("default")
+
+
+def test_node_that_has_not_sent_for_long_is_named() -> None:
+    let_both_send_to_remote()
+    with other_side():
+        call_synchronize()
+    add("Nobby")
+    call_synchronize()
+    with NOTHING_KEPT:
+        assert any("passes on what it receives" in warning for warning in call_synchronize().warnings)
+    Checkpoint.objects.using("remote").all().delete()  # as the warning says
+    with NOTHING_KEPT:
+        call_synchronize()
+
+    assert not ChangeLog.objects.using("remote").exclude(origin=None).exists()
+    add("Colon")
+    with other_side(), pytest.raises(UnknownState, match="from a copy of LOCAL that is made now"):
+        call_synchronize()
+
+
+# -- a REMOTE that is loaded anew ---------------------------------------------------------------------------------
 
 
 def to_branch(**options: Any) -> Report:

@@ -16,6 +16,8 @@ from django.test import override_settings
 from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.exceptions import Incomplete, NotConfigured
 from synchro.models import CHANGE, ChangeLog, Checkpoint, Reference, SetAside
+from tests.clones import clone
+from tests.flush import flush
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import let_time_pass
 from tests.replay.policies import more_cash
@@ -31,10 +33,9 @@ def third_database(
     """A database `branch`, with all tables, before the tests ask which databases there are."""
     folder = tmp_path_factory.mktemp("third") / "branch"
     folder.mkdir()
-    file = str(folder / "branch.sqlite3")
-    settings.DATABASES["branch"] = {**connections["remote"].settings_dict, "NAME": file, "OPTIONS": {}}
     with django_db_blocker.unblock():
-        call_command("migrate", database="branch", verbosity=0)
+        settings.DATABASES["branch"] = {**clone(connections["remote"], "branch", folder), "OPTIONS": {}}
+        flush("branch")
     yield folder
     with django_db_blocker.unblock():
         connections["branch"].close()

@@ -1,4 +1,4 @@
-"""Further databases for a test: each with the tables of another one, made much sooner than by `migrate`."""
+"""Databases with the tables of another one, made much sooner than by `migrate`."""
 
 from __future__ import annotations
 
@@ -20,29 +20,39 @@ def clone(template: BaseDatabaseWrapper, alias: str, folder: Path) -> dict[str, 
     SQLite's is a file in `folder`. On a server its name is that of the template, with `alias` at the end; one that an
     ended run has left there is replaced.
     """
-    make = {"sqlite": _copy_file, "postgresql": _copy_database, "mysql": _copy_tables}[template.vendor]
-    name = make(template, alias, folder)
+    is_file = template.vendor == "sqlite"
+    name = str(folder / f"{alias}.sqlite3") if is_file else f"{template.settings_dict['NAME']}_{alias}"
+    copy(template, name)
     return {**template.settings_dict, "NAME": name, "TEST": {**template.settings_dict["TEST"], "NAME": name}}
 
 
-def _copy_file(template: BaseDatabaseWrapper, alias: str, folder: Path) -> str:
-    name = str(folder / f"{alias}.sqlite3")
+def copy(template: BaseDatabaseWrapper, name: str) -> None:
+    """Make the database `name` where `template` is, with its tables; one of that name is replaced."""
+    make = {"sqlite": _copy_file, "postgresql": _copy_database, "mysql": _copy_tables}[template.vendor]
+    make(template, name)
+
+
+def _copy_file(template: BaseDatabaseWrapper, name: str) -> None:
     own = str(template.settings_dict["NAME"])
+    for end in ("", "-wal", "-shm"):
+        Path(name + end).unlink(missing_ok=True)
     with closing(sqlite3.connect(own, uri=True)) as source, closing(sqlite3.connect(name)) as target:
         source.backup(target)
-    return name
 
 
-def _copy_database(template: BaseDatabaseWrapper, alias: str, _folder: Path) -> str:
+def _copy_database(template: BaseDatabaseWrapper, name: str) -> None:
+    quote = template.ops.quote_name
     template.close()  # nobody may be connected to it
-    template.creation.clone_test_db(alias, verbosity=0, autoclobber=True)
-    return str(template.creation.get_test_db_clone_settings(alias)["NAME"])
+    with template.creation._nodb_cursor() as cursor:
+        cursor.execute(f"DROP DATABASE IF EXISTS {quote(name)}", None)
+        cursor.execute(
+            f"CREATE DATABASE {quote(name)} TEMPLATE {quote(str(template.settings_dict['NAME']))}", None
+        )
 
 
-def _copy_tables(template: BaseDatabaseWrapper, alias: str, _folder: Path) -> str:
+def _copy_tables(template: BaseDatabaseWrapper, name: str) -> None:
     """Django's own way needs the program mysqldump."""
     own = str(template.settings_dict["NAME"])
-    name = f"{own}_{alias}"
     quoted = _quoted(name)
     with template.cursor() as cursor:
         tables = [table.name for table in template.introspection.get_table_list(cursor) if table.type == "t"]
@@ -63,7 +73,6 @@ def _copy_tables(template: BaseDatabaseWrapper, alias: str, _folder: Path) -> st
         finally:
             cursor.execute(f"USE {_quoted(own)}", None)
             cursor.execute("SET SESSION foreign_key_checks = 1", None)
-    return name
 
 
 def _quoted(name: str) -> str:

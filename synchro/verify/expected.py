@@ -1,0 +1,112 @@
+"""LOCAL's rows as REMOTE should have them, and what differs from them there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from django.db.models import JSONField, Model
+
+from synchro.keys import AnyField, Key, column_field, key_fields
+from synchro.registry import Table
+from synchro.relations import generic_keys, points_at_rows
+from synchro.replay.identity.identities import Identities
+from synchro.replay.rows import Rows, generic_places, generic_targets, generic_value
+from synchro.replay.session import Session
+from synchro.verify.results import DIFFERENT, MISSING, Difference
+
+
+class _Absent:
+    """The key of a row that REMOTE does not have: nothing there is equal to it."""
+
+    def __repr__(self) -> str:
+        return "a row that REMOTE lacks"
+
+
+ABSENT: Final = _Absent()
+
+
+def compare_rows(
+    session: Session, model: type[Model], keys: Collection[Key], local: Rows, remote: Rows
+) -> tuple[int, list[Difference]]:
+    """
+    Return how many of these rows LOCAL has, and those of them that REMOTE has not, or not alike.
+
+    LOCAL's rows are read first.
+    """
+    present = local.load(model, keys)
+    identities = Identities(session, local, {})
+    found = identities.find(model, list(present))
+    expected = _expected(session, model, present, identities)
+    there = remote.load(model, [i.remote for i in found.values() if i.exists and i.remote is not None])
+    differences = []
+    own = {field.column for field in key_fields(model)}
+    fields = [(place, f) for place, f in enumerate(Table(model).fields) if f.column not in own]
+    for key, row in expected.items():
+        identity = found[key]
+        other = there.get(identity.remote) if identity.exists else None
+        if other is None:
+            differences.append(Difference(MISSING, key, None))
+            continue
+        unlike = [(place, f) for place, f in fields if not _is_equal(f, row[place], other[place])]
+        if unlike:
+            differences.append(
+                Difference(
+                    DIFFERENT,
+                    key,
+                    identity.remote,
+                    tuple(f.name for _place, f in unlike),
+                    tuple((row[place], other[place]) for place, _f in unlike),
+                )
+            )
+    return len(present), differences
+
+
+def _expected(
+    session: Session, model: type[Model], present: Mapping[Key, Sequence[Any]], identities: Identities
+) -> dict[Key, list[Any]]:
+    """Return LOCAL's rows with REMOTE's keys in them."""
+    rows = {key: list(row) for key, row in present.items()}
+    for place, column in enumerate(Table(model).fields):
+        if points_at_rows(column):
+            translated = identities.translate(column, {row[place] for row in present.values()})
+            for row in rows.values():
+                if row[place] is not None:
+                    value = translated[row[place]]
+                    row[place] = ABSENT if value is None else value
+    for generic in generic_keys(model):
+        for place, key, value in _generic(session, model, generic, present, identities):
+            rows[key][place] = value
+    return rows
+
+
+def _generic(
+    session: Session,
+    model: type[Model],
+    generic: Any,
+    present: Mapping[Key, Sequence[Any]],
+    identities: Identities,
+) -> Iterator[tuple[int, Key, Any]]:
+    """Yield what the key of a generic foreign key should be on REMOTE: its place, the row's key, the value."""
+    places = generic_places(model, generic)
+    if places is None:
+        return
+    column = Table(model).fields[places[1]]
+    targets = generic_targets(session, model, generic, present.values())
+    for key, row in present.items():
+        target = session.local.model_of(row[places[0]]) if row[places[0]] is not None else None
+        wanted = targets.get(target, {}).get(row[places[1]]) if target is not None else None
+        if target is None or wanted is None:
+            continue
+        identity = identities.find(target, [wanted])[wanted]
+        if identity.remote is None:
+            yield places[1], key, ABSENT
+        else:
+            yield places[1], key, generic_value(column, target, identity.remote, row[places[1]], session)
+
+
+def _is_equal(field: AnyField, expected: Any, found: Any) -> bool:
+    if isinstance(column_field(field), JSONField) and isinstance(expected, str) and isinstance(found, str):
+        return bool(json.loads(expected) == json.loads(found))
+    return bool(expected == found)

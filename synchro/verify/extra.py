@@ -1,0 +1,40 @@
+"""Rows that REMOTE alone has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from django.db.models import Model
+
+from synchro.keys import Key, key_fields
+from synchro.replay.identity.identities import Identities, is_known_by_nature, keeps_references
+from synchro.replay.identity.natural_keys import has_natural_key
+from synchro.replay.identity.owners import owners_by_parts
+from synchro.replay.rows import Rows
+from synchro.replay.session import Session
+from synchro.verify.results import EXTRA, Difference
+
+
+def extra_rows(session: Session, model: type[Model], remote_keys: Collection[Key]) -> list[Difference]:
+    """Return those of these rows of REMOTE that are no object which LOCAL has."""
+    local = Rows(session.local)
+    owners = _owners(session, model, remote_keys, Identities(session, local, {}))
+    present = local.load(model, list(owners.values()))
+    return [
+        Difference(EXTRA, owners.get(remote), remote)
+        for remote in remote_keys
+        if owners.get(remote) not in present
+    ]
+
+
+def _owners(
+    session: Session, model: type[Model], remote_keys: Collection[Key], identities: Identities
+) -> dict[Key, Key]:
+    """Return LOCAL's keys of these rows of REMOTE: by references, by parts of the key, or by natural keys."""
+    if not keeps_references(model) and not is_known_by_nature(model):
+        return owners_by_parts(session, identities, key_fields(model), remote_keys, {})
+    found = identities.owners(model, remote_keys)
+    unknown = [key for key in remote_keys if key not in found]
+    if unknown and has_natural_key(model):
+        found |= identities.natural_owners(model, unknown)
+    return found

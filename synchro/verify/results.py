@@ -1,0 +1,46 @@
+"""What a comparison finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Model
+
+from synchro.keys import Key
+
+#: The kinds of differences.
+MISSING, EXTRA, DIFFERENT = "missing on REMOTE", "only on REMOTE", "different"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row that is not the same in both databases."""
+
+    kind: str
+    #: LOCAL's key; None for a row that LOCAL has no key for.
+    key: Key | None
+    #: REMOTE's key; None for a row that REMOTE lacks.
+    remote_key: Key | None
+    #: The names of the fields that differ.
+    fields: tuple[str, ...] = ()
+    #: The values of these fields, LOCAL's (as REMOTE should have them) and REMOTE's.
+    values: tuple[tuple[Any, Any], ...] = ()
+
+
+@dataclass
+class ModelResult:
+    """What was found of one model."""
+
+    model: type[Model]
+    #: How many rows LOCAL has, and how many of them REMOTE has alike.
+    rows: int = 0
+    equal: int = 0
+    #: How many rows differ for a change that is on its way, and how many for one in quarantine.
+    on_the_way: int = 0
+    quarantined: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    def count(self, kind: str) -> int:
+        """Return how many rows differ in this way."""
+        return sum(difference.kind == kind for difference in self.differences)

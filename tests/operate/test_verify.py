@@ -1,0 +1,292 @@
+"""Verify: it finds each difference, names it, and reports none that a change on its way explains."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from django.db.models import Model
+
+from synchro.core import call_synchronize
+from synchro.models import ChangeLog, Node
+from synchro.verify import ModelResult, verify
+from synchro.verify.results import DIFFERENT, EXTRA, MISSING
+from tests.replay import processes
+from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, remote_count, unlogged
+from tests.shop.models import (
+    Album,
+    Artist,
+    Category,
+    Comment,
+    Country,
+    Customer,
+    Employee,
+    Measurement,
+    Order,
+    Parcel,
+    Pizzeria,
+    Restaurant,
+    Seat,
+    Shelf,
+    Warehouse,
+)
+
+pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+
+
+def found(*models: type[Model]) -> dict[type[Model], ModelResult]:
+    results = verify("remote", models)
+    return {
+        result.model: result for result in results if result.rows or result.differences or result.on_the_way
+    }
+
+
+def differences(*models: type[Model]) -> list[tuple[str, str, tuple[str, ...]]]:
+    return [
+        (result.model.__name__, difference.kind, difference.fields)
+        for result in found(*models).values()
+        for difference in result.differences
+    ]
+
+
+def populate() -> None:
+    """Rows of every kind of key, of references and sets, with other keys on REMOTE."""
+    create_on_remote(Customer, name="REMOTE's own")
+    create_on_remote(Artist, name="REMOTE's own")
+    call_command("synchronize", verbosity=0)
+    customer = Customer.objects.create(name="Vimes", cash=3)
+    Order.objects.create(customer=customer, note="boots")
+    Parcel.objects.create(weight=3, receiver=customer)
+    Shelf.objects.create(aisle=1, letter="a", width=5)
+    Warehouse.objects.create(name="Docks")
+    Country.objects.create(code="xx", name="Überwald")
+    parent = Category.objects.create(name="books")
+    Category.objects.create(name="maps", parent=parent)
+    Comment.objects.create(target=customer, text="careful")
+    Pizzeria.objects.create(name="Ron's", seats=3, ovens=2, owner=customer)
+    one, other = Artist.objects.create(name="Buddy"), Artist.objects.create(name="Lias")
+    one.friends.add(other)
+    one.follows.add(other)
+    album = Album.objects.create(name="Rocks")
+    album.artists.set([one, other])
+    Measurement.objects.create(moment=datetime(2020, 2, 29, 12, 0, 0, 5, UTC), amount=Decimal("1.5"))
+    call_synchronize()
+    with unlogged(REMOTE):
+        Customer.objects.using(REMOTE).filter(name="REMOTE's own").delete()
+        Artist.objects.using(REMOTE).filter(name="REMOTE's own").delete()
+
+
+def test_databases_that_are_equal_are_said_to_be() -> None:
+    populate()
+
+    results = found()
+
+    assert {model: result.differences for model, result in results.items() if result.differences} == {}
+    assert all(result.equal == result.rows and not result.on_the_way for result in results.values())
+    assert {Customer, Order, Shelf, Pizzeria, Album.artists.through}.issubset(results)
+    assert results[Category].rows == 2
+
+
+def change(model: type[Model], alias: str = REMOTE, **values: Any) -> Callable[[], None]:
+    def plant() -> None:
+        row = model._base_manager.using(alias).order_by("-pk").first()
+        assert row is not None
+        model._base_manager.using(alias).filter(pk=row.pk).update(**values)
+
+    return plant
+
+
+def delete(model: type[Model], alias: str) -> Callable[[], None]:
+    def plant() -> None:
+        row = model._base_manager.using(alias).order_by("-pk").first()
+        assert row is not None
+        with connections[alias].constraint_checks_disabled():
+            model._base_manager.using(alias).filter(pk=row.pk)._raw_delete(alias)  # type: ignore[attr-defined]
+
+    return plant
+
+
+PLANTED: list[tuple[str, str, Callable[[], None], tuple[str, str, tuple[str, ...]]]] = [
+    ("a value", REMOTE, change(Customer, cash=4), ("Customer", DIFFERENT, ("cash",))),
+    ("a letter's case", REMOTE, change(Customer, name="vimes"), ("Customer", DIFFERENT, ("name",))),
+    ("a trailing blank", REMOTE, change(Customer, name="Vimes "), ("Customer", DIFFERENT, ("name",))),
+    ("an accent", REMOTE, change(Country, name="Uberwald"), ("Country", DIFFERENT, ("name",))),
+    ("a value on LOCAL", "default", change(Customer, "default", cash=9), ("Customer", DIFFERENT, ("cash",))),
+    ("a microsecond", REMOTE, change(Measurement, moment=datetime(2020, 2, 29, 12, 0, 0, 6, UTC)),
+     ("Measurement", DIFFERENT, ("moment",))),
+    ("NULL for a value", REMOTE, change(Parcel, receiver=None), ("Parcel", DIFFERENT, ("receiver",))),
+    ("a self reference", REMOTE, change(Category, parent=None), ("Category", DIFFERENT, ("parent",))),
+    ("a column of the parent's table", REMOTE, change(Restaurant, seats=7), ("Restaurant", DIFFERENT, ("seats",))),
+    ("a row that REMOTE lost", REMOTE, delete(Order, REMOTE), ("Order", MISSING, ())),
+    ("a row that LOCAL lost", "default", delete(Order, "default"), ("Order", EXTRA, ())),
+    ("a row of a composite key", REMOTE, change(Shelf, width=6), ("Shelf", DIFFERENT, ("width",))),
+    ("the same key", REMOTE, change(Warehouse, name="docks"), ("Warehouse", DIFFERENT, ("name",))),
+    ("a pair that REMOTE lost", REMOTE, delete(Album.artists.through, REMOTE), ("Album_artists", MISSING, ())),
+    ("a pair that LOCAL lost", "default", delete(Album.artists.through, "default"), ("Album_artists", EXTRA, ())),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("alias", "plant", "expected"), [each[1:] for each in PLANTED], ids=[p[0] for p in PLANTED]
+)
+def test_each_planted_difference_is_found(
+    alias: str, plant: Callable[[], None], expected: tuple[str, str, tuple[str, ...]]
+) -> None:
+    populate()
+    with unlogged(alias):
+        plant()
+
+    assert differences() == [expected]
+
+
+def test_generic_key_that_names_another_row_is_found() -> None:
+    populate()
+    with unlogged(REMOTE):
+        other = create_on_remote(Customer, name="somebody's")
+        Comment.objects.using(REMOTE).update(object_id=other.pk)
+
+    assert differences(Comment) == [("Comment", DIFFERENT, ("object_id",))]
+
+
+def test_rows_of_remote_alone_are_named() -> None:
+    populate()
+    with unlogged(REMOTE):
+        create_on_remote(Warehouse, name="somebody's")
+        create_on_remote(Country, code="zz", name="nowhere")
+
+    assert differences(Warehouse, Country) == [("Country", EXTRA, ()), ("Warehouse", EXTRA, ())]
+
+
+def test_what_is_on_its_way_is_no_difference() -> None:
+    populate()
+    customer = Customer.objects.get()
+    customer.cash = 8
+    customer.save()
+    Order.objects.all().delete()
+    Country.objects.create(code="yy", name="new")
+    Album.objects.get().artists.clear()
+
+    results = found()
+
+    assert [result for result in results.values() if result.differences] == []
+    waiting = {model.__name__: result.on_the_way for model, result in results.items() if result.on_the_way}
+    assert waiting == {"Customer": 1, "Order": 1, "Country": 1, "Album_artists": 2}
+
+
+def test_what_remote_has_not_sent_is_no_difference() -> None:
+    if not BY_TRIGGERS:
+        pytest.skip("by signals REMOTE's deployment captures, not this process")
+    populate()
+    Category.objects.using(REMOTE).filter(name="maps").update(name="atlases")
+    create_on_remote(Employee, name="new there")
+    Order.objects.using(REMOTE).all().delete()
+
+    results = found()
+
+    assert [result for result in results.values() if result.differences] == []
+    waiting = {model.__name__: result.on_the_way for model, result in results.items() if result.on_the_way}
+    assert waiting == {"Category": 1, "Employee": 1, "Order": 1}
+
+
+def test_what_is_in_quarantine_is_counted_apart(settings: Any) -> None:
+    settings.SYNCHRO_ON_ERROR = "quarantine"
+    with unlogged(REMOTE):
+        create_on_remote(Seat, number=1)
+    Seat.objects.create(number=1)
+    call_synchronize()
+
+    (result,) = found(Seat).values()
+
+    assert (result.rows, result.quarantined) == (1, 1)
+    assert [difference.kind for difference in result.differences] == [EXTRA]
+
+
+def test_databases_that_have_never_met_are_compared() -> None:
+    Country.objects.create(code="xx", name="here")
+    with unlogged(REMOTE):
+        create_on_remote(Country, code="xx", name="there")
+        create_on_remote(Country, code="yy", name="there")
+    ChangeLog.objects.all().delete()
+
+    assert differences(Country) == [("Country", DIFFERENT, ("name",)), ("Country", EXTRA, ())]
+    assert not Node.objects.using(REMOTE).exists()
+
+
+def test_writers_at_work_make_no_false_difference() -> None:
+    """Several look while rows are changed, and replayed, in another process."""
+    for number in range(30):
+        Warehouse.objects.create(name=f"old {number}")
+        Customer.objects.create(name=f"old {number}")
+    call_synchronize()
+    over = threading.Event()
+
+    def write() -> None:
+        count = 0
+        while not over.is_set():
+            count += 1
+            Warehouse.objects.filter(name__startswith="old").order_by("?").first().save()  # type: ignore[union-attr]
+            customer = Customer.objects.order_by("?").first()
+            assert customer is not None
+            customer.cash = count
+            customer.save()
+            Country.objects.create(code=f"c{count}", name="new")
+            Country.objects.filter(code=f"c{count - 5}").delete()
+        connections.close_all()
+
+    with processes.start("tests.replay.driver", "loop") as replayer:
+        assert replayer.stdout is not None
+        replayer.stdout.readline()
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(10):
+                assert differences(Warehouse, Customer, Country) == []
+        finally:
+            over.set()
+            writer.join()
+            replayer.kill()
+    call_synchronize()
+    assert all(result.rows == result.equal for result in found(Warehouse, Customer, Country).values())
+
+
+def test_repair_brings_what_is_missing_or_different() -> None:
+    populate()
+    with unlogged(REMOTE):
+        Customer.objects.using(REMOTE).filter(name="Vimes").update(cash=77)
+        change(Country, name="other")()
+        delete(Order, REMOTE)()
+        delete(Album.artists.through, REMOTE)()
+
+    environment = processes.environment()
+    done = processes.run("django", "synchro_verify", "--repair", "--json", env=environment)
+    again = processes.run("django", "synchro_verify", "--json", env=environment)
+
+    assert done.returncode == 3, done.stderr
+    kinds = {
+        each["model"]: [d["kind"] for d in each["differences"]] for each in json.loads(done.stdout)["remote"]
+    }
+    assert kinds["shop.Customer"] == [DIFFERENT]
+    left = [each for each in json.loads(again.stdout)["remote"] if each["differences"]]
+    assert left == []
+    assert remote_count(Order) == 1
+
+
+def test_command_names_rows_and_hides_values() -> None:
+    populate()
+    with unlogged(REMOTE):
+        change(Country, name="a secret")()
+
+    done = processes.run("django", "synchro_verify", "shop.Country", env=processes.environment())
+    shown = processes.run("django", "synchro_verify", "shop.Country", "--values", env=processes.environment())
+
+    assert done.returncode == 3
+    assert "different: xx, in name" in done.stdout
+    assert "secret" not in done.stdout
+    assert "'Überwald', there 'a secret'" in shown.stdout
