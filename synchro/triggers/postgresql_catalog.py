@@ -93,11 +93,15 @@ INSTALLED = f"""
     {FUNCTIONS}
 """
 
-#: Of these names, functions beside the log that are not ours.
+#: Of these names, functions beside the log that are not ours, and triggers that call none of ours.
 STRANGERS = f"""
-    SELECT p.oid::regprocedure::text
+    SELECT 'function ' || p.oid::regprocedure::text
     FROM pg_proc p JOIN pg_class l ON l.oid = to_regclass(%(log)s) AND l.relnamespace = p.pronamespace
-    WHERE p.proname = ANY(%(names)s) AND p.pronargs = 0 AND strpos(p.prosrc, '{MADE_BY}') = 0
+    WHERE p.proname = ANY(%(functions)s) AND p.pronargs = 0 AND strpos(p.prosrc, '{MADE_BY}') = 0
+    UNION ALL
+    SELECT format('trigger %%I on %%s', t.tgname, t.tgrelid::regclass)
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgname = ANY(%(triggers)s) AND t.tgparentid = 0 AND strpos(p.prosrc, '{MADE_BY}') = 0
 """
 
 #: Of these names, functions of ours whose owner may not write to the log, and whether that is the present role.
@@ -220,10 +224,13 @@ def stems(connection: BaseDatabaseWrapper) -> set[str]:
         return {stem for (name,) in cursor.fetchall() if (stem := stem_of(name))}
 
 
-def strangers(connection: BaseDatabaseWrapper, names: Iterable[str]) -> list[str]:
-    """Functions of somebody else's that have one of these names beside the log."""
+def strangers(
+    connection: BaseDatabaseWrapper, functions: Iterable[str], triggers: Iterable[str]
+) -> list[str]:
+    """Functions and triggers of somebody else's that have one of these names."""
+    log = connection.ops.quote_name(LOG)
     with connection.cursor() as cursor:
-        cursor.execute(STRANGERS, {"log": connection.ops.quote_name(LOG), "names": list(names)})
+        cursor.execute(STRANGERS, {"log": log, "functions": list(functions), "triggers": list(triggers)})
         return [name for (name,) in cursor.fetchall()]
 
 
