@@ -71,9 +71,6 @@ def _remote_copied_from_local() -> Iterator[None]:
     from django.db import connections
     from django.db.backends.base.creation import BaseDatabaseCreation
 
-    from tests.clones import copy
-    from tests.flush import flush
-
     create = BaseDatabaseCreation.create_test_db
 
     def copied(self: BaseDatabaseCreation, *arguments: Any, **options: Any) -> str:
@@ -82,6 +79,9 @@ def _remote_copied_from_local() -> Iterator[None]:
             local[one] != own[one] for one in ("ENGINE", "HOST", "PORT")
         ):
             return create(self, *arguments, **options)
+        from tests.clones import copy
+        from tests.flush import flush
+
         name: str = self._get_test_db_name()
         copy(connections["default"], name)
         self.connection.close()
