@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
+from django.db.models import Model
 from django.db.models.signals import post_delete, post_save
 from django.test.utils import override_settings
 
@@ -109,6 +110,8 @@ class Course:
     seen: Callable[[], list[Any]]
     #: How many seconds pass after a run of the other side.
     pause: int
+    #: How many writes of this side there may be in a row.
+    bursts: Sequence[int] = (1, 1, 6)
 
     def live(self, seed: int) -> Trace:
         """Live through the history of this seed."""
@@ -119,7 +122,7 @@ class Course:
             if what == "run":
                 run(trace, self.seen)
             elif what == "here":
-                for _time in range(chance.choice([1, 1, 6])):
+                for _time in range(chance.choice(self.bursts)):
                     self.write_here(chance)
             elif what == "swap":
                 self.swap(chance)
@@ -155,9 +158,11 @@ def batches_in_bulk_where_every_way_ends_alike(
     begin: Callable[[random.Random], AbstractContextManager[None]],
     live: Callable[[int], Trace],
     one_by_one: int = 2,
+    wanted: type[Model] | None = None,
 ) -> int:
     """
-    Live through each history in bulk and in another way; return of how many batches some or all models went in bulk.
+    Live through each history in bulk and in another way; return of how many batches some models went in bulk, or the
+    one that is `wanted`.
 
     Of `one_by_one` histories one is compared with batches that go object by object, the others with groups.
     """
@@ -166,7 +171,9 @@ def batches_in_bulk_where_every_way_ends_alike(
         other_way = object_by_object if seed % one_by_one == 0 else in_groups
         with begin(random.Random(seed)), in_bulk() as went:
             expected = live(seed)
-            went_in_bulk += sum(bool(part.named) for part in went.values())
+            went_in_bulk += sum(
+                bool(part.named) if wanted is None else wanted in part.named for part in went.values()
+            )
         with begin(random.Random(seed)), other_way():
             found = live(seed)
 
