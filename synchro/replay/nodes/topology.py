@@ -224,7 +224,8 @@ def _refuse_missing_changes(session: Session, local: Node, remote: Node, receipt
             "Another node (%(other)s) has sent changes to LOCAL, of which the database “%(alias)s” would not get those "
             "from before %(moment)s. Nothing was written. From that moment on LOCAL passes on what it receives. So "
             "load “%(alias)s” from a copy of LOCAL that is made now, call synchro.core.reset_synchro(is_copy=True) "
-            "there, and synchronize again. If “%(alias)s” has changes of its own, let it send them to LOCAL before that."
+            "there, and synchronize again. If “%(alias)s” has changes of its own, let it send them to LOCAL before "
+            "that."
         )
         % {"other": missing[0].peer, "alias": session.remote.alias, "moment": local.forwards_since}
     )
