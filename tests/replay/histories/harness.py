@@ -19,7 +19,7 @@ from synchro.exceptions import SynchroError
 from synchro.models import Conflict, Reference
 from synchro.replay.apply import batch as apply_batch
 from synchro.replay.apply.bulk.entries import BulkPart
-from tests.replay.apply.test_bulk import noted_parts
+from tests.replay.bulk_parts import noted_parts
 from tests.replay.compare import differences
 from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, unlogged
 from tests.shop.models import Customer, Membership

@@ -15,7 +15,7 @@ from django.test.utils import override_settings
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from synchro.models import Conflict
-from tests.replay.apply.test_bulk import noted_parts
+from tests.replay.bulk_parts import noted_parts
 from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, unlogged
 from tests.replay.histories.test_bulk import call_quietly, in_groups, object_by_object
 from tests.replay.histories.test_shop import rolled_back
