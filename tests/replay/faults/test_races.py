@@ -231,7 +231,7 @@ def test_run_ends_in_words_where_remote_sends_and_prunes_again_and_again() -> No
         is_inside = False
 
     hook = at_step("read", send_and_prune, times=100)
-    with somebody_listens(), hook, pytest.raises(NotReady, match="again and again"):
+    with object_by_object(), hook, pytest.raises(NotReady, match="again and again"):
         call_synchronize()
     assert remote(Customer).cash == 1
 
