@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -11,9 +12,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
 from django.db.models import F, Model
 
-from benchmarks.stock.models import Maker, Piece, Shelf
+from benchmarks.stock.models import Crate, Label, Maker, Piece, Shelf
 from synchro.backends import backend_for
-from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog
+from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
 
 LOCAL = "default"
 #: The columns that an update changes.
@@ -47,6 +48,11 @@ def foreign_keys(model: type[Model], number: int) -> tuple[int, ...]:
     return (number % PARENTS + 1, number * 7 % PARENTS + 1) if model is Piece else ()
 
 
+def further(model: type[Model], number: int) -> tuple[Any, ...]:
+    """The values of the columns that only this model has."""
+    return (f"L{number}",) if model is Label else foreign_keys(model, number)
+
+
 def insert(model: type[Model], count: int, first: int = 1) -> None:
     fields = [field.attname for field in model._meta.concrete_fields]
     for start in range(first, first + count, AT_ONCE):
@@ -54,7 +60,7 @@ def insert(model: type[Model], count: int, first: int = 1) -> None:
         with transaction.atomic(using=LOCAL):
             model._base_manager.bulk_create(
                 [
-                    model(**dict(zip(fields, (*row(number), *foreign_keys(model, number)), strict=True)))
+                    model(**dict(zip(fields, (*row(number), *further(model, number)), strict=True)))
                     for number in numbers
                 ],
                 batch_size=1000,
@@ -77,9 +83,51 @@ def delete(model: type[Model], count: int) -> None:
     log(model, range(1, count + 1), DELETION)
 
 
+def members(crate: int, count: int) -> list[int]:
+    """The keys of the makers of a crate."""
+    return [(crate * 13 + place) % PARENTS + 1 for place in range(count)]
+
+
+def insert_members(crates: range, count: int) -> None:
+    through = Crate.makers.through
+    rows = [through(crate_id=crate, maker_id=maker) for crate in crates for maker in members(crate, count)]
+    through._base_manager.bulk_create(rows, batch_size=1000)
+
+
+def delete_members(crates: range) -> None:
+    through = Crate.makers.through
+    through._base_manager.filter(crate_id__gte=crates[0])._raw_delete(LOCAL)
+
+
+def log_members(crates: range, count: int) -> None:
+    """Entries of the rows of the automatic table."""
+    texts = [f'["{crate}", "{maker}"]' for crate in crates for maker in members(crate, count)]
+    for start in range(0, len(texts), AT_ONCE):
+        _write(
+            Crate.makers.through, [(text, None) for text in texts[start : start + AT_ONCE]], ADDITION, None
+        )
+
+
+def log_sets(crates: range, count: int) -> None:
+    """Entries of the crates whose sets changed."""
+    named = [(str(crate), json.dumps([str(maker) for maker in members(crate, count)])) for crate in crates]
+    _write(Crate, named, M2M_CHANGE, ("makers",))
+
+
 def log(model: type[Model], keys: range, action: int, fields: tuple[str, ...] | None = None) -> None:
+    for part in _parts(keys):
+        _write(model, [(str(key), None) for key in part], action, fields)
+
+
+def _write(
+    model: type[Model],
+    named: list[tuple[str, str | None]],
+    action: int,
+    fields: tuple[str, ...] | None,
+) -> None:
+    """Write entries of the objects with these keys, each with the members that came or went."""
     connection = connections[LOCAL]
-    columns = ["content_type_id", "object_id", "action", "date", "fields"]
+    columns = ["content_type_id", "object_id", "action", "date", "fields", "members"]
     type_id = ContentType.objects.get_for_model(model).pk
     now: Any = datetime.now(UTC)
     if not connection.features.supports_timezones:
@@ -88,9 +136,8 @@ def log(model: type[Model], keys: range, action: int, fields: tuple[str, ...] | 
         now = str(now)
     names = None if fields is None else ",".join(fields)
     with transaction.atomic(using=LOCAL):
-        for part in _parts(keys):
-            rows = [(type_id, str(key), action, now, names) for key in part]
-            backend_for(connection).insert(ChangeLog._meta.db_table, columns, rows)
+        rows = [(type_id, key, action, now, names, members) for key, members in named]
+        backend_for(connection).insert(ChangeLog._meta.db_table, columns, rows)
 
 
 def _parts(keys: range) -> Iterator[range]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from synchro.core import NaturalManager
+
 
 class Row(models.Model):
     id = models.BigAutoField(primary_key=True)
@@ -48,3 +50,28 @@ class Piece(Row):
 
     shelf = models.ForeignKey(Shelf, models.CASCADE)
     maker = models.ForeignKey(Maker, models.CASCADE)
+
+
+class Label(Row):
+    """Its key is remembered, and a new one may be a row that REMOTE has by this natural key."""
+
+    SYNCHRO_IDENTITY = "reference"
+
+    code = models.CharField(max_length=20, unique=True)
+
+    objects = NaturalManager("code")
+
+
+class Crate(Row):
+    """Its makers are a set, whose rows stand in an automatic table."""
+
+    SYNCHRO_IDENTITY = "reference"
+
+    makers = models.ManyToManyField(Maker)
+
+
+class Note(models.Model):
+    """Not plain: its key is a text."""
+
+    code = models.CharField(max_length=20, primary_key=True)
+    text = models.TextField()

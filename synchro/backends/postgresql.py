@@ -34,6 +34,8 @@ SPELLING = {"DateStyle": "ISO, YMD", "IntervalStyle": "postgres"}
 #: has crashed, or is starting. (All of class 08 are lost connections.)
 PASSING = {"40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"}
 
+#: How many keys of several columns one statement names.
+MOST_PAIRS = 3000
 #: The numbers of its widest type of integers.
 LARGEST = range(-(2**63), 2**63)
 
@@ -192,8 +194,10 @@ class PostgreSQL(Backend):
         return described(self.connection, "CURRENT_SCHEMA()", tables)
 
     def key_condition(self, key: Sequence[str], keys: Sequence[Row]) -> tuple[str, Sequence[Any]]:
-        if len(key) > 1 or whole_range(keys):
+        if whole_range(keys):
             return super().key_condition(key, keys)
+        if len(key) > 1:
+            return self._pair_condition(key, keys)
         values = [value for (value,) in keys]
         # One literal, whose type PostgreSQL finds out by itself, takes less time than an adapted list.
         if set(map(type, values)) == {int}:
@@ -205,6 +209,21 @@ class PostgreSQL(Backend):
         if set(map(type, values)) == {str} and "".join(values).isalnum():
             return f"{quoted(self.connection, key[0])} = ANY(%s)", ['{"' + '","'.join(values) + '"}']
         return f"{quoted(self.connection, key[0])} = ANY(%s)", [values]
+
+    def _pair_condition(self, key: Sequence[str], keys: Sequence[Row]) -> tuple[str, Sequence[Any]]:
+        """The same for keys of several columns: arrays of whole numbers, else a list of keys."""
+        columns = list(zip(*keys, strict=True))
+        if {type(value) for column in columns for value in column} != {int}:
+            return super().key_condition(key, keys)
+        names = ", ".join(quoted(self.connection, column) for column in key)
+        arrays = ", ".join(["%s::bigint[]"] * len(key))
+        return f"({names}) IN (SELECT * FROM unnest({arrays}))", [
+            "{" + ",".join(map(str, column)) + "}" for column in columns
+        ]
+
+    def key_chunk(self, width: int) -> int:
+        # Each key in a list of keys of several columns takes some of the server's stack, of which there is little.
+        return super().key_chunk(width) if width == 1 else MOST_PAIRS
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         quote = self.connection.ops.quote_name

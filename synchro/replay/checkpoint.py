@@ -71,15 +71,9 @@ def new_pairs(plan: Plan, identities: Identities) -> dict[type[Model], dict[Key,
     found: dict[type[Model], dict[Key, Key]] = {}
     for model in identities.models():
         if keeps_references(model):
-            gone = set(plan.obsolete_references.get(model, ()))
-            pairs = {
-                key: identity.remote
-                for key, identity in identities.known(model).items()
-                if identity.exists
-                and not identity.is_remembered
-                and key not in gone
-                and identity.remote is not None
-            }
+            pairs = identities.unremembered(model)
+            for key in plan.obsolete_references.get(model, ()):
+                pairs.pop(key, None)
             if pairs:
                 found[model] = pairs
     return found

@@ -51,14 +51,14 @@ def add_parents(work: BatchWork) -> None:
         for model, keys in frontier.items():
             for target, wanted, field in _targets(work, model, keys):
                 known = identities.find(target, wanted)
-                planned = plan.writes.get(target, {})
+                planned, in_bulk = plan.writes.get(target, {}), plan.bulk.get(target, ())
                 missing = {key for key in wanted if not known[key].exists and key not in planned}
                 if field is not None and target_of(field) is None:
                     _take_along_values(work, field, wanted)
                 present = rows.load(target, missing)
                 if len(present) < len(missing) and field is not None and must_exist(field):
                     raise Vanished(model, field, _pointing_at(work, model, field, missing - present.keys()))
-                found.setdefault(target, set()).update(present)
+                found.setdefault(target, set()).update(key for key in present if key not in in_bulk)
         frontier = {model: keys for model, keys in found.items() if keys}
         for model, keys in frontier.items():
             for key in keys:

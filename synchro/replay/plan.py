@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -96,6 +96,8 @@ class Plan:
 
     #: LOCAL's keys of the rows to write to REMOTE, with the names of the fields to write; None for the whole row.
     writes: dict[type[Model], dict[Key, frozenset[str] | None]] = field(default_factory=dict)
+    #: LOCAL's keys of the rows that are written in bulk, by model; once they are, of those that LOCAL has.
+    bulk: dict[type[Model], Collection[Key]] = field(default_factory=dict)
     #: REMOTE's keys of the rows to delete there, with LOCAL's keys where they are known.
     deletions: dict[type[Model], dict[Key, Key | None]] = field(default_factory=dict)
     #: LOCAL's keys of objects that LOCAL has no more, whose references are deleted with the batch.
@@ -129,12 +131,17 @@ class Plan:
             self.obsolete_references.get(model, ()),
             self.remote_wins.get(model, ()),
             self.quarantined.get(model, ()),
+            self.bulk.get(model, ()),
         )
         return {*self.writes.get(model, {}), *deleted, *chain.from_iterable(others)}
 
     def write(self, model: type[Model], key: Key, fields: frozenset[str] | None = None) -> None:
         """Have the row with LOCAL's `key` written to REMOTE: the named fields, or all."""
         self.writes.setdefault(model, {})[key] = fields
+
+    def is_written(self, model: type[Model], key: Key) -> bool:
+        """Return whether the row with LOCAL's `key` is written to REMOTE, by itself or in bulk."""
+        return key in self.writes.get(model, ()) or key in self.bulk.get(model, ())
 
     def delete(self, model: type[Model], remote: Key, local: Key | None) -> None:
         """Have the row with REMOTE's key deleted there; `local` is LOCAL's key, where it is known."""

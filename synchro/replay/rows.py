@@ -113,24 +113,38 @@ def real_spellings(
 
 
 class Rows:
-    """LOCAL's rows that the batch has to do with, as values or as lines."""
+    """LOCAL's rows that the batch has to do with."""
 
-    def __init__(self, side: Database) -> None:
+    def __init__(self, side: Database, in_bulk: Collection[type[Model]] = ()) -> None:
         self._side = side
-        #: Of models whose rows need no values: the rows that there are, as LOCAL's server spells them.
-        self.lines: dict[type[Model], dict[Key, Any]] = {}
+        #: Models whose rows go to REMOTE in bulk, so that no more of them is read here than is asked for.
+        self._in_bulk = in_bulk
         #: Rows of LOCAL of which some values cannot be read, and are None in what is found: they go nowhere.
         self.unreadable: dict[type[Model], dict[Key, Faults]] = {}
         self._found: dict[type[Model], dict[Key, Sequence[Any]]] = {}
         self._asked: dict[type[Model], set[Key]] = {}
 
     def present(self, model: type[Model], keys: Collection[Key]) -> Collection[Key]:
-        """Which of these rows LOCAL has."""
-        return self.lines[model] if model in self.lines else self.load(model, keys)
+        """Return which of these rows LOCAL has."""
+        found = self.peek(model, keys, ())
+        return self.load(model, keys) if found is None else found
 
-    def forget_lines(self, model: type[Model]) -> None:
-        """Have the rows of a model read as values."""
-        self.lines.pop(model, None)
+    def peek(
+        self, model: type[Model], keys: Collection[Key], fields: Sequence[AnyField]
+    ) -> dict[Key, tuple[Any, ...]] | None:
+        """
+        Return these columns of the rows of a model that goes in bulk, by key; None where the rows are to be loaded: of
+        other models, of rows that are loaded already, and where a value cannot be read or names a row.
+        """
+        is_loaded = not self._asked.get(model, set()).isdisjoint(keys)
+        if model not in self._in_bulk or is_loaded or any(field.remote_field is not None for field in fields):
+            return None
+        own = key_fields(model)
+        try:
+            rows = select(self._side, model, [*own, *fields], own, list(map(as_values, keys)))
+        except CannotRead:
+            return None
+        return {as_key(row[: len(own)]): tuple(row[len(own) :]) for row in rows}
 
     def load(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Sequence[Any]]:
         """The rows of `model` by key, in the order of its table's fields; keys that LOCAL lacks are left out."""
@@ -199,8 +213,7 @@ class Rows:
 
     def forget(self, model: type[Model], keys: Iterable[Key]) -> None:
         for key in keys:
-            for found in (self._found, self.lines):
-                found.get(model, {}).pop(key, None)
+            self._found.get(model, {}).pop(key, None)
 
     def empty(self, model: type[Model], key: Key, field: AnyField) -> None:
         """Have a row, which is known as values, point nowhere by this foreign key."""

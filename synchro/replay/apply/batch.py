@@ -1,10 +1,10 @@
-"""Carry: one batch from LOCAL's rows to REMOTE's, and what is done where something comes in between."""
+"""One batch, from LOCAL's rows to REMOTE's, and what is done where something comes in between."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
@@ -19,9 +19,8 @@ from synchro.models import Batch
 from synchro.relations import parents_first
 from synchro.replay.apply.altered import refuse_altered
 from synchro.replay.apply.attempts import Strategy
-from synchro.replay.apply.bulk import apply_in_bulk
-from synchro.replay.apply.bulk_plan import BulkPlan, NotBulk, bulk_plan_of
-from synchro.replay.apply.bulk_rows import read
+from synchro.replay.apply.bulk.eligible import NotBulk
+from synchro.replay.apply.bulk.entries import BulkPart, bulk_part, grouped
 from synchro.replay.apply.spelling import follow_respelled
 from synchro.replay.apply.writer import Writer
 from synchro.replay.checkpoint import Outcome, new_pairs
@@ -47,7 +46,7 @@ from synchro.replay.log.remote_log import Overtaken, RemoteLog
 from synchro.replay.log.unread import Unread, postpone
 from synchro.replay.nodes.forward import Forward, drop_known
 from synchro.replay.parents import Vanished
-from synchro.replay.plan import Prerequisites, QuarantineUpdate
+from synchro.replay.plan import Plan, Prerequisites
 from synchro.replay.quarantine.dependents import leave_out
 from synchro.replay.quarantine.diagnosis import refuse_lost
 from synchro.replay.quarantine.store import Quarantine
@@ -60,6 +59,8 @@ from synchro.replay.work import BatchWork
 
 #: How often a batch is tried again because LOCAL's rows changed while they were read.
 ATTEMPTS = 5
+#: How often it begins anew without a model that cannot go in bulk. After that none does.
+ROUNDS = 3
 
 T = TypeVar("T")
 #: To be called within REMOTE's transaction when all is written.
@@ -72,7 +73,9 @@ Within: TypeAlias = Callable[[], AbstractContextManager[Finish]]
 class Material:
     """What LOCAL has to say about a batch."""
 
+    #: What the entries say, but for those of the rows that go in bulk; and the rows of LOCAL.
     changes: Changes
+    bulk: BulkPart
     rows: Rows
     #: What is set aside and is not to be tried with this batch.
     resting: Collection[RowId]
@@ -85,31 +88,40 @@ class Material:
 def attempt(
     session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], within: Within, strategy: Strategy
 ) -> Outcome:
-    """Bring to REMOTE the rows that these entries name: wholesale if they are plain, else the usual way."""
-    log.note_received()
-    parcel = bulk_plan_of(session, log, ids) if strategy.is_free and not session.forwards else None
-    check_entries(batch)
-    if parcel is not None:
-        announce("read", batch)
-        with suppress(NotBulk), within() as finish:
-            outcome = apply_parcel(session, log, batch, parcel)
-            finish(outcome)
+    """
+    Bring to REMOTE the rows that these entries name, and return what became of them: plain models in bulk; where one
+    turns out not to be plain, the batch begins anew with the rows of that model by themselves.
+    """
+    groups = grouped(session.local, ids) if strategy.is_free and not session.forwards else []
+    excluded: set[type[Model]] = set()
+    rounds = 0
+    while True:
+        log.note_received()
+        bulk = bulk_part(session, log, ids, groups if rounds < ROUNDS else [], excluded)
+        material = gather(session, log, batch, ids, bulk, strategy)
+        try:
+            with within() as finish:
+                outcome = apply_batch(session, log, batch, material, strategy)
+                if not bulk.named:
+                    log.refuse_overtaken()
+                finish(outcome)
+        except NotBulk as error:
+            excluded |= error.models
+            rounds += 1
+        else:
             return outcome
-    material = gather(session, log, batch, ids, strategy)
-    with within() as finish:
-        outcome = apply_batch(session, log, batch, material, strategy)
-        log.refuse_overtaken()
-        finish(outcome)
-    return outcome
 
 
 def gather(
-    session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], strategy: Strategy
+    session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], bulk: BulkPart, strategy: Strategy
 ) -> Material:
-    """What LOCAL has to say: the entries with these ids, and the rows that they name."""
+    """Return what LOCAL has to say: the entries with these ids, and the rows that they name."""
     unread = Unread()
     received = read_received(session, ids, unread) if session.forwards else None
-    changes = coalesce(entries_of(session.local, ids, unread) if received is None else received.entries)
+    if received is not None:
+        changes = coalesce(received.entries)
+    else:
+        changes = coalesce(() if bulk.is_all else entries_of(session.local, ids, unread, bulk.taken))
     name_rows(session, changes)
     for place in [place for place in changes.rows if place[0] in session.left_out]:
         del changes.rows[place]
@@ -117,22 +129,21 @@ def gather(
     resting = strategy.join(changes)
     if strategy.also:
         changes.take_along(strategy.also, coalesce(pending_entries(session, strategy.also)), session.begun)
-    log.note_received()
     log.note_signs(frozenset() if received is None else received.signs)
-    rows = Rows(session.local)
+    rows = Rows(session.local, bulk.named.keys())
     by_model = changes.by_model()
-    look_at_columns(session.remote, by_model)
+    look_at_columns(session.remote, {**by_model, **bulk.named})
     for model, keys in by_model.items():
-        read(session, rows, model, keys)
+        rows.load(model, keys)
     announce("read", batch)
-    return Material(changes, rows, resting, unread, received)
+    return Material(changes, bulk, rows, resting, unread, received)
 
 
 def apply_batch(
     session: Session, log: RemoteLog, batch: Batch, material: Material, strategy: Strategy
 ) -> Outcome:
     """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
-    changes, rows = material.changes, material.rows
+    changes, rows, bulk = material.changes, material.rows, material.bulk
     follow_respelled(session, changes, rows)
     naturals = strategy.quarantine.natural_keys() | _natural_keys(changes)
     identities = Identities(session, rows, naturals, strategy.unidentified, strategy.quarantine.all())
@@ -147,6 +158,7 @@ def apply_batch(
     replaced = replace_deleted(session, changes, rows, identities)
     work = BatchWork(session, batch, log, changes, rows, Rows(session.remote), identities)
     plan = work.plan
+    plan.bulk = {model: named.all_keys() for model, named in bulk.named.items()}
     resolve(work, replaced)
     resolve_former_pairs(work)
     left = strategy.refused(plan).keys() | set(material.resting)
@@ -159,6 +171,7 @@ def apply_batch(
     resolve_members(work)
     resolve_orphans(work)
     keep_taken_over(plan, rows, identities)
+    _refuse_both_ways(changes, plan)
     left_out = leave_out(work, strategy.refused(plan), material.resting)
     conflicts = conflicts_of(work)
     announce("resolved", batch)
@@ -168,8 +181,10 @@ def apply_batch(
     if session.forwards:
         quarantined = strategy.quarantine.all()
         forward = Forward(session, changes, plan, identities, new, quarantined, material.resting)
-    writer = Writer(session, log, plan, rows, identities, strategy.judge)
+    writer = Writer(session, log, plan, rows, identities, strategy.judge, bulk.named)
     writer.write()
+    if changed := bulk.with_news(log):
+        raise NotBulk(*changed)  # before they were locked, which is done by writing them
     refuse_altered(session, plan, rows, identities)
     if strategy.is_thorough:
         refuse_lost(session, plan, identities)
@@ -180,8 +195,8 @@ def apply_batch(
     announce("written", batch)
     return Outcome(
         batch=batch,
-        entries=changes.entries,
-        last=changes.last,
+        entries=changes.entries + bulk.entries,
+        last=max((date for date in (changes.last, bulk.last) if date is not None), key=aware, default=None),
         forgotten=plan.obsolete_references,
         pairs=pairs,
         conflicts=conflicts,
@@ -205,29 +220,13 @@ def _new_to_remote(
     return drop_known(session, received, material.changes, identities, floor, own)
 
 
-def apply_parcel(session: Session, log: RemoteLog, batch: Batch, parcel: BulkPlan) -> Outcome:
-    """
-    The same for a batch that is plain enough.
-
-    Raises `NotBulk` where it turns out not to be.
-    """
-    delivered = apply_in_bulk(session, log, parcel)
-    announce("identified", batch)
-    announce("resolved", batch)
-    write_receipt(session, batch, delivered.pairs, delivered.plan)
-    announce("written", batch)
-    return Outcome(
-        batch=batch,
-        entries=parcel.entries,
-        last=parcel.last,
-        forgotten=delivered.plan.obsolete_references,
-        pairs=delivered.pairs,
-        conflicts=(),
-        recorded=0,
-        tally=delivered.tally,
-        kept={},
-        quarantine=QuarantineUpdate(),
-    )
+def _refuse_both_ways(changes: Changes, plan: Plan) -> None:
+    """Raise `NotBulk` for models of which some rows would go in bulk, and others object by object."""
+    others = (plan.writes, plan.deletions, plan.obsolete_references, plan.remote_wins)
+    sets = {each.through for each in changes.sets}
+    found = [model for model in plan.bulk if model in sets or any(several.get(model) for several in others)]
+    if found:
+        raise NotBulk(*found)
 
 
 def keep_record(session: Session, quarantine: Quarantine, outcome: Outcome) -> None:

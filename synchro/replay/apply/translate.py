@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from synchro.exceptions import Culprit, Refused
 from synchro.keys import AnyField, Key, key_fields, normalize, to_text
 from synchro.registry import Table
-from synchro.relations import generic_keys, points_at_rows, target_of
+from synchro.relations import generic_keys, must_exist, points_at_rows, target_of
 from synchro.replay.apply.statements import Group
 from synchro.replay.identity.identities import Identities, existing_keys
+from synchro.replay.parents import Vanished
 from synchro.replay.plan import Plan
 from synchro.replay.rows import Rows, as_key, generic_places, generic_targets, generic_value, select
 from synchro.replay.session import Session
@@ -112,6 +113,8 @@ class Translator:
             if value is None or row[place] is not None:
                 continue
             if target is not None and self._points_nowhere(target, value):
+                if target in self._plan.bulk and must_exist(column):
+                    raise Vanished(model, column, [key])
                 row[place] = self._dangling(model, key, (column,), target, value)
             else:
                 row[place] = 0
@@ -149,7 +152,7 @@ class Translator:
 
     def _points_nowhere(self, target: type[Model], key: Key) -> bool:
         """Whether neither side has the row, nor will REMOTE get it."""
-        return not self._identities.of(target, key).exists and key not in self._plan.writes.get(target, {})
+        return not self._identities.of(target, key).exists and not self._plan.is_written(target, key)
 
     def _dangling(
         self, model: type[Model], key: Key, fields: tuple[AnyField, ...], target: type[Model], value: Key
@@ -236,11 +239,11 @@ class Early:
         target = target_of(column)
         if target is None:
             return self._by_value(column, values)
-        planned, known = self._plan.writes.get(target, {}), self._identities.known(target)
+        known = self._identities.known(target)
         return {
             key
             for key, value in values.items()
-            if value in planned
+            if self._plan.is_written(target, value)
             and not known[value].exists
             and not (target is self._model and self._is_before(value, key))
         }

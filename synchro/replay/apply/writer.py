@@ -1,24 +1,31 @@
 """
-Write: bring REMOTE's rows to what the plan says, whole groups at a time.
+Writing: REMOTE's rows become what the plan says.
 
-Object by object only where somebody listens; then the same statements run once more, so that the columns hold
-LOCAL's values whatever the listeners did to them.
+Plain models go in bulk, others in groups of rows, and object by object only where there are receivers; then the same
+statements run once more, so that the columns hold LOCAL's values whatever the receivers did to them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from django.db import IntegrityError, transaction
 from django.db.models import DO_NOTHING, Model
 
 from synchro.exceptions import Refused
-from synchro.keys import Key, key_fields
-from synchro.registry import Table
-from synchro.relations import children_first, parents_first, pointing_at, same_key_parents
+from synchro.keys import AnyField, Key, key_fields
+from synchro.relations import (
+    children_first,
+    is_done_by_the_database,
+    parents_first,
+    pointing_at,
+    same_key_parents,
+)
 from synchro.replay.apply.blocking import Blocking
-from synchro.replay.apply.bulk_rows import write_lines
+from synchro.replay.apply.bulk.eligible import NotBulk
+from synchro.replay.apply.bulk.entries import Named
+from synchro.replay.apply.bulk.writing import bulk_writers
 from synchro.replay.apply.deletions import delete_objects, delete_rows
 from synchro.replay.apply.objects import Objects
 from synchro.replay.apply.other_rows import OtherRows, find_doubles
@@ -37,6 +44,7 @@ from synchro.replay.apply.untouched import Untouched
 from synchro.replay.conflicts.members import name_deleted_pairs
 from synchro.replay.guests.recorder import Recorder, recording
 from synchro.replay.identity.identities import Identities
+from synchro.replay.identity.successors import keep_taken_over
 from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.plan import Plan, Prerequisites, Tally
 from synchro.replay.quarantine.diagnosis import Attempt, Diagnosis, FailedDeletions, FailedRows, refuse_lost
@@ -54,6 +62,7 @@ class Writer:
         rows: Rows,
         identities: Identities,
         judge: Diagnosis,
+        in_bulk: Mapping[type[Model], Named],
     ) -> None:
         self._session, self._plan, self._rows, self._identities = session, plan, rows, identities
         self._judge = judge
@@ -67,26 +76,25 @@ class Writer:
         self._objects = Objects(session, identities, self._statements, self._swaps, judge)
         self._recorder = Recorder(session)
         self._others = OtherRows(session, log, plan, rows, identities, self._statements, self._swaps)
-        #: Whether anybody listens to what is written.
-        self._is_heard = True
+        self._bulk = bulk_writers(session, in_bulk, plan, identities)
 
     def write(self) -> None:
         with recording(self._recorder):
             self._write()
 
     def _write(self) -> None:
-        models = parents_first(self._plan.writes)
-        self._is_heard = any(
-            has_receivers_of_saves(model) or has_receivers_of_sets(model) for model in models
-        )
-        self._is_heard |= any(
-            has_receivers_of_deletes(model) or has_receivers_of_sets(model) for model in self._plan.deletions
-        )
-        untouched = Untouched(self._session, self._plan, self._identities) if self._is_heard else None
-        self._statements.reserve_keys({model: self._plan.writes[model] for model in models})
-        groups = [self._put(model) for model in models]
+        has_receivers = self._has_receivers()
+        if has_receivers:
+            self._refuse_cascaded()
+        untouched = Untouched(self._session, self._plan, self._identities) if has_receivers else None
+        groups = self._put_all()
         self._settle([group.only(group.unsettled) for group in groups if group.unsettled])
+        for bulk in self._bulk.values():
+            bulk.plan_deletions()
+        if self._bulk:  # what rows in bulk point at was looked for as they were written
+            keep_taken_over(self._plan, self._rows, self._identities)
         self._remove()
+        self._refuse_touched()
         if untouched is not None:
             self._settle(groups)  # listeners may have touched rows of any group
             self._put_back(groups, untouched)
@@ -95,14 +103,55 @@ class Writer:
         refuse_lost(self._session, self._plan, self._identities, self._unverified(groups))
         self._statements.pass_sequences()
 
+    def _has_receivers(self) -> bool:
+        """Return whether code of others runs for what is written object by object."""
+        writes, deletions = self._plan.writes, self._plan.deletions
+        return (
+            any(has_receivers_of_saves(model) for model in writes)
+            or any(has_receivers_of_deletes(model) for model in deletions)
+            or any(has_receivers_of_sets(model) for model in (*writes, *deletions))
+        )
+
+    def _refuse_cascaded(self) -> None:
+        """Raise `NotBulk` for models whose rows the database itself touches with others, which nobody would see."""
+        touched = [
+            model
+            for model in self._bulk
+            if any(is_done_by_the_database(f.remote_field.on_delete) for f in foreign_keys(model))
+        ]
+        if touched:
+            raise NotBulk(*touched)
+
+    def _refuse_touched(self) -> None:
+        """Raise `NotBulk` for models to whose tables code of others wrote: their rows are written once more then."""
+        touched = [model for model in self._bulk if model._meta.db_table.lower() in self._recorder.written]
+        if touched:
+            raise NotBulk(*touched)
+
+    def _put_all(self) -> list[Group]:
+        """Write the rows of all models, parents first; return those that are not written in bulk."""
+        writes = self._plan.writes
+        models = parents_first({*writes, *self._bulk})
+        self._statements.reserve_keys({model: writes[model] for model in models if model in writes})
+        groups = []
+        for model in models:
+            if model in self._bulk:
+                self._put_in_bulk(model)
+            else:
+                groups.append(self._put(model))
+        return groups
+
+    def _put_in_bulk(self, model: type[Model]) -> None:
+        bulk = self._bulk[model]
+        bulk.put()
+        self._count(self.tally.added, model, bulk.added)
+        self._count(self.tally.changed, model, bulk.changed)
+
     def _unverified(self, groups: Iterable[Group]) -> set[type[Model]]:
         """The models whose foreign keys the server has not looked at."""
         return {group.model for group in groups if group.dangling} | self._swaps.unverified
 
     def _put(self, model: type[Model]) -> Group:
-        passed = self._pass(model)
-        if passed is not None:
-            return passed
         find_doubles(self._recorder, self._identities, self._translator, model)
         group = self._translator.group(model)
         if _is_pointed_at_by_value(model):
@@ -123,27 +172,6 @@ class Writer:
         known = self._identities.known(group.model)
         for key in group.new:
             known[key].exists = True
-
-    def _pass(self, model: type[Model]) -> Group | None:
-        """Write rows that need not become values; None where they have to, and then nothing is written."""
-        lines, planned = self._rows.lines.get(model), self._plan.writes[model]
-        if (
-            lines is None
-            or self._is_heard
-            or not planned.keys() <= lines.keys()
-            or _is_pointed_at_by_value(model)
-        ):
-            return None
-        known = self._identities.known(model)
-        new = [key for key in planned if not known[key].exists]
-        old = {key: names for key, names in planned.items() if known[key].exists}
-        if not write_lines(self._session.remote, model, lines, known, new, old):
-            return None
-        group = Group(model, Table(model).fields, {}, new, old, set())
-        if new:
-            self._statements.note_explicit(group)
-        self._written(group)
-        return group
 
     def _split(self, group: Group) -> tuple[Group, Group]:
         """Rows that are part of a child's object, of which Django sends no signal, and objects of their own."""
@@ -237,6 +265,9 @@ class Writer:
     def _remove(self) -> None:
         for model in children_first(self._plan.deletions):
             deletions = self._plan.deletions[model]
+            if model in self._bulk:
+                self._count(self.tally.deleted, model, self._bulk[model].remove(list(deletions)))
+                continue
             refuse_server_cascades(self._session, self._plan, self._identities, model, deletions)
             if any(rule is DO_NOTHING for _column, rule in pointing_at(model)):
                 self._swaps.uproot(model, deletions)
@@ -274,6 +305,11 @@ class Writer:
     def _count(counts: dict[type[Model], int], model: type[Model], number: int) -> None:
         if number:
             counts[model] = counts.get(model, 0) + number
+
+
+def foreign_keys(model: type[Model]) -> Iterator[AnyField]:
+    """The columns of `model` that are foreign keys."""
+    yield from (field for field in model._meta.local_concrete_fields if field.remote_field is not None)
 
 
 def _is_pointed_at_by_value(model: type[Model]) -> bool:

@@ -31,9 +31,6 @@ def resolve(work: BatchWork, replaced: Collection[RowId] = ()) -> None:
     The rows of those that are `replaced` belong to other objects by now; only their references go.
     """
     remote_changes = remote_changes_of(work)
-    # What is compared must be what is written, and a run the other way may have changed LOCAL's rows since.
-    for model, _key in remote_changes.rows:
-        work.local_rows.forget_lines(model)
     by_model = work.changes.by_model()
     present = {model: work.local_rows.present(model, keys) for model, keys in by_model.items()}
     conflicts = RowConflicts(work, remote_changes)

@@ -49,6 +49,8 @@ class Recorder:
     too_many: dict[tuple[str, str | None], Guest] = field(default_factory=dict)
     too_many_deleted: dict[tuple[str, str | None], Guest] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
+    #: All watched tables that code of others may have written to, in lower case: also where capture was off.
+    written: set[str] = field(default_factory=set)
 
     # -- what is seen -------------------------------------------------------------------------------------------
 
@@ -56,10 +58,12 @@ class Recorder:
         self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
     ) -> Any:
         """Wraps each statement for REMOTE."""
-        if _is_inserting.get() or is_capture_off() or is_read(sql):
+        if is_read(sql):
             return execute(sql, params, many, context)
         tables = watched_tables_in(sql)
-        if not tables:
+        if not is_djangos_own():
+            self.written.update(map(str.lower, tables))
+        if not tables or _is_inserting.get() or is_capture_off():
             return execute(sql, params, many, context)
         if is_djangos_own():
             return self._follow(execute, sql, params, many, context)

@@ -98,6 +98,8 @@ class Identities:
         self._by_columns = ByColumns(session, local_rows, logged_keys, self.unnamed, self)
         self._by_method = ByMethod(session, local_rows, logged_keys, self.unnamed, self)
         self._known: dict[type[Model], dict[Key, Identity]] = {}
+        #: LOCAL's and REMOTE's keys of objects that this batch wrote in bulk, and that no reference remembers yet.
+        self._written: dict[type[Model], dict[Key, Key]] = {}
         #: LOCAL's keys of the objects that found REMOTE's rows by their natural keys, by REMOTE's keys.
         self._matched: dict[type[Model], dict[Key, Key]] = {}
 
@@ -107,7 +109,7 @@ class Identities:
 
     def models(self) -> list[type[Model]]:
         """Return the models of which objects were looked for."""
-        return list(self._known)
+        return list({**self._known, **self._written})
 
     def known(self, model: type[Model]) -> dict[Key, Identity]:
         """Return the identities of all objects of `model` that were looked for."""
@@ -115,11 +117,61 @@ class Identities:
 
     def find(self, model: type[Model], keys: Collection[Key], lock: bool = False) -> dict[Key, Identity]:
         """Return the identities of these objects of LOCAL; with `lock`, their rows on REMOTE are locked."""
-        known = self.known(model)
+        known, written = self.known(model), self._written.get(model)
+        if written:
+            found = {key: written[key] for key in keys if key in written and key not in known}
+            known.update((key, Identity(remote, True)) for key, remote in found.items())
         new = [key for key in dict.fromkeys(keys) if key not in known]
         if new:
             known.update(self._look(model, new, lock))
         return {key: known[key] for key in keys}
+
+    def candidates(self, model: type[Model], keys: Collection[Key]) -> tuple[dict[Key, Key], dict[Key, Key]]:
+        """
+        Return REMOTE's keys of those of these objects that are remembered, and of those that REMOTE had when LOCAL
+        became a copy of it. REMOTE may have lost the rows.
+        """
+        remembered = remote_keys(self._session, model, keys)
+        if written := self._written.get(model):
+            remembered |= {key: written[key] for key in keys if key in written}
+        baseline = self._session.baselines.get(model, 0)
+        copied = {key: key for key in keys if key <= baseline and key not in remembered} if baseline else {}
+        return remembered, copied
+
+    def by_natural_key(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
+        """
+        Return REMOTE's keys of those of these objects that it has by their natural keys, and lock these rows.
+
+        No reference is known of the objects.
+        """
+        known = self.known(model)
+        found = {key: known.get(key) or Identity(None, False) for key in keys}
+        self._look_by_natural_key(model, found, lock=True)
+        known.update(found)
+        return {key: identity.remote for key, identity in found.items() if identity.exists}
+
+    def matched(self, model: type[Model], remote: Collection[Key]) -> set[Key]:
+        """Return those of these rows of REMOTE that were found by a natural key."""
+        return self._matched.get(model, {}).keys() & set(remote)
+
+    def note_written(self, model: type[Model], keys: Collection[Key], pairs: Mapping[Key, Key]) -> None:
+        """
+        Note that REMOTE has these objects now. `pairs` are LOCAL's and REMOTE's keys of those that no reference
+        remembers.
+        """
+        if pairs:
+            self._written.setdefault(model, {}).update(pairs)
+        known = self.known(model)
+        for key in known.keys() & set(keys) if known else ():
+            known[key].remote, known[key].exists = pairs.get(key, known[key].remote), True
+
+    def unremembered(self, model: type[Model]) -> dict[Key, Key]:
+        """Return LOCAL's and REMOTE's keys of the objects that were identified and are not remembered yet."""
+        return self._written.get(model, {}) | {
+            key: identity.remote
+            for key, identity in self._known.get(model, {}).items()
+            if identity.exists and not identity.is_remembered and identity.remote is not None
+        }
 
     def _look(self, model: type[Model], keys: list[Key], lock: bool) -> dict[Key, Identity]:
         remembered: dict[Key, Key] = {}
@@ -127,8 +179,8 @@ class Identities:
         if any(field.remote_field is not None for field in (own, *more)):
             candidates = self._by_parts(model, keys, lock)
         elif keeps_references(model):
-            remembered = remote_keys(self._session, model, keys)
-            candidates = self._remembered_or_copied(model, keys, remembered)
+            remembered, copied = self.candidates(model, keys)
+            candidates = {key: remembered.get(key, copied.get(key)) for key in keys}
         elif is_automatic(own) and not uses_same_key(model):
             candidates = dict.fromkeys(keys)
         else:
@@ -152,13 +204,6 @@ class Identities:
         if is_automatic(own) and not uses_same_key(model):
             self._look_by_natural_key(model, found, lock)
         return found
-
-    def _remembered_or_copied(
-        self, model: type[Model], keys: Collection[Key], remembered: Mapping[Key, Key]
-    ) -> dict[Key, Key | None]:
-        """Return REMOTE's keys by references, or by the baseline up to which LOCAL is a copy of REMOTE."""
-        baseline = self._session.baselines.get(model, 0)
-        return {key: remembered.get(key, key if key <= baseline else None) for key in keys}
 
     def _recognize(
         self, model: type[Model], candidates: dict[Key, Key | None], existing: set[Key], lock: bool
@@ -200,8 +245,10 @@ class Identities:
 
     def remote_keys(self, model: type[Model], keys: Collection[Key], lock: bool = False) -> dict[Key, Key]:
         """Return REMOTE's keys of those of these objects of LOCAL that REMOTE has."""
-        found = self.find(model, keys, lock)
-        return {key: identity.remote for key, identity in found.items() if identity.exists}
+        written = self._written.get(model, {})
+        found = {key: written[key] for key in keys if key in written} if written else {}
+        known = self.find(model, [key for key in keys if key not in found] if found else keys, lock)
+        return found | {key: identity.remote for key, identity in known.items() if identity.exists}
 
     def _look_by_natural_key(self, model: type[Model], found: dict[Key, Identity], lock: bool) -> None:
         missing = [
@@ -213,13 +260,14 @@ class Identities:
         if not matches:
             return
         # A row that REMOTE lost and that was known by its key comes back with it: what names it is right again.
-        present = self._local_rows.load(model, missing)
+        missing = [key for key in missing if key in matches]
+        present = self._local_rows.present(model, missing)
         owners = self._present_owners(model, {match for several in matches.values() for match in several})
         matched: list[Key] = []
         # Objects that LOCAL has deleted take what the others leave.
         for key in sorted(missing, key=lambda key: key not in present):
             identity = found[key]
-            several = [match for match in matches.get(key, ()) if owners.setdefault(match, key) == key]
+            several = [match for match in matches[key] if owners.setdefault(match, key) == key]
             for match in several[1:]:
                 del owners[match]
             if several:
@@ -259,8 +307,9 @@ class Identities:
         """Return those of these objects that are known to be another row of REMOTE."""
         if not keys or not keeps_references(model):
             return set()
-        known = self._remembered_or_copied(model, keys, remote_keys(self._session, model, keys))
-        existing = existing_keys(self._session.remote, model, [k for k in known.values() if k is not None])
+        remembered, copied = self.candidates(model, keys)
+        known = remembered | copied
+        existing = existing_keys(self._session.remote, model, list(known.values()))
         return {key for key, remote in known.items() if remote in existing}
 
     def _present_owners(self, model: type[Model], remote: Collection[Key]) -> dict[Key, Key]:
@@ -274,10 +323,11 @@ class Identities:
             return {}
         baseline = self._session.baselines.get(model, 0)
         copied = {key for key in remote if key <= baseline}
-        rows = self._local_rows.load(model, copied)
+        rows = self._local_rows.present(model, copied)
         owners = {key: key for key in copied if key in rows or (model, key) in self._logged_keys}
+        owners |= {match: key for key, match in self._written.get(model, {}).items() if match in remote}
         owners |= local_keys(self._session, model, remote) | self._matched.get(model, {})
-        present = self._local_rows.load(model, list(owners.values()))
+        present = self._local_rows.present(model, list(owners.values()))
         return {match: key for match, key in owners.items() if key in present}
 
     def owners(self, model: type[Model], remote: Collection[Key]) -> dict[Key, Key]:

@@ -152,9 +152,13 @@ class ByColumns:
         A row of which a part of the natural key cannot be read has none.
         """
         fields = natural_fields(model) or ()
-        rows = self._rows.load(model, keys)
-        known = {key for key in rows if self._rows.unreadable_fields(model, key).isdisjoint(fields)}
-        found = self._stored(model, fields, {key: row for key, row in rows.items() if key in known})
+        found = self._rows.peek(model, keys, fields)
+        if found is not None:
+            rows: Mapping[Key, object] = dict(found)
+        else:
+            loaded = rows = self._rows.load(model, keys)
+            known = {key for key in rows if self._rows.unreadable_fields(model, key).isdisjoint(fields)}
+            found = self._stored(model, fields, {key: loaded[key] for key in known})
         for key in keys:
             if key not in rows and (text := self._logged_keys.get((model, key))):
                 values = values_from_entry(model, text)
@@ -252,7 +256,7 @@ class ByColumns:
     def _without_successors(self, model: type[Model], found: dict[Key, list[Key]]) -> dict[Key, list[Key]]:
         """Leave out deleted objects whose natural key a row of LOCAL has now: REMOTE's row belongs to that one."""
         logged = [key for key in found if (model, key) in self._logged_keys]
-        gone = self._logged_values(model, [key for key in logged if not self._rows.load(model, [key])])
+        gone = self._logged_values(model, [key for key in logged if not self._rows.present(model, [key])])
         fields = natural_fields(model) or ()
         present = self._keys_by_values(self._session.local, model, fields, gone.values())
         return {key: matches for key, matches in found.items() if gone.get(key) not in present}

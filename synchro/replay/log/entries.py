@@ -29,10 +29,22 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def entries_of(database: Database, ranges: Iterable[Range], unread: Unread | None = None) -> Iterator[Entry]:
-    """Yield the entries with these ids, oldest first; `unread` takes up those that this process cannot read."""
+#: The condition of no entry.
+NONE = Q()
+
+
+def entries_of(
+    database: Database,
+    ranges: Iterable[Range],
+    unread: Unread | None = None,
+    taken: Q = NONE,
+) -> Iterator[Entry]:
+    """
+    Yield the entries with these ids, oldest first; `unread` takes up those that this process cannot read. Those
+    that are `taken` already are left out.
+    """
     for part in parts_of_log(database, ranges):
-        yield from read_entries(database, part, unread)
+        yield from read_entries(database, part.exclude(taken) if taken else part, unread)
 
 
 def parts_of_log(database: Database, ranges: Iterable[Range]) -> Iterator[QuerySet[ChangeLog]]:

@@ -20,8 +20,9 @@ from synchro.backends import mysql
 from synchro.core import call_synchronize
 from synchro.exceptions import Refused
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict
-from synchro.replay.apply import batch as apply_batch
-from synchro.replay.apply import bulk_rows
+from synchro.replay.apply.bulk import rows as bulk_rows
+from synchro.replay.apply.bulk.entries import BulkPart
+from tests.replay.bulk_parts import noted_parts
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import (
     LOCAL,
@@ -41,27 +42,36 @@ from tests.shop.models import Customer, Measurement, Order, Seat, Warehouse
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
 
 
+class Ways(list[bool]):
+    """For each batch, whether all of it went in bulk; and the models that did."""
+
+    def __init__(self, parts: dict[str, BulkPart]) -> None:
+        self.parts = parts
+
+    def __eq__(self, other: object) -> bool:
+        return self._all() == other
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._all()[place]
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._all()
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    def _all(self) -> list[bool]:
+        return [part.is_all for part in self.parts.values()]
+
+    @property
+    def models(self) -> list[set[type[Model]]]:
+        return [{*part.named} for part in self.parts.values()]
+
+
 @pytest.fixture
-def ways(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """For each batch, whether it went as a whole."""
-    found: list[bool] = []
-
-    def apply_parcel(link: Any, log: Any, batch: Any, parcel: Any) -> Any:
-        found.append(False)
-        outcome = original(link, log, batch, parcel)
-        found[-1] = True
-        return outcome
-
-    def pack(*arguments: Any) -> Any:
-        parcel = packing(*arguments)
-        if parcel is None:
-            found.append(False)
-        return parcel
-
-    original, packing = apply_batch.apply_parcel, apply_batch.bulk_plan_of
-    monkeypatch.setattr(apply_batch, "apply_parcel", apply_parcel)
-    monkeypatch.setattr(apply_batch, "bulk_plan_of", pack)
-    return found
+def ways() -> Iterator[Ways]:
+    with noted_parts() as parts:
+        yield Ways(parts)
 
 
 def log(model: type[Model], key: object, action: int, fields: tuple[str, ...] | None = None) -> None:

@@ -8,11 +8,9 @@ import pytest
 from django.db import connections
 
 from synchro.core import call_synchronize
-from synchro.replay.apply.bulk_rows import can_pass
-from synchro.replay.session import Database
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import REMOTE, create_on_remote, remote_count
-from tests.shop.models import Customer, Order, Publisher, Seat
+from tests.shop.models import Customer, Seat
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
@@ -73,15 +71,6 @@ def test_rows_get_the_keys_that_remote_hands_out() -> None:
     there = {row.pk: row.name for row in Customer.objects.using(REMOTE).all()}
     assert there.items() > {row.pk: row.name for row in own}.items()
     assert [name for pk, name in there.items() if pk not in {row.pk for row in own}] == ["Sir Samuel"]
-
-
-def test_only_rows_that_need_no_translation_pass() -> None:
-    local, remote = Database("default"), Database(REMOTE)
-    vendors = {connections[alias].vendor for alias in ("default", REMOTE)}
-
-    assert can_pass(local, remote, Seat) is (vendors in ({"postgresql"}, {"sqlite"}))
-    assert not can_pass(local, remote, Order)  # a foreign key
-    assert not can_pass(local, remote, Publisher)  # a natural key
 
 
 @pytest.mark.django_db(databases=["default", "remote"], transaction=True)

@@ -18,6 +18,8 @@ from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from synchro.models import Conflict, Reference
 from synchro.replay.apply import batch as apply_batch
+from synchro.replay.apply.bulk.entries import BulkPart
+from tests.replay.bulk_parts import noted_parts
 from tests.replay.compare import differences
 from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, unlogged
 from tests.shop.models import Customer, Membership
@@ -59,26 +61,17 @@ def run_until_quiet(first_here: bool = True) -> None:
 
 
 @contextmanager
-def in_bulk() -> Iterator[list[Any]]:
-    """Inside, batches go as ever; what comes of those that go in bulk is in the list."""
-    went: list[Any] = []
-    original = apply_batch.apply_parcel
-
-    def note(*arguments: Any) -> Any:
-        outcome = original(*arguments)
-        went.append(outcome)
-        return outcome
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(apply_batch, "apply_parcel", note)
-        yield went
+def in_bulk() -> Iterator[Mapping[str, BulkPart]]:
+    """Inside, batches go as ever; what went in bulk of each, as its last attempt had it, is given by its token."""
+    with noted_parts() as parts:
+        yield parts
 
 
 @contextmanager
 def in_groups() -> Iterator[None]:
     """Inside, no batch goes in bulk."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(apply_batch, "bulk_plan_of", lambda *_arguments: None)
+        patch.setattr(apply_batch, "grouped", lambda *_arguments: [])
         yield
 
 
@@ -164,7 +157,7 @@ def batches_in_bulk_where_every_way_ends_alike(
     one_by_one: int = 2,
 ) -> int:
     """
-    Live through each history in bulk and in another way, and return how many batches went in bulk.
+    Live through each history in bulk and in another way; return of how many batches some or all models went in bulk.
 
     Of `one_by_one` histories one is compared with batches that go object by object, the others with groups.
     """
@@ -173,7 +166,7 @@ def batches_in_bulk_where_every_way_ends_alike(
         other_way = object_by_object if seed % one_by_one == 0 else in_groups
         with begin(random.Random(seed)), in_bulk() as went:
             expected = live(seed)
-            went_in_bulk += len(went)
+            went_in_bulk += sum(bool(part.named) for part in went.values())
         with begin(random.Random(seed)), other_way():
             found = live(seed)
 

@@ -10,6 +10,7 @@ from django.db.models import Model
 
 from synchro.core import DisableSynchroLog, call_synchronize, reset_synchro
 from synchro.models import CHANGE, Reference
+from synchro.replay.apply.bulk import rows as bulk_rows
 from tests.odd.models import Player, Team
 from tests.replay.apply.test_bulk import log, ways
 from tests.replay.compare import assert_same_rows
@@ -27,6 +28,7 @@ from tests.replay.deployments import (
     use_up_key_on_remote,
 )
 from tests.shop.models import (
+    Book,
     Category,
     Country,
     Customer,
@@ -34,6 +36,7 @@ from tests.shop.models import (
     Order,
     Passport,
     Profile,
+    Publisher,
     Seat,
     Tag,
     Visa,
@@ -202,19 +205,65 @@ def test_what_was_born_under_the_key_of_a_copied_row_and_is_gone_takes_none_alon
     assert ways == [False]
 
 
-def test_known_rows_with_a_natural_key_go_as_a_whole_and_new_ones_do_not(ways: list[bool]) -> None:
+def test_rows_with_a_natural_key_go_as_a_whole(ways: list[bool]) -> None:
     theirs = create_on_remote(Tag, word="watch", note="REMOTE's")
     tag = Tag.objects.create(word="watch", note="LOCAL's")
+    others = [Tag.objects.create(word=word) for word in ("night", "day")]
     call_synchronize()
+    assert_same_rows(Tag)
+    assert remote(Tag, word="watch").pk == theirs.pk
+    for other in others:
+        other.delete()
     tag.note = "changed"
     tag.save()
     call_synchronize()
     tag.delete()
     call_synchronize()
 
-    assert theirs.pk is not None
     assert remote_count(Tag) == 0
-    assert ways == [False, True, True]
+    assert ways == [True, True, True]
+
+
+def test_rows_with_the_same_natural_key_stay_two_in_whatever_parts_they_are_read(
+    ways: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk_rows, "FIRST_PART", 1)
+    monkeypatch.setattr(bulk_rows, "PART_BYTES", 1)
+    for note in ("one", "two", "three"):
+        Tag.objects.create(word="watch", note=note)
+
+    call_synchronize()
+
+    assert_same_rows(Tag)
+    assert remote_count(Tag) == 3
+    assert ways == [True]
+
+
+def test_row_that_was_deleted_and_made_again_is_the_same_on_remote(ways: list[bool]) -> None:
+    tag = Tag.objects.create(word="watch")
+    call_synchronize()
+    there = remote(Tag).pk
+    tag.delete()
+    Tag.objects.create(word="watch", note="again")
+
+    call_synchronize()
+
+    assert (remote(Tag).pk, remote(Tag).note) == (there, "again")
+    assert len(references(Tag, LOCAL)) == len(references(Tag, REMOTE)) == 1
+    assert ways == [True, False]
+
+
+def test_natural_key_that_leads_through_a_new_row_in_bulk_is_that_of_a_new_row(ways: list[bool]) -> None:
+    """Its publisher is written before it is looked for."""
+    use_up_key_on_remote(Publisher)
+    for name in ("Ankh", "Morpork"):
+        publisher = Publisher.objects.create(name=name)
+        Book.objects.create(publisher=publisher, title="the same")
+
+    call_synchronize()
+
+    assert_same_rows()
+    assert remote_count(Book) == 2
 
 
 def test_object_that_only_its_natural_key_connects_is_deleted(ways: list[bool]) -> None:

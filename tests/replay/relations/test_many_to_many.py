@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from django.db import connections
 from django.db.models.signals import m2m_changed
 
+from synchro.backends import backend_for
 from synchro.core import DisableSynchroLog, call_synchronize
+from synchro.keys import key_fields
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import REMOTE, create_on_remote, remote, remote_count, use_up_key_on_remote
 from tests.shop.models import Album, Artist, Band, Country, Membership
@@ -285,3 +288,19 @@ def test_who_listens_to_changes_of_a_set_hears_of_remotes() -> None:
 
     assert heard == [("post_add", REMOTE), ("post_remove", REMOTE)]
     assert_same_rows()
+
+
+def test_as_many_members_as_a_batch_can_name_are_looked_for() -> None:
+    """PostgreSQL refused a list of so many pairs: its stack was too small for it."""
+    album = Album.objects.create(name="known")
+    artist = Artist.objects.create(name="known")
+    album.artists.add(artist)
+    through = Album.artists.through
+    columns = [field.column for field in key_fields(through)]
+    known, others = (album.pk, artist.pk), [(-number, number) for number in range(1, 20_000)]
+
+    found = backend_for(connections["default"]).select(
+        through._meta.db_table, columns, columns, [known, *others]
+    )
+
+    assert [tuple(row) for row in found] == [known]
