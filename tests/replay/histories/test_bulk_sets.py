@@ -17,8 +17,7 @@ from synchro.exceptions import SynchroError
 from synchro.models import Conflict
 from tests.replay.bulk_parts import noted_parts
 from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, unlogged
-from tests.replay.histories.test_bulk import call_quietly, in_groups, object_by_object
-from tests.replay.histories.test_shop import rolled_back
+from tests.replay.histories.harness import call_quietly, in_groups, object_by_object, rolled_back
 from tests.replay.hypothesis_settings import EXAMPLES
 from tests.shop.models import Album, Artist, Country
 
