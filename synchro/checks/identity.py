@@ -22,7 +22,7 @@ from synchro.natural import lacks_content_type, natural_fields, natural_names
 from synchro.natural_parts import is_left_unused
 from synchro.registry import Table, watched_models
 from synchro.relations import generic_keys, named_models
-from synchro.replay.identity.identities import is_known_by_nature, keeps_references
+from synchro.replay.identity.models import is_known_by_nature, keeps_references
 from synchro.replay.identity.natural_errors import name_of
 from synchro.replay.identity.natural_keys import allows_many, finder, is_unique
 from synchro.replay.identity.natural_methods import is_forgetful

@@ -13,7 +13,8 @@ from django.db.models import Model, Q
 from synchro.conf import LOCAL
 from synchro.keys import Key, key_fields
 from synchro.models import DELETION, Batch, Checkpoint, Conflict, Reference
-from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
+from synchro.replay.identity.identities import Identities, existing_keys
+from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.references import forget, local_keys_by_remote, remember, remote_keys
 from synchro.replay.log.entries import entries_of
 from synchro.replay.log.ranges import from_text

@@ -22,7 +22,7 @@ from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady, UnknownState
 from synchro.models import Batch, Checkpoint, Node, Receipt, Reference
-from synchro.replay.identity.identities import keeps_references
+from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.originals import note_originals
 from synchro.replay.identity.references import forget, remember
 from synchro.replay.plan import Plan

@@ -9,7 +9,7 @@ from django.db.models import Model
 from synchro.keys import AnyField, is_integer, key_fields
 from synchro.registry import Table
 from synchro.relations import generic_keys, points_at_rows, target_of
-from synchro.replay.identity.identities import uses_same_key
+from synchro.replay.identity.models import uses_same_key
 from synchro.replay.session import Database, Session
 
 #: How many keys a range has.

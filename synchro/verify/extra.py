@@ -7,7 +7,8 @@ from collections.abc import Collection
 from django.db.models import Model
 
 from synchro.keys import Key, key_fields
-from synchro.replay.identity.identities import Identities, is_known_by_nature, keeps_references
+from synchro.replay.identity.identities import Identities
+from synchro.replay.identity.models import is_known_by_nature, keeps_references
 from synchro.replay.identity.natural_keys import has_natural_key
 from synchro.replay.identity.owners import owners_by_parts
 from synchro.replay.rows import Rows

@@ -46,7 +46,7 @@ from synchro.replay.log.remote_log import Overtaken, RemoteLog
 from synchro.replay.log.unread import Unread, postpone
 from synchro.replay.nodes.forward import Forward, drop_known
 from synchro.replay.parents import Vanished
-from synchro.replay.plan import Plan, Prerequisites
+from synchro.replay.plan import Plan, Prerequisites, Tally
 from synchro.replay.quarantine.dependents import leave_out
 from synchro.replay.quarantine.diagnosis import refuse_lost
 from synchro.replay.quarantine.store import Quarantine
@@ -143,52 +143,16 @@ def apply_batch(
     session: Session, log: RemoteLog, batch: Batch, material: Material, strategy: Strategy
 ) -> Outcome:
     """Within REMOTE's transaction: find out what is to be written, write it, and sign for it."""
-    changes, rows, bulk = material.changes, material.rows, material.bulk
-    follow_respelled(session, changes, rows)
-    naturals = strategy.quarantine.natural_keys() | _natural_keys(changes)
-    identities = Identities(session, rows, naturals, strategy.unidentified, strategy.quarantine.all())
-    by_model = changes.by_model()
-    for model in parents_first(by_model):  # a natural key may lead through a parent
-        identities.find(model, by_model[model], lock=True)
-    forget_lost(session, by_model, rows, identities)
-    new = [] if material.received is None else _new_to_remote(session, log, material, identities, strategy)
-    note_births(session, batch, changes, identities)
-    refuse_unnamed(session, batch, changes, identities)
+    changes, bulk = material.changes, material.bulk
+    identities, new = _identify(session, log, batch, material, strategy)
     announce("identified", batch)
-    replaced = replace_deleted(session, changes, rows, identities)
-    work = BatchWork(session, batch, log, changes, rows, Rows(session.remote), identities)
+    work = BatchWork(session, batch, log, changes, material.rows, Rows(session.remote), identities)
     plan = work.plan
-    plan.bulk = {model: named.all_keys() for model, named in bulk.named.items()}
-    resolve(work, replaced)
-    resolve_former_pairs(work)
-    left = strategy.refused(plan).keys() | set(material.resting)
-    for model, faults in rows.unreadable.items():
-        refuse_unreadable(
-            model, faults, [key for key in plan.writes.get(model, {}) if (model, key) not in left]
-        )
-    begin_merging(work)
-    resolve_cascades(work)
-    resolve_members(work)
-    resolve_orphans(work)
-    keep_taken_over(plan, rows, identities)
-    _refuse_both_ways(changes, plan)
+    _decide(work, material, strategy)
     left_out = leave_out(work, strategy.refused(plan), material.resting)
     conflicts = conflicts_of(work)
     announce("resolved", batch)
-    if strategy.is_thorough:
-        session.remote.backend.check_uniques_at_once([model._meta.db_table for model in plan.writes])
-    forward = None
-    if session.forwards:
-        forward = Forward(work, new, strategy.quarantine.all(), material.resting)
-    writer = Writer(session, log, plan, rows, identities, strategy.judge, bulk.named)
-    writer.write()
-    if changed := bulk.with_news(log):
-        raise NotBulk(*changed)  # before they were locked, which is done by writing them
-    refuse_altered(session, plan, rows, identities)
-    if strategy.is_thorough:
-        refuse_lost(session, plan, identities)
-    if forward is not None:
-        forward.write()
+    tally = _write(work, material, strategy, new)
     pairs = new_pairs(plan, identities)
     write_receipt(session, batch, pairs, plan)
     announce("written", batch)
@@ -200,11 +164,69 @@ def apply_batch(
         pairs=pairs,
         conflicts=conflicts,
         recorded=plan.recorded_before,
-        tally=writer.tally,
+        tally=tally,
         kept={model: len(keys) for model, keys in plan.remote_wins.items()},
         quarantine=strategy.quarantine.update_by(changes, left_out),
         unread=material.unread,
     )
+
+
+def _identify(
+    session: Session, log: RemoteLog, batch: Batch, material: Material, strategy: Strategy
+) -> tuple[Identities, Sequence[Entry]]:
+    """Find REMOTE's row of each object; also return the entries that REMOTE's log does not have, where it gets them."""
+    changes, rows = material.changes, material.rows
+    follow_respelled(session, changes, rows)
+    naturals = strategy.quarantine.natural_keys() | _natural_keys(changes)
+    identities = Identities(session, rows, naturals, strategy.unidentified, strategy.quarantine.all())
+    by_model = changes.by_model()
+    for model in parents_first(by_model):  # a natural key may lead through a parent
+        identities.find(model, by_model[model], lock=True)
+    forget_lost(session, by_model, rows, identities)
+    new = [] if material.received is None else _new_to_remote(session, log, material, identities, strategy)
+    note_births(session, batch, changes, identities)
+    refuse_unnamed(session, batch, changes, identities)
+    return identities, new
+
+
+def _decide(work: BatchWork, material: Material, strategy: Strategy) -> None:
+    """Complete the plan: what is written and deleted, and who wins where REMOTE has changed an object as well."""
+    session, changes, rows, plan = work.session, work.changes, work.local_rows, work.plan
+    replaced = replace_deleted(session, changes, rows, work.identities)
+    plan.bulk = {model: named.all_keys() for model, named in material.bulk.named.items()}
+    resolve(work, replaced)
+    resolve_former_pairs(work)
+    left = strategy.refused(plan).keys() | set(material.resting)
+    for model, faults in rows.unreadable.items():
+        refuse_unreadable(
+            model, faults, [key for key in plan.writes.get(model, {}) if (model, key) not in left]
+        )
+    begin_merging(work)
+    resolve_cascades(work)
+    resolve_members(work)
+    resolve_orphans(work)
+    keep_taken_over(plan, rows, work.identities)
+    _refuse_both_ways(changes, plan)
+
+
+def _write(work: BatchWork, material: Material, strategy: Strategy, new: Sequence[Entry]) -> Tally:
+    """Write what the plan says; return how many rows that were."""
+    session, plan, identities = work.session, work.plan, work.identities
+    if strategy.is_thorough:
+        session.remote.backend.check_uniques_at_once([model._meta.db_table for model in plan.writes])
+    forward = None
+    if session.forwards:
+        forward = Forward(work, new, strategy.quarantine.all(), material.resting)
+    writer = Writer(session, work.log, plan, work.local_rows, identities, strategy.judge, material.bulk.named)
+    writer.write()
+    if changed := material.bulk.with_news(work.log):
+        raise NotBulk(*changed)  # before they were locked, which is done by writing them
+    refuse_altered(session, plan, work.local_rows, identities)
+    if strategy.is_thorough:
+        refuse_lost(session, plan, identities)
+    if forward is not None:
+        forward.write()
+    return writer.tally
 
 
 def _new_to_remote(

@@ -231,24 +231,34 @@ def refuse_dangling(
         ]
         if found:
             look(column.model, [key for key, _value in found])
-            names = {
-                "child": column.model._meta.label,
-                "key": to_text(column.model, found[0][0]),
-                "column": column.name,
-                "model": model._meta.label,
-            }
-            cause = _("REMOTE's %(child)s %(key)s points at it by %(column)s")
-            culprits = {owners.get(value): key for key, value in found}
-            raise Refused(
-                _(
-                    "REMOTE's %(child)s %(key)s points by %(column)s at a row of %(model)s that LOCAL has deleted or "
-                    "given another value. The batch was rolled back. Let %(child)s %(key)s point at another row on "
-                    "REMOTE, and synchronize again."
-                )
-                % names,
-                [
-                    Culprit(model, local, cause % {**names, "key": to_text(column.model, key)})
-                    for local, key in culprits.items()
-                    if local is not None
-                ],
-            )
+            raise _dangling(model, column, found, owners)
+
+
+def _dangling(
+    model: type[Model],
+    column: AnyField,
+    found: Sequence[tuple[Key, Any]],
+    owners: Mapping[Any, Key | None],
+) -> Refused:
+    """Return the error for rows of REMOTE, with their values, that point by `column` at rows of `model` that go."""
+    names = {
+        "child": column.model._meta.label,
+        "key": to_text(column.model, found[0][0]),
+        "column": column.name,
+        "model": model._meta.label,
+    }
+    cause = _("REMOTE's %(child)s %(key)s points at it by %(column)s")
+    culprits = {owners.get(value): key for key, value in found}
+    return Refused(
+        _(
+            "REMOTE's %(child)s %(key)s points by %(column)s at a row of %(model)s that LOCAL has deleted or "
+            "given another value. The batch was rolled back. Let %(child)s %(key)s point at another row on "
+            "REMOTE, and synchronize again."
+        )
+        % names,
+        [
+            Culprit(model, local, cause % {**names, "key": to_text(column.model, key)})
+            for local, key in culprits.items()
+            if local is not None
+        ],
+    )

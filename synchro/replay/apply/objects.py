@@ -14,7 +14,8 @@ from synchro.replay.apply.receivers import on_remote
 from synchro.replay.apply.statements import Group, Statements
 from synchro.replay.apply.unique import UniqueValues
 from synchro.replay.columns import to_attribute
-from synchro.replay.identity.identities import Identities, keeps_references
+from synchro.replay.identity.identities import Identities
+from synchro.replay.identity.models import keeps_references
 from synchro.replay.quarantine.diagnosis import Diagnosis, FailedRow
 from synchro.replay.quarantine.remote_table import caused_by, row_is_missing
 from synchro.replay.rows import as_values

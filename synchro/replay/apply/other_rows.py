@@ -27,7 +27,8 @@ from synchro.replay.apply.translate import Translator
 from synchro.replay.apply.unique import UniqueValues
 from synchro.replay.guests.recorder import Recorder, columns
 from synchro.replay.guests.touched import Touched
-from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
+from synchro.replay.identity.identities import Identities, existing_keys
+from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.natural_keys import finder
 from synchro.replay.identity.owners import known_owners
 from synchro.replay.log.remote_log import RemoteLog

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from synchro.keys import to_text
 from synchro.replay.guests.guard import refuse_guest
 from synchro.replay.guests.recorder import key_or_none
-from synchro.replay.identity.identities import keeps_references
+from synchro.replay.identity.models import keeps_references
 
 
 def refuse_strangers(instances: Iterable[Any], using: str) -> None:

@@ -16,7 +16,8 @@ from synchro.conf import conf
 from synchro.keys import AnyField, Key, from_text, key_fields
 from synchro.models import ChangeLog
 from synchro.registry import Table, is_watched, same_key_children
-from synchro.replay.identity.identities import Identities, keeps_references
+from synchro.replay.identity.identities import Identities
+from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.owners import known_owners
 from synchro.replay.identity.references import remote_keys
 from synchro.replay.log.pending import ids_pending_for

@@ -20,7 +20,7 @@ from synchro.registry import is_watched
 from synchro.relations import CASCADES, generic_keys
 from synchro.replay.conflicts.policy import policy_for, winner_of
 from synchro.replay.dependent_rows import dependents_below, is_generic_part
-from synchro.replay.identity.identities import keeps_references
+from synchro.replay.identity.models import keeps_references
 from synchro.replay.log.changes import Changes, RowId, by_model
 from synchro.replay.parents import add_parents, pointing
 from synchro.replay.plan import Decision, MemberConflict

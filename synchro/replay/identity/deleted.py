@@ -16,7 +16,8 @@ from synchro.exceptions import Culprit, Unidentified
 from synchro.keys import Key, key_fields, normalize, to_text
 from synchro.models import ADDITION, Batch, ChangeLog
 from synchro.replay.identity.gone_objects import Unnamed
-from synchro.replay.identity.identities import Identities, Identity, existing_keys, keeps_references
+from synchro.replay.identity.identities import Identities, Identity, existing_keys
+from synchro.replay.identity.models import keeps_references
 from synchro.replay.log.changes import Changes, RowId, by_model
 from synchro.replay.log.position import own_node
 from synchro.replay.log.ranges import from_text

@@ -24,7 +24,8 @@ from synchro.models import NamedTable
 from synchro.natural import natural_fields
 from synchro.registry import is_watched
 from synchro.relations import ends_of_set, is_symmetrical, target_of
-from synchro.replay.identity.identities import Identities, keeps_references, uses_same_key
+from synchro.replay.identity.identities import Identities
+from synchro.replay.identity.models import keeps_references, uses_same_key
 from synchro.replay.log.changes import M2M, Change, Changes, SetChange
 from synchro.replay.plan import Pair
 from synchro.replay.rows import Rows, select

@@ -11,17 +11,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.conf import conf
 from synchro.keys import AnyField, Key, is_automatic, key_fields
-from synchro.model_options import model_option
-from synchro.natural import KNOWN_BY_NATURE, natural_fields
-from synchro.registry import is_watched
+from synchro.natural import natural_fields
 from synchro.relations import target_of
 from synchro.replay.identity.gone_objects import UnnamedRows
+from synchro.replay.identity.models import is_known_by_nature, keeps_references, uses_same_key
 from synchro.replay.identity.natural_errors import ambiguous, double
 from synchro.replay.identity.natural_keys import ByColumns, LoggedKeys, allows_many, finder
 from synchro.replay.identity.natural_methods import ByMethod
@@ -51,30 +48,6 @@ class Identity:
     def logged_key(self) -> Key | None:
         """The key by which REMOTE's log may name the object."""
         return self.remote if self.exists or self.gone is None else self.gone
-
-
-def is_known_by_nature(model: type[Model]) -> bool:
-    """Return whether the natural key identifies rows of `model`, whatever the settings say."""
-    return model._meta.label in KNOWN_BY_NATURE
-
-
-def uses_same_key(model: type[Model]) -> bool:
-    """Return whether the settings say that rows of `model` have the same key on both sides."""
-    if is_known_by_nature(model):
-        return False
-    return bool(model_option(model, "IDENTITY", conf.identity) == "pk")
-
-
-def keeps_references(model: type[Model]) -> bool:
-    """
-    Return whether rows of `model` may have another key on REMOTE, which a reference remembers.
-
-    A permission whose codename changes stays the same one, but only where that change is replayed.
-    """
-    fields = key_fields(model)
-    if is_known_by_nature(model) and (model is ContentType or not is_watched(model)):
-        return False
-    return len(fields) == 1 and is_automatic(fields[0]) and not uses_same_key(model)
 
 
 class Identities:

@@ -10,7 +10,8 @@ from django.db.models import Model
 from synchro.keys import AnyField, Key, key_fields, to_text
 from synchro.models import ADDITION, DELETION, ChangeLog
 from synchro.relations import target_of
-from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
+from synchro.replay.identity.identities import Identities, existing_keys
+from synchro.replay.identity.models import keeps_references
 from synchro.replay.log.pending import ids_pending_for
 from synchro.replay.plan import Pair
 from synchro.replay.rows import as_key, as_values

@@ -20,7 +20,7 @@ from synchro.exceptions import NotReady
 from synchro.keys import is_automatic, key_fields
 from synchro.models import ModelIdentity, Peer, Reference
 from synchro.registry import watched_models
-from synchro.replay.identity.identities import keeps_references, uses_same_key
+from synchro.replay.identity.models import keeps_references, uses_same_key
 from synchro.replay.session import Session
 
 

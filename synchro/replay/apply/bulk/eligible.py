@@ -10,7 +10,7 @@ from synchro.relations import generic_keys, is_symmetrical, pointing_at, points_
 from synchro.replay.apply.altered import is_checked
 from synchro.replay.apply.receivers import has_receivers_of_saves, has_receivers_of_sets
 from synchro.replay.conflicts.policy import policy_for
-from synchro.replay.identity.identities import keeps_references, uses_same_key
+from synchro.replay.identity.models import keeps_references, uses_same_key
 
 
 class NotBulk(Exception):

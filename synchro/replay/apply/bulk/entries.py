@@ -17,7 +17,7 @@ from synchro.relations import same_key_parents
 from synchro.replay.apply.bulk.eligible import NotBulk, ends_of, is_plain, is_plain_set
 from synchro.replay.apply.receivers import has_receivers_of_deletes
 from synchro.replay.conflicts.remote_changes import has_remote_changes
-from synchro.replay.identity.identities import keeps_references
+from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.natural_keys import finder
 from synchro.replay.log.changes import NO_KEY
 from synchro.replay.log.entries import MOST_RANGES, log_of

@@ -22,7 +22,8 @@ from synchro.replay.apply.deletions import delete_rows
 from synchro.replay.apply.receivers import has_receivers_of_deletes
 from synchro.replay.apply.server_cascades import made_by_hand
 from synchro.replay.dependent_rows import is_depended_on
-from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
+from synchro.replay.identity.identities import Identities, existing_keys
+from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.natural_keys import finder, has_natural_key
 from synchro.replay.identity.successors import successors_of
 from synchro.replay.plan import Plan
