@@ -157,10 +157,29 @@ def keep(cursor: Any, entries: int) -> None:
         entries -= cursor.rowcount
 
 
+#: Tells the time that has passed.
+clock: Callable[[], float] = time.perf_counter
+
+
 def timed(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+    start = clock()
     work()
-    return time.perf_counter() - start
+    return clock() - start
+
+
+def processor_clock() -> Callable[[], float]:
+    """The processor's time of the server's thread that serves this connection, which other work does not lengthen."""
+    from django.db import connection
+
+    tell = (
+        "SELECT tid FROM information_schema.processlist WHERE id = CONNECTION_ID()"
+        if connection.mysql_is_mariadb  # type: ignore[attr-defined]
+        else "SELECT thread_os_id FROM performance_schema.threads WHERE processlist_id = CONNECTION_ID()"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(tell)
+        file = Path(f"/proc/{cursor.fetchone()[0]}/schedstat")
+    return lambda: int(file.read_text().split()[0]) / 1e9
 
 
 Variant = tuple[Callable[[], None], Callable[[], None], Bench]
@@ -199,10 +218,13 @@ def variants(engine: str, saves: int, kept: int) -> dict[str, Variant]:
     return found
 
 
-def run(engine: str, rows: int, saves: int, rounds: int, kept: int) -> None:
+def run(engine: str, rows: int, saves: int, rounds: int, kept: int, of_processor: bool) -> None:
     from benchmarks.rows.models import fill_source
 
     fill_source(rows)
+    if of_processor:
+        global clock
+        clock = processor_clock()
     measured = variants(engine, saves, kept)
     times: dict[str, list[list[float]]] = {name: [] for name in measured}
     for _ in range(rounds):
@@ -264,6 +286,11 @@ def main() -> None:
     parser.add_argument("--saves", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kept", type=int, default=0)
+    parser.add_argument(
+        "--processor",
+        action="store_true",
+        help="Measure the processor's time of the server's thread (MySQL, MariaDB; the server runs here).",
+    )
     parser.add_argument("--engine", choices=[*URLS, "SQLite"], help="Only this one.")
     options = parser.parse_args()
     engines = (
@@ -286,7 +313,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         configure(engines[0], folder)
         with database():
-            run(engines[0], options.rows, options.saves, options.rounds, options.kept)
+            run(engines[0], options.rows, options.saves, options.rounds, options.kept, options.processor)
 
 
 if __name__ == "__main__":

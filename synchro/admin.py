@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from synchro.conf import LOCAL
-from synchro.models import ChangeLog, Conflict, Reference, Reset, SetAside, content_type_name
+from synchro.models import ChangeLog, Conflict, Reference, Reset, Run, SetAside, content_type_name
 from synchro.registry import watched_models
 
 if TYPE_CHECKING:
@@ -150,3 +150,15 @@ class ResetAdmin(ReadOnlyAdmin):
     list_display = ("id", "date", "by", "forgotten")
     list_filter = ()
     fields = ("id", "date", "by", "forgotten", "former", "current")
+
+
+@admin.register(Run)
+class RunAdmin(ReadOnlyAdmin):
+    searched = ("by",)
+    search_help_text = _("The name of a person")
+    list_display = ("id", "begun", "alias", "outcome", "entries", "batches", "conflicts", "quarantined", "by")
+    list_filter = ("outcome",)
+    fields = (
+        "id", "alias", "by", "begun", "ended", "outcome", "entries", "batches", "conflicts", "quarantined", "rows",
+        "message",
+    )  # fmt: skip

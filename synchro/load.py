@@ -117,7 +117,7 @@ class _Load:
             done.equal += rows - len(found)
             local_keys = [d.key for d in found if d.key is not None]
             left = pending_on_local(session, model, local_keys) | in_quarantine(session, model, local_keys)
-            remote_keys = {d.remote_key: d.key for d in found if d.remote_key is not None}
+            remote_keys = {d.logged_key: d.key for d in found if d.logged_key is not None}
             left |= {remote_keys[key] for key in unsent_on_remote(session, model, list(remote_keys))}
         done.left += len(left)
         return [key for key in local_keys if key not in left]

@@ -35,7 +35,8 @@ def refuse_origin() -> None:
             _(
                 "Nothing was reset. The database “%(alias)s” knows this one as the origin of rows: after a reset, "
                 "changes that it has not received never reach it. If this database is a copy, loaded a moment ago, say "
-                "so: reset_synchro(is_copy=True). If it is not, do not reset it; synchronize it."
+                "so: reset_synchro(is_copy=True), or manage.py synchro_reset --copy. If it is not, do not reset it; "
+                "synchronize it."
             )
             % {"alias": "”, “".join(knowing)}
         )

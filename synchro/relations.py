@@ -231,7 +231,10 @@ def same_key_parents(model: type[Model]) -> Iterator[type[Model]]:
 
 
 def is_symmetrical(through: type[Model]) -> bool:
-    return bool(set_field(through).remote_field.symmetrical)
+    """Return whether a pair of a many-to-many table means, or may mean, the same the other way round."""
+    if through._meta.auto_created:
+        return bool(set_field(through).remote_field.symmetrical)
+    return len({target_of(end) for end in ends_of_set(through) or ()}) == 1
 
 
 def set_field(through: type[Model]) -> ManyToManyField[Any, Any]:

@@ -28,6 +28,7 @@ from synchro.conf import LOCAL, conf
 from synchro.exceptions import Busy, KnownAsOrigin, NotReady, SynchroError
 from synchro.models import Peer, options
 from synchro.pending import all_pending
+from synchro.replay.run_record import started_by
 from synchro.status import remotes
 
 View: TypeAlias = Callable[[HttpRequest], HttpResponse]
@@ -119,7 +120,8 @@ def reset(request: HttpRequest) -> HttpResponse:
 def run(request: HttpRequest) -> None:
     """Synchronize, and leave a message about it in words that are fit for any member of the staff."""
     try:
-        report = core.call_synchronize()
+        with started_by(request.user.get_username()):
+            report = core.call_synchronize()
     except Exception as error:
         if settings.DEBUG and conf.debug:
             raise

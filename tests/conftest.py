@@ -13,7 +13,7 @@ from django.test import TransactionTestCase
 
 HERE = Path(__file__).parent
 #: What is about both databases at once, and so runs on pairs of two kinds too.
-ABOUT_PAIRS = ("replay", "protocol", "test_pair.py")
+ABOUT_PAIRS = ("replay", "protocol", "verify", "test_pair.py")
 PAIR = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite")
 BY_TRIGGERS = os.environ.get("SYNCHRO_TEST_CAPTURE") == "triggers"
 
@@ -71,9 +71,6 @@ def _remote_copied_from_local() -> Iterator[None]:
     from django.db import connections
     from django.db.backends.base.creation import BaseDatabaseCreation
 
-    from tests.clones import copy
-    from tests.flush import flush
-
     create = BaseDatabaseCreation.create_test_db
 
     def copied(self: BaseDatabaseCreation, *arguments: Any, **options: Any) -> str:
@@ -82,6 +79,9 @@ def _remote_copied_from_local() -> Iterator[None]:
             local[one] != own[one] for one in ("ENGINE", "HOST", "PORT")
         ):
             return create(self, *arguments, **options)
+        from tests.clones import copy
+        from tests.flush import flush
+
         name: str = self._get_test_db_name()
         copy(connections["default"], name)
         self.connection.close()

@@ -19,6 +19,7 @@ from synchro.backends.base import PREPARED, Backend, PairsTable, Row, quoted, wh
 from synchro.backends.capture import TransactionSwitch
 from synchro.backends.exact import Reading, exact_duration
 from synchro.backends.foreign import ForeignTrigger
+from synchro.backends.named import by_place
 from synchro.backends.narrow import Described, described
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
@@ -488,7 +489,7 @@ class PostgreSQL(Backend):
     def _sequence(self, table: str, column: str) -> str | None:
         """The sequence that new rows get their key from, as PostgreSQL itself quotes it."""
         with self.connection.cursor() as cursor:
-            cursor.execute(SEQUENCE, {"table": self.connection.ops.quote_name(table), "column": column})
+            cursor.execute(*by_place(SEQUENCE, table=self.connection.ops.quote_name(table), column=column))
             sequence: str | None = cursor.fetchone()[0]
             return sequence
 
@@ -574,9 +575,8 @@ class PostgreSQL(Backend):
 
     def triggers_on(self, tables: Sequence[str]) -> list[ForeignTrigger]:
         with self.connection.cursor() as cursor:
-            cursor.execute(
-                TRIGGERS_ON, {"tables": [self.connection.ops.quote_name(table) for table in tables]}
-            )
+            names = [self.connection.ops.quote_name(table) for table in tables]
+            cursor.execute(*by_place(TRIGGERS_ON, tables=names))
             return [ForeignTrigger(*row) for row in cursor.fetchall()]
 
     def place(self) -> str:
@@ -628,21 +628,22 @@ class PostgreSQL(Backend):
 
     def reserves_ids(self, table: str, column: str) -> bool:
         with self.connection.cursor() as cursor:
-            cursor.execute(
+            sql = (
                 f"SELECT 1 FROM pg_sequence WHERE seqrelid = ({SEQUENCE})::regclass "
-                "AND (seqcache > 1 OR seqincrement < 0)",
-                {"table": self.connection.ops.quote_name(table), "column": column},
+                "AND (seqcache > 1 OR seqincrement < 0)"
             )
+            cursor.execute(*by_place(sql, table=self.connection.ops.quote_name(table), column=column))
             return cursor.fetchone() is not None
 
     def gives_ids_again(self, table: str, column: str, highest: int) -> bool:
         with self.connection.cursor() as cursor:
             # Of a sequence that was never asked the last value is NULL; where there is none, there is no row.
-            cursor.execute(
+            sql = (
                 f"SELECT coalesce(pg_sequence_last_value(sequence) < %(highest)s, true) "
-                f"FROM (SELECT ({SEQUENCE})::regclass AS sequence) AS one WHERE sequence IS NOT NULL",
-                {"table": self.connection.ops.quote_name(table), "column": column, "highest": highest},
+                f"FROM (SELECT ({SEQUENCE})::regclass AS sequence) AS one WHERE sequence IS NOT NULL"
             )
+            name = self.connection.ops.quote_name(table)
+            cursor.execute(*by_place(sql, table=name, column=column, highest=highest))
             found = cursor.fetchone()
             return found is not None and bool(found[0])
 

@@ -244,7 +244,7 @@ def recover_arrived(databases: Databases) -> None:
 
 def look_at(databases: Databases) -> Session:
     """
-    Return what LOCAL and REMOTE know of each other, without writing anything: for who only reads.
+    Return what LOCAL and REMOTE know of each other, for a caller that only reads; nothing is written.
 
     Databases that have never met have no references, and nothing has arrived. Raises what the handshake raises where
     both are one, or REMOTE has only some of synchro's tables.
@@ -283,7 +283,8 @@ def _session_and_receipt(databases: Databases, node: Node) -> tuple[Session, Rec
     clocks, alias = _clocks(databases), databases.remote.alias
     if not _has_tables(databases.remote):
         return None
-    peer = Peer.objects.using(LOCAL).filter(uuid=own_node(alias).uuid).first()
+    remote_node = Node.objects.using(alias).filter(pk=1).first() or Node()
+    peer = Peer.objects.using(LOCAL).filter(uuid=remote_node.uuid).first()
     peer_on_remote = Peer.objects.using(alias).filter(uuid=node.uuid).first()
     receipt = Receipt.objects.using(alias).filter(peer=peer_on_remote).first() if peer_on_remote else None
     if peer is None or receipt is None:

@@ -86,11 +86,13 @@ class PostgreSQL(Backend):
             self._refuse_powerless(connection, create)
 
     def _refuse_strangers(self, connection: BaseDatabaseWrapper, create: Sequence[Trigger]) -> None:
-        """Functions of the project's own that have the names of ours are not to be replaced."""
-        for name in catalog.strangers(connection, _functions(create)):
+        """Functions and triggers of the project's own that have the names of ours are not to be replaced."""
+        functions = _functions(create)
+        triggers = [trigger.name for trigger in create if trigger.name not in functions]
+        for name in catalog.strangers(connection, functions, triggers):
             raise NotReady(
-                f"The function {name} has the name that one of synchro's needs, and is not synchro's. Nothing was "
-                "changed. Rename it (ALTER FUNCTION ... RENAME TO), and install the triggers again."
+                f"The {name} has the name that one of synchro's needs, and is not synchro's. Nothing was changed. "
+                "Rename it (ALTER FUNCTION, or ALTER TRIGGER, ... RENAME TO), and install the triggers again."
             )
 
     def _refuse_powerless(self, connection: BaseDatabaseWrapper, create: Sequence[Trigger]) -> None:

@@ -152,7 +152,7 @@ class Writer(values.Writer):
     def truncated(self) -> str:
         # The trigger itself names the table, since that may be renamed.
         # Rows of tables that inherit from it go too.
-        command = self.deleted("FROM \0", OLD_ROW).replace("%", "%%").replace("\0", f"%s AS {OLD_ROW}")
+        command, _table, alias = self.deleted(f"FROM \0 AS {OLD_ROW}", OLD_ROW).partition("\0")
         return f"""IF pg_catalog.current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
             -- Rows that others have committed since would go too, and this transaction cannot see them.
             RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
@@ -167,7 +167,7 @@ class Writer(values.Writer):
                     'row-level security hides rows of it from ', current_user, ', who owns the triggers'),
                 HINT = 'Use DELETE, or give that role BYPASSRLS. (django-synchro)';
         END IF;
-        EXECUTE pg_catalog.format({literal(command)}, TG_RELID::regclass);"""
+        EXECUTE pg_catalog.concat({literal(command)}, TG_RELID::regclass, {literal(alias)});"""
 
     def body(self, insert: str, update: str, delete: str) -> str:
         return f"""BEGIN

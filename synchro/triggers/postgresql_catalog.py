@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from synchro.backends.named import by_place
 from synchro.triggers.base import (
     LOG,
     MADE_BY,
@@ -93,11 +94,15 @@ INSTALLED = f"""
     {FUNCTIONS}
 """
 
-#: Of these names, functions beside the log that are not ours.
+#: Of these names, functions beside the log that are not ours, and triggers that call none of ours.
 STRANGERS = f"""
-    SELECT p.oid::regprocedure::text
+    SELECT 'function ' || p.oid::regprocedure::text
     FROM pg_proc p JOIN pg_class l ON l.oid = to_regclass(%(log)s) AND l.relnamespace = p.pronamespace
-    WHERE p.proname = ANY(%(names)s) AND p.pronargs = 0 AND strpos(p.prosrc, '{MADE_BY}') = 0
+    WHERE p.proname = ANY(%(functions)s) AND p.pronargs = 0 AND strpos(p.prosrc, '{MADE_BY}') = 0
+    UNION ALL
+    SELECT format('trigger %%I on %%s', t.tgname, t.tgrelid::regclass)
+    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE t.tgname = ANY(%(triggers)s) AND t.tgparentid = 0 AND strpos(p.prosrc, '{MADE_BY}') = 0
 """
 
 #: Of these names, functions of ours whose owner may not write to the log, and whether that is the present role.
@@ -137,9 +142,9 @@ def declared_as(words: str) -> str:
 
 def shapes(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, Shape]:
     names, quote = list(tables), connection.ops.quote_name
-    values: dict[str, Any] = {"log": quote(LOG), "names": names, "quoted": [quote(name) for name in names]}
+    quoted = [quote(name) for name in names]
     with connection.cursor() as cursor:
-        cursor.execute(SHAPES, values)
+        cursor.execute(*by_place(SHAPES, log=quote(LOG), names=names, quoted=quoted))
         return {row[0]: _shape(*row[1:]) for row in cursor.fetchall()}
 
 
@@ -181,7 +186,7 @@ def installed(connection: BaseDatabaseWrapper, table: str | None = None) -> list
     Ours are those that call a function of ours that stands beside the log. Copies on partitions are not listed.
     """
     with connection.cursor() as cursor:
-        cursor.execute(INSTALLED, {"log": connection.ops.quote_name(LOG), "table": table})
+        cursor.execute(*by_place(INSTALLED, log=connection.ops.quote_name(LOG), table=table))
         rows = cursor.fetchall()
     return [one for row in rows for one in _found(*row)]
 
@@ -216,21 +221,24 @@ def _trigger(stem: str, content_type: int | None, *told: Any) -> Installed:
 
 def stems(connection: BaseDatabaseWrapper) -> set[str]:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT p.proname {FUNCTIONS}", {"log": connection.ops.quote_name(LOG)})
+        cursor.execute(*by_place(f"SELECT p.proname {FUNCTIONS}", log=connection.ops.quote_name(LOG)))
         return {stem for (name,) in cursor.fetchall() if (stem := stem_of(name))}
 
 
-def strangers(connection: BaseDatabaseWrapper, names: Iterable[str]) -> list[str]:
-    """Functions of somebody else's that have one of these names beside the log."""
+def strangers(
+    connection: BaseDatabaseWrapper, functions: Iterable[str], triggers: Iterable[str]
+) -> list[str]:
+    """Functions and triggers of somebody else's that have one of these names."""
+    log = connection.ops.quote_name(LOG)
     with connection.cursor() as cursor:
-        cursor.execute(STRANGERS, {"log": connection.ops.quote_name(LOG), "names": list(names)})
+        cursor.execute(*by_place(STRANGERS, log=log, functions=list(functions), triggers=list(triggers)))
         return [name for (name,) in cursor.fetchall()]
 
 
 def powerless(connection: BaseDatabaseWrapper, names: Iterable[str]) -> list[tuple[str, bool]]:
     """Functions of ours of these names whose owner may not write to the log; whether that is the present role."""
     with connection.cursor() as cursor:
-        cursor.execute(POWERLESS_FUNCTIONS, {"log": connection.ops.quote_name(LOG), "names": list(names)})
+        cursor.execute(*by_place(POWERLESS_FUNCTIONS, log=connection.ops.quote_name(LOG), names=list(names)))
         return [(name, is_own) for name, is_own in cursor.fetchall()]
 
 
@@ -261,7 +269,7 @@ def _switched_off(cursor: Any, alias: str) -> Iterator[str]:
 
 
 def _heirs(cursor: Any, tables: list[str]) -> Iterator[str]:
-    cursor.execute(HEIRS, {"tables": tables, "made_by": MADE_BY})
+    cursor.execute(*by_place(HEIRS, tables=tables, made_by=MADE_BY))
     for parent, heir in cursor.fetchall():
         yield (
             f"{heir} inherits from {parent} and has no triggers of its own: what is written to {heir} itself is "

@@ -17,6 +17,7 @@ from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
+from synchro.backends import backend_for
 from synchro.models import CHANGE
 from synchro.triggers.base import (
     LOG,
@@ -154,9 +155,9 @@ class SQLite(Backend):
 
     @contextmanager
     def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        with transaction.atomic(using=connection.alias):
             # The write lock, before anything is read: what has been read cannot change any more.
-            cursor.execute(f'DELETE FROM "{SWITCH}" WHERE 0 = 1')
+            backend_for(connection).begin_writing()
             yield
 
 

@@ -21,7 +21,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Model
 
 from synchro.registry import may_become_watched
-from synchro.triggers.base import Installed, Shape, Uncapturable, stem_of
+from synchro.triggers.base import LOG, SWITCH, Installed, Shape, Uncapturable, stem_of
 from synchro.triggers.keeper import Keeper, columns_of, key_of
 from synchro.triggers.statements import Reach, is_single, reach_of
 
@@ -104,7 +104,7 @@ class Watch:
         with self.known():
             keeper = Keeper(self.connection)
             installed = self._look(keeper)
-            for table, shape in keeper.backend.shapes(self.connection, self.models).items():
+            for table, shape in self._shapes(keeper).items():
                 is_named = sql is None or table.lower() in sql.lower()
                 if is_named and any(one.knows is not None for one in _of(shape.shown, installed)):
                     self._name_key_only(keeper, table, shape)
@@ -118,12 +118,19 @@ class Watch:
         with self.known():
             keeper, before = Keeper(self.connection), self.seen
             installed = self._look(keeper)
-            for table, shape in keeper.backend.shapes(self.connection, self.models).items():
+            for table, shape in self._shapes(keeper).items():
                 found = _of(shape.shown, installed)
                 is_same = self.seen.get(shape.shown) == before.get(shape.shown, frozenset())
                 if self._is_wanted(table, shape) and self._is_broken(keeper, table, shape, found, is_same):
                     self._name_key_only(keeper, table, shape)
             self._look(keeper)
+
+    def _shapes(self, keeper: Keeper) -> dict[str, Shape]:
+        """Return what there is of the tables; nothing while synchro's own are not all there, which triggers need."""
+        shapes = keeper.backend.shapes(self.connection, {LOG, SWITCH, *self.models})
+        if not {LOG, SWITCH} <= shapes.keys():
+            return {}
+        return {table: shape for table, shape in shapes.items() if table in self.models}
 
     def _look(self, keeper: Keeper) -> list[Installed]:
         installed = keeper.backend.installed(self.connection)

@@ -130,14 +130,14 @@ class _Comparison:
         pending = pending_on_local(session, self._model, [*keys, *owners])
         rows, found = compare_rows(session, self._model, keys, before, Rows(session.remote))
         found += extra_rows(session, self._model, extra)
-        remote_keys = [d.remote_key for d in found if d.remote_key is not None]
+        remote_keys = [d.logged_key for d in found if d.logged_key is not None]
         unsent = unsent_on_remote(session, self._model, remote_keys)
         refused = in_quarantine(session, self._model, [d.key for d in found if d.key is not None])
         now = after.load(self._model, keys)
         was = before.load(self._model, keys)
         real, waiting = [], []
         for difference in found:
-            key, remote = difference.key, difference.remote_key
+            key, remote = difference.key, difference.logged_key
             if key in refused:
                 self._result.quarantined += 1
             elif key in pending or remote in unsent or (key in was and now.get(key) != was[key]):

@@ -47,7 +47,7 @@ def compare_rows(
         identity = found[key]
         other = there.get(identity.remote) if identity.exists else None
         if other is None:
-            differences.append(Difference(MISSING, key, None))
+            differences.append(Difference(MISSING, key, None, logged_key=identity.logged_key))
             continue
         unlike = [(place, f) for place, f in fields if not _is_equal(f, row[place], other[place])]
         if unlike:
@@ -58,6 +58,7 @@ def compare_rows(
                     identity.remote,
                     tuple(f.name for _place, f in unlike),
                     tuple((row[place], other[place]) for place, _f in unlike),
+                    logged_key=identity.logged_key,
                 )
             )
     return len(present), differences

@@ -21,7 +21,7 @@ def extra_rows(session: Session, model: type[Model], remote_keys: Collection[Key
     owners = _owners(session, model, remote_keys, Identities(session, local, {}))
     present = local.load(model, list(owners.values()))
     return [
-        Difference(EXTRA, owners.get(remote), remote)
+        Difference(EXTRA, owners.get(remote), remote, logged_key=remote)
         for remote in remote_keys
         if owners.get(remote) not in present
     ]

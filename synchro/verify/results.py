@@ -26,6 +26,8 @@ class Difference:
     fields: tuple[str, ...] = ()
     #: The values of these fields, LOCAL's (as REMOTE should have them) and REMOTE's.
     values: tuple[tuple[Any, Any], ...] = ()
+    #: The key by which REMOTE's log may name the row, though REMOTE lacks it.
+    logged_key: Key | None = None
 
 
 @dataclass

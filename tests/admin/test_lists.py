@@ -14,12 +14,12 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from synchro.admin import CappedPaginator, ReadOnlyAdmin
-from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict, Peer, Reference, SetAside
+from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict, Peer, Reference, Run, SetAside
 from tests.people.models import ByText, City, Club
 
 pytestmark = pytest.mark.django_db
 
-LISTS = ["changelog", "reference", "conflict", "setaside"]
+LISTS = ["changelog", "reference", "conflict", "setaside", "run"]
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +57,7 @@ def fill(count: int, start: int = 0) -> None:
             content_type=content_type, peer=peers[n % 3], object_id=f"{n}", cause="it is too long",
             batch=1, changed=now, natural_key='["Ankh-Morpork"]',
         )  # fmt: skip
+        Run.objects.create(alias="remote", by=f"{n}", begun=now, ended=now, outcome=Run.DONE)
 
 
 def url(name: str, rest: str = "") -> str:

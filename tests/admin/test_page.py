@@ -17,7 +17,7 @@ from django.urls import reverse
 from synchro import status
 from synchro.core import Report
 from synchro.exceptions import Busy, NotReady
-from synchro.models import ADDITION, Batch, ChangeLog, Checkpoint, Node, Peer, Reset, options
+from synchro.models import ADDITION, Batch, ChangeLog, Checkpoint, Node, Peer, Reset, Run, options
 from tests.people.models import Club
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -183,6 +183,8 @@ def test_synchronize_brings_the_change_to_remote(settings: Any) -> None:
         "success",
         "No changes since last synchronization.",
     )
+    run = Run.objects.get()
+    assert (run.by, run.outcome, run.entries) == ("ann", Run.DONE, 1)
 
 
 def test_reset_asks_first_and_then_forgets(runs: list[Any]) -> None:

@@ -137,6 +137,18 @@ def test_permissions_and_url_that_are_named_exist() -> None:
         assert f"`{name}`" in README.read_text()
 
 
+def test_no_copy_is_made_by_json_which_cuts_microseconds() -> None:
+    commands = [
+        line
+        for page in PAGES
+        for block in blocks(page)
+        for line in block.code.splitlines()
+        if " dumpdata " in line
+    ]
+    assert commands
+    assert [line for line in commands if "--format xml" not in line] == []
+
+
 def test_every_setting_has_its_default_in_the_readme() -> None:
     rows = dict(re.findall(r"^\| `(SYNCHRO_\w+)` \| (.*?) \|", README.read_text(), re.MULTILINE))
 

@@ -42,7 +42,9 @@ class Batches:
             raise Stopped("REMOTE is older than LOCAL's checkpoint")
         if local.pruned > number:
             raise Stopped("what REMOTE lacks was pruned")
-        return run._replace(arrived=number, step="recover" if number > checkpoint else "form")
+        return run._replace(
+            arrived=number, step="recover" if number > checkpoint else "form", pruned=remote.pruned
+        )
 
     def is_of_another_batch(self, local: Node, number: int, token: int) -> bool:
         return any(batch.number == number and batch.token != token for batch in local.batches)

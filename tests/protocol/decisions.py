@@ -80,6 +80,11 @@ class Decisions(Batches):
             found.setdefault(key, Conflict(note.written, note.action == "del", False))
         return self.with_presumed(remote, run, found)
 
+    def is_overtaken(self, state: State, run: Run) -> bool:
+        """Whether REMOTE has dropped entries that LOCAL received after it was read; the log does not say so."""
+        remote = state.nodes[self.scope.links[run.link][1]]
+        return remote.pruned > max(run.taken, run.pruned)
+
     def left_by_pruning(self, remote: Node) -> set[int]:
         """The newest entry stays when its batch is dropped."""
         kept = {i for batch in remote.batches for i in batch.ids} | {gap.id for gap in remote.gaps}

@@ -146,3 +146,10 @@ class PrunesWhatTheFastestHas(Rules):
 class TakesWhatPruningLeavesForNews(Rules):
     def left_by_pruning(self, remote: Node) -> set[int]:
         return set()
+
+
+class DoesNotLookWhetherRemoteHasPruned(Rules):
+    """Between LOCAL's rows and the end of the batch LOCAL may have received what REMOTE then dropped."""
+
+    def is_overtaken(self, state: State, run: Run) -> bool:
+        return False

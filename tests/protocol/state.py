@@ -147,6 +147,8 @@ class Run(NamedTuple):
     born: frozenset[int] = frozenset()
     #: Up to which batch LOCAL had received REMOTE's changes before it was read.
     taken: int = 0
+    #: Up to which batch REMOTE had dropped its own log before LOCAL was read.
+    pruned: int = 0
     #: What of that LOCAL had refused, as it is in REMOTE's quarantine.
     held: tuple[Note, ...] = ()
     rows: tuple[tuple[int, Row], ...] = ()

@@ -55,16 +55,8 @@ def processes(rules: Rules, state: State) -> Iterator[Next]:
     if rules.scope.prunes:
         for place in sorted({here for here, _there in rules.scope.links}):
             pruned = rules.prune(state, place)
-            if pruned != state and not is_read(rules.scope, state, place):
+            if pruned != state:
                 yield f"{'ABC'[place]} prunes its log", pruned
-
-
-def is_read(scope: Scope, state: State, place: int) -> bool:
-    """Whether a run is about to ask this log for conflicts: entries are kept for longer than a batch takes."""
-    return any(
-        run and scope.links[run.link][1] == place and run.step in ("rows", "identify", "resolve")
-        for run in state.runs
-    )
 
 
 def beginnings(rules: Rules, state: State, link: int) -> Iterator[Next]:
@@ -214,8 +206,14 @@ def _identify(rules: Rules, state: State, slot: int, run: Run) -> State | None:
 
 
 def _resolve(rules: Rules, state: State, slot: int, run: Run) -> State:
-    plan = rules.resolve(state, run)
     here, there = rules.scope.links[run.link]
+    if rules.is_overtaken(state, run):  # all of the batch begins anew
+        again = run._replace(
+            step="entries", pruned=state.nodes[there].pruned, changes=(), born=frozenset(), taken=0, held=(),
+            rows=(), identities=(),
+        )  # fmt: skip
+        return with_run(state, slot, again)
+    plan = rules.resolve(state, run)
     assert run.batch is not None
     number = run.batch.number
     abandoned = any(note.batch == number for note in state.nodes[here].peers[there].notes)
@@ -241,7 +239,13 @@ def _acknowledge(rules: Rules, state: State, slot: int, run: Run) -> State:
     assert run.batch is not None
     retried = run.is_retry and not run.batch.ids
     following_run = Run(
-        run.link, "form", run.is_retry and not retried, run.is_alone, is_first=False, arrived=run.batch.number
+        run.link,
+        "form",
+        run.is_retry and not retried,
+        run.is_alone,
+        is_first=False,
+        arrived=run.batch.number,
+        pruned=run.pruned,
     )
     return with_run(state, slot, following_run)
 

@@ -49,6 +49,7 @@ MISTAKES: list[tuple[type[Rules], str, str]] = [
     (mutations.AsksLaterWhatWasRefused, "both ways, changes are refused", "without a record"),
     (mutations.PrunesWhatTheFastestHas, "two REMOTEs and pruning", "pruned"),
     (mutations.TakesWhatPruningLeavesForNews, "both ways, pruning", "without a record"),
+    (mutations.DoesNotLookWhetherRemoteHasPruned, "both ways, pruning", "without a record"),
 ]
 
 #: The larger ones are not visited whole in the suite: a mistake is found long before.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from io import StringIO
 from typing import Any, TypeVar
@@ -17,9 +17,11 @@ from django.db.models import F, Model
 from django.test.utils import override_settings
 
 from synchro.backends import backend_for
-from synchro.core import DisableSynchroLog
+from synchro.core import DisableSynchroLog, Report, call_synchronize
 from synchro.models import ChangeLog, Node
 from synchro.registry import watched_models
+from tests.replay.compare import assert_same_rows
+from tests.shop.models import Album, Artist, Category, Customer, Order, Pizzeria
 
 LOCAL, REMOTE = "default", "remote"
 
@@ -47,6 +49,26 @@ def other_side() -> Iterator[None]:
         _swap()
 
 
+def synchronize_there() -> Report:
+    """Have the other deployment synchronize."""
+    with other_side():
+        return call_synchronize()
+
+
+def synchronize_both(first_here: bool, times: int = 3) -> None:
+    """Have both deployments synchronize in turns."""
+    runs = [call_synchronize, synchronize_there]
+    for run in (runs if first_here else runs[::-1]) * times:
+        run()
+
+
+def assert_alike(*model_classes: type[Model]) -> None:
+    """Assert that neither deployment finds a difference between the two databases."""
+    assert_same_rows(*model_classes)
+    with other_side():
+        assert_same_rows(*model_classes)
+
+
 def set_capture(alias: str, mode: str, *labels: str) -> None:
     """Have the changes of this database, or of these models in it, captured so from now on."""
     uninstall = () if mode == "triggers" else ("--uninstall",)
@@ -70,6 +92,13 @@ def captured_otherwise_on_remote(blocker: Any, *shop: str) -> Iterator[None]:
         finally:
             with blocker.unblock():
                 set_capture(REMOTE, capture[LOCAL], *labels)
+
+
+@contextmanager
+def captured_alike_or(way: str, blocker: Any, *shop: str) -> Iterator[None]:
+    """Inside, both sides capture in the same way (``alike``), or REMOTE in the other one (``mixed``)."""
+    with nullcontext() if way == "alike" else captured_otherwise_on_remote(blocker, *shop):
+        yield
 
 
 @contextmanager
@@ -141,6 +170,15 @@ def use_up_key_on_remote(model: type[Model], **values: object) -> None:
             *model._meta.get_parent_list(),
         ):  # nothing points at it yet, so nothing has to be looked for
             each._base_manager.using(REMOTE).filter(pk=row.pk)._raw_delete(REMOTE)  # type: ignore[attr-defined]
+
+
+def use_up_keys_of_the_shop_on_remote() -> None:
+    """Have REMOTE hand out other keys than LOCAL for the models that most tests are about."""
+    for model in (Customer, Order, Album, Artist, Category, Pizzeria):
+        values = {"customer": create_on_remote(Customer, name="gone")} if model is Order else {"name": "gone"}
+        use_up_key_on_remote(model, **values)
+    with unlogged(REMOTE):
+        Customer.objects.using(REMOTE).all().delete()
 
 
 def make_local_a_copy_of_remote(*model_classes: type[Model]) -> None:

@@ -62,7 +62,7 @@ def start(module: str, *arguments: str, env: dict[str, str] | None = None) -> su
 
 def run(module: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     with start(module, *arguments, env=env) as process:
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 

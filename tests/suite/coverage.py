@@ -64,5 +64,5 @@ def table_of(files: dict[str, dict[str, dict[str, int]]]) -> str:
     lines = ["lines that tests executed:"]
     for place, (covered, statements) in sorted(counts.items()):
         if statements:
-            lines.append(f"{place:32}{covered:6} of {statements:6} {100 * covered / statements:6.1f} %")
+            lines.append(f"{place:38}{covered:6} of {statements:6} {100 * covered / statements:6.1f} %")
     return "\n".join(lines)

@@ -19,6 +19,7 @@ EVERY_PAIR = (
     "tests/replay/identity",
     "tests/replay/remotes",
     "tests/replay/values",
+    "tests/verify",
 )
 #: What a kind of server may do otherwise than others: by signals on the newest of each kind, by triggers on PostgreSQL.
 EVERY_KIND = (
@@ -52,7 +53,7 @@ ONCE = ("tests/project",)
 #: What restarts servers, which other pairs use at the same time: when nothing else runs any more.
 RESTARTS = ("tests/restarts",)
 
-SYNCHRONIZING = ("tests/protocol", "tests/replay")
+SYNCHRONIZING = ("tests/protocol", "tests/replay", "tests/verify")
 
 
 def paths(pair: Pair) -> tuple[str, ...]:

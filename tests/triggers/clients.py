@@ -27,6 +27,8 @@ def client(sql: str, *options: str, user: str = "", password: str = "") -> str:
     settings = connection.settings_dict
     user, password = user or settings["USER"], password or settings["PASSWORD"]
     if connection.vendor == "sqlite":
+        if len(sql) > LONGEST_ARGUMENT:
+            return _run(["sqlite3", "-bail", *options, str(settings["NAME"])], {}, f".timeout 20000\n{sql}")
         command = ["sqlite3", "-bail", str(settings["NAME"]), ".timeout 20000", sql]
         return _run([*command[:3], *options, *command[3:]], {})
     binary = _binary({"postgresql": "psql", "mysql": "mysql"}[connection.vendor])
@@ -42,7 +44,10 @@ def client(sql: str, *options: str, user: str = "", password: str = "") -> str:
         f"--user={user}",
         f"--password={password}",
     ]
-    return _run([*binary, "--protocol=tcp", *place, *options, "-N", "-e", sql, settings["NAME"]], {})
+    command = [*binary, "--protocol=tcp", *place, *options, "-N"]
+    if len(sql) > LONGEST_ARGUMENT:
+        return _run([*command, settings["NAME"]], {}, sql)
+    return _run([*command, "-e", sql, settings["NAME"]], {})
 
 
 def _binary(default: str) -> list[str]:

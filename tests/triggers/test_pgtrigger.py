@@ -25,6 +25,7 @@ from synchro.triggers.base import stem_for
 from synchro.triggers.declare import Declaration
 from synchro.triggers.install import uninstall
 from synchro.triggers.pgtrigger_package import LOWEST, lacking
+from synchro.triggers.remote import foreign_triggers
 from tests.capture.models import Tag, Unique
 from tests.triggers.clients import engine, wait_for_more, writing
 from tests.triggers.conftest import brief, entries, install, migrating
@@ -197,6 +198,23 @@ def test_a_project_ignores_its_own_triggers_beside_ours(with_pgtrigger: None) ->
             Unique.objects.update(name="c")
     Unique.objects.update(name="d")
     assert brief() == [("1", CHANGE, "name"), ("1", CHANGE, "name"), ("1", DELETION, "")]
+
+
+@postgresql_only
+def test_inside_of_its_settings_everything_about_triggers_can_be_done(with_pgtrigger: None) -> None:
+    """They put a statement and a value before those of every other."""
+    with pgtrigger.ignore(), pgtrigger.schema("public"):
+        assert install("--check") == RIGHT
+        assert [
+            one for one in run_checks(tags=["database"], databases=["default"]) if one.id == "synchro.E103"
+        ] == []
+        install("--uninstall", "capture.Unique")
+        install()
+        assert foreign_triggers(connection)[0].name.startswith("pgtrigger_theirs")
+        out = StringIO()
+        call_command("pgtrigger", "ls", "-s", "public", stdout=out)
+    assert "INSTALLED" in out.getvalue()
+    assert install("--check") == RIGHT
 
 
 @postgresql_only

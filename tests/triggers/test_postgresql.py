@@ -322,7 +322,15 @@ def test_functions_and_triggers_of_the_project_that_are_named_like_ours_stay() -
         sql(f'CREATE FUNCTION "{PLACE}"{nothing}')
         with pytest.raises(CommandError, match=rf"The function {PLACE}\(\) has the name"):
             install()
-        sql(f'DROP FUNCTION "{PLACE}"()')
+        install("--uninstall", "capture.Unique")
+        sql(
+            f'DROP FUNCTION "{PLACE}"()',
+            "ALTER TRIGGER synchro_audit_20240101 ON capture_unique RENAME TO synchro_capture_insert",
+        )
+        with pytest.raises(
+            CommandError, match="The trigger synchro_capture_insert on capture_unique has the name"
+        ):
+            install("capture.Unique")
     finally:
         sql("DROP FUNCTION synchro_audit_20240101() CASCADE")
         install()

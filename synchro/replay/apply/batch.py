@@ -179,8 +179,7 @@ def apply_batch(
         session.remote.backend.check_uniques_at_once([model._meta.db_table for model in plan.writes])
     forward = None
     if session.forwards:
-        quarantined = strategy.quarantine.all()
-        forward = Forward(session, changes, plan, identities, new, quarantined, material.resting)
+        forward = Forward(work, new, strategy.quarantine.all(), material.resting)
     writer = Writer(session, log, plan, rows, identities, strategy.judge, bulk.named)
     writer.write()
     if changed := bulk.with_news(log):
@@ -189,7 +188,7 @@ def apply_batch(
     if strategy.is_thorough:
         refuse_lost(session, plan, identities)
     if forward is not None:
-        forward.write(batch.number)
+        forward.write()
     pairs = new_pairs(plan, identities)
     write_receipt(session, batch, pairs, plan)
     announce("written", batch)

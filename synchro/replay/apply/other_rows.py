@@ -8,7 +8,7 @@ tree that numbers its nodes anew ends as LOCAL has it; of other models it is lef
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,24 +17,22 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from synchro.conf import conf
-from synchro.exceptions import Culprit, Refused
-from synchro.keys import AnyField, Key, key_fields, to_text
+from synchro.keys import AnyField, Key, key_fields
 from synchro.natural import natural_fields
 from synchro.registry import Table
 from synchro.relations import parents_first
+from synchro.replay.apply.restored_rows import RestoredRows, lacking_values, refused_deletion
 from synchro.replay.apply.statements import Group, Statements
 from synchro.replay.apply.translate import Translator
 from synchro.replay.apply.unique import UniqueValues
-from synchro.replay.columns import Codec
-from synchro.replay.guests.guard import Guest
-from synchro.replay.guests.recorder import Recorder, Touched, columns
+from synchro.replay.guests.recorder import Recorder, columns
+from synchro.replay.guests.touched import Touched
 from synchro.replay.identity.identities import Identities, existing_keys, keeps_references
 from synchro.replay.identity.natural_keys import finder
 from synchro.replay.identity.owners import known_owners
-from synchro.replay.log.pending import pending_entries
 from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.plan import Plan
-from synchro.replay.rows import Rows, select
+from synchro.replay.rows import Rows
 from synchro.replay.session import Session
 
 #: By REMOTE's keys.
@@ -58,12 +56,18 @@ class OtherRows:
 
     def settle(self, recorder: Recorder) -> None:
         """Have the rows that were recorded end as they should, or say what is not known of them."""
+        for (table, _code), guest in recorder.too_many_deleted.items():
+            raise refused_deletion(guest, table)
         models = parents_first(recorder.touched)
         now = {model: recorder.read(model, recorder.touched[model]) for model in models}
+        deleted: dict[type[Model], Several] = {}
         for model in models:
             ours = self._keys_of_the_batch(model)
             touched = recorder.touched[model].items()
-            self._restore(model, {k: each for k, each in touched if k not in ours and k not in now[model]})
+            deleted[model] = {k: each for k, each in touched if k not in ours and k not in now[model]}
+        owners = {model: self._here(model, several) for model, several in deleted.items()}
+        for model, rows in RestoredRows(self._session, deleted, owners).insert().items():
+            self._write(model, rows, recorder.read(model, rows))
         for model in models:  # what they point at is there again by now
             self._settle_changed(recorder, model, now[model])
         self._tell_of_added(recorder)
@@ -106,19 +110,10 @@ class OtherRows:
             values = {row[place] for key, row in wanted.items() if row[place] != now[key][place]} - {None}
             if not values or column.remote_field is None or not column.db_constraint:
                 continue
-            lost = self._lost(column.target_field, values)
+            lost = lacking_values(self._side, column.target_field, values)
             for key, row in wanted.items():
                 if row[place] in lost:
                     row[place] = now[key][place]
-
-    def _lost(self, target: AnyField, values: Collection[Any]) -> set[Any]:
-        """Those of these values of a column that no row of REMOTE has."""
-
-        def found(some: Collection[Any]) -> list[Sequence[Any]]:
-            return select(self._side, target.model, [target], [target], [(value,) for value in some])
-
-        missing = set(values) - {value for (value,) in found(values)}
-        return {value for value in missing if not found([value])}  # REMOTE may find it spelled otherwise
 
     def _here(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
         """LOCAL's keys of those of these rows of REMOTE that it has, or has had."""
@@ -161,32 +156,6 @@ class OtherRows:
         names = {here[there]: several for there, several in group.old.items()}
         by_locals = Group(group.model, group.fields, rows, [], names, set())
         self._swaps.write(by_locals, error, partial(self._statements.update, by_locals))
-
-    def _restore(self, model: type[Model], deleted: Several) -> None:
-        """
-        Insert rows again that LOCAL has, and that no later batch is about.
-
-        Raises `Refused` where that cannot be.
-        """
-        here = self._here(model, deleted)
-        present = existing_keys(self._session.local, model, list(here.values())) if here else set()
-        lost = {there: key for there, key in here.items() if key in present}
-        if lost:
-            later = {
-                entry.key for entry in pending_entries(self._session, [(model, k) for k in lost.values()])
-            }
-            lost = {there: key for there, key in lost.items() if key not in later}
-        if not lost:
-            return
-        fields = columns(model)
-        encoded = Codec(fields, self._side.connection).encode_all([deleted[key].before for key in lost])
-        names = [field.column for field in fields]
-        try:
-            with transaction.atomic(using=self._side.alias):
-                self._side.backend.insert(model._meta.db_table, names, encoded)
-        except IntegrityError as error:
-            (there, key), *_others = lost.items()
-            raise _refused(deleted[there].guest, model, key) from error
 
     # -- as LOCAL has it ----------------------------------------------------------------------------------------
 
@@ -261,17 +230,16 @@ class OtherRows:
                 )
                 % {**guest.names(), "table": table, "alias": self._side.alias}
             )
-
-
-def _refused(guest: Guest, model: type[Model], key: Key) -> Refused:
-    names = {**guest.names(), "row": f"{model._meta.label} {to_text(model, key)}"}
-    text = _(
-        "%(model)s %(key)s: %(code)s ran for REMOTE's object and deleted %(row)s there, which LOCAL has, and which "
-        "cannot be brought back. The batch was rolled back. Leave it out: %(setting)s."
-    )
-    cause = _("%(code)s deleted %(row)s on REMOTE, which LOCAL has")
-    culprits = [] if guest.key is None else [Culprit(guest.model, guest.key, cause % names)]
-    return Refused(text % names, culprits)
+        for (table, _code), guest in recorder.too_many.items():
+            self._session.warn(
+                _(
+                    "%(code)s wrote so many rows to %(table)s of the database “%(alias)s”, as it ran for the objects "
+                    "of one batch, that they were not kept as they had been. They stay as it left them, and may differ "
+                    "from LOCAL's now. Compare that table on both sides, and leave it out (%(setting)s), or lower "
+                    "SYNCHRO_BATCH_SIZE."
+                )
+                % {**guest.names(), "table": table, "alias": self._side.alias}
+            )
 
 
 def find_doubles(

@@ -34,7 +34,7 @@ Answer: TypeAlias = "str | dict[AnyField, Any]"
 
 @dataclass(frozen=True)
 class Question:
-    """A conflict, as it is put before a callable."""
+    """What a callable is asked about a conflict."""
 
     model: type[Model]
     key: Key

@@ -1,12 +1,12 @@
 """
-Former pairs: what REMOTE did to a set whose automatic table is that of a model by now, in entries of the old form.
+Former pairs: what REMOTE did to a set whose automatic table belongs to a model by now, in entries of the old form.
 
-Such entries name no row, so nothing has weighed them yet against LOCAL's change of the row that joins the two objects.
+Such entries name two objects and no row. So they are compared here with LOCAL's change of the row that joins the two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeAlias
 
@@ -18,7 +18,6 @@ from synchro.registry import Table
 from synchro.relations import ends_of_set, target_of
 from synchro.replay.conflicts.policy import policy_for, winner_of
 from synchro.replay.conflicts.remote_changes import changes_of_members
-from synchro.replay.log.changes import M2M, Changes
 from synchro.replay.plan import Decision, Pair
 from synchro.replay.rows import as_values, select
 from synchro.replay.work import BatchWork
@@ -58,30 +57,29 @@ def _changed_on_remote(work: BatchWork, model: type[Model]) -> Mapping[Key, tupl
         return {}
     named = {pair for _remote, pair in pairs.values()}
     wanted: dict[type[Model], set[Key]] = {model: {*named}}
-    for place, end in enumerate(ends_of_set(model) or ()):
+    for position, end in enumerate(ends_of_set(model) or ()):
         if (target := target_of(end)) is not None:
-            wanted.setdefault(target, set()).update(pair[place] for pair in named)
+            wanted.setdefault(target, set()).update(pair[position] for pair in named)
     since = min(aware(work.changes.rows[model, key].date) for key in pairs)
     said = changes_of_members(work.log, model, wanted, since)
     found = {}
     for key, (remote, pair) in pairs.items():
-        date = max(_dates(said, model, pair), default=None)
-        if date is not None:
+        if (date := said.member_changed_at(model, pair)) is not None:
             found[key] = remote, date
     return found
 
 
 def _deleted(work: BatchWork, model: type[Model]) -> Pairs:
-    """Return rows that REMOTE has and that are to be deleted there."""
+    """Return the rows that the plan deletes."""
     deletions = work.plan.deletions.get(model, {})
-    going = {remote: local for remote, local in deletions.items() if (model, local) in work.changes.rows}
+    named = {remote: local for remote, local in deletions.items() if (model, local) in work.changes.rows}
     own, ends = key_fields(model), ends_of_set(model) or ()
-    found = select(work.session.remote, model, [*own, *ends], own, [as_values(key) for key in going])
-    return {going[remote]: (remote, (first, second)) for remote, first, second in found}
+    found = select(work.session.remote, model, [*own, *ends], own, [as_values(key) for key in named])
+    return {named[remote]: (remote, (first, second)) for remote, first, second in found}
 
 
 def _added(work: BatchWork, model: type[Model]) -> Pairs:
-    """Return rows that REMOTE lacks and that are to be added there."""
+    """Return the rows that the plan adds."""
     fields, ends = Table(model).fields, ends_of_set(model) or ()
     new = [
         key
@@ -92,20 +90,10 @@ def _added(work: BatchWork, model: type[Model]) -> Pairs:
         key: [row[fields.index(end)] for end in ends] for key, row in work.local_rows.load(model, new).items()
     }
     remote = [
-        work.identities.translate(end, {row[place] for row in rows.values()})
-        for place, end in enumerate(ends)
+        work.identities.translate(end, {row[position] for row in rows.values()})
+        for position, end in enumerate(ends)
     ]
-    found = {key: tuple(remote[place][value] for place, value in enumerate(row)) for key, row in rows.items()}
+    found = {
+        key: tuple(remote[position][value] for position, value in enumerate(row)) for key, row in rows.items()
+    }
     return {key: (None, (pair[0], pair[1])) for key, pair in found.items() if None not in pair}
-
-
-def _dates(said: Changes, model: type[Model], pair: Pair) -> Iterator[datetime]:
-    """Yield when a pair was added or removed, or may have been, from either end."""
-    first, second = pair
-    ends = [(M2M(model, False, first), second), (M2M(model, True, second), first)]
-    if len({target_of(end) for end in ends_of_set(model) or ()}) == 1:  # perhaps a symmetrical set
-        ends.append((M2M(model, False, second), first))
-    for near, far in ends:
-        date = said.sets[near].changed_at(far) if near in said.sets else None
-        if date is not None:
-            yield date

@@ -238,7 +238,7 @@ class _Restored:
         for model, keys in planned.items():
             known, restored = self._work.identities.known(model), self._plan.restored.get(model, ())
             several = {key for key in keys if key in restored}
-            if keeps_references(model):  # and one names a row that is gone
+            if keeps_references(model):  # and a reference names a row that REMOTE lost
                 several |= {key for key in keys if not known[key].exists and known[key].remote is not None}
             if several and not model._meta.auto_created:
                 found[model] = several

@@ -188,7 +188,7 @@ def _member(through: type[Model], local: Pair, remote: Pair) -> tuple[_Member, A
 
 
 def _members_on_record(session: Session, members: Iterable[_Member]) -> Mapping[_Member, list[Conflict]]:
-    """Return what is on record about these, by one question; what has no key on LOCAL cannot be told from others."""
+    """Return what is on record about these, by one statement; what has no key on LOCAL is not distinguished."""
     objects: dict[type[Model], set[str]] = {}
     for member in members:
         if member.local_key is not None:

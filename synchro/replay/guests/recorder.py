@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache, lru_cache, wraps
+from functools import cache, lru_cache, partial, wraps
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -28,21 +28,11 @@ from synchro.replay.columns import Codec
 from synchro.replay.dependent_rows import rows_along
 from synchro.replay.guests.guard import Guest, Work, guest_at_work, is_in_receiver
 from synchro.replay.guests.sql import Aim, aim_of, is_read, may_meet_by_value, watched_tables_in
+from synchro.replay.guests.touched import Memory, Touched
 from synchro.replay.rows import as_key, as_values, select
 from synchro.replay.session import Session
 from synchro.replay.unreadable import CannotRead
 from synchro.switch import is_capture_off
-
-
-@dataclass
-class Touched:
-    """A row that code of others changed or deleted."""
-
-    guest: Guest
-    #: As it was, in the order of `columns`.
-    before: list[Any]
-    #: Whether it was only written while objects of its own model were worked on, as in a tree.
-    is_akin: bool
 
 
 @dataclass
@@ -55,6 +45,10 @@ class Recorder:
     signalled: set[tuple[type[Model], Key]] = field(default_factory=set)
     #: Tables of which it is not known which rows were written, and by whom.
     unknown: dict[tuple[str, str | None], Guest] = field(default_factory=dict)
+    #: Tables of which more rows were written than can be kept, and by whom.
+    too_many: dict[tuple[str, str | None], Guest] = field(default_factory=dict)
+    too_many_deleted: dict[tuple[str, str | None], Guest] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     #: All watched tables that code of others may have written to, in lower case: also where capture was off.
     written: set[str] = field(default_factory=set)
 
@@ -85,10 +79,10 @@ class Recorder:
     def _note_aimed(self, model: type[Model], aim: Aim, params: Any) -> None:
         try:
             keys = self._keys(model, aim, params)
-            self._note(model, keys)
+            self._note(model, keys, aim.deletes)
             for child, several in rows_along(self.session.remote, model, keys) if aim.deletes else ():
                 if is_watched(child):
-                    self._note(child, several)
+                    self._note(child, several, True)
                     self.signalled.update((child, key) for key in several)
         except CannotRead:  # the code of others may not care
             self._note_unknown(model._meta.db_table)
@@ -106,13 +100,18 @@ class Recorder:
             rows = cursor.fetchall()
         return [as_key(row) for row in Codec(own, connection).decode_all(rows)]
 
-    def _note(self, model: type[Model], keys: Sequence[Key]) -> None:
+    def _note(self, model: type[Model], keys: Sequence[Key], are_deleted: bool = False) -> None:
         guest, is_akin = self._guest(), self._is_akin(model)
         known = self.touched.setdefault(model, {})
         own = self._own_key(model)
         added = self.added.get(model, {})
         new = [key for key in dict.fromkeys(keys) if key not in known and key != own and key not in added]
-        for key, row in self.read(model, new, lock=True).items():
+        rows = self.memory.read(partial(self.read, model, lock=True), new)
+        if rows is None:
+            many = self.too_many_deleted if are_deleted else self.too_many
+            many[model._meta.db_table, guest.code] = guest
+            return
+        for key, row in rows.items():
             known[key] = Touched(guest, row, is_akin)
         for key in keys:
             if key in known:

@@ -23,7 +23,7 @@ from synchro.keys import AnyField, Key, key_fields, value_to_text
 from synchro.models import NamedTable
 from synchro.natural import natural_fields
 from synchro.registry import is_watched
-from synchro.relations import ends_of_set, target_of
+from synchro.relations import ends_of_set, is_symmetrical, target_of
 from synchro.replay.identity.identities import Identities, keeps_references, uses_same_key
 from synchro.replay.log.changes import M2M, Change, Changes, SetChange
 from synchro.replay.plan import Pair
@@ -119,14 +119,10 @@ class _FormerSet:
         named = [*self._named, *(pair[::-1] for pair in self._named)]
         found = select(self._session.local, self._through, fields, self._ends, named)
         if self._change.whole:
-            for end in self._ends if self._is_symmetrical() else (self._near,):
+            for end in self._ends if is_symmetrical(self._through) else (self._near,):
                 found += select(self._session.local, self._through, fields, (end,), [(self._owner,)])
         for key, first, second in dict.fromkeys(map(tuple, found)):
             yield _Row(key, (first, second))
-
-    def _is_symmetrical(self) -> bool:
-        first, second = (target_of(end) for end in self._ends)
-        return first is second
 
     def _remote_pairs(self) -> set[Pair]:
         """Return the pairs that REMOTE has of this object, by LOCAL's keys."""

@@ -113,8 +113,9 @@ class ByColumns:
         """Return REMOTE's keys of the rows that have the natural keys of these objects, by LOCAL's keys."""
         fields = natural_fields(model) or ()
         local = self._local_values(model, keys)
+        present = self._rows.load(model, keys)
         for key in keys:
-            if key not in local and key not in self._rows.load(model, keys):
+            if key not in local and key not in present:
                 self._unnamed.note((model, key))
         wanted = self._remote_values(model, fields, local, lock)
         matching = self._keys_by_values(self._session.remote, model, fields, wanted.values(), lock)

@@ -21,7 +21,7 @@ from django.db.models import Max, Model, QuerySet
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.keys import Key, to_text
-from synchro.models import ChangeLog, Node, Receipt
+from synchro.models import Batch, ChangeLog, Node, Receipt
 from synchro.replay.log.changes import ByModel, Entry, by_model
 from synchro.replay.log.entries import parts_of_log, read_entries
 from synchro.replay.log.moments import Moment
@@ -142,3 +142,23 @@ def unlogged_until(session: Session) -> datetime | None:
         return None
     others = Receipt.objects.using(alias).filter(unlogged__gt=0).exclude(peer_id=peer.pk)
     return aware(since) if others.exists() else None
+
+
+def pruned_until(session: Session, node: Node, received_batch: int) -> datetime | None:
+    """
+    Return until when REMOTE has dropped entries that LOCAL, which has the batches up to `received_batch`, lacks.
+
+    `node` is REMOTE's row about itself. Return None where LOCAL has all that was dropped.
+    """
+    if node.pruned_until is None and node.pruned == 0:
+        return None
+    if node.pruned_upto is not None and node.pruned_upto <= session.copied_log:
+        return None
+    if node.pruned and node.pruned <= received_batch:
+        return None
+    if node.pruned_until is not None:
+        return aware(node.pruned_until)
+    # Pruned by an earlier release. What was in the log before the next batch was formed, or will be, is older.
+    later = Batch.objects.using(session.remote.alias).filter(number__gt=node.pruned).order_by("number")
+    formed = later.values_list("formed", flat=True).first()
+    return aware(formed) if formed else session.begun + session.offset

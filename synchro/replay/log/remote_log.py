@@ -21,9 +21,8 @@ from synchro.replay.log.changes import Change, Changes, Entry, coalesce, sets_of
 from synchro.replay.log.entries import read_entries
 from synchro.replay.log.pending import pending_ids
 from synchro.replay.log.quarantined import quarantined_by
-from synchro.replay.log.ranges import Range
-from synchro.replay.log.ranges import from_text as ranges_from_text
-from synchro.replay.log.received import DISORDER, Sign, floor_by_date, sign_of, unlogged_until
+from synchro.replay.log.ranges import Range, from_text
+from synchro.replay.log.received import DISORDER, Sign, floor_by_date, pruned_until, sign_of, unlogged_until
 from synchro.replay.log.unread import Span, Unread
 from synchro.replay.session import Session
 
@@ -118,10 +117,7 @@ class RemoteLog:
         return node
 
     def may_have_lost(self, date: datetime) -> bool:
-        """
-        Return whether REMOTE may have dropped entries from after this moment of LOCAL's clock that LOCAL has not
-        received.
-        """
+        """Return whether REMOTE may have dropped entries that are newer than a moment of LOCAL's clock and unsent."""
         known = [until for until in (self._pruned_until, self._unlogged_until) if until is not None]
         return bool(known) and aware(date) + self._session.offset <= max(known)
 
@@ -132,21 +128,7 @@ class RemoteLog:
     @cached_property
     def _pruned_until(self) -> datetime | None:
         node = self.refuse_overtaken()
-        if node is None or (node.pruned_until is None and node.pruned == 0):
-            return None
-        if node.pruned_upto is not None and node.pruned_upto <= self._session.copied_log:
-            return None
-        if node.pruned and node.pruned <= self._received_batch:
-            return None
-        if node.pruned_until is not None:
-            return aware(node.pruned_until)
-        return self._formed_after(node.pruned)  # pruned by an earlier version
-
-    def _formed_after(self, batch: int) -> datetime:
-        """Return when the batch after this one was formed, or will be: what was in the log before is older."""
-        batches = Batch.objects.using(self._session.remote.alias).filter(number__gt=batch).order_by("number")
-        formed = batches.values_list("formed", flat=True).first()
-        return aware(formed) if formed else self._session.begun + self._session.offset
+        return None if node is None else pruned_until(self._session, node, self._received_batch)
 
     def changes(self, since: datetime, wanted: Mapping[type[Model], Iterable[Key]]) -> Changes:
         """Return what it says of these rows of REMOTE, and of their sets, from a moment of LOCAL's clock on."""
@@ -223,8 +205,8 @@ class RemoteLog:
         return not self.may_have_lost(since)
 
     def says_something_of_sets(self, models: Collection[type[Model]], since: datetime) -> bool:
-        """Return whether it says that sets of objects of these models have changed, which can be newer than `since`."""
-        floor = self._find_floor(aware(since) + self._session.offset - DISORDER) if models else None
+        """Return whether it has changes of sets of these models' objects that can be newer than `since`."""
+        floor = self._find_floor(self._on_its_clock(since)) if models else None
         if floor is None:
             return False
         found = self._about(models).filter(id__gt=floor, action=M2M_CHANGE)
@@ -347,12 +329,9 @@ class RemoteLog:
         batches = Batch.objects.using(self._session.remote.alias).filter(number__gt=node.forgotten)
         floor = self._floor[1] if self._floor else 0
         found: list[Range] = []
-        for text in (
-            batches.filter(number__lte=self._received_batch)
-            .order_by("-number")
-            .values_list("ranges", flat=True)
-        ):
-            ranges = list(ranges_from_text(text))
+        received = batches.filter(number__lte=self._received_batch).order_by("-number")
+        for text in received.values_list("ranges", flat=True):
+            ranges = list(from_text(text))
             if ranges and max(ids.last for ids in ranges) <= floor:
                 break
             found += ranges
@@ -362,5 +341,5 @@ class RemoteLog:
 def _changes_told_by(entries: Iterable[Entry]) -> Changes:
     """Return the changes that these entries tell of."""
     changes = coalesce(entries)
-    changes.rows = {place: change for place, change in changes.rows.items() if not change.says_nothing}
+    changes.rows = {row_id: change for row_id, change in changes.rows.items() if not change.says_nothing}
     return changes

@@ -24,8 +24,8 @@ from synchro.replay.log.changes import Change, Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import read_entries
 from synchro.replay.log.names import has_sets, sets_named
 from synchro.replay.log.received import PART, Received, Sign, about, objects_of, sign_of
-from synchro.replay.plan import Plan
 from synchro.replay.session import Session
+from synchro.replay.work import BatchWork
 
 
 def drop_known(
@@ -113,19 +113,17 @@ class Forward:
 
     def __init__(
         self,
-        session: Session,
-        changes: Changes,
-        plan: Plan,
-        identities: Identities,
+        work: BatchWork,
         entries: Sequence[Entry],
         quarantined: Collection[RowId],
         resting: Collection[RowId],
     ) -> None:
-        self._session, self._changes, self._plan, self._identities = session, changes, plan, identities
+        self._session, self._batch = work.session, work.batch
+        self._changes, self._plan, self._identities = work.changes, work.plan, work.identities
         self._quarantined = quarantined
         self._left_out = {
             *resting,
-            *((model, key) for model, keys in plan.quarantined.items() for key in keys),
+            *((model, key) for model, keys in work.plan.quarantined.items() for key in keys),
         }
         # Sets of an object in quarantine are replayed without it, but for pairs that are left out themselves.
         self._entries = [
@@ -155,10 +153,10 @@ class Forward:
             return self._changes.member_changed_at(model, key) is not None
         return (model, key) in self._changes.rows
 
-    def write(self, number: int) -> None:
-        """Write the entries of batch `number`, within its transaction: REMOTE's keys are known by now."""
+    def write(self) -> None:
+        """Write the entries within the batch's transaction, when all new rows have their keys of REMOTE."""
         now = self._session.remote.backend.now()
-        rows = [*self._received(now), *self._from_quarantine(now, number), *self._own(now)]
+        rows = [*self._received(now), *self._from_quarantine(now), *self._own(now)]
         ChangeLog.objects.using(self._session.remote.alias).bulk_create(rows, batch_size=PART)
 
     def _received(self, now: datetime) -> Iterator[ChangeLog]:
@@ -172,7 +170,7 @@ class Forward:
                     origin=origin, number=number, made=made, sender=self._session.node,
                 )  # fmt: skip
 
-    def _from_quarantine(self, now: datetime, number: int) -> Iterator[ChangeLog]:
+    def _from_quarantine(self, now: datetime) -> Iterator[ChangeLog]:
         """Yield entries of changes that were in quarantine, and were not passed on: theirs may have been pruned."""
         passed_on = coalesce(self._entries).rows
         for model, key in set(self._quarantined) & self._changes.rows.keys() - self._left_out:
@@ -183,7 +181,8 @@ class Forward:
             for action, fields, made in _as_entries(change) if remote_key is not None else ():
                 yield self._row(
                     model, remote_key, action, now,
-                    fields=fields, origin=self._session.node, number=-number, made=made, sender=self._session.node,
+                    fields=fields, made=made,
+                    origin=self._session.node, number=-self._batch.number, sender=self._session.node,
                 )  # fmt: skip
 
     def _own(self, now: datetime) -> Iterator[ChangeLog]:

@@ -92,7 +92,7 @@ def note_what_is_received(session: Session, local: Node, checkpoint: Checkpoint)
             _(
                 "Another node (%(other)s) has sent changes to LOCAL, of which the database “%(alias)s” does not get "
                 "those from before %(moment)s. If it lacks them, add synchro to its INSTALLED_APPS and migrate it, "
-                "load it from a copy of LOCAL, and call synchro.core.reset_synchro() there."
+                "load it from a copy of LOCAL, and call synchro.core.reset_synchro(is_copy=True) there."
             )
             % {"other": missing.peer, "alias": session.remote.alias, "moment": local.forwards_since}
         )
@@ -223,8 +223,9 @@ def _refuse_missing_changes(session: Session, local: Node, remote: Node, receipt
         _(
             "Another node (%(other)s) has sent changes to LOCAL, of which the database “%(alias)s” would not get those "
             "from before %(moment)s. Nothing was written. From that moment on LOCAL passes on what it receives. So "
-            "load “%(alias)s” from a copy of LOCAL that is made now, call synchro.core.reset_synchro() there, and "
-            "synchronize again. If “%(alias)s” has changes of its own, let it send them to LOCAL before that."
+            "load “%(alias)s” from a copy of LOCAL that is made now, call synchro.core.reset_synchro(is_copy=True) "
+            "there, and synchronize again. If “%(alias)s” has changes of its own, let it send them to LOCAL before "
+            "that."
         )
         % {"other": missing[0].peer, "alias": session.remote.alias, "moment": local.forwards_since}
     )

@@ -20,9 +20,9 @@ from synchro.backends import mysql
 from synchro.core import call_synchronize
 from synchro.exceptions import Refused
 from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict
-from synchro.replay.apply import batch as apply_batch
 from synchro.replay.apply.bulk import rows as bulk_rows
 from synchro.replay.apply.bulk.entries import BulkPart
+from tests.replay.bulk_parts import noted_parts
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import (
     LOCAL,
@@ -40,21 +40,6 @@ from tests.replay.writers import in_thread
 from tests.shop.models import Customer, Measurement, Order, Seat, Warehouse
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "remote"])
-
-
-@contextmanager
-def noted_parts() -> Iterator[dict[str, BulkPart]]:
-    """What went in bulk, by the token of the batch, as its last attempt had it."""
-    found: dict[str, BulkPart] = {}
-
-    def note(session: Any, log: Any, batch: Any, material: Any, strategy: Any) -> Any:
-        found[batch.token] = material.bulk
-        return original(session, log, batch, material, strategy)
-
-    original = apply_batch.apply_batch
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(apply_batch, "apply_batch", note)
-        yield found
 
 
 class Ways(list[bool]):

@@ -29,10 +29,11 @@ from tests.replay.deployments import (
     other_side,
     remote,
     remote_count,
+    synchronize_there,
     use_up_key_on_remote,
 )
 from tests.replay.faults.test_killed import run_until_free
-from tests.replay.histories.test_shop import rolled_back, run_until_quiet
+from tests.replay.histories.harness import rolled_back, run_until_quiet
 from tests.replay.hypothesis_settings import modest
 from tests.replay.policies import more_cash
 from tests.shop.models import Album, Country, Customer, Order, Seat, Warehouse
@@ -81,11 +82,6 @@ def change_here(update_fields: list[str] | None = None, **values: Any) -> None:
 def change_there(update_fields: list[str] | None = None, **values: Any) -> None:
     with other_side():
         change_here(update_fields, **values)
-
-
-def synchronize_there() -> None:
-    with other_side():
-        call_synchronize()
 
 
 def local(model: type[Any], **lookup: Any) -> Any:

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synchro.core import DisableSynchroLog, Report, call_synchronize
+from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.models import ChangeLog, Conflict
 from synchro.replay.signals import step
 from tests.replay.compare import assert_same_rows
@@ -22,13 +22,14 @@ from tests.replay.deployments import (
     LOCAL,
     REMOTE,
     capture,
-    captured_otherwise_on_remote,
+    captured_alike_or,
     let_time_pass,
     other_side,
     remote,
+    synchronize_there,
     use_up_key_on_remote,
 )
-from tests.replay.histories.test_shop import rolled_back, run_until_quiet
+from tests.replay.histories.harness import rolled_back, run_until_quiet
 from tests.replay.hypothesis_settings import modest
 from tests.shop.models import Album, Artist, Country
 
@@ -38,10 +39,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 @pytest.fixture(scope="module", params=["alike", "mixed"], autouse=True)
 def _captured(request: Any, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Both sides capture in the same way, or one by signals and the other by triggers."""
-    if request.param == "alike":
-        yield
-        return
-    with captured_otherwise_on_remote(django_db_blocker, "Album", "Artist", "Country"):
+    with captured_alike_or(request.param, django_db_blocker, "Album", "Artist", "Country"):
         yield
 
 
@@ -81,11 +79,6 @@ def put(state: str, name: str = "Joni", far_end: bool = False) -> None:
 def put_there(state: str, name: str = "Joni") -> None:
     with other_side():
         put(state, name)
-
-
-def synchronize_there() -> Report:
-    with other_side():
-        return call_synchronize()
 
 
 def state(album: Album) -> str:

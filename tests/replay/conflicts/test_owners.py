@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -13,18 +13,18 @@ from django.test.utils import CaptureQueriesContext
 
 from synchro.core import call_synchronize
 from synchro.models import Conflict
-from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import (
     LOCAL,
     REMOTE,
-    captured_otherwise_on_remote,
-    create_on_remote,
+    assert_alike,
+    captured_alike_or,
     let_time_pass,
     other_side,
     remote,
     remote_count,
-    unlogged,
-    use_up_key_on_remote,
+    synchronize_both,
+    synchronize_there,
+    use_up_keys_of_the_shop_on_remote,
 )
 from tests.shop.models import (
     Album,
@@ -49,20 +49,13 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 @pytest.fixture(scope="module", params=["alike", "mixed"], autouse=True)
 def _captured(request: Any, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Both sides capture in the same way, or one by signals and the other by triggers."""
-    if request.param == "alike":
-        yield
-        return
-    with captured_otherwise_on_remote(django_db_blocker, *(model.__name__ for model in MODELS)):
+    with captured_alike_or(request.param, django_db_blocker, *(model.__name__ for model in MODELS)):
         yield
 
 
 @pytest.fixture(autouse=True)
 def other_keys_on_remote(db: None) -> None:
-    for model in (Customer, Order, Album, Artist, Category, Pizzeria):
-        values = {"customer": create_on_remote(Customer, name="gone")} if model is Order else {"name": "gone"}
-        use_up_key_on_remote(model, **values)
-    with unlogged(REMOTE):
-        Customer.objects.using(REMOTE).all().delete()
+    use_up_keys_of_the_shop_on_remote()
 
 
 @pytest.fixture(params=[True, False], ids=["the deleting side first", "the other side first"])
@@ -79,17 +72,6 @@ def vimes(db: None) -> Customer:
     synchronize_there()
     let_time_pass(60)
     return customer
-
-
-def synchronize_there() -> None:
-    with other_side():
-        call_synchronize()
-
-
-def synchronize_both(first_here: bool, times: int = 3) -> None:
-    runs: list[Callable[[], object]] = [call_synchronize, synchronize_there]
-    for run in (runs if first_here else runs[::-1]) * times:
-        run()
 
 
 def there_is(name: str = "Vimes") -> Customer:
@@ -113,12 +95,6 @@ def counts(*models: type[Model]) -> list[tuple[int, int]]:
 
 def conflicts() -> list[Conflict]:
     return [one for alias in (LOCAL, REMOTE) for one in Conflict.objects.using(alias).order_by("pk")]
-
-
-def assert_alike() -> None:
-    assert_same_rows()
-    with other_side():
-        assert_same_rows()
 
 
 # -- the later of the two decides --------------------------------------------------------------------------------

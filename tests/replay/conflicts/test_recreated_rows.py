@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,11 +15,13 @@ from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import (
     BY_TRIGGERS,
     REMOTE,
+    assert_alike,
     let_time_pass,
     other_side,
     remote,
     remote_count,
     set_capture,
+    synchronize_both,
     use_up_key_on_remote,
 )
 
@@ -87,23 +89,6 @@ def touch_here() -> None:
     let_time_pass()
 
 
-def synchronize_there() -> None:
-    with other_side():
-        call_synchronize()
-
-
-def synchronize_both(first_here: bool) -> None:
-    runs: list[Callable[[], object]] = [call_synchronize, synchronize_there]
-    for run in (runs if first_here else runs[::-1]) * 3:
-        run()
-
-
-def assert_alike() -> None:
-    assert_same_rows(*MODELS)
-    with other_side():
-        assert_same_rows(*MODELS)
-
-
 @pytest.mark.parametrize("batch_size", [1, 3, 5000])
 @pytest.mark.parametrize("touched", ["before", "after", "never"])
 @pytest.mark.parametrize("with_first", [False, True])
@@ -119,7 +104,7 @@ def test_what_belonged_to_the_old_row_is_gone_on_both_sides(
     settings.SYNCHRO_BATCH_SIZE = batch_size
     synchronize_both(first_here)
 
-    assert_alike()
+    assert_alike(*MODELS)
     assert [Topic.objects.filter(word="cats").count(), remote_count(Topic)] == [1, 1]
     assert [clip.name for clip in Clip.objects.filter(topics__word="cats")] == ["first"][:with_first]
     assert [mention.page for mention in Mention.objects.all()] == ["first"][:with_first]
@@ -133,7 +118,7 @@ def test_member_that_this_side_added_later_stays(cats: Topic, first_here: bool) 
 
     synchronize_both(first_here)
 
-    assert_alike()
+    assert_alike(*MODELS)
     assert [clip.name for clip in Clip.objects.filter(topics__word="cats")] == ["third"]
     with nullcontext() if first_here else other_side():
         assert not Conflict.objects.filter(fields="topics").exists()
@@ -152,7 +137,7 @@ def test_row_that_was_made_again_can_be_changed_and_deleted_like_any_other(
     synchronize_both(first_here)
 
     assert not Topic.objects.filter(word="cats").exists()
-    assert_alike()
+    assert_alike(*MODELS)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5000])
@@ -178,7 +163,7 @@ def test_part_that_the_other_side_brought_back_goes_with_the_next_old_row(
     synchronize_both(first_here=False)
 
     assert not Mention.objects.exists()
-    assert_alike()
+    assert_alike(*MODELS)
 
 
 def test_reference_of_the_old_row_does_not_survive_a_process_that_died(cats: Topic) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from synchro.replay.log import batches
 from synchro.replay.signals import step as step_signal
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import REMOTE, let_time_pass, other_side, remote, remote_count, unlogged
-from tests.replay.histories.test_shop import somebody_listens
+from tests.replay.histories.harness import object_by_object
 from tests.replay.refusals import refusing
 from tests.replay.writers import in_thread
 from tests.shop.models import Country, Customer, Order, Ticket
@@ -200,12 +201,42 @@ def test_run_the_other_way_between_reading_and_writing_does_not_undo_the_newer_c
         there.cash = 3
         there.save()
 
-    listening = somebody_listens() if way == "object by object" else nullcontext()
+    listening = object_by_object() if way == "object by object" else nullcontext()
     with listening, at_step("read", lambda: run_the_other_way(prunes)):
         call_synchronize()
 
     customer.refresh_from_db()
     assert (customer.cash, remote(Customer).cash) == (3, 3)
+
+
+def test_run_ends_in_words_where_remote_sends_and_prunes_again_and_again() -> None:
+    customer = Customer.objects.create(name="Vimes", cash=1)
+    call_synchronize()
+    customer.cash = 2
+    customer.save()
+    numbers, is_inside = count(), False
+
+    def send_and_prune() -> None:
+        nonlocal is_inside
+        if is_inside:  # a step of the run the other way
+            return
+        is_inside = True
+        with other_side():
+            Country.objects.create(code=f"{next(numbers)}")
+            call_synchronize()
+            Country.objects.create(code=f"{next(numbers)}")
+        run_the_other_way()
+        with override_settings(SYNCHRO_RETENTION=timedelta(0)):
+            run_the_other_way()
+        is_inside = False
+
+    hook = at_step("read", send_and_prune, times=100)
+    with object_by_object(), hook, pytest.raises(NotReady, match="again and again"):
+        call_synchronize()
+    assert remote(Customer).cash == 1
+
+    call_synchronize()
+    assert remote(Customer).cash == 2
 
 
 @pytest.mark.parametrize("prunes", [False, True])

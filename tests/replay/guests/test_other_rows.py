@@ -14,7 +14,7 @@ from django.db.models.signals import m2m_changed, post_delete, post_save, pre_de
 from django.dispatch import Signal
 
 from synchro.core import DisableSynchroLog, call_synchronize, disable_synchro_log
-from synchro.exceptions import WrongDatabase
+from synchro.exceptions import Refused, WrongDatabase
 from synchro.models import ChangeLog
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import (
@@ -252,6 +252,60 @@ def test_rows_that_a_receiver_deletes_are_there_again_with_their_skipped_columns
         call_synchronize()
 
     assert remote(Country).visits == 7
+    assert_same_rows()
+
+
+@pytest.mark.parametrize(("name", "most"), [("MOST_ROWS", 2), ("MOST_LETTERS", 20)])
+def test_rows_that_are_too_many_to_be_kept_are_told(name: str, most: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr(f"synchro.replay.guests.touched.{name}", most)
+    for number in range(3):
+        Customer.objects.create(name=f"{number} Vimes")
+    call_synchronize()
+    Delivery.objects.create(place="Ankh")
+    with listening(charge_by_save if most == 20 else charge_by_sql, post_save, Delivery):
+        report = call_synchronize()
+
+    (warning,) = (each for each in report.warnings if "shop_customer" in each)
+    assert "not kept as they had been" in warning
+    assert "SYNCHRO_BATCH_SIZE" in warning
+
+    Order.objects.bulk_create(
+        Order(customer=customer, note="a longer note") for customer in Customer.objects.all()
+    )
+    for order in Order.objects.all():
+        order.save()
+    call_synchronize()
+    Delivery.objects.create(place="Ankh")
+    with (
+        listening(remove_all, post_save, Delivery),
+        pytest.raises(Refused, match=r"remove_all .* deleted shop_order"),
+    ):
+        call_synchronize()
+    assert remote_count(Order) == 3
+
+
+def fell(using: str, **kwargs: Any) -> None:
+    Category.objects.using(using).update(parent=None)
+    Category.objects.using(using).all().delete()
+
+
+def test_tree_and_circle_that_a_receiver_deletes_are_there_again(settings: Any) -> None:
+    """MySQL looks at each row by itself: whether what it points at is there already."""
+    leaf, root = Category.objects.create(name="leaf"), Category.objects.create(name="root")
+    leaf.parent = root
+    leaf.save()
+    one = Category.objects.create(name="one")
+    one.parent = Category.objects.create(name="other", parent=one)
+    one.save()
+    call_synchronize()
+    settings.SYNCHRO_BATCH_SIZE = 1
+    Delivery.objects.create(place="Ankh")
+    root.name = "the root"
+    root.save()  # in a later batch
+
+    with listening(fell, post_save, Delivery):
+        call_synchronize()
+
     assert_same_rows()
 
 

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import transaction
 from django.db.models import Model
-from django.db.models.signals import post_delete, post_save
 from django.test.utils import override_settings
 
-from synchro.core import call_synchronize
-from synchro.exceptions import SynchroError
-from synchro.models import Conflict
-from synchro.replay.apply import batch as apply_batch
-from synchro.replay.apply.bulk.entries import BulkPart
-from tests.replay.apply.test_bulk import noted_parts
 from tests.replay.compare import rows_of
-from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, unlogged
-from tests.replay.histories.test_shop import rolled_back
+from tests.replay.deployments import LOCAL, REMOTE
+from tests.replay.histories.harness import (
+    Course,
+    batches_in_bulk_where_every_way_ends_alike,
+    decisions,
+    rolled_back,
+)
 from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 from tests.shop.models import Currency, Customer, Measurement, Order, Seat, Warehouse
 
@@ -34,7 +32,6 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 MODELS: list[type[Model]] = [Warehouse, Seat, Measurement, Currency, Customer, Order]
 #: With few keys, rows come back under one that was there before.
 KEYS = range(1, 7)
-LENGTH = 15
 SEEDS = range(FIRST + 100, FIRST + 100 + max(2, EXAMPLES // 3))
 
 COLUMNS: dict[str, list[Any]] = {
@@ -55,9 +52,6 @@ COLUMNS: dict[str, list[Any]] = {
     "big": [-(2**63), 2**63 - 1],
     "positive": [0, 2**63 - 1],
 }
-
-#: What REMOTE had after each run, and what came of the run.
-Trace: TypeAlias = list[Any]
 
 
 def values(model: type[Model], chance: random.Random) -> dict[str, Any]:
@@ -114,109 +108,34 @@ def swap(chance: random.Random) -> None:
             seat.save(update_fields=["number"])
 
 
-def run(trace: Trace) -> None:
-    try:
-        report = call_synchronize()
-        came = [(m.model, m.added, m.changed, m.deleted, m.kept) for m in report.models]
-    except SynchroError as error:
-        came = [type(error).__name__]
-    trace.append((came, [rows_of(model, REMOTE) for model in MODELS], decisions()))
+def seen() -> list[Any]:
+    return [
+        [rows_of(model, REMOTE) for model in MODELS],
+        decisions("object_id", "local_values", "remote_values"),
+    ]
 
 
-def decisions() -> list[tuple[Any, ...]]:
-    names = ("content_type__model", "object_id", "fields", "decision", "local_values", "remote_values")
-    return sorted(Conflict.objects.values_list(*names), key=str)
-
-
-def live(seed: int) -> Trace:
-    """The same history for the same seed: what both sides do, and runs in both directions."""
-    chance = random.Random(seed)
-    trace: Trace = []
-    for _ in range(LENGTH):
-        what = chance.choices(["here", "there", "unlogged there", "swap", "run", "run there", "time"],
-                              [24, 3, 2, 2, 8, 1, 1])[0]  # fmt: skip
-        if what == "run":
-            run(trace)
-        elif what == "here":
-            for _time in range(chance.choice([1, 1, 6])):
-                write(chance)
-        elif what == "swap":
-            swap(chance)
-        elif what == "time":
-            let_time_pass(chance.choice([10, 3600]))
-        else:
-            let_time_pass(
-                1
-            )  # between the two sides: within one millisecond, the random names of the nodes decide
-            with other_side(), unlogged(LOCAL) if what == "unlogged there" else nullcontext():
-                call_quietly() if what == "run there" else write(chance)
-            let_time_pass(1)
-    run(trace)
-    return trace
-
-
-def call_quietly() -> None:
-    with suppress(SynchroError):
-        call_synchronize()
+COURSE = Course(
+    length=15,
+    weights={"here": 24, "there": 3, "unlogged there": 2, "swap": 2, "run": 8, "run there": 1, "time": 1},
+    write_here=write,
+    write_there=write,
+    swap=swap,
+    seen=seen,
+    pause=1,
+)
 
 
 @contextmanager
-def wholesale() -> Iterator[dict[str, BulkPart]]:
-    """As ever; what went in bulk is noted."""
-    with noted_parts() as parts:
-        yield parts
-
-
-@contextmanager
-def in_groups() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(apply_batch, "grouped", lambda *_arguments: [])
-        yield
-
-
-@contextmanager
-def object_by_object() -> Iterator[None]:
-    def listen(**kwargs: Any) -> None:
-        """Does nothing, but is there."""
-
-    post_save.connect(listen)
-    post_delete.connect(listen)
-    try:
-        with override_settings(SYNCHRO_RECEIVERS="all"):
-            yield
-    finally:
-        post_save.disconnect(listen)
-        post_delete.disconnect(listen)
-
-
-@contextmanager
-def beginning_anew(batch_size: int, policy: str) -> Iterator[None]:
-    settings = {"SYNCHRO_IDENTITY": "pk", "SYNCHRO_BATCH_SIZE": batch_size, "SYNCHRO_CONFLICT": policy}
+def beginning_anew(chance: random.Random) -> Iterator[None]:
+    settings = {
+        "SYNCHRO_IDENTITY": "pk",
+        "SYNCHRO_BATCH_SIZE": chance.choice([3, 5000]),
+        "SYNCHRO_CONFLICT": chance.choice(["newer", "newer", "local", "remote"]),
+    }
     with transaction.atomic(using=LOCAL), override_settings(**settings), rolled_back():
         yield
 
 
-def test_a_batch_arrives_as_a_whole_just_as_any_other_way() -> None:
-    assert_every_way_ends_alike(SEEDS, beginning_anew, live)
-
-
-def assert_every_way_ends_alike(
-    seeds: Collection[int],
-    begin: Callable[[int, str], AbstractContextManager[None]],
-    live: Callable[[int], Trace],
-) -> None:
-    as_a_whole = partly = 0
-    for seed in seeds:
-        other_way = object_by_object if seed % 2 else in_groups
-        chance = random.Random(seed)
-        start = chance.choice([3, 5000]), chance.choice(["newer", "newer", "local", "remote"])
-        with begin(*start), wholesale() as went:
-            expected = live(seed)
-            as_a_whole += sum(part.is_all for part in went.values())
-            partly += sum(bool(part.named) and not part.is_all for part in went.values())
-        with begin(*start), other_way():
-            found = live(seed)
-
-        assert found == expected, f"seed {seed}"
-    assert as_a_whole > len(seeds)
-    assert partly
+def test_a_batch_goes_in_bulk_just_as_any_other_way() -> None:
+    assert batches_in_bulk_where_every_way_ends_alike(SEEDS, beginning_anew, COURSE.live) > len(SEEDS)

@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any, TypeAlias
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
 from django.db.models import Model
 from django.test.utils import override_settings
 
 from synchro.backends import backend_for
-from synchro.core import DisableSynchroLog, call_synchronize
-from synchro.exceptions import SynchroError
-from synchro.models import Conflict, Reference
+from synchro.core import DisableSynchroLog
 from tests.replay.compare import rows_of
-from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, unlogged
-from tests.replay.histories.test_bulk import (
-    COLUMNS,
-    assert_every_way_ends_alike,
-    call_quietly,
-    swap,
+from tests.replay.deployments import LOCAL, REMOTE, unlogged
+from tests.replay.histories.harness import (
+    Course,
+    batches_in_bulk_where_every_way_ends_alike,
+    decisions,
+    rolled_back,
+    rows_of_both,
 )
-from tests.replay.histories.test_shop import rolled_back
+from tests.replay.histories.test_bulk import COLUMNS, swap
 from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 from tests.shop.models import Category, Customer, Measurement, Order, Seat, Tag
 
@@ -39,11 +37,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 MODELS: list[type[Model]] = [Customer, Order, Order, Category, Seat, Measurement, Tag]
 #: Rows of LOCAL come back under a key that was there before. What a database hands out lies above.
 KEYS, HANDED_OUT = range(1, 6), 1000
-LENGTH = 18
 SEEDS = range(FIRST + 200, FIRST + 200 + max(3, EXAMPLES // 2))
-
-#: What REMOTE had after each run, and what came of the run.
-Trace: TypeAlias = list[Any]
 
 
 def values(model: type[Model], chance: random.Random) -> dict[str, Any]:
@@ -143,67 +137,27 @@ def write(chance: random.Random, model: type[Model], row: Any, key: int | None) 
         found.save(update_fields=[*new] if row is not None and what == "part" else None)
 
 
-def run(trace: Trace) -> None:
-    try:
-        report = call_synchronize()
-        came = [(m.model, m.added, m.changed, m.deleted, m.kept) for m in report.models]
-    except SynchroError as error:
-        came = [type(error).__name__]
-    trace.append((came, [state(model) for model in dict.fromkeys(MODELS)], decisions()))
+def seen() -> list[Any]:
+    return [[rows_of_both(model, contents) for model in dict.fromkeys(MODELS)], decisions()]
 
 
-def state(model: type[Model]) -> list[Any]:
-    """What each side has, and which row is whose: both sides say the same of that."""
-    here, there = contents(model, LOCAL), contents(model, REMOTE)
-    ours, theirs = pairs(model, LOCAL), pairs(model, REMOTE)
-    found = [(here.get(one), there.get(other), (other, one) in theirs) for one, other in ours]
-    owned = {other for _one, other in ours}
-    return sorted(found, key=str) + sorted(content for pk, content in there.items() if pk not in owned)
-
-
-def pairs(model: type[Model], alias: str) -> set[tuple[int, int]]:
-    kind = ContentType.objects.db_manager(alias).get_for_model(model)
-    found = Reference.objects.using(alias).filter(content_type_id=kind.pk)
-    return {(int(one), int(other)) for one, other in found.values_list("local_object_id", "remote_object_id")}
-
-
-def decisions() -> list[tuple[Any, ...]]:
-    return sorted(Conflict.objects.values_list("content_type__model", "fields", "decision"), key=str)
-
-
-def live(seed: int) -> Trace:
-    """The same history for the same seed: what both sides do, and runs in both directions."""
-    chance = random.Random(seed)
-    trace: Trace = []
-    for _ in range(LENGTH):
-        what = chance.choices(["here", "there", "unlogged there", "swap", "run", "exchange", "time"],
-                              [24, 2, 2, 2, 10, 3, 2])[0]  # fmt: skip
-        if what == "run":
-            run(trace)
-        elif what == "here":
-            for _time in range(chance.choice([1, 1, 6])):
-                write_here(chance)
-        elif what == "swap":
-            swap(chance)
-        elif what == "time":
-            let_time_pass(chance.choice([10, 3600]))
-        else:
-            let_time_pass(
-                1
-            )  # between the two sides: within one millisecond, the random names of the nodes decide
-            with other_side(), unlogged(LOCAL) if what == "unlogged there" else nullcontext():
-                call_quietly() if what == "exchange" else write_there(chance)
-            let_time_pass(3600 if what == "exchange" else 1)
-    run(trace)
-    return trace
+COURSE = Course(
+    length=18,
+    weights={"here": 24, "there": 2, "unlogged there": 2, "swap": 2, "run": 10, "run there": 3, "time": 2},
+    write_here=write_here,
+    write_there=write_there,
+    swap=swap,
+    seen=seen,
+    pause=3600,
+)
 
 
 @contextmanager
-def beginning_anew(batch_size: int, policy: str) -> Iterator[None]:
+def beginning_anew(chance: random.Random) -> Iterator[None]:
     settings = {
         "SYNCHRO_IDENTITY": "reference",
-        "SYNCHRO_BATCH_SIZE": batch_size,
-        "SYNCHRO_CONFLICT": policy,
+        "SYNCHRO_BATCH_SIZE": chance.choice([3, 5000]),
+        "SYNCHRO_CONFLICT": chance.choice(["newer", "newer", "local", "remote"]),
     }
     with transaction.atomic(using=LOCAL), override_settings(**settings), rolled_back():
         for alias in (LOCAL, REMOTE):
@@ -229,5 +183,5 @@ def first_values(model: type[Model], alias: str) -> dict[str, Any]:
     return {"number": HANDED_OUT} if model is Seat else {}
 
 
-def test_a_batch_arrives_as_a_whole_just_as_any_other_way() -> None:
-    assert_every_way_ends_alike(SEEDS, beginning_anew, live)
+def test_a_batch_goes_in_bulk_just_as_any_other_way() -> None:
+    assert batches_in_bulk_where_every_way_ends_alike(SEEDS, beginning_anew, COURSE.live) > len(SEEDS)

@@ -9,22 +9,27 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
-from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, connections, transaction
 from django.db.models import Model
 from django.test.utils import override_settings
 
 from synchro.backends import backend_for
-from synchro.core import DisableSynchroLog, call_synchronize
-from synchro.exceptions import SynchroError
-from synchro.models import Conflict, Reference
-from tests.odd.models import Badge, Box, Level, Loan, Player, Scan, Team, Trace
+from synchro.core import DisableSynchroLog
+from tests.odd import models as odd
+from tests.odd.models import Badge, Box, Level, Loan, Player, Scan, Team
 from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, unlogged
-from tests.replay.histories.test_bulk import call_quietly, in_groups, object_by_object, wholesale
-from tests.replay.histories.test_shop import rolled_back
+from tests.replay.histories.harness import (
+    Trace,
+    batches_in_bulk_where_every_way_ends_alike,
+    call_quietly,
+    decisions,
+    rolled_back,
+    rows_of_both,
+    run,
+)
 from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 from tests.shop.models import (
     Artist,
@@ -47,7 +52,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 NAMES: dict[type[Model], str] = {
     Customer: "name", Order: "note", Profile: "text", Category: "name", Department: "name", Employee: "name",
     Band: "name", Artist: "name", Membership: "role", Product: "name", Supplier: "name", Region: "name",
-    Trace: "text", Box: "name", Team: "motto", Player: "name", Badge: "holder", Scan: "door", Loan: "thing",
+    odd.Trace: "text", Box: "name", Team: "motto", Player: "name", Badge: "holder", Scan: "door", Loan: "thing",
     User: "name", Invoice: "total", Level: "name",
 }  # fmt: skip
 #: And of a value that no two rows may share, of which there are few.
@@ -57,9 +62,6 @@ KEYS = range(1, 5)
 HANDED_OUT = {LOCAL: 1000, REMOTE: 20_000}
 LENGTH = 22
 SEEDS = range(FIRST + 300, FIRST + 300 + max(1, EXAMPLES // 6))
-
-#: What REMOTE had after each run, and what came of the run.
-Trace_: TypeAlias = list[Any]
 
 
 def foreign(model: type[Model]) -> list[Any]:
@@ -154,13 +156,8 @@ def write(chance: random.Random, models: list[type[Model]], is_here: bool) -> No
             found.save(update_fields=[*new] if row is not None and what == "part" else None)
 
 
-def run(trace: Trace_, atomic: bool) -> None:
-    try:
-        report = call_synchronize(atomic=atomic)
-        came = [(m.model, m.added, m.changed, m.deleted, m.kept) for m in report.models]
-    except SynchroError as error:
-        came = [type(error).__name__]
-    trace.append((came, is_sound(), {model.__name__: state(model) for model in NAMES}, decisions()))
+def seen() -> list[Any]:
+    return [is_sound(), {model.__name__: rows_of_both(model, contents) for model in NAMES}, decisions()]
 
 
 def is_sound() -> bool:
@@ -174,38 +171,19 @@ def is_sound() -> bool:
     return True
 
 
-def state(model: type[Model]) -> list[Any]:
-    """What each side has, and which row is whose: both sides say the same of that."""
-    here, there = contents(model, LOCAL), contents(model, REMOTE)
-    ours, theirs = pairs(model, LOCAL), pairs(model, REMOTE)
-    found = [(here.get(one), there.get(other), (other, one) in theirs) for one, other in ours]
-    owned = {other for _one, other in ours}
-    return sorted(found, key=str) + sorted(content for key, content in there.items() if key not in owned)
-
-
-def pairs(model: type[Model], alias: str) -> set[tuple[int, int]]:
-    kind = ContentType.objects.db_manager(alias).get_for_model(model)
-    found = Reference.objects.using(alias).filter(content_type_id=kind.pk)
-    return {(int(one), int(other)) for one, other in found.values_list("local_object_id", "remote_object_id")}
-
-
-def decisions() -> list[tuple[Any, ...]]:
-    return sorted(Conflict.objects.values_list("content_type__model", "fields", "decision"), key=str)
-
-
-def live(seed: int) -> Trace_:
+def live(seed: int) -> Trace:
     """The same history for the same seed: what both sides do, and runs in both directions."""
     chance = random.Random(seed)
-    trace: Trace_ = []
+    trace: Trace = []
     models, atomic = chosen(chance), chance.random() < 0.25
     for _ in range(chance.choice([10, 30])):
         write(chance, models, True)
-    run(trace, atomic)
+    run(trace, seen, atomic)
     for _ in range(LENGTH):
-        what = chance.choices(["here", "there", "unlogged there", "run", "exchange", "time"],
+        what = chance.choices(["here", "there", "unlogged there", "run", "run there", "time"],
                               [24, 2, 2, 10, 3, 2])[0]  # fmt: skip
         if what == "run":
-            run(trace, atomic)
+            run(trace, seen, atomic)
         elif what == "here":
             for _time in range(chance.choice([1, 2, 8])):
                 write(chance, models, True)
@@ -213,15 +191,21 @@ def live(seed: int) -> Trace_:
             let_time_pass(chance.choice([10, 3600]))
         else:
             with other_side(), unlogged(LOCAL) if what == "unlogged there" else nullcontext():
-                call_quietly() if what == "exchange" else write(chance, models, False)
-            if what == "exchange":
+                call_quietly() if what == "run there" else write(chance, models, False)
+            if what == "run there":
                 let_time_pass(3600)
-    run(trace, atomic)
+    run(trace, seen, atomic)
     return trace
 
 
 @contextmanager
-def beginning_anew(**settings: Any) -> Iterator[None]:
+def beginning_anew(chance: random.Random) -> Iterator[None]:
+    settings = {
+        "SYNCHRO_BATCH_SIZE": chance.choice([1, 3, 10, 5000, 5000]),
+        "SYNCHRO_CONFLICT": chance.choice(["newer", "newer", "local", "remote"]),
+        "SYNCHRO_ON_ERROR": chance.choice(["stop", "quarantine"]),
+        "SYNCHRO_IDENTITY": chance.choice(["reference", "reference", "pk"]),
+    }
     with transaction.atomic(using=LOCAL), override_settings(**settings), rolled_back():
         for alias in (LOCAL, REMOTE):
             for place, model in enumerate(NAMES):
@@ -243,22 +227,5 @@ def have_keys_lie_above(alias: str, model: type[Model], number: int) -> None:
     backend_for(connection).pass_sequence(table, column, number)
 
 
-def test_a_batch_arrives_as_a_whole_just_as_any_other_way() -> None:
-    as_a_whole = 0
-    for seed in SEEDS:
-        other_way = object_by_object if seed % 3 == 0 else in_groups
-        chance = random.Random(seed)
-        start = {
-            "SYNCHRO_BATCH_SIZE": chance.choice([1, 3, 10, 5000, 5000]),
-            "SYNCHRO_CONFLICT": chance.choice(["newer", "newer", "local", "remote"]),
-            "SYNCHRO_ON_ERROR": chance.choice(["stop", "quarantine"]),
-            "SYNCHRO_IDENTITY": chance.choice(["reference", "reference", "pk"]),
-        }
-        with beginning_anew(**start), wholesale() as went:
-            expected = live(seed)
-            as_a_whole += sum(bool(part.named) for part in went.values())
-        with beginning_anew(**start), other_way():
-            found = live(seed)
-
-        assert found == expected, f"seed {seed}"
-    assert as_a_whole
+def test_a_batch_goes_in_bulk_just_as_any_other_way() -> None:
+    assert batches_in_bulk_where_every_way_ends_alike(SEEDS, beginning_anew, live, one_by_one=3)

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from typing import Any, TypeAlias
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from django.db import transaction
 from django.db.models import Model
 from django.test.utils import override_settings
 
-from synchro.core import call_synchronize
-from synchro.exceptions import SynchroError
-from synchro.models import Conflict
-from tests.replay.apply.test_bulk import noted_parts
-from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, unlogged
-from tests.replay.histories.test_bulk import call_quietly, in_groups, object_by_object
-from tests.replay.histories.test_shop import rolled_back
+from tests.replay.deployments import LOCAL, REMOTE
+from tests.replay.histories.harness import (
+    Course,
+    batches_in_bulk_where_every_way_ends_alike,
+    decisions,
+    rolled_back,
+)
 from tests.replay.hypothesis_settings import EXAMPLES
 from tests.shop.models import Album, Artist, Country
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 
 NAMES = "abcd"
-LENGTH = 24
 SEEDS = range(504, 504 + max(2, EXAMPLES // 4))
-
-#: What REMOTE had after each run, and what came of the run.
-Trace: TypeAlias = list[Any]
 
 
 def some(model: type[Model], chance: random.Random) -> Any:
@@ -75,53 +71,37 @@ def members(alias: str) -> list[Any]:
     ]
 
 
-def run(trace: Trace) -> None:
-    try:
-        report = call_synchronize()
-        came = [(m.model, m.added, m.changed, m.deleted, m.kept) for m in report.models]
-    except SynchroError as error:
-        came = [type(error).__name__]
-    conflicts = Conflict.objects.values_list("content_type__model", "fields", "decision")
-    trace.append((came, members(REMOTE), sorted(conflicts, key=str)))
+def seen() -> list[Any]:
+    return [members(REMOTE), decisions()]
 
 
-def live(seed: int) -> Trace:
-    """The same history for the same seed: what both sides do, and runs in both directions."""
-    chance = random.Random(seed)
-    trace: Trace = []
-    for _ in range(LENGTH):
-        what = chance.choices(["here", "there", "unlogged there", "run", "exchange"], [24, 1, 1, 10, 2])[0]
-        if what == "run":
-            run(trace)
-        elif what == "here":
-            for _time in range(chance.choice([1, 3, 6])):
-                write(chance)
-        else:
-            let_time_pass(1)
-            with other_side(), unlogged(LOCAL) if what == "unlogged there" else nullcontext():
-                call_quietly() if what == "exchange" else write(chance)
-            let_time_pass(1)
-    run(trace)
-    return trace
+def nothing(chance: random.Random) -> None:
+    """Nothing here may be swapped."""
+
+
+COURSE = Course(
+    length=24,
+    weights={"here": 24, "there": 1, "unlogged there": 1, "run": 10, "run there": 2},
+    write_here=write,
+    write_there=write,
+    swap=nothing,
+    seen=seen,
+    pause=1,
+    bursts=(1, 3, 6),
+)
 
 
 @contextmanager
-def beginning_anew(batch_size: int, policy: str) -> Iterator[None]:
-    settings = {"SYNCHRO_BATCH_SIZE": batch_size, "SYNCHRO_CONFLICT": policy}
+def beginning_anew(chance: random.Random) -> Iterator[None]:
+    settings = {
+        "SYNCHRO_BATCH_SIZE": chance.choice([3, 5000]),
+        "SYNCHRO_CONFLICT": chance.choice(["newer", "newer", "local", "remote"]),
+    }
     with transaction.atomic(using=LOCAL), override_settings(**settings), rolled_back():
         yield
 
 
 def test_sets_arrive_in_bulk_just_as_any_other_way() -> None:
-    in_bulk = 0
-    for seed in SEEDS:
-        chance = random.Random(seed)
-        start = chance.choice([3, 5000]), chance.choice(["newer", "newer", "local", "remote"])
-        with beginning_anew(*start), noted_parts() as parts:
-            expected = live(seed)
-            in_bulk += sum(Album.artists.through in part.named for part in parts.values())
-        with beginning_anew(*start), object_by_object() if seed % 2 else in_groups():
-            found = live(seed)
-
-        assert found == expected, f"seed {seed}"
-    assert in_bulk
+    assert batches_in_bulk_where_every_way_ends_alike(
+        SEEDS, beginning_anew, COURSE.live, wanted=Album.artists.through
+    )

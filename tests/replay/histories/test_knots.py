@@ -45,8 +45,7 @@ from tests.knots.models import (
 )
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import BY_TRIGGERS, LOCAL, REMOTE, watching
-from tests.replay.histories.test_bulk import object_by_object
-from tests.replay.histories.test_shop import rolled_back
+from tests.replay.histories.harness import object_by_object, rolled_back
 from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])

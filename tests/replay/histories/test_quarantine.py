@@ -19,7 +19,8 @@ from synchro.registry import watched_models
 from synchro.replay.signals import starting
 from tests.replay.compare import differences
 from tests.replay.deployments import REMOTE, create_on_remote, other_side
-from tests.replay.histories.test_shop import ONE_SIDE_ONLY, OPERATIONS, rolled_back
+from tests.replay.histories.harness import rolled_back
+from tests.replay.histories.shop import ONE_SIDE_ONLY, OPERATIONS
 from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 from tests.replay.refusals import Refusal
 from tests.shop.models import (

@@ -37,8 +37,8 @@ from tests.knots.models import (
 )
 from tests.replay.compare import differences
 from tests.replay.deployments import LOCAL, REMOTE, other_side, watching
+from tests.replay.histories.harness import object_by_object, rolled_back, run_until_quiet
 from tests.replay.histories.test_knots import History
-from tests.replay.histories.test_shop import rolled_back, run_until_quiet, somebody_listens
 from tests.replay.hypothesis_settings import EXAMPLES, FIRST
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -61,7 +61,7 @@ def watched(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 def test_two_sides_meet_and_no_row_is_gone_unsaid(seed: int) -> None:
     chance = random.Random(seed)
     start = {"SYNCHRO_BATCH_SIZE": chance.choice([1, 2, 3, 5, 5000]), "SYNCHRO_IDENTITY": "pk"}
-    way = somebody_listens() if chance.random() < 0.3 else nullcontext()
+    way = object_by_object() if chance.random() < 0.3 else nullcontext()
     with override_settings(**start), rolled_back(), way:
         people = People(chance)
         for _ in range(20):

@@ -35,7 +35,8 @@ from tests.replay.deployments import (
     use_up_key_on_remote,
 )
 from tests.replay.faults.test_killed import STEPS, run_until_free
-from tests.replay.histories.test_shop import ONE_SIDE_ONLY, OPERATIONS, Step, rolled_back, steps
+from tests.replay.histories.harness import rolled_back
+from tests.replay.histories.shop import ONE_SIDE_ONLY, OPERATIONS, Step, steps
 from tests.replay.hypothesis_settings import modest
 from tests.replay.policies import more_cash
 from tests.replay.writers import in_thread

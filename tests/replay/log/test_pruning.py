@@ -20,7 +20,7 @@ from synchro.replay.prune import prune
 from synchro.replay.session import Database, Databases, Session
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import REMOTE, create_on_remote, let_time_pass, other_side, remote, remote_count
-from tests.replay.histories.test_shop import somebody_listens
+from tests.replay.histories.harness import object_by_object
 from tests.shop.models import Country, Customer, Order, Seat
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"])
@@ -164,7 +164,7 @@ def test_checkpoint_set_back_beyond_what_was_pruned_replays_what_is_left() -> No
 @pytest.fixture(params=["in bulk", "object by object"])
 def _way(request: Any) -> Iterator[None]:
     """How rows get to REMOTE where nobody listens, and where somebody does."""
-    with nullcontext() if request.param == "in bulk" else somebody_listens():
+    with nullcontext() if request.param == "in bulk" else object_by_object():
         yield
 
 

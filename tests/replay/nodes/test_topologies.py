@@ -118,6 +118,26 @@ def test_change_stops_where_it_has_been() -> None:
     assert {ChangeLog.objects.using(node).filter(object_id="am").count() for node in (A, B, C, D)} == {1}
 
 
+def test_node_that_sends_nowhere_keeps_what_it_receives_no_longer_than_the_retention() -> None:
+    edges = ((B, A), (C, A))
+    meet(edges)
+    for node in (B, C):
+        with at(node):
+            Customer.objects.create(name=node)
+        send(node, A)
+    assert ChangeLog.objects.using(A).count() == 2
+    with override_settings(SYNCHRO_RETENTION=timedelta(0)):
+        send(B, A)
+    assert not ChangeLog.objects.using(A).exists()
+
+    rename(B, "remote", "north")
+    rename(C, "branch", "south")
+    settle(edges)
+
+    assert names(A) == ["north", "south"]
+    assert not conflicts(B, C)
+
+
 def test_clock_that_is_behind_does_not_make_a_later_change_the_older_one() -> None:
     meet(MESH)
     with at(A):

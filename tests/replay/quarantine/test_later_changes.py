@@ -14,7 +14,7 @@ from synchro.exceptions import Refused
 from synchro.models import Batch, ChangeLog, Conflict, SetAside, options
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import create_on_remote, let_time_pass, other_side, remote, remote_count
-from tests.replay.histories.test_shop import somebody_listens
+from tests.replay.histories.harness import object_by_object
 from tests.replay.log.test_pruning import let_days_pass
 from tests.replay.refusals import aside, place, refusing
 from tests.shop.models import (
@@ -85,7 +85,7 @@ def test_change_that_the_other_side_refused_is_not_overwritten_there_by_an_older
 @pytest.fixture(params=["in bulk", "object by object"])
 def _way(request: Any) -> Iterator[None]:
     """How rows get to REMOTE where nobody listens, and where somebody does."""
-    with nullcontext() if request.param == "in bulk" else somebody_listens():
+    with nullcontext() if request.param == "in bulk" else object_by_object():
         yield
 
 

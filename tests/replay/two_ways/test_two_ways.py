@@ -8,19 +8,17 @@ from typing import Any
 
 import pytest
 
-from synchro.core import Report, call_synchronize
+from synchro.core import call_synchronize
 from synchro.models import ChangeLog, Reference
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import (
-    REMOTE,
-    captured_otherwise_on_remote,
-    create_on_remote,
+    captured_alike_or,
     let_time_pass,
     other_side,
     remote,
     remote_count,
-    unlogged,
-    use_up_key_on_remote,
+    synchronize_there,
+    use_up_keys_of_the_shop_on_remote,
 )
 from tests.shop.models import (
     Album,
@@ -43,25 +41,13 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"])
 @pytest.fixture(scope="module", params=["alike", "mixed"], autouse=True)
 def _captured(request: Any, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """Both sides capture in the same way, or one by signals and the other by triggers."""
-    if request.param == "alike":
-        yield
-        return
-    with captured_otherwise_on_remote(django_db_blocker, *(model.__name__ for model in MODELS)):
+    with captured_alike_or(request.param, django_db_blocker, *(model.__name__ for model in MODELS)):
         yield
 
 
 @pytest.fixture(autouse=True)
 def other_keys_on_remote(db: None) -> None:
-    for model in (Customer, Order, Album, Artist, Category, Pizzeria):
-        values = {"customer": create_on_remote(Customer, name="gone")} if model is Order else {"name": "gone"}
-        use_up_key_on_remote(model, **values)
-    with unlogged(REMOTE):
-        Customer.objects.using(REMOTE).all().delete()
-
-
-def synchronize_there() -> Report:
-    with other_side():
-        return call_synchronize()
+    use_up_keys_of_the_shop_on_remote()
 
 
 def test_nothing_comes_back_as_an_echo() -> None:

@@ -185,7 +185,7 @@ def test_what_remote_has_not_sent_is_no_difference() -> None:
         pytest.skip("by signals REMOTE's deployment captures, not this process")
     populate()
     Category.objects.using(REMOTE).filter(name="maps").update(name="atlases")
-    create_on_remote(Employee, name="new there")
+    Employee.objects.using(REMOTE).create(name="new there")
     Order.objects.using(REMOTE).all().delete()
 
     results = found()

@@ -114,21 +114,23 @@ def test_what_remote_changed_itself_is_left_to_that_change() -> None:
     if not BY_TRIGGERS:
         pytest.skip("by signals REMOTE's deployment captures, not this process")
     with unlogged("default"), unlogged(REMOTE):
-        Country.objects.create(code="xx", name="LOCAL's")
-        create_on_remote(Country, code="xx", name="old")
+        for code in ("xx", "yy"):
+            Country.objects.create(code=code, name="LOCAL's")
+            create_on_remote(Country, code=code, name="old")
     ChangeLog.objects.all().delete()
+    Country.objects.using(REMOTE).filter(code="yy").delete()
     Country.objects.using(REMOTE).update(name="REMOTE's")
 
     (done,) = [each for each in load("remote", [Country]) if each.model is Country]
 
-    assert (done.sent, done.left) == (0, 1)
+    assert (done.sent, done.left) == (0, 2)
     assert Country.objects.using(REMOTE).get().name == "REMOTE's"
     assert not Conflict.objects.exists()
 
 
 def test_load_that_is_killed_goes_on_where_it_was() -> None:
     rows_that_nobody_captured()
-    environment = processes.environment(SYNCHRO_BATCH_SIZE=2)
+    environment = processes.environment(SYNCHRO_BATCH_SIZE=5)
     for _ in range(3):
         with processes.start("django", "synchro_load", env=environment) as process:
             before = remote_count(Customer)
