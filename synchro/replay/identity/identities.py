@@ -111,16 +111,17 @@ class Identities:
         copied = {key: key for key in keys if key <= baseline and key not in remembered} if baseline else {}
         return remembered, copied
 
-    def by_natural_key(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
+    def by_natural_key(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Key] | None:
         """
-        Return REMOTE's keys of those of these objects that it has by their natural keys, and lock these rows.
-
-        No reference is known of the objects.
+        Return REMOTE's keys of those of these objects that it has by their natural keys, and lock these rows; None
+        where a row of LOCAL cannot be read. No reference is known of the objects.
         """
         known = self.known(model)
         found = {key: known.get(key) or Identity(None, False) for key in keys}
         self._look_by_natural_key(model, found, lock=True)
         known.update(found)
+        if not self._local_rows.unreadable.get(model, {}).keys().isdisjoint(keys):
+            return None
         return {key: identity.remote for key, identity in found.items() if identity.exists}
 
     def matched(self, model: type[Model], remote: Collection[Key]) -> set[Key]:

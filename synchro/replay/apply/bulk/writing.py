@@ -177,7 +177,10 @@ class _References(_Rows):
         """Return REMOTE's keys of those of these objects, of which no reference is known, that it has."""
         if finder(self._model) is not None:
             raise NotBulk(self._model)  # the model's own manager has to say that of each
-        return self._identities.by_natural_key(self._model, keys)
+        found = self._identities.by_natural_key(self._model, keys)
+        if found is None:
+            raise NotBulk(self._model)
+        return found
 
     def _add(self, new: Mapping[Key, Any], fields: Sequence[AnyField]) -> None:
         """Insert these rows, by LOCAL's key, of which `fields` are there."""
