@@ -342,16 +342,6 @@ class Backend(ABC):
         """`insert` for rows of `dump`."""
         raise NotImplementedError(f"{type(self).__name__} passes no rows.")
 
-    def update_dumped(
-        self,
-        table: str,
-        columns: Sequence[str],
-        values: Sequence[str],
-        rows: Sequence[Any],
-    ) -> int:
-        """`update` for rows of `dump`: of the `columns`, those in `values` are set."""
-        raise NotImplementedError(f"{type(self).__name__} passes no rows.")
-
     def change_dumped(
         self,
         table: str,

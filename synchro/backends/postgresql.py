@@ -364,18 +364,6 @@ class PostgreSQL(Backend):
             for start in range(0, len(rows), 1000):
                 copy.write(b"".join(rows[start : start + 1000]))
 
-    def update_dumped(
-        self,
-        table: str,
-        columns: Sequence[str],
-        values: Sequence[str],
-        rows: Sequence[bytes],
-    ) -> int:
-        with self._incoming(table, columns):
-            self.insert_dumped(INCOMING, columns, rows)
-            changed = self._update_from_incoming(table, values, columns[:1])
-            return changed if changed == len(rows) else self._count_present(table, columns[:1])
-
     def _count_present(self, table: str, key: Sequence[str]) -> int:
         """How many of the incoming rows the table has; some may have been equal already."""
         quote = self.connection.ops.quote_name

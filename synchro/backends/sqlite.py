@@ -237,15 +237,6 @@ class SQLite(Backend):
 
     insert_dumped = insert
 
-    def update_dumped(
-        self,
-        table: str,
-        columns: Sequence[str],
-        values: Sequence[str],
-        rows: Sequence[Row],
-    ) -> int:
-        return self._update(table, values, columns[:1], columns, rows)
-
     def change(
         self,
         table: str,
