@@ -35,6 +35,10 @@ Convert: TypeAlias = Callable[[Any], Any]
 PREPARED = "prepared "
 
 
+#: The temporary table in which some engines put rows before they update others by them.
+INCOMING = "synchro_incoming"
+
+
 class Unfit(ValueError):
     """A value that the database would change without a word. The text names no value."""
 
@@ -260,6 +264,17 @@ class Backend(ABC):
         In rows that exist, set the `columns` that are not part of `key`. Each of `rows` has all `columns`. Return how
         many of `rows` exist.
         """
+
+    def _count_present(self, table: str, key: Sequence[str]) -> int:
+        """Return how many of the rows of the temporary table `INCOMING` the table has."""
+        quote = self.connection.ops.quote_name
+        incoming, target = quote(INCOMING), quote(table)
+        same = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT count(*) FROM {incoming} WHERE EXISTS (SELECT 1 FROM {target} WHERE {same})"
+            )
+            return int(cursor.fetchone()[0])
 
     def change(
         self,

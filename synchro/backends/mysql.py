@@ -20,7 +20,17 @@ from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
-from synchro.backends.base import PREPARED, Backend, Convert, PairsTable, Row, Unfit, quoted, whole_range
+from synchro.backends.base import (
+    INCOMING,
+    PREPARED,
+    Backend,
+    Convert,
+    PairsTable,
+    Row,
+    Unfit,
+    quoted,
+    whole_range,
+)
 from synchro.backends.capture import SessionSwitch
 from synchro.backends.exact import Reading, exact_date, exact_moment, exact_time, finite_decimal
 from synchro.backends.foreign import ForeignTrigger
@@ -28,8 +38,6 @@ from synchro.backends.narrow import Described, described
 from synchro.backends.packets import fitting
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
-
-INCOMING = "synchro_incoming"
 
 #: What in a text may be a number of JSON that a float does not hold.
 LONG_NUMBER = re.compile(r"[\d.]{17}|\d[eE][+-]?\d\d")
@@ -208,17 +216,6 @@ class MySQL(Backend):
             # `rows` may be about one, though.
             found = self._update_from_incoming(table, values, key)
             return found if found == len(rows) else self._count_present(table, key)
-
-    def _count_present(self, table: str, key: Sequence[str]) -> int:
-        """How many of the incoming rows the table has."""
-        quote = self.connection.ops.quote_name
-        incoming, target = quote(INCOMING), quote(table)
-        same = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
-        with self.connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT count(*) FROM {incoming} WHERE EXISTS (SELECT 1 FROM {target} WHERE {same})"
-            )
-            return int(cursor.fetchone()[0])
 
     def change(
         self,

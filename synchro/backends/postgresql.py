@@ -15,7 +15,7 @@ from django.db import Error, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
-from synchro.backends.base import PREPARED, Backend, PairsTable, Row, quoted, whole_range
+from synchro.backends.base import INCOMING, PREPARED, Backend, PairsTable, Row, quoted, whole_range
 from synchro.backends.capture import TransactionSwitch
 from synchro.backends.exact import Reading, exact_duration
 from synchro.backends.foreign import ForeignTrigger
@@ -23,8 +23,6 @@ from synchro.backends.named import by_place
 from synchro.backends.narrow import Described, described
 from synchro.exceptions import NotReady
 from synchro.keys import AnyField
-
-INCOMING = "synchro_incoming"
 
 #: How COPY spells it.
 NULL = b"\\N"
@@ -363,17 +361,6 @@ class PostgreSQL(Backend):
         ):
             for start in range(0, len(rows), 1000):
                 copy.write(b"".join(rows[start : start + 1000]))
-
-    def _count_present(self, table: str, key: Sequence[str]) -> int:
-        """How many of the incoming rows the table has; some may have been equal already."""
-        quote = self.connection.ops.quote_name
-        incoming, target = quote(INCOMING), quote(table)
-        same = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
-        with self.connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT count(*) FROM {incoming} WHERE EXISTS (SELECT 1 FROM {target} WHERE {same})"
-            )
-            return int(cursor.fetchone()[0])
 
     def change(
         self,
