@@ -105,8 +105,11 @@ class _Comparison:
         until = time.monotonic() + self._wait
         left = list(differences)
         while left:
-            real, waiting = self._look_again(left)
+            doubtful, waiting = self._look_again(left)
+            # A row may be as it was because it was changed twice between two questions. That does not happen again.
+            real, more = self._look_again(doubtful) if doubtful else ([], [])
             self._result.differences += real
+            waiting += more
             if not waiting or time.monotonic() >= until:
                 self._result.on_the_way += len(waiting)
                 return
@@ -126,15 +129,14 @@ class _Comparison:
         extra = [d.remote_key for d in differences if d.kind == EXTRA and d.remote_key is not None]
         owners = [d.key for d in differences if d.kind == EXTRA and d.key is not None]
         before, after = Rows(session.local), Rows(session.local)
-        before.load(self._model, keys)
+        before.load(self._model, [*keys, *owners])
         pending = pending_on_local(session, self._model, [*keys, *owners])
         rows, found = compare_rows(session, self._model, keys, before, Rows(session.remote))
         found += extra_rows(session, self._model, extra)
         remote_keys = [d.logged_key for d in found if d.logged_key is not None]
         unsent = unsent_on_remote(session, self._model, remote_keys)
         refused = in_quarantine(session, self._model, [d.key for d in found if d.key is not None])
-        now = after.load(self._model, keys)
-        was = before.load(self._model, keys)
+        was, now = (rows_of.load(self._model, [*keys, *owners]) for rows_of in (before, after))
         real, waiting = [], []
         for difference in found:
             key, remote = difference.key, difference.logged_key
@@ -142,7 +144,7 @@ class _Comparison:
                 self._result.quarantined += 1
             elif key in pending or remote in unsent or (key in was and now.get(key) != was[key]):
                 waiting.append(difference)
-            elif difference.kind == EXTRA and key is not None and key in after.load(self._model, [key]):
+            elif difference.kind == EXTRA and key in now:
                 waiting.append(difference)  # LOCAL has got the row meanwhile
             else:
                 real.append(difference)

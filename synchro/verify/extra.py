@@ -7,7 +7,7 @@ from collections.abc import Collection
 from django.db.models import Model
 
 from synchro.keys import Key, key_fields
-from synchro.replay.identity.identities import Identities
+from synchro.replay.identity.identities import Identities, existing_keys
 from synchro.replay.identity.models import is_known_by_nature, keeps_references
 from synchro.replay.identity.natural_keys import has_natural_key
 from synchro.replay.identity.owners import owners_by_parts
@@ -17,14 +17,15 @@ from synchro.verify.results import EXTRA, Difference
 
 
 def extra_rows(session: Session, model: type[Model], remote_keys: Collection[Key]) -> list[Difference]:
-    """Return those of these rows of REMOTE that are no object which LOCAL has."""
+    """Return those of these rows that REMOTE has, and that are no object which LOCAL has; LOCAL is asked last."""
+    there = existing_keys(session.remote, model, remote_keys, lock=False)
     local = Rows(session.local)
-    owners = _owners(session, model, remote_keys, Identities(session, local, {}))
+    owners = _owners(session, model, there, Identities(session, local, {}))
     present = local.load(model, list(owners.values()))
     return [
         Difference(EXTRA, owners.get(remote), remote, logged_key=remote)
         for remote in remote_keys
-        if owners.get(remote) not in present
+        if remote in there and owners.get(remote) not in present
     ]
 
 

@@ -21,7 +21,7 @@ def paused_in_the_first_batch() -> Any:
     for number in range(1, 6):
         Seat.objects.create(number=number)
     environment = processes.environment(SYNCHRO_BATCH_SIZE=2)
-    process = processes.start("tests.replay.driver", "pause", "written", "1", env=environment)
+    process = processes.start("tests.operate.paused", "written", "1", env=environment)
     assert process.stdout is not None
     assert process.stdout.readline() == "here\n", process.stderr and process.stderr.read()
     return process

@@ -15,10 +15,10 @@ from django.db import connections
 from django.db.models import Model
 
 from synchro.core import call_synchronize
-from synchro.models import ChangeLog, Node
+from synchro.models import ChangeLog, Checkpoint, Node
 from synchro.verify import ModelResult, verify
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
-from tests.replay import processes
+from tests.replay import driver, processes
 from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, remote_count, unlogged
 from tests.shop.models import (
     Album,
@@ -240,9 +240,9 @@ def test_writers_at_work_make_no_false_difference() -> None:
             Country.objects.filter(code=f"c{count - 5}").delete()
         connections.close_all()
 
-    with processes.start("tests.replay.driver", "loop") as replayer:
-        assert replayer.stdout is not None
-        replayer.stdout.readline()
+    with processes.Fork(driver.loop) as replayer:
+        replayer.go_on()
+        assert replayer.line() == "here"
         writer = threading.Thread(target=write)
         writer.start()
         try:
@@ -251,7 +251,7 @@ def test_writers_at_work_make_no_false_difference() -> None:
         finally:
             over.set()
             writer.join()
-            replayer.kill()
+    assert Checkpoint.objects.get().batch > 2  # the replayer was at work
     call_synchronize()
     assert all(result.rows == result.equal for result in found(Warehouse, Customer, Country).values())
 

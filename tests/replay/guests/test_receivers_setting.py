@@ -164,6 +164,7 @@ def test_default_follows_the_way_of_capture(settings: Any) -> None:
     assert_same_rows(Customer)
 
 
+@pytest.mark.django_db(databases=["default", "remote"], transaction=True)  # MySQL commits what makes triggers
 def test_nothing_runs_by_default_where_capture_is_by_triggers(settings: Any) -> None:
     del settings.SYNCHRO_RECEIVERS
     with captured_by_triggers("shop"), connected(post_save, count, sender=Customer):
