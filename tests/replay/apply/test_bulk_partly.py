@@ -10,9 +10,10 @@ from django.db.models.signals import post_save
 
 from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.models import CHANGE, ChangeLog
+from synchro.replay.apply import batch
 from tests.replay.apply.test_bulk import Ways, ways
 from tests.replay.compare import assert_same_rows
-from tests.replay.deployments import REMOTE, remote, remote_count, unlogged, use_up_key_on_remote
+from tests.replay.deployments import LOCAL, REMOTE, remote, remote_count, unlogged, use_up_key_on_remote
 from tests.replay.guests.test_other_rows import listening
 from tests.shop.models import (
     Album,
@@ -164,3 +165,26 @@ def log_on_remote(row: Any) -> None:
     ChangeLog.objects.using(REMOTE).create(
         content_type_id=kind.pk, object_id=row.pk, action=CHANGE, fields=("guest",)
     )
+
+
+@pytest.mark.parametrize("rounds", [batch.ROUNDS, 0])
+def test_row_that_points_elsewhere_unlogged_does_not_go_with_what_it_pointed_at(
+    monkeypatch: pytest.MonkeyPatch, rounds: int
+) -> None:
+    """The entry of the row names another column, and the row that it pointed at is deleted in the same batch."""
+    monkeypatch.setattr(batch, "ROUNDS", rounds)
+    gone, kept = (Customer.objects.create(name=name) for name in ("gone", "kept"))
+    order = Order.objects.create(customer=gone)
+    call_synchronize()
+    with unlogged(LOCAL):
+        Order.objects.update(customer=kept)
+    order.refresh_from_db()
+    order.note = "changed"
+    order.save(update_fields=["note"])
+    gone.delete()
+
+    call_synchronize()
+
+    assert_same_rows(Customer)
+    assert_same_rows(Order)
+    assert remote_count(Order) == 1
