@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db.models.signals import post_save
+from django.test.utils import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.models import CHANGE, ChangeLog
@@ -25,6 +26,7 @@ from tests.shop.models import (
     Passport,
     Profile,
     Seat,
+    Tag,
     Visa,
     Warehouse,
 )
@@ -188,3 +190,19 @@ def test_row_that_points_elsewhere_unlogged_does_not_go_with_what_it_pointed_at(
     assert_same_rows(Customer)
     assert_same_rows(Order)
     assert remote_count(Order) == 1
+
+
+def test_row_that_a_later_batch_makes_again_stays_the_same_row_on_remote(ways: Ways) -> None:
+    """Known by its natural key; what REMOTE alone has of it would be lost with it."""
+    tag = Tag.objects.create(word="oak")
+    call_synchronize()
+    there = remote(Tag).pk
+    tag.delete()
+    Tag.objects.create(word="oak", note="again")
+    ways.parts.clear()
+
+    with override_settings(SYNCHRO_BATCH_SIZE=1):
+        call_synchronize()
+
+    assert (remote(Tag).pk, remote(Tag).note) == (there, "again")
+    assert len(ways.models) == 2
