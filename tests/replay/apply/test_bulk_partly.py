@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
 from django.db.models.signals import post_save
 from django.test.utils import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize
-from synchro.models import CHANGE, ChangeLog
+from synchro.models import CHANGE, M2M_CHANGE, ChangeLog
 from synchro.replay.apply import batch
 from tests.replay.apply.test_bulk import Ways, ways
 from tests.replay.compare import assert_same_rows
@@ -19,9 +20,11 @@ from tests.replay.guests.test_other_rows import listening
 from tests.shop.models import (
     Album,
     Artist,
+    Band,
     Country,
     Customer,
     Measurement,
+    Membership,
     Order,
     Passport,
     Profile,
@@ -206,3 +209,33 @@ def test_row_that_a_later_batch_makes_again_stays_the_same_row_on_remote(ways: W
 
     assert (remote(Tag).pk, remote(Tag).note) == (there, "again")
     assert len(ways.models) == 2
+
+
+def test_pairs_of_a_set_whose_table_is_a_models_by_now_never_go_in_bulk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are no keys of the model's rows."""
+    band, artist = Band.objects.create(name="Music With Rocks In"), Artist.objects.create(name="Buddy")
+    call_synchronize()
+    with unlogged(LOCAL):
+        Membership.objects.create(band=band, artist=artist)
+    ChangeLog.objects.create(
+        content_type_id=ContentType.objects.get_for_model(Band).pk,
+        object_id=band.pk,
+        action=M2M_CHANGE,
+        fields=("members",),
+        members=f'["{artist.pk}"]',
+    )
+    tried: list[type[Model]] = []
+
+    def note(*args: Any) -> Any:
+        tried.extend(args[3].bulk.named)
+        return original(*args)
+
+    original = batch.apply_batch
+    monkeypatch.setattr(batch, "apply_batch", note)
+
+    call_synchronize()
+
+    assert remote_count(Membership) == 1
+    assert Membership not in tried
