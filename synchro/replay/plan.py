@@ -198,8 +198,10 @@ class QuarantineUpdate:
 class Prerequisites(Exception):
     """A batch cannot be applied without these objects of LOCAL: it begins again with them in it."""
 
-    def __init__(self, row_ids: Iterable[RowId]) -> None:
+    def __init__(self, row_ids: Iterable[RowId], columns: Mapping[RowId, str] | None = None) -> None:
         self.row_ids = frozenset(row_ids)
+        #: Of objects that are in the batch already: the column to write besides those that entries name.
+        self.columns = columns or {}
         labels = sorted({model._meta.label for model, _key in self.row_ids})
         super().__init__(
             _(

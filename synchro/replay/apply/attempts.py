@@ -32,6 +32,8 @@ class Strategy(Protocol):
     quarantine: Quarantine
     #: Rows that the batch is to be about besides those that its entries name.
     also: set[RowId]
+    #: Columns that are to be written of some rows besides those that entries name.
+    columns: set[tuple[RowId, str]]
     #: Who is asked which rows are refused.
     judge: Diagnosis
 
@@ -67,6 +69,7 @@ class StopOnError:
     def __init__(self, quarantine: Quarantine) -> None:
         self.quarantine = quarantine
         self.also: set[RowId] = set()
+        self.columns: set[tuple[RowId, str]] = set()
         self._refusals = 0
         self.judge: Diagnosis = FirstFault()
 
@@ -101,6 +104,7 @@ class QuarantineOnError:
     def __init__(self, quarantine: Quarantine, taken_up: Collection[RowId]) -> None:
         self.quarantine, self._taken_up = quarantine, taken_up
         self.also: set[RowId] = set()
+        self.columns: set[tuple[RowId, str]] = set()
         self._reasons: Reasons = {}
         self._unidentified: set[RowId] = set()
         self._rounds = 0

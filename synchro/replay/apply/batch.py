@@ -129,6 +129,8 @@ def gather(
     resting = strategy.join(changes)
     if strategy.also:
         changes.take_along(strategy.also, coalesce(pending_entries(session, strategy.also)), session.begun)
+    for row_id, name in strategy.columns:
+        changes.rows[row_id].name_field(name)
     log.note_signs(frozenset() if received is None else received.signs)
     rows = Rows(session.local, bulk.named.keys())
     by_model = changes.by_model()
@@ -303,8 +305,10 @@ def retry_refused(strategy: Strategy, attempt: Callable[[Strategy], Outcome]) ->
             if vanished >= ATTEMPTS:
                 strategy.learn(Refused(str(error), error.culprits))
         except Prerequisites as error:
-            if error.row_ids <= strategy.also:
+            columns = set(error.columns.items())
+            if error.row_ids <= strategy.also and columns <= strategy.columns:
                 strategy.learn(Refused(str(error)))
+            strategy.columns |= columns
             strategy.also |= (
                 error.row_ids
             )  # with each round more objects are in the batch, so there is an end

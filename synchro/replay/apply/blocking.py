@@ -9,9 +9,15 @@ from django.db.models import DO_NOTHING, PROTECT, RESTRICT, Model
 
 from synchro.keys import AnyField, Key, key_fields
 from synchro.registry import is_watched
-from synchro.relations import CASCADES, relations
-from synchro.replay.dependent_rows import concrete, generic_relations, generically_below, owners_of_values
-from synchro.replay.identity.identities import Identities
+from synchro.relations import CASCADES, relations, target_of
+from synchro.replay.dependent_rows import (
+    concrete,
+    generic_relations,
+    generically_below,
+    key_column,
+    owners_of_values,
+)
+from synchro.replay.identity.identities import Identities, existing_keys
 from synchro.replay.identity.owners import known_owners
 from synchro.replay.log.changes import RowId
 from synchro.replay.plan import Plan, Prerequisites
@@ -45,8 +51,9 @@ class Blocking:
         while frontier:
             below: dict[type[Model], set[Key]] = {}
             for parent, keys in frontier.items():
-                for child, rows, blocks in self._rows_below(parent, keys):
+                for child, column, rows, blocks in self._rows_below(parent, keys):
                     new = rows - seen.setdefault(child, set())
+                    self._complete(parent, child, column, new)
                     gone = self._note(child, new, blocks, found)
                     seen[child] |= gone
                     if gone:
@@ -72,6 +79,30 @@ class Blocking:
         found |= {(model, here) for _there, here in wanted}
         return {there for there, key in known.items() if key not in present}
 
+    def _complete(self, parent: type[Model], model: type[Model], column: AnyField, keys: set[Key]) -> None:
+        """
+        Raise `Prerequisites` for those of these rows of REMOTE, which still point at rows of `parent` that go, that
+        point at another one on LOCAL and of which the batch writes other columns only: no entry names this one.
+        """
+        if target_of(column) is not parent or not is_watched(model):
+            return
+        keys = keys - self._plan.deletions.get(model, {}).keys()
+        keys -= self._plan.decided_dependents.get(model, set())
+        writes, own = self._plan.writes.get(model, {}), key_fields(model)
+        partly = [
+            here
+            for here in known_owners(self._session, self._identities, model, keys).values()
+            if (names := writes.get(here, frozenset())) is not None
+            and column.name not in names
+            and self._plan.is_written(model, here)
+        ]
+        local = self._session.local
+        rows = select(local, model, [*own, column], own, [as_values(here) for here in partly])
+        present = existing_keys(local, parent, {value for *_pk, value in rows if value is not None})
+        row_ids = [(model, as_key(pk)) for *pk, value in rows if value is None or value in present]
+        if row_ids:
+            raise Prerequisites(row_ids, dict.fromkeys(row_ids, column.name))
+
     def _undecided(
         self, model: type[Model], known: Mapping[Key, Key], present: Collection[Key]
     ) -> list[tuple[Key, Key]]:
@@ -81,8 +112,8 @@ class Blocking:
 
     def _rows_below(
         self, parent: type[Model], keys: Collection[Key]
-    ) -> Iterator[tuple[type[Model], set[Key], bool]]:
-        """Rows of REMOTE that point at these, by model, and whether they keep them from going."""
+    ) -> Iterator[tuple[type[Model], AnyField, set[Key], bool]]:
+        """Rows of REMOTE that point at these, by model and column, and whether they keep them from going."""
         for child, column, rule in relations(parent):
             blocks = _blocks(column, rule)
             if child._meta.auto_created or not (blocks or rule in CASCADES):
@@ -92,11 +123,11 @@ class Blocking:
                 self._session.remote, child, key_fields(child), [column], [(value,) for value in owners]
             )
             if rows:
-                yield child, {as_key(row) for row in rows}, blocks
+                yield child, column, {as_key(row) for row in rows}, blocks
         for relation in generic_relations(parent):
             found = {key for key, _owner in generically_below(self._session.remote, parent, relation, keys)}
             if found:
-                yield concrete(relation), found, False
+                yield concrete(relation), key_column(relation), found, False
 
 
 def _blocks(column: AnyField, rule: Any) -> bool:

@@ -104,6 +104,10 @@ class Change:
         for name, date in earlier.fields.items():
             self.fields[name] = max(self.fields.get(name, date), date)
 
+    def name_field(self, name: str) -> None:
+        """Have the change be one of this field as well."""
+        self.fields.setdefault(name, self.date)
+
     @property
     def says_nothing(self) -> bool:
         """Return whether nothing is known but that the row may be gone, as after a REPLACE on SQLite."""

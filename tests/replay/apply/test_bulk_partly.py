@@ -6,24 +6,30 @@ from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
 from django.db.models.signals import post_save
+from django.test.utils import override_settings
 
 from synchro.core import DisableSynchroLog, call_synchronize
-from synchro.models import CHANGE, ChangeLog
+from synchro.models import CHANGE, M2M_CHANGE, ChangeLog
+from synchro.replay.apply import batch
 from tests.replay.apply.test_bulk import Ways, ways
 from tests.replay.compare import assert_same_rows
-from tests.replay.deployments import REMOTE, remote, remote_count, unlogged, use_up_key_on_remote
+from tests.replay.deployments import LOCAL, REMOTE, remote, remote_count, unlogged, use_up_key_on_remote
 from tests.replay.guests.test_other_rows import listening
 from tests.shop.models import (
     Album,
     Artist,
+    Band,
     Country,
     Customer,
     Measurement,
+    Membership,
     Order,
     Passport,
     Profile,
     Seat,
+    Tag,
     Visa,
     Warehouse,
 )
@@ -164,3 +170,72 @@ def log_on_remote(row: Any) -> None:
     ChangeLog.objects.using(REMOTE).create(
         content_type_id=kind.pk, object_id=row.pk, action=CHANGE, fields=("guest",)
     )
+
+
+@pytest.mark.parametrize("rounds", [batch.ROUNDS, 0])
+def test_row_that_points_elsewhere_unlogged_does_not_go_with_what_it_pointed_at(
+    monkeypatch: pytest.MonkeyPatch, rounds: int
+) -> None:
+    """The entry of the row names another column, and the row that it pointed at is deleted in the same batch."""
+    monkeypatch.setattr(batch, "ROUNDS", rounds)
+    gone, kept = (Customer.objects.create(name=name) for name in ("gone", "kept"))
+    order = Order.objects.create(customer=gone)
+    call_synchronize()
+    with unlogged(LOCAL):
+        Order.objects.update(customer=kept)
+    order.refresh_from_db()
+    order.note = "changed"
+    order.save(update_fields=["note"])
+    gone.delete()
+
+    call_synchronize()
+
+    assert_same_rows(Customer)
+    assert_same_rows(Order)
+    assert remote_count(Order) == 1
+
+
+def test_row_that_a_later_batch_makes_again_stays_the_same_row_on_remote(ways: Ways) -> None:
+    """Known by its natural key; what REMOTE alone has of it would be lost with it."""
+    tag = Tag.objects.create(word="oak")
+    call_synchronize()
+    there = remote(Tag).pk
+    tag.delete()
+    Tag.objects.create(word="oak", note="again")
+    ways.parts.clear()
+
+    with override_settings(SYNCHRO_BATCH_SIZE=1):
+        call_synchronize()
+
+    assert (remote(Tag).pk, remote(Tag).note) == (there, "again")
+    assert len(ways.models) == 2
+
+
+def test_pairs_of_a_set_whose_table_is_a_models_by_now_never_go_in_bulk(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are no keys of the model's rows."""
+    band, artist = Band.objects.create(name="Music With Rocks In"), Artist.objects.create(name="Buddy")
+    call_synchronize()
+    with unlogged(LOCAL):
+        Membership.objects.create(band=band, artist=artist)
+    ChangeLog.objects.create(
+        content_type_id=ContentType.objects.get_for_model(Band).pk,
+        object_id=band.pk,
+        action=M2M_CHANGE,
+        fields=("members",),
+        members=f'["{artist.pk}"]',
+    )
+    tried: list[type[Model]] = []
+
+    def note(*args: Any) -> Any:
+        tried.extend(args[3].bulk.named)
+        return original(*args)
+
+    original = batch.apply_batch
+    monkeypatch.setattr(batch, "apply_batch", note)
+
+    call_synchronize()
+
+    assert remote_count(Membership) == 1
+    assert Membership not in tried

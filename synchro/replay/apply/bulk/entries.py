@@ -191,6 +191,8 @@ def _named(
         try:
             if not (is_plain_set(model) if model._meta.auto_created else is_plain(model)):
                 raise NotBulk(model)  # noqa: TRY301
+            if group.action == M2M_CHANGE and not model._meta.auto_created:
+                raise NotBulk(model)  # noqa: TRY301  the pairs are no keys of its rows
             if group.action == M2M_CHANGE:
                 sets.setdefault(model, []).append(group)
             else:

@@ -15,6 +15,7 @@ from django.db.models import Model
 
 from synchro.exceptions import SynchroError
 from synchro.keys import AnyField, Key, key_fields
+from synchro.natural import natural_fields
 from synchro.replay.apply.bulk.eligible import NotBulk, ends_of
 from synchro.replay.apply.bulk.entries import Named
 from synchro.replay.apply.bulk.rows import BulkRows
@@ -152,11 +153,17 @@ class _References(_Rows):
                 self._session, self._model, there
             )  # made again: the row on REMOTE is another's by now
             or self._identities.matched(self._model, there.values())
+            or self._is_made_again(there.values())
         ):
             raise NotBulk(self._model)
         if there:
             self._plan.obsolete_references[self._model] = list(there)
             self._plan.deletions[self._model] = {remote: key for key, remote in there.items()}
+
+    def _is_made_again(self, remote: Collection[Key]) -> bool:
+        """Return whether LOCAL has a row, of a later batch perhaps, with the natural key of one of these of REMOTE."""
+        is_by_columns = natural_fields(self._model) is not None
+        return is_by_columns and bool(self._identities.natural_owners(self._model, remote))
 
     def _write(self, fields: Sequence[AnyField], rows: Sequence[Any]) -> None:
         keys = self._rows.keys_of(rows)
