@@ -19,7 +19,7 @@ from synchro.models import ChangeLog, Node
 from synchro.verify import ModelResult, verify
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
 from tests.replay import processes
-from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, remote_count, unlogged
+from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, other_side, remote_count, unlogged
 from tests.shop.models import (
     Album,
     Artist,
@@ -193,6 +193,34 @@ def test_what_remote_has_not_sent_is_no_difference() -> None:
     assert [result for result in results.values() if result.differences] == []
     waiting = {model.__name__: result.on_the_way for model, result in results.items() if result.on_the_way}
     assert waiting == {"Category": 1, "Employee": 1, "Order": 1}
+
+
+def test_set_whose_owner_is_deleted_is_on_its_way() -> None:
+    populate()
+    Album.objects.all().delete()
+    Artist.objects.filter(name="Lias").delete()
+
+    results = found()
+
+    assert [result for result in results.values() if result.differences] == []
+    assert results[Album.artists.through].on_the_way == 2
+    assert results[Artist.friends.through].on_the_way == 2
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_set_that_remote_has_changed_is_no_difference(is_deleted: bool) -> None:
+    populate()
+    with other_side():
+        if is_deleted:
+            Album.objects.get().delete()
+        else:
+            Album.objects.get().artists.clear()
+            Artist.objects.get(name="Buddy").friends.clear()
+
+    results = found()
+
+    assert [result for result in results.values() if result.differences] == []
+    assert results[Album.artists.through].on_the_way == 2
 
 
 def test_what_is_in_quarantine_is_counted_apart(settings: Any) -> None:
