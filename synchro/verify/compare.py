@@ -16,7 +16,7 @@ from synchro.replay.session import Database, Databases, Session, own_settings, r
 from synchro.verify.checksums import different_ranges
 from synchro.verify.expected import compare_rows
 from synchro.verify.explained import in_quarantine, pending_on_local, unsent_on_remote
-from synchro.verify.extra import extra_rows
+from synchro.verify.extra import extra_rows, still_there
 from synchro.verify.ranges import parts_of_keys
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING, Difference, ModelResult
 
@@ -117,24 +117,26 @@ class _Comparison:
         """
         Return the differences that nothing explains, and those that a change on its way may explain.
 
-        The order of the questions matters. LOCAL's row and REMOTE's are equal unless a change is on its way: one that
-        LOCAL's row has is asked for after that row was read, and REMOTE's row is read after that; one that REMOTE's row
-        has is asked for after it; and LOCAL's row must be the same when all is over.
+        The order of the questions matters. LOCAL's row and REMOTE's are equal unless a change is on its way. LOCAL's is
+        read first. Then follow the changes which it may have and REMOTE lacks, REMOTE's row, and the changes which that
+        may have and LOCAL lacks. At the end, LOCAL's row must be the same, and have no change since the first question.
         """
-        session = look_at(self._databases)
+        session, model = look_at(self._databases), self._model
         keys = [d.key for d in differences if d.kind != EXTRA and d.key is not None]
-        extra = [d.remote_key for d in differences if d.kind == EXTRA and d.remote_key is not None]
-        owners = [d.key for d in differences if d.kind == EXTRA and d.key is not None]
         before, after = Rows(session.local), Rows(session.local)
-        before.load(self._model, keys)
-        pending = pending_on_local(session, self._model, [*keys, *owners])
-        rows, found = compare_rows(session, self._model, keys, before, Rows(session.remote))
-        found += extra_rows(session, self._model, extra)
+        was = before.load(model, keys)
+        extra = extra_rows(session, model, _remote_keys(differences))
+        objects = [*keys, *(d.key for d in extra if d.key is not None)]
+        pending = pending_on_local(session, model, objects)
+        rows, found = compare_rows(session, model, keys, before, Rows(session.remote))
+        found += still_there(session, model, extra)
         remote_keys = [d.logged_key for d in found if d.logged_key is not None]
-        unsent = unsent_on_remote(session, self._model, remote_keys)
-        refused = in_quarantine(session, self._model, [d.key for d in found if d.key is not None])
-        now = after.load(self._model, keys)
-        was = before.load(self._model, keys)
+        unsent = unsent_on_remote(session, model, remote_keys)
+        refused = in_quarantine(session, model, [d.key for d in found if d.key is not None])
+        now = after.load(model, keys)
+        still_extra = _remote_keys(extra_rows(session, model, _remote_keys(found)))
+        # Two changes since the first question may have made LOCAL's row what it was.
+        pending |= pending_on_local(session, model, objects)
         real, waiting = [], []
         for difference in found:
             key, remote = difference.key, difference.logged_key
@@ -142,7 +144,7 @@ class _Comparison:
                 self._result.quarantined += 1
             elif key in pending or remote in unsent or (key in was and now.get(key) != was[key]):
                 waiting.append(difference)
-            elif difference.kind == EXTRA and key is not None and key in after.load(self._model, [key]):
+            elif difference.kind == EXTRA and difference.remote_key not in still_extra:
                 waiting.append(difference)  # LOCAL has got the row meanwhile
             else:
                 real.append(difference)
@@ -150,3 +152,8 @@ class _Comparison:
         self._result.rows -= gone
         self._result.equal += rows - sum(d.kind in (MISSING, DIFFERENT) for d in found)
         return real, waiting
+
+
+def _remote_keys(differences: Sequence[Difference]) -> list[Key]:
+    """Return REMOTE's keys of the rows that it alone has."""
+    return [d.remote_key for d in differences if d.kind == EXTRA and d.remote_key is not None]

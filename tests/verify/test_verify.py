@@ -15,8 +15,11 @@ from django.db import connections
 from django.db.models import Model
 
 from synchro.core import call_synchronize
+from synchro.exceptions import SynchroError
 from synchro.models import ChangeLog, Node
-from synchro.verify import ModelResult, verify
+from synchro.replay import run
+from synchro.verify import ModelResult, compare, verify
+from synchro.verify.expected import _is_equal
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
 from tests.replay import processes
 from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, other_side, remote_count, unlogged
@@ -146,6 +149,34 @@ def test_each_planted_difference_is_found(
     assert differences() == [expected]
 
 
+def test_true_is_not_one() -> None:
+    populate()
+    with unlogged("default"), unlogged(REMOTE):
+        change(Measurement, "default", data={"a": [True, 1, None]})()
+        change(Measurement, data={"a": [1, 1, None]})()
+
+    assert differences() == [("Measurement", DIFFERENT, ("data",))]
+
+
+@pytest.mark.parametrize("field", [Measurement._meta.get_field(name) for name in ("ratio", "huge_amount")])
+def test_no_number_is_the_same_as_no_number(field: Any) -> None:
+    """PostgreSQL keeps such values."""
+    assert _is_equal(field, float("nan"), float("nan"))
+    assert _is_equal(field, Decimal("NaN"), Decimal("NaN"))
+    assert not _is_equal(field, float("nan"), 1.0)
+    assert not _is_equal(field, None, Decimal("NaN"))
+
+
+def test_value_that_cannot_be_read_is_not_equal_to_none() -> None:
+    if connections["default"].vendor != "sqlite":
+        pytest.skip("only SQLite holds what is no date")
+    populate()
+    with unlogged("default"), connections["default"].cursor() as cursor:
+        cursor.execute("UPDATE shop_measurement SET day = 'someday'")
+
+    assert differences() == [("Measurement", DIFFERENT, ("day",))]
+
+
 def test_generic_key_that_names_another_row_is_found() -> None:
     populate()
     with unlogged(REMOTE):
@@ -245,6 +276,84 @@ def test_databases_that_have_never_met_are_compared() -> None:
 
     assert differences(Country) == [("Country", DIFFERENT, ("name",)), ("Country", EXTRA, ())]
     assert not Node.objects.using(REMOTE).exists()
+
+
+class Meanwhile:
+    """Does something once, right before a step of the comparison of a model, or right after it."""
+
+    def __init__(self, step: Callable[..., Any], model: type[Model], do: Callable[[], None]) -> None:
+        self._step, self._model, self._do, self._is_done = step, model, do, False
+
+    def __call__(self, session: Any, model: type[Model], *rest: Any) -> Any:
+        if model is self._model and not self._is_done:
+            self._is_done = True
+            self._do()
+        return self._step(session, model, *rest)
+
+
+def delete_everywhere(model: type[Model]) -> Callable[[], None]:
+    def delete() -> None:
+        for row in model._base_manager.all():
+            row.delete()
+        call_synchronize()
+
+    return delete
+
+
+@pytest.mark.parametrize("model", [Warehouse, Order, Country])
+def test_row_that_is_deleted_on_both_while_it_is_looked_for_is_no_difference(
+    model: type[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    populate()
+    look = Meanwhile(compare.extra_rows, model, delete_everywhere(model))
+    monkeypatch.setattr(compare, "extra_rows", look)
+
+    assert differences(model) == []
+
+
+def test_row_that_is_changed_and_changed_back_meanwhile_is_no_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    populate()
+    country = Country.objects.get()
+
+    def save(name: str) -> None:
+        country.name = name
+        country.save()
+
+    def change_it() -> None:
+        save("other")
+        call_synchronize()
+        save("Überwald")
+
+    with unlogged(REMOTE):
+        change(Country, name="different at first")()
+    asked = compare.pending_on_local
+
+    def ask(session: Any, model: type[Model], keys: Any) -> Any:
+        found = asked(session, model, keys)
+        monkeypatch.setattr(compare, "pending_on_local", asked)
+        change_it()
+        return found
+
+    monkeypatch.setattr(compare, "pending_on_local", ask)
+
+    assert differences(Country) == []
+
+
+def test_batch_that_local_was_not_told_of_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run was killed at that moment, or is just about to say so."""
+    populate()
+    Order.objects.create(customer=Customer.objects.get(), note="new")
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "acknowledge", lambda *_arguments: 1 / 0)
+        with pytest.raises(SynchroError):
+            call_synchronize()
+    assert remote_count(Order) == 2
+
+    (result,) = found(Order).values()
+
+    assert (result.differences, result.equal, result.on_the_way) == ([], 1, 1)
 
 
 def test_writers_at_work_make_no_false_difference() -> None:
