@@ -17,14 +17,19 @@ from synchro.replay.session import Session
 from synchro.verify.results import DIFFERENT, MISSING, Difference
 
 
-class _Absent:
-    """The key of a row that REMOTE does not have: nothing there is equal to it."""
+class _NoValue:
+    """In place of what LOCAL's row should have on REMOTE: nothing there is equal to it."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
 
     def __repr__(self) -> str:
-        return "a row that REMOTE lacks"
+        return self._words
 
 
-ABSENT: Final = _Absent()
+#: The key of a row that REMOTE does not have, and a value that cannot be read.
+ABSENT: Final = _NoValue("a row that REMOTE lacks")
+UNREADABLE: Final = _NoValue("a value that cannot be read")
 
 
 def compare_rows(
@@ -38,7 +43,7 @@ def compare_rows(
     present = local.load(model, keys)
     identities = Identities(session, local, {})
     found = identities.find(model, list(present))
-    expected = _expected(session, model, present, identities)
+    expected = _expected(session, model, present, identities, local)
     there = remote.load(model, [i.remote for i in found.values() if i.exists and i.remote is not None])
     differences = []
     own = {field.column for field in key_fields(model)}
@@ -65,7 +70,11 @@ def compare_rows(
 
 
 def _expected(
-    session: Session, model: type[Model], present: Mapping[Key, Sequence[Any]], identities: Identities
+    session: Session,
+    model: type[Model],
+    present: Mapping[Key, Sequence[Any]],
+    identities: Identities,
+    local: Rows,
 ) -> dict[Key, list[Any]]:
     """Return LOCAL's rows with REMOTE's keys in them."""
     rows = {key: list(row) for key, row in present.items()}
@@ -79,6 +88,9 @@ def _expected(
     for generic in generic_keys(model):
         for place, key, value in _generic(session, model, generic, present, identities):
             rows[key][place] = value
+    for key, faults in local.unreadable.get(model, {}).items():
+        for column, _cause in faults if key in rows else ():
+            rows[key][Table(model).fields.index(column)] = UNREADABLE
     return rows
 
 
@@ -109,5 +121,19 @@ def _generic(
 
 def _is_equal(field: AnyField, expected: Any, found: Any) -> bool:
     if isinstance(column_field(field), JSONField) and isinstance(expected, str) and isinstance(found, str):
-        return bool(json.loads(expected) == json.loads(found))
-    return bool(expected == found)
+        return _is_same_json(json.loads(expected), json.loads(found))
+    return _is_same(expected, found)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    # What is no number is equal to nothing, not even to itself.
+    return bool(one == other or (one != one and other != other))
+
+
+def _is_same_json(one: Any, other: Any) -> bool:
+    """For Python, though not for JSON, true is 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same_json(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same_json, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and _is_same(one, other)
