@@ -267,6 +267,22 @@ def test_what_is_in_quarantine_is_counted_apart(settings: Any) -> None:
     assert [difference.kind for difference in result.differences] == [EXTRA]
 
 
+def test_exit_code_tells_of_quarantine() -> None:
+    """Whoever moves would leave these rows behind."""
+    with unlogged(REMOTE):
+        create_on_remote(Seat, number=1)
+    Seat.objects.create(number=1)
+    environment = processes.environment(SYNCHRO_ON_ERROR="quarantine")
+    processes.run("django", "synchronize", env=environment)
+    with unlogged(REMOTE):
+        delete(Seat, REMOTE)()
+
+    done = processes.run("django", "synchro_verify", "--json", "shop.Seat", env=environment)
+
+    (seats,) = json.loads(done.stdout)["remote"]
+    assert (seats["differences"], seats["quarantined"], done.returncode) == ([], 1, 3)
+
+
 def test_databases_that_have_never_met_are_compared() -> None:
     Country.objects.create(code="xx", name="here")
     with unlogged(REMOTE):

@@ -71,8 +71,9 @@ class Command(SynchroCommand):
         elif options["verbosity"]:
             for alias, results in found.items():
                 self._show(alias, results, options)
-        differs = any(result.differences for results in found.values() for result in results)
-        return NEEDS_A_PERSON if differs else DONE
+        all_results = [result for results in found.values() for result in results]
+        needs_a_person = any(result.differences or result.quarantined for result in all_results)
+        return NEEDS_A_PERSON if needs_a_person else DONE
 
     def _show(self, alias: str, results: Sequence[ModelResult], options: Mapping[str, Any]) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(alias))
