@@ -16,12 +16,12 @@ from django.db.models import Model
 
 from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
-from synchro.models import ChangeLog, Node
+from synchro.models import ChangeLog, Checkpoint, Node
 from synchro.replay import run
 from synchro.verify import ModelResult, compare, verify
 from synchro.verify.expected import _is_equal
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
-from tests.replay import processes
+from tests.replay import driver, processes
 from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, other_side, remote_count, unlogged
 from tests.shop.models import (
     Album,
@@ -183,6 +183,22 @@ def test_generic_key_that_names_another_row_is_found() -> None:
         other = create_on_remote(Customer, name="somebody's")
         Comment.objects.using(REMOTE).update(object_id=other.pk)
 
+    assert differences(Comment) == [("Comment", DIFFERENT, ("object_id",))]
+
+
+def test_generic_key_that_leads_nowhere_is_the_same_where_it_leads_nowhere() -> None:
+    """REMOTE's row keeps what it points at, by REMOTE's key, when the target is deleted."""
+    populate()
+    Customer.objects.get().delete()
+    comment = Comment.objects.get()
+    call_synchronize()
+    assert Comment.objects.using(REMOTE).get().object_id != comment.object_id
+
+    assert differences() == []
+
+    with unlogged(REMOTE):
+        other = create_on_remote(Customer, name="somebody's")
+        Comment.objects.using(REMOTE).update(object_id=other.pk)
     assert differences(Comment) == [("Comment", DIFFERENT, ("object_id",))]
 
 
@@ -393,9 +409,9 @@ def test_writers_at_work_make_no_false_difference() -> None:
             Country.objects.filter(code=f"c{count - 5}").delete()
         connections.close_all()
 
-    with processes.start("tests.replay.driver", "loop") as replayer:
-        assert replayer.stdout is not None
-        replayer.stdout.readline()
+    with processes.Fork(driver.loop) as replayer:
+        replayer.go_on()
+        assert replayer.line() == "here"
         writer = threading.Thread(target=write)
         writer.start()
         try:
@@ -404,7 +420,7 @@ def test_writers_at_work_make_no_false_difference() -> None:
         finally:
             over.set()
             writer.join()
-            replayer.kill()
+    assert Checkpoint.objects.get().batch > 2  # the replayer was at work
     call_synchronize()
     assert all(result.rows == result.equal for result in found(Warehouse, Customer, Country).values())
 
