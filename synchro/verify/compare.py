@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 
+from synchro import stopping
 from synchro.keys import Key
 from synchro.registry import watched_tables
 from synchro.replay.handshake import look_at
@@ -38,7 +39,7 @@ def verify(
 
     Both databases may be at work. A row that differs is looked at again, together with the entries that are on their
     way: for `wait` seconds those are waited for, then the row is counted apart. `progress` is called after each part.
-    Raises `NotReady` where a database cannot be reached.
+    Once the process is asked to stop, the rest is left out. Raises `NotReady` where a database cannot be reached.
     """
     databases = Databases(Database(alias))
     ContentType.objects.clear_cache()
@@ -47,6 +48,8 @@ def verify(
         for table in watched_tables():
             if models and table.model not in models:
                 continue
+            if stopping.is_asked():
+                break
             results.append(_Comparison(databases, table.model, wait, progress).run())
     return results
 
@@ -62,7 +65,7 @@ class _Comparison:
 
     def run(self) -> ModelResult:
         session = look_at(self._databases)
-        for keys in self._parts(session):
+        for keys in _until_stopped(self._parts(session)):
             rows, differences = compare_rows(
                 session, self._model, keys, Rows(session.local), Rows(session.remote)
             )
@@ -70,7 +73,7 @@ class _Comparison:
             self._result.equal += rows - len(differences)
             self._settle(differences)
             self._show()
-        for remote_keys in self._remote_parts(session):
+        for remote_keys in _until_stopped(self._remote_parts(session)):
             self._settle(extra_rows(session, self._model, remote_keys))
         self._show()
         return self._result
@@ -107,10 +110,10 @@ class _Comparison:
         while left:
             real, waiting = self._look_again(left)
             self._result.differences += real
-            if not waiting or time.monotonic() >= until:
+            if not waiting or time.monotonic() >= until or stopping.is_asked():
                 self._result.on_the_way += len(waiting)
                 return
-            time.sleep(min(PAUSE, max(0.0, until - time.monotonic())))
+            stopping.wait(min(PAUSE, max(0.0, until - time.monotonic())))
             left = waiting
 
     def _look_again(self, differences: Sequence[Difference]) -> tuple[list[Difference], list[Difference]]:
@@ -152,6 +155,13 @@ class _Comparison:
         self._result.rows -= gone
         self._result.equal += rows - sum(d.kind in (MISSING, DIFFERENT) for d in found)
         return real, waiting
+
+
+def _until_stopped(parts: Iterator[Sequence[Key]]) -> Iterator[Sequence[Key]]:
+    for part in parts:
+        if stopping.is_asked():
+            return
+        yield part
 
 
 def _remote_keys(differences: Sequence[Difference]) -> list[Key]:

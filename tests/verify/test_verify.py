@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -445,6 +447,21 @@ def test_repair_brings_what_is_missing_or_different() -> None:
     left = [each for each in json.loads(again.stdout)["remote"] if each["differences"]]
     assert left == []
     assert remote_count(Order) == 1
+
+
+def test_signal_ends_it_and_what_was_not_compared_is_not_called_equal() -> None:
+    populate()
+    Country.objects.create(code="yy", name="waited for")
+    environment = processes.environment()
+
+    with processes.start("django", "synchro_verify", "--wait", "300", env=environment) as process:
+        time.sleep(5)  # what it begins with takes time
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 143, errors
+    assert "No row differs" not in output
+    assert "not all rows were compared" in errors
 
 
 def test_command_names_rows_and_hides_values() -> None:

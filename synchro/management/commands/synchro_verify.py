@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synchro import stopping
 from synchro.conf import conf
 from synchro.exceptions import NotConfigured
 from synchro.keys import to_text
@@ -61,6 +62,10 @@ class Command(SynchroCommand):
             raise NotConfigured(f"SYNCHRO_REMOTE names: {', '.join(conf.remotes) or '-'}.")
         models = [each for label in options["models"] for each in models_of(label)]
         found = {alias: verify(alias, models, wait=options["wait"]) for alias in aliases}
+        if stopping.is_asked():
+            # What was not compared must not look as if it were equal.
+            self.stderr.write("Stopped: not all rows were compared, and nothing was repaired.")
+            return DONE  # in place of which comes the exit code of the signal
         if options["repair"]:
             for alias, results in found.items():
                 repair(alias, results)
