@@ -6,10 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError, connections
+from django.db import Error, connections
 from django.utils.translation import get_language, override
 
 from synchro import stopping
@@ -48,14 +49,19 @@ def follow(remote: str | None, interval: float, *, atomic: bool, reported: Repor
         call_synchronize(remote=remote)
         raise NotConfigured("No REMOTE database specified in settings: name one in SYNCHRO_REMOTE.")
     followers = [_Follower(alias, interval, atomic, reported, failed) for alias in aliases]
-    for follower in followers:
-        follower.start()
-    while any(follower.is_alive() for follower in followers):
-        # Signals reach the main thread, which must not wait for ever.
+    try:
         for follower in followers:
-            follower.join(timeout=0.2)
-        if any(follower.error is not None for follower in followers):
-            stopping.ask()
+            follower.start()
+        while any(follower.is_alive() for follower in followers):
+            # Signals reach the main thread, which must not wait for ever.
+            for follower in followers:
+                follower.join(timeout=0.2)
+            if any(follower.error is not None for follower in followers):
+                stopping.ask()
+    finally:
+        # A second signal comes here too, and whoever was asked to stop by the first one is not asked any more.
+        for follower in followers:
+            follower.is_over = True
     for follower in followers:
         if follower.error is not None:
             raise follower.error
@@ -74,21 +80,28 @@ class _Follower(threading.Thread):
     """Follows for one REMOTE."""
 
     def __init__(self, alias: str, interval: float, atomic: bool, reported: Reported, failed: Failed) -> None:
-        super().__init__(name=f"synchro to {alias}")
+        # The process does not wait for it: after a second signal, its end rolls the batch at hand back.
+        super().__init__(name=f"synchro to {alias}", daemon=True)
         self.alias, self.interval, self.atomic = alias, interval, atomic
         self.reported, self.failed = reported, failed
+        #: Whether it is to begin no other run, whatever `synchro.stopping` says.
+        self.is_over = False
         #: What ended it before it was asked to: no error that was foreseen.
         self.error: BaseException | None = None
-        self._language = get_language()
+        self._language, self._context = get_language(), copy_context()
         self._seen: _Seen | None = None
         self._worked = self._retried = self._looked_for_gaps = time.monotonic()
         self._pause = 0.0
         self._said = ""
 
     def run(self) -> None:
+        # What is allowed to runs, and who has started them, holds for these as well.
+        self._context.run(self._follow)
+
+    def _follow(self) -> None:
         try:
             with override(self._language):
-                while not stopping.is_asked():
+                while not (stopping.is_asked() or self.is_over):
                     self._step()
                     stopping.wait(self._wait())
         except BaseException as error:  # noqa: BLE001  it is raised again in the main thread
@@ -104,7 +117,7 @@ class _Follower(threading.Thread):
             self._pause = 0.0
         except Busy:
             self._pause = FIRST_PAUSE
-        except (SynchroError, DatabaseError) as error:
+        except (SynchroError, Error) as error:
             self._pause = min(LONGEST_PAUSE, self._pause * 2 or FIRST_PAUSE)
             self._seen = None
             self._fail(error)

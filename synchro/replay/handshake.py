@@ -274,7 +274,10 @@ def look_at(databases: Databases) -> Session:
         offset=clocks.offset,
         forwards=remote_node.forwards_since is not None,
     )
-    session.state.arrived, session.state.pruned = receipt.batch if receipt else 0, remote_node.pruned
+    # Of a batch that has arrived, and that LOCAL was not told of, LOCAL has no references yet.
+    checkpoint = Checkpoint.objects.using(LOCAL).filter(peer_id=session.peer.pk).first()
+    known = [each.batch for each in (receipt, checkpoint) if each is not None]
+    session.state.arrived, session.state.pruned = min(known) if receipt else 0, remote_node.pruned
     return _with_copies(session)
 
 

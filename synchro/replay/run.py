@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TypeAlias, TypeVar
 
 from django.contrib.contenttypes.models import ContentType
-from django.db import DatabaseError
+from django.db import Error
 from django.utils.translation import gettext as _
 
 from synchro import stopping
@@ -248,7 +248,7 @@ def _errors_in_words(alias: str) -> Iterator[None]:
     """Raise `NotReady` for an error that no step has put into words; its own words may hold values of rows."""
     try:
         yield
-    except DatabaseError as error:
+    except Error as error:
         raise NotReady(
             _(
                 "An error of LOCAL, or of the database “%(alias)s”, stopped the run (%(cause)s). What has arrived "

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 
+from synchro import stopping
 from synchro.keys import Key
 from synchro.registry import watched_tables
 from synchro.replay.handshake import look_at
@@ -16,7 +17,7 @@ from synchro.replay.session import Database, Databases, Session, own_settings, r
 from synchro.verify.checksums import different_ranges
 from synchro.verify.expected import compare_rows
 from synchro.verify.explained import in_quarantine, pending_on_local, unsent_on_remote
-from synchro.verify.extra import extra_rows
+from synchro.verify.extra import extra_rows, still_there
 from synchro.verify.ranges import parts_of_keys
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING, Difference, ModelResult
 
@@ -38,7 +39,7 @@ def verify(
 
     Both databases may be at work. A row that differs is looked at again, together with the entries that are on their
     way: for `wait` seconds those are waited for, then the row is counted apart. `progress` is called after each part.
-    Raises `NotReady` where a database cannot be reached.
+    Once the process is asked to stop, the rest is left out. Raises `NotReady` where a database cannot be reached.
     """
     databases = Databases(Database(alias))
     ContentType.objects.clear_cache()
@@ -47,6 +48,8 @@ def verify(
         for table in watched_tables():
             if models and table.model not in models:
                 continue
+            if stopping.is_asked():
+                break
             results.append(_Comparison(databases, table.model, wait, progress).run())
     return results
 
@@ -62,7 +65,7 @@ class _Comparison:
 
     def run(self) -> ModelResult:
         session = look_at(self._databases)
-        for keys in self._parts(session):
+        for keys in _until_stopped(self._parts(session)):
             rows, differences = compare_rows(
                 session, self._model, keys, Rows(session.local), Rows(session.remote)
             )
@@ -70,7 +73,7 @@ class _Comparison:
             self._result.equal += rows - len(differences)
             self._settle(differences)
             self._show()
-        for remote_keys in self._remote_parts(session):
+        for remote_keys in _until_stopped(self._remote_parts(session)):
             self._settle(extra_rows(session, self._model, remote_keys))
         self._show()
         return self._result
@@ -109,34 +112,36 @@ class _Comparison:
             # A row may be as it was because it was changed twice between two questions. That does not happen again.
             real, more = self._look_again(doubtful) if doubtful else ([], [])
             self._result.differences += real
-            waiting += more
-            if not waiting or time.monotonic() >= until:
+            if not waiting or time.monotonic() >= until or stopping.is_asked():
                 self._result.on_the_way += len(waiting)
                 return
-            time.sleep(min(PAUSE, max(0.0, until - time.monotonic())))
+            stopping.wait(min(PAUSE, max(0.0, until - time.monotonic())))
             left = waiting
 
     def _look_again(self, differences: Sequence[Difference]) -> tuple[list[Difference], list[Difference]]:
         """
         Return the differences that nothing explains, and those that a change on its way may explain.
 
-        The order of the questions matters. LOCAL's row and REMOTE's are equal unless a change is on its way: one that
-        LOCAL's row has is asked for after that row was read, and REMOTE's row is read after that; one that REMOTE's row
-        has is asked for after it; and LOCAL's row must be the same when all is over.
+        The order of the questions matters. LOCAL's row and REMOTE's are equal unless a change is on its way. LOCAL's is
+        read first. Then follow the changes which it may have and REMOTE lacks, REMOTE's row, and the changes which that
+        may have and LOCAL lacks. At the end, LOCAL's row must be the same, and have no change since the first question.
         """
-        session = look_at(self._databases)
+        session, model = look_at(self._databases), self._model
         keys = [d.key for d in differences if d.kind != EXTRA and d.key is not None]
-        extra = [d.remote_key for d in differences if d.kind == EXTRA and d.remote_key is not None]
-        owners = [d.key for d in differences if d.kind == EXTRA and d.key is not None]
         before, after = Rows(session.local), Rows(session.local)
-        before.load(self._model, [*keys, *owners])
-        pending = pending_on_local(session, self._model, [*keys, *owners])
-        rows, found = compare_rows(session, self._model, keys, before, Rows(session.remote))
-        found += extra_rows(session, self._model, extra)
+        was = before.load(model, keys)
+        extra = extra_rows(session, model, _remote_keys(differences))
+        objects = [*keys, *(d.key for d in extra if d.key is not None)]
+        pending = pending_on_local(session, model, objects)
+        rows, found = compare_rows(session, model, keys, before, Rows(session.remote))
+        found += still_there(session, model, extra)
         remote_keys = [d.logged_key for d in found if d.logged_key is not None]
-        unsent = unsent_on_remote(session, self._model, remote_keys)
-        refused = in_quarantine(session, self._model, [d.key for d in found if d.key is not None])
-        was, now = (rows_of.load(self._model, [*keys, *owners]) for rows_of in (before, after))
+        unsent = unsent_on_remote(session, model, remote_keys)
+        refused = in_quarantine(session, model, [d.key for d in found if d.key is not None])
+        now = after.load(model, keys)
+        still_extra = _remote_keys(extra_rows(session, model, _remote_keys(found)))
+        # Two changes since the first question may have made LOCAL's row what it was.
+        pending |= pending_on_local(session, model, objects)
         real, waiting = [], []
         for difference in found:
             key, remote = difference.key, difference.logged_key
@@ -144,7 +149,7 @@ class _Comparison:
                 self._result.quarantined += 1
             elif key in pending or remote in unsent or (key in was and now.get(key) != was[key]):
                 waiting.append(difference)
-            elif difference.kind == EXTRA and key in now:
+            elif difference.kind == EXTRA and difference.remote_key not in still_extra:
                 waiting.append(difference)  # LOCAL has got the row meanwhile
             else:
                 real.append(difference)
@@ -152,3 +157,15 @@ class _Comparison:
         self._result.rows -= gone
         self._result.equal += rows - sum(d.kind in (MISSING, DIFFERENT) for d in found)
         return real, waiting
+
+
+def _until_stopped(parts: Iterator[Sequence[Key]]) -> Iterator[Sequence[Key]]:
+    for part in parts:
+        if stopping.is_asked():
+            return
+        yield part
+
+
+def _remote_keys(differences: Sequence[Difference]) -> list[Key]:
+    """Return REMOTE's keys of the rows that it alone has."""
+    return [d.remote_key for d in differences if d.kind == EXTRA and d.remote_key is not None]

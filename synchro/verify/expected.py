@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+from django.core.exceptions import ValidationError
 from django.db.models import JSONField, Model
 
-from synchro.keys import AnyField, Key, column_field, key_fields
+from synchro.keys import AnyField, Key, column_field, key_fields, normalize
 from synchro.registry import Table
 from synchro.relations import generic_keys, points_at_rows
-from synchro.replay.identity.identities import Identities
+from synchro.replay.identity.identities import Identities, existing_keys
 from synchro.replay.rows import Rows, generic_places, generic_targets, generic_value
 from synchro.replay.session import Session
 from synchro.verify.results import DIFFERENT, MISSING, Difference
 
 
-class _Absent:
-    """The key of a row that REMOTE does not have: nothing there is equal to it."""
+class _NoValue:
+    """In place of what LOCAL's row should have on REMOTE: nothing there is equal to it."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
 
     def __repr__(self) -> str:
-        return "a row that REMOTE lacks"
+        return self._words
 
 
-ABSENT: Final = _Absent()
+#: The key of a row that REMOTE does not have, and a value that cannot be read.
+ABSENT: Final = _NoValue("a row that REMOTE lacks")
+UNREADABLE: Final = _NoValue("a value that cannot be read")
+
+
+@dataclass(frozen=True)
+class _Nowhere:
+    """In place of a generic key of LOCAL that names a row which LOCAL does not have: on REMOTE it is to name none."""
+
+    target: type[Model]
 
 
 def compare_rows(
@@ -38,8 +52,11 @@ def compare_rows(
     present = local.load(model, keys)
     identities = Identities(session, local, {})
     found = identities.find(model, list(present))
-    expected = _expected(session, model, present, identities)
+    expected = _expected(session, model, present, identities, local)
     there = remote.load(model, [i.remote for i in found.values() if i.exists and i.remote is not None])
+    _settle_what_points_nowhere(
+        session, {k: (row, there.get(found[k].remote)) for k, row in expected.items()}
+    )
     differences = []
     own = {field.column for field in key_fields(model)}
     fields = [(place, f) for place, f in enumerate(Table(model).fields) if f.column not in own]
@@ -65,7 +82,11 @@ def compare_rows(
 
 
 def _expected(
-    session: Session, model: type[Model], present: Mapping[Key, Sequence[Any]], identities: Identities
+    session: Session,
+    model: type[Model],
+    present: Mapping[Key, Sequence[Any]],
+    identities: Identities,
+    local: Rows,
 ) -> dict[Key, list[Any]]:
     """Return LOCAL's rows with REMOTE's keys in them."""
     rows = {key: list(row) for key, row in present.items()}
@@ -77,8 +98,11 @@ def _expected(
                     value = translated[row[place]]
                     row[place] = ABSENT if value is None else value
     for generic in generic_keys(model):
-        for place, key, value in _generic(session, model, generic, present, identities):
+        for place, key, value in _generic(session, model, generic, present, identities, local):
             rows[key][place] = value
+    for key, faults in local.unreadable.get(model, {}).items():
+        for column, _cause in faults if key in rows else ():
+            rows[key][Table(model).fields.index(column)] = UNREADABLE
     return rows
 
 
@@ -88,6 +112,7 @@ def _generic(
     generic: Any,
     present: Mapping[Key, Sequence[Any]],
     identities: Identities,
+    local: Rows,
 ) -> Iterator[tuple[int, Key, Any]]:
     """Yield what the key of a generic foreign key should be on REMOTE: its place, the row's key, the value."""
     places = generic_places(model, generic)
@@ -102,12 +127,46 @@ def _generic(
             continue
         identity = identities.find(target, [wanted])[wanted]
         if identity.remote is None:
-            yield places[1], key, ABSENT
+            is_there = wanted in local.present(target, [wanted])
+            yield places[1], key, ABSENT if is_there else _Nowhere(target)
         else:
             yield places[1], key, generic_value(column, target, identity.remote, row[places[1]], session)
 
 
+def _settle_what_points_nowhere(
+    session: Session, pairs: Mapping[Key, tuple[list[Any], Sequence[Any] | None]]
+) -> None:
+    """Have LOCAL's rows expect what REMOTE's have by generic keys that lead nowhere in both."""
+    for row, other in pairs.values():
+        for place, value in enumerate(row):
+            if isinstance(value, _Nowhere):
+                is_row = other is not None and _is_row(session, value.target, other[place])
+                row[place] = ABSENT if other is None or is_row else other[place]
+
+
+def _is_row(session: Session, target: type[Model], value: Any) -> bool:
+    try:
+        key = normalize(key_fields(target)[0], value)
+    except (ValidationError, ValueError, TypeError, ArithmeticError):
+        return False
+    return key is not None and bool(existing_keys(session.remote, target, [key]))
+
+
 def _is_equal(field: AnyField, expected: Any, found: Any) -> bool:
     if isinstance(column_field(field), JSONField) and isinstance(expected, str) and isinstance(found, str):
-        return bool(json.loads(expected) == json.loads(found))
-    return bool(expected == found)
+        return _is_same_json(json.loads(expected), json.loads(found))
+    return _is_same(expected, found)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    # What is no number is equal to nothing, not even to itself.
+    return bool(one == other or (one != one and other != other))
+
+
+def _is_same_json(one: Any, other: Any) -> bool:
+    """For Python, though not for JSON, true is 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same_json(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same_json, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and _is_same(one, other)

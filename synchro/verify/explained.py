@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable
 from django.db.models import Model, Q
 
 from synchro.keys import Key, key_fields, to_text
-from synchro.models import M2M_CHANGE, ChangeLog, SetAside
-from synchro.relations import same_key_parents, target_of
+from synchro.models import DELETION, M2M_CHANGE, ChangeLog, SetAside
+from synchro.registry import same_object_models
+from synchro.relations import is_symmetrical, target_of
 from synchro.replay.log.changes import M2M, RowId
 from synchro.replay.log.pending import ids_pending_for, pending_entries
 from synchro.replay.log.remote_log import RemoteLog
@@ -30,20 +31,18 @@ def pending_on_local(session: Session, model: type[Model], keys: Collection[Key]
 
 
 def _pending_pairs(session: Session, through: type[Model], pairs: Collection[Key]) -> set[Key]:
-    """Return those of these pairs whose set, from either end, is in an entry that REMOTE lacks."""
+    """Return those of these pairs that an entry of an object at either end explains: of a set, or of its deletion."""
     pending, found = ids_pending_for(session), set[Key]()
-    for place, field in enumerate(key_fields(through)):
-        owner = target_of(field)
-        if owner is None:
-            continue
-        texts = {to_text(owner, as_values(pair)[place]): pair for pair in pairs}
-        kinds = [session.local.content_type_id(each) for each in (owner, *same_key_parents(owner))]
+    for place, owner in _ends(through):
+        texts = {to_text(owner, as_values(pair)[place]) for pair in pairs}
+        kinds = [session.local.content_type_id(each) for each in same_object_models(owner)]
         changed = set()
         names = list(texts)
         for start in range(0, len(names), PART):
+            # Of the pairs that go with an object, Django sends no signal.
             log = ChangeLog.objects.using(session.local.alias).filter(
                 id__gte=pending.first,
-                action=M2M_CHANGE,
+                action__in=(M2M_CHANGE, DELETION),
                 content_type_id__in=kinds,
                 object_id__in=names[start : start + PART],
             )
@@ -52,22 +51,41 @@ def _pending_pairs(session: Session, through: type[Model], pairs: Collection[Key
     return found
 
 
+def _ends(through: type[Model]) -> list[tuple[int, type[Model]]]:
+    """Return the models that an automatic table joins, each with its place in the key."""
+    ends = [(place, target_of(field)) for place, field in enumerate(key_fields(through))]
+    return [(place, owner) for place, owner in ends if owner is not None]
+
+
 def unsent_on_remote(session: Session, model: type[Model], remote_keys: Collection[Key]) -> set[Key]:
     """Return those of these rows of REMOTE that REMOTE changed itself and has not sent to LOCAL."""
     if session.peer_on_remote is None or not remote_keys:
         return set()
     log = RemoteLog(session)
     log.note_received()
-    changes = log.unsent_changes({model: remote_keys})
+    ends = _ends(model) if model._meta.auto_created else []
+    wanted: dict[type[Model], set[Key]] = {model: set(remote_keys)}
+    for place, owner in ends:  # it is their entries that tell of sets, where signals capture
+        wanted.setdefault(owner, set()).update(as_values(pair)[place] for pair in remote_keys)
+    changes = log.unsent_changes(wanted)
     found = {key for (each, key) in changes.rows if each is model}
-    if model._meta.auto_created:
-        found |= {pair for pair in remote_keys if _is_in_a_changed_set(model, pair, changes.sets)}
+    if ends:
+        deleted = {row_id for row_id, change in changes.rows.items() if change.deleted is not None}
+        found |= {
+            pair
+            for pair in remote_keys
+            if _is_in_a_changed_set(model, pair, changes.sets)
+            or any((owner, as_values(pair)[place]) in deleted for place, owner in ends)
+        }
     return found & set(remote_keys)
 
 
-def _is_in_a_changed_set(through: type[Model], pair: Key, sets: Iterable[M2M]) -> bool:
+def _is_in_a_changed_set(through: type[Model], pair: Key, sets: Collection[M2M]) -> bool:
     first, second = as_values(pair)
-    return any(each.through is through and each.key == (second if each.reverse else first) for each in sets)
+    ends = [M2M(through, False, first), M2M(through, True, second)]
+    if is_symmetrical(through):  # an entry of the one stands for the pair of the other, too
+        ends += [M2M(through, False, second), M2M(through, True, first)]
+    return any(end in sets for end in ends)
 
 
 def in_quarantine(session: Session, model: type[Model], keys: Collection[Key]) -> set[Key]:

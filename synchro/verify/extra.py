@@ -11,6 +11,7 @@ from synchro.replay.identity.identities import Identities, existing_keys
 from synchro.replay.identity.models import is_known_by_nature, keeps_references
 from synchro.replay.identity.natural_keys import has_natural_key
 from synchro.replay.identity.owners import owners_by_parts
+from synchro.replay.identity.references import local_keys_by_remote
 from synchro.replay.rows import Rows
 from synchro.replay.session import Session
 from synchro.verify.results import EXTRA, Difference
@@ -29,6 +30,15 @@ def extra_rows(session: Session, model: type[Model], remote_keys: Collection[Key
     ]
 
 
+def still_there(
+    session: Session, model: type[Model], differences: Collection[Difference]
+) -> list[Difference]:
+    """Return those of these rows of REMOTE that it still has."""
+    keys = [d.remote_key for d in differences if d.remote_key is not None]
+    existing = existing_keys(session.remote, model, keys)
+    return [difference for difference in differences if difference.remote_key in existing]
+
+
 def _owners(
     session: Session, model: type[Model], remote_keys: Collection[Key], identities: Identities
 ) -> dict[Key, Key]:
@@ -36,6 +46,9 @@ def _owners(
     if not keeps_references(model) and not is_known_by_nature(model):
         return owners_by_parts(session, identities, key_fields(model), remote_keys, {})
     found = identities.owners(model, remote_keys)
+    if keeps_references(model):
+        # Where a batch has arrived and LOCAL was not told of it yet, REMOTE alone has the references.
+        found = local_keys_by_remote(session, model, remote_keys) | found
     unknown = [key for key in remote_keys if key not in found]
     if unknown and has_natural_key(model):
         found |= identities.natural_owners(model, unknown)

@@ -12,9 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import InterfaceError, connection, connections, transaction
 
+from synchro import follow, stopping
+from synchro.exceptions import Busy
 from synchro.models import Checkpoint
+from synchro.replay import receipts, run_record
+from synchro.triggers import ready
 from tests.replay import processes
 from tests.replay.deployments import remote_count
 from tests.shop.models import Customer, Seat
@@ -111,6 +115,79 @@ def _end_other_sessions(alias: str) -> None:
         )
         for (number,) in cursor.fetchall():
             cursor.execute(f"KILL {int(number)}")
+
+
+def follow_here(synchronize: Callable[..., Any], failed: Callable[..., Any] = print) -> None:
+    """Follow within this process, with another step in place of a run."""
+    with pytest.MonkeyPatch.context() as patch, stopping.by_signals():
+        patch.setattr(follow, "call_synchronize", synchronize)
+        follow.follow("remote", 0.01, atomic=False, reported=print, failed=failed)
+
+
+def test_what_was_allowed_for_runs_is_allowed_in_its_threads() -> None:
+    """As `--without-triggers` and `--resend` do; and runs are recorded as started by this person."""
+    seen: list[tuple[bool, bool, str]] = []
+
+    def look(**_options: Any) -> None:
+        seen.append((ready._allowed.get(), receipts._resending.get(), run_record._by.get()))
+        stopping.ask()
+        raise Busy
+
+    with ready.missing_triggers_allowed(), receipts.resending(), run_record.started_by("Vimes"):
+        follow_here(look)
+
+    assert seen == [(True, True, "Vimes")]
+
+
+def test_lost_connection_is_no_unforeseen_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some drivers say so by an error that is none of Django's `DatabaseError`."""
+    errors: list[Exception] = []
+
+    def lose(**_options: Any) -> None:
+        raise InterfaceError("connection already closed")
+
+    def failed(_alias: str, error: Exception) -> None:
+        errors.append(error)
+        stopping.ask()
+
+    follow_here(lose, failed)
+
+    assert [type(error) for error in errors] == [InterfaceError]
+
+
+def test_unforeseen_error_ends_it() -> None:
+    def fail(**_options: Any) -> None:
+        raise RuntimeError("unforeseen")
+
+    with pytest.raises(RuntimeError, match="unforeseen"):
+        follow_here(fail)
+
+
+def test_second_signal_ends_it_at_once() -> None:
+    begun, released, runs = threading.Event(), threading.Event(), []
+
+    def hang(**_options: Any) -> None:
+        runs.append(threading.current_thread())
+        begun.set()
+        released.wait(60)
+        raise Busy
+
+    def interrupt() -> None:
+        begun.wait(60)
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        follow_here(hang)
+    released.set()
+    (thread,) = runs
+
+    assert thread.daemon, "the process would wait for the batch"
+    thread.join(5)
+    assert not thread.is_alive(), "it would begin another run"
+    assert len(runs) == 1
 
 
 def test_idle_remote_is_not_asked(settings: Any) -> None:

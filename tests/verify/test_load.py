@@ -15,7 +15,14 @@ from synchro.load import load
 from synchro.models import ChangeLog, Conflict
 from synchro.verify import verify
 from tests.replay import processes
-from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, remote_count, unlogged
+from tests.replay.deployments import (
+    BY_TRIGGERS,
+    REMOTE,
+    create_on_remote,
+    other_side,
+    remote_count,
+    unlogged,
+)
 from tests.shop.models import (
     Album,
     Artist,
@@ -125,6 +132,25 @@ def test_what_remote_changed_itself_is_left_to_that_change() -> None:
 
     assert (done.sent, done.left) == (0, 2)
     assert Country.objects.using(REMOTE).get().name == "REMOTE's"
+    assert not Conflict.objects.exists()
+
+
+def test_set_that_remote_changed_itself_is_left_to_that_change() -> None:
+    one, other = Artist.objects.create(name="Buddy"), Artist.objects.create(name="Lias")
+    album = Album.objects.create(name="Rocks")
+    album.artists.set([one, other])
+    one.friends.add(other)
+    call_synchronize()
+    with other_side():
+        Album.objects.get().artists.clear()
+        Artist.objects.get(name="Lias").friends.clear()
+
+    done = {each.model: each for each in load("remote")}
+
+    assert (done[Album.artists.through].sent, done[Album.artists.through].left) == (0, 2)
+    assert (done[Artist.friends.through].sent, done[Artist.friends.through].left) == (0, 2)
+    assert not Album.objects.using(REMOTE).get().artists.exists()
+    assert remote_count(Artist.friends.through) == 0
     assert not Conflict.objects.exists()
 
 

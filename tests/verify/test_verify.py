@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,11 +17,14 @@ from django.db import connections
 from django.db.models import Model
 
 from synchro.core import call_synchronize
+from synchro.exceptions import SynchroError
 from synchro.models import ChangeLog, Checkpoint, Node
-from synchro.verify import ModelResult, verify
+from synchro.replay import run
+from synchro.verify import ModelResult, compare, verify
+from synchro.verify.expected import _is_equal
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
 from tests.replay import driver, processes
-from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, remote_count, unlogged
+from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, other_side, remote_count, unlogged
 from tests.shop.models import (
     Album,
     Artist,
@@ -146,12 +151,56 @@ def test_each_planted_difference_is_found(
     assert differences() == [expected]
 
 
+def test_true_is_not_one() -> None:
+    populate()
+    with unlogged("default"), unlogged(REMOTE):
+        change(Measurement, "default", data={"a": [True, 1, None]})()
+        change(Measurement, data={"a": [1, 1, None]})()
+
+    assert differences() == [("Measurement", DIFFERENT, ("data",))]
+
+
+@pytest.mark.parametrize("field", [Measurement._meta.get_field(name) for name in ("ratio", "huge_amount")])
+def test_no_number_is_the_same_as_no_number(field: Any) -> None:
+    """PostgreSQL keeps such values."""
+    assert _is_equal(field, float("nan"), float("nan"))
+    assert _is_equal(field, Decimal("NaN"), Decimal("NaN"))
+    assert not _is_equal(field, float("nan"), 1.0)
+    assert not _is_equal(field, None, Decimal("NaN"))
+
+
+def test_value_that_cannot_be_read_is_not_equal_to_none() -> None:
+    if connections["default"].vendor != "sqlite":
+        pytest.skip("only SQLite holds what is no date")
+    populate()
+    with unlogged("default"), connections["default"].cursor() as cursor:
+        cursor.execute("UPDATE shop_measurement SET day = 'someday'")
+
+    assert differences() == [("Measurement", DIFFERENT, ("day",))]
+
+
 def test_generic_key_that_names_another_row_is_found() -> None:
     populate()
     with unlogged(REMOTE):
         other = create_on_remote(Customer, name="somebody's")
         Comment.objects.using(REMOTE).update(object_id=other.pk)
 
+    assert differences(Comment) == [("Comment", DIFFERENT, ("object_id",))]
+
+
+def test_generic_key_that_leads_nowhere_is_the_same_where_it_leads_nowhere() -> None:
+    """REMOTE's row keeps what it points at, by REMOTE's key, when the target is deleted."""
+    populate()
+    Customer.objects.get().delete()
+    comment = Comment.objects.get()
+    call_synchronize()
+    assert Comment.objects.using(REMOTE).get().object_id != comment.object_id
+
+    assert differences() == []
+
+    with unlogged(REMOTE):
+        other = create_on_remote(Customer, name="somebody's")
+        Comment.objects.using(REMOTE).update(object_id=other.pk)
     assert differences(Comment) == [("Comment", DIFFERENT, ("object_id",))]
 
 
@@ -195,6 +244,34 @@ def test_what_remote_has_not_sent_is_no_difference() -> None:
     assert waiting == {"Category": 1, "Employee": 1, "Order": 1}
 
 
+def test_set_whose_owner_is_deleted_is_on_its_way() -> None:
+    populate()
+    Album.objects.all().delete()
+    Artist.objects.filter(name="Lias").delete()
+
+    results = found()
+
+    assert [result for result in results.values() if result.differences] == []
+    assert results[Album.artists.through].on_the_way == 2
+    assert results[Artist.friends.through].on_the_way == 2
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_set_that_remote_has_changed_is_no_difference(is_deleted: bool) -> None:
+    populate()
+    with other_side():
+        if is_deleted:
+            Album.objects.get().delete()
+        else:
+            Album.objects.get().artists.clear()
+            Artist.objects.get(name="Buddy").friends.clear()
+
+    results = found()
+
+    assert [result for result in results.values() if result.differences] == []
+    assert results[Album.artists.through].on_the_way == 2
+
+
 def test_what_is_in_quarantine_is_counted_apart(settings: Any) -> None:
     settings.SYNCHRO_ON_ERROR = "quarantine"
     with unlogged(REMOTE):
@@ -208,6 +285,22 @@ def test_what_is_in_quarantine_is_counted_apart(settings: Any) -> None:
     assert [difference.kind for difference in result.differences] == [EXTRA]
 
 
+def test_exit_code_tells_of_quarantine() -> None:
+    """Whoever moves would leave these rows behind."""
+    with unlogged(REMOTE):
+        create_on_remote(Seat, number=1)
+    Seat.objects.create(number=1)
+    environment = processes.environment(SYNCHRO_ON_ERROR="quarantine")
+    processes.run("django", "synchronize", env=environment)
+    with unlogged(REMOTE):
+        delete(Seat, REMOTE)()
+
+    done = processes.run("django", "synchro_verify", "--json", "shop.Seat", env=environment)
+
+    (seats,) = json.loads(done.stdout)["remote"]
+    assert (seats["differences"], seats["quarantined"], done.returncode) == ([], 1, 3)
+
+
 def test_databases_that_have_never_met_are_compared() -> None:
     Country.objects.create(code="xx", name="here")
     with unlogged(REMOTE):
@@ -217,6 +310,84 @@ def test_databases_that_have_never_met_are_compared() -> None:
 
     assert differences(Country) == [("Country", DIFFERENT, ("name",)), ("Country", EXTRA, ())]
     assert not Node.objects.using(REMOTE).exists()
+
+
+class Meanwhile:
+    """Does something once, right before a step of the comparison of a model, or right after it."""
+
+    def __init__(self, step: Callable[..., Any], model: type[Model], do: Callable[[], None]) -> None:
+        self._step, self._model, self._do, self._is_done = step, model, do, False
+
+    def __call__(self, session: Any, model: type[Model], *rest: Any) -> Any:
+        if model is self._model and not self._is_done:
+            self._is_done = True
+            self._do()
+        return self._step(session, model, *rest)
+
+
+def delete_everywhere(model: type[Model]) -> Callable[[], None]:
+    def delete() -> None:
+        for row in model._base_manager.all():
+            row.delete()
+        call_synchronize()
+
+    return delete
+
+
+@pytest.mark.parametrize("model", [Warehouse, Order, Country])
+def test_row_that_is_deleted_on_both_while_it_is_looked_for_is_no_difference(
+    model: type[Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    populate()
+    look = Meanwhile(compare.extra_rows, model, delete_everywhere(model))
+    monkeypatch.setattr(compare, "extra_rows", look)
+
+    assert differences(model) == []
+
+
+def test_row_that_is_changed_and_changed_back_meanwhile_is_no_difference(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    populate()
+    country = Country.objects.get()
+
+    def save(name: str) -> None:
+        country.name = name
+        country.save()
+
+    def change_it() -> None:
+        save("other")
+        call_synchronize()
+        save("Überwald")
+
+    with unlogged(REMOTE):
+        change(Country, name="different at first")()
+    asked = compare.pending_on_local
+
+    def ask(session: Any, model: type[Model], keys: Any) -> Any:
+        found = asked(session, model, keys)
+        monkeypatch.setattr(compare, "pending_on_local", asked)
+        change_it()
+        return found
+
+    monkeypatch.setattr(compare, "pending_on_local", ask)
+
+    assert differences(Country) == []
+
+
+def test_batch_that_local_was_not_told_of_makes_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run was killed at that moment, or is just about to say so."""
+    populate()
+    Order.objects.create(customer=Customer.objects.get(), note="new")
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "acknowledge", lambda *_arguments: 1 / 0)
+        with pytest.raises(SynchroError):
+            call_synchronize()
+    assert remote_count(Order) == 2
+
+    (result,) = found(Order).values()
+
+    assert (result.differences, result.equal, result.on_the_way) == ([], 1, 1)
 
 
 def test_writers_at_work_make_no_false_difference() -> None:
@@ -276,6 +447,21 @@ def test_repair_brings_what_is_missing_or_different() -> None:
     left = [each for each in json.loads(again.stdout)["remote"] if each["differences"]]
     assert left == []
     assert remote_count(Order) == 1
+
+
+def test_signal_ends_it_and_what_was_not_compared_is_not_called_equal() -> None:
+    populate()
+    Country.objects.create(code="yy", name="waited for")
+    environment = processes.environment()
+
+    with processes.start("django", "synchro_verify", "--wait", "300", env=environment) as process:
+        time.sleep(5)  # what it begins with takes time
+        process.send_signal(signal.SIGTERM)
+        output, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 143, errors
+    assert "No row differs" not in output
+    assert "not all rows were compared" in errors
 
 
 def test_command_names_rows_and_hides_values() -> None:

@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from synchro import stopping
 from synchro.conf import conf
 from synchro.exceptions import NotConfigured
 from synchro.keys import to_text
@@ -61,6 +62,10 @@ class Command(SynchroCommand):
             raise NotConfigured(f"SYNCHRO_REMOTE names: {', '.join(conf.remotes) or '-'}.")
         models = [each for label in options["models"] for each in models_of(label)]
         found = {alias: verify(alias, models, wait=options["wait"]) for alias in aliases}
+        if stopping.is_asked():
+            # What was not compared must not look as if it were equal.
+            self.stderr.write("Stopped: not all rows were compared, and nothing was repaired.")
+            return DONE  # in place of which comes the exit code of the signal
         if options["repair"]:
             for alias, results in found.items():
                 repair(alias, results)
@@ -71,8 +76,9 @@ class Command(SynchroCommand):
         elif options["verbosity"]:
             for alias, results in found.items():
                 self._show(alias, results, options)
-        differs = any(result.differences for results in found.values() for result in results)
-        return NEEDS_A_PERSON if differs else DONE
+        all_results = [result for results in found.values() for result in results]
+        needs_a_person = any(result.differences or result.quarantined for result in all_results)
+        return NEEDS_A_PERSON if needs_a_person else DONE
 
     def _show(self, alias: str, results: Sequence[ModelResult], options: Mapping[str, Any]) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(alias))
