@@ -108,9 +108,7 @@ class _Comparison:
         until = time.monotonic() + self._wait
         left = list(differences)
         while left:
-            doubtful, waiting = self._look_again(left)
-            # A row may be as it was because it was changed twice between two questions. That does not happen again.
-            real, more = self._look_again(doubtful) if doubtful else ([], [])
+            real, waiting = self._look_again(left)
             self._result.differences += real
             if not waiting or time.monotonic() >= until or stopping.is_asked():
                 self._result.on_the_way += len(waiting)

@@ -18,15 +18,14 @@ from synchro.verify.results import EXTRA, Difference
 
 
 def extra_rows(session: Session, model: type[Model], remote_keys: Collection[Key]) -> list[Difference]:
-    """Return those of these rows that REMOTE has, and that are no object which LOCAL has; LOCAL is asked last."""
-    there = existing_keys(session.remote, model, remote_keys, lock=False)
+    """Return those of these rows of REMOTE that are no object which LOCAL has."""
     local = Rows(session.local)
-    owners = _owners(session, model, there, Identities(session, local, {}))
+    owners = _owners(session, model, remote_keys, Identities(session, local, {}))
     present = local.load(model, list(owners.values()))
     return [
         Difference(EXTRA, owners.get(remote), remote, logged_key=remote)
         for remote in remote_keys
-        if remote in there and owners.get(remote) not in present
+        if owners.get(remote) not in present
     ]
 
 
