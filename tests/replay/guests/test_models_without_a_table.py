@@ -18,10 +18,18 @@ from synchro.core import call_synchronize
 from synchro.exceptions import NotReady
 from synchro.models import ADDITION, ChangeLog
 from synchro.registry import forget_cached
-from tests.replay.deployments import LOCAL, captured_by_triggers, remote_count
+from tests.replay.deployments import BY_TRIGGERS, LOCAL, captured_by_triggers, remote_count, set_capture
 from tests.shop.models import Customer
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _triggers_as_before(transactional_db: None) -> Iterator[None]:
+    """What installs triggers of a few models removes those of the others."""
+    yield
+    if BY_TRIGGERS:
+        set_capture(LOCAL, "triggers")
 
 
 @pytest.fixture
