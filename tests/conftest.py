@@ -32,7 +32,8 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What has nothing to do with an engine runs once."""
-    left_out = [item for item in items if PAIR != "sqlite-sqlite" and item.get_closest_marker("once")]
+    is_elsewhere = PAIR != "sqlite-sqlite" or BY_TRIGGERS
+    left_out = [item for item in items if is_elsewhere and item.get_closest_marker("once")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]

@@ -60,6 +60,8 @@ def told(said: dict[str, list[str]]) -> str:
 
 
 def test_run_says_no_more_to_either_side_than_it_needs(settings: Any) -> None:
+    if kind_of(LOCAL) == "mariadb":
+        pytest.skip("how often it looks for open transactions depends on the time")
     settings.SYNCHRO_MODELS = ["shop"]
     Seat.objects.create(number=1)
     call_synchronize()
