@@ -50,7 +50,7 @@ def by_signals() -> Iterator[Signals]:
     """
     Inside, SIGINT and SIGTERM ask for a stop; a second one raises `KeyboardInterrupt`.
 
-    Only the main thread can be told of signals. In any other, nothing changes.
+    Only the main thread receives signals. In any other thread, nothing changes.
     """
     found = Signals()
     if threading.current_thread() is not threading.main_thread():

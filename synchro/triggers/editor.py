@@ -53,7 +53,7 @@ class KeepsTriggers(Editor):
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         watch = None if self.collect_sql else Watch.of(self.connection)
         if watch is not None and kind is None and not watch.depth:
-            watch.mend()
+            watch.restore()
         with self._known():  # what had been put off
             super().__exit__(kind, error, traceback)
 
@@ -73,7 +73,7 @@ class KeepsTriggers(Editor):
             return
         if model is not None:
             self._met(model)
-        with self._known(), self.keeper.all_or_nothing(self._mend):
+        with self._known(), self.keeper.all_or_nothing(self._restore):
             yield
             if after is not None:
                 self.keeper.restore_cascades(after._meta.apps)
@@ -83,9 +83,9 @@ class KeepsTriggers(Editor):
         if watch is not None and not self._is_remaking and not self.collect_sql:
             watch.met(model)
 
-    def _mend(self) -> None:
+    def _restore(self) -> None:
         if (watch := Watch.of(self.connection)) is not None:
-            watch.mend()
+            watch.restore()
 
     # -- what concerns no trigger ------------------------------------------------------------------------------------
 

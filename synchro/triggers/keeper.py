@@ -182,17 +182,17 @@ class Keeper:
         try:
             yield
         except (DatabaseError, NotReady) as error:
-            told: Exception = error
+            message: Exception = error
             if isinstance(error, DatabaseError):
-                told = self.backend.explained(error, self.connection)
-            if not isinstance(told, NotReady):
+                message = self.backend.explained(error, self.connection)
+            if not isinstance(message, NotReady):
                 raise
             where = f" This was about the triggers of {', '.join(sorted(tables))}." if tables else ""
-            raise CommandError(f"{told}{where} Run migrate again then.") from error
+            raise CommandError(f"{message}{where} Run migrate again then.") from error
 
     @contextmanager
-    def all_or_nothing(self, mend: Callable[[], None]) -> Iterator[None]:
-        """Inside, triggers may be removed. They come back where the alteration fails, or what `mend` makes of it."""
+    def all_or_nothing(self, restore: Callable[[], None]) -> Iterator[None]:
+        """Inside, triggers may be removed. They come back where the alteration fails, or what `restore` makes of it."""
         is_undone = self.connection.features.can_rollback_ddl
         before, self.removed = self.removed, []
         try:
@@ -200,12 +200,12 @@ class Keeper:
                 yield
         except BaseException as error:
             if not is_undone:
-                self._put_back(error, mend)
+                self._put_back(error, restore)
             raise
         finally:
             self.removed = before
 
-    def _put_back(self, error: BaseException, mend: Callable[[], None]) -> None:
+    def _put_back(self, error: BaseException, restore: Callable[[], None]) -> None:
         """Make the triggers again that have been removed, as they were, where the table can have these."""
         there = {one.name for one in self.backend.installed(self.connection)}
         gone = sorted((one for one in self.removed if one.name not in there and one.sql), key=_by_table)
@@ -214,14 +214,14 @@ class Keeper:
             with suppress(DatabaseError):  # half of the alteration was done
                 self.backend.exchange(self.connection, create, (), seconds=PATIENCE)
         try:
-            mend()
+            restore()
         except (DatabaseError, CommandError) as why:
-            told = (
+            message = (
                 f"Triggers were removed for a migration that failed, and could not be made again ({why}). Run "
                 "'manage.py synchro_install_triggers', and compare in both databases the tables that it names."
             )
-            error.add_note(told)
-            warnings.warn(told, RuntimeWarning, stacklevel=2)
+            error.add_note(message)
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 def _by_table(one: Installed) -> str:

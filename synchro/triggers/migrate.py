@@ -133,11 +133,11 @@ def _tell(failed: Sequence[tuple[Finding, Exception]]) -> None:
     """
     tables = "; ".join(f"{finding.label} ({str(error).strip()})" for finding, error in failed)
     if all(gap_of(finding) == "" for finding, _ in failed):
-        told = (
+        message = (
             f"The migrations are applied. Triggers could not be brought up to date: {tables}. Changes are captured all "
             "the same. Run 'manage.py synchro_install_triggers'."
         )
-        warnings.warn(told, RuntimeWarning, stacklevel=3)
+        warnings.warn(message, RuntimeWarning, stacklevel=3)
         return
     raise CommandError(
         f"The migrations are applied, but triggers could not be made, so changes of these tables are not captured: "

@@ -205,8 +205,8 @@ def _found(
         yield _trigger(stem, content_type, *trigger)
 
 
-def _trigger(stem: str, content_type: int | None, *told: Any) -> Installed:
-    name, table, mode, definition, beginning, place, partition, modes = told
+def _trigger(stem: str, content_type: int | None, *message: Any) -> Installed:
+    name, table, mode, definition, beginning, place, partition, modes = message
     words = definition.removeprefix(beginning).replace(place, " ", 1).rpartition(" EXECUTE ")[0]
     return Installed(
         f"{stem}:{name}",

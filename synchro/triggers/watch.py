@@ -85,7 +85,7 @@ class Watch:
         if self.depth:
             return execute(sql, params, many, context)
         if self.is_pending:
-            self.mend()
+            self.restore()
         reach = reach_of(sql)
         if reach is Reach.NOTHING:
             return execute(sql, params, many, context)
@@ -94,13 +94,13 @@ class Watch:
         self.is_pending = reach is Reach.EVERYTHING or not is_single(sql)
         result = execute(sql, params, many, context)
         if not self.is_pending:
-            self.mend()
+            self.restore()
         return result
 
     def prepare(self, sql: str | None = None) -> None:
         """Have the tables that `sql` names, or all, captured by triggers that name their keys alone."""
         if sql is None and self._commits_what_is_open():
-            return  # it need not alter anything; if it does, `mend` comes after it
+            return  # it need not alter anything; if it does, `restore` comes after it
         with self.known():
             keeper = Keeper(self.connection)
             installed = self._look(keeper)
@@ -112,7 +112,7 @@ class Watch:
     def _commits_what_is_open(self) -> bool:
         return self.connection.in_atomic_block and not self.connection.features.can_rollback_ddl
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Have every table captured that was so before, or that is watched and new."""
         self.is_pending = False
         with self.known():

@@ -39,7 +39,7 @@ def replay_as_one(
     Bring REMOTE's rows to LOCAL's values of one moment, for every object that the pending batches name.
 
     The references that a batch leads to are written down on LOCAL only after REMOTE's commit, so the batches that
-    follow are told of them. `taken_up` says what to take up again, by the number of the batch.
+    follow are called with them. `taken_up` says what to take up again, by the number of the batch.
     """
     batches = list(pending(session.state.arrived))
     for batch in batches:
