@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from django.db.models import Model
 
+from synchro.backends.abilities import row_sums
 from synchro.keys import AnyField, is_integer, key_fields
 from synchro.registry import Table
 from synchro.relations import generic_keys, points_at_rows, target_of
 from synchro.replay.identity.models import uses_same_key
-from synchro.replay.session import Database, Session
+from synchro.replay.session import Session
 
 #: How many keys a range has.
 WIDTH = 10_000
@@ -26,12 +25,16 @@ def different_ranges(session: Session, model: type[Model]) -> tuple[int, list[Ra
     None where the servers cannot tell: the keys are not the same numbers on both sides, a foreign key has to be
     translated, or the servers spell values in other ways.
     """
-    if not _is_comparable(session, model):
+    local_sums, remote_sums = row_sums(session.local.backend), row_sums(session.remote.backend)
+    if local_sums is None or remote_sums is None or not _is_comparable(model):
+        return None
+    if not local_sums.sums_rows_like(session.remote.connection):
         return None
     table, (key,) = Table(model), key_fields(model)
     columns = [field.column for field in table.fields]
-    local = _sums(session.local, table.name, key, columns)
-    remote = _sums(session.remote, table.name, key, columns)
+    # How many rows each range has, and the sum of their hashes, by the number of the range.
+    local = local_sums.sums_of_rows(table.name, key.column, columns, WIDTH)
+    remote = remote_sums.sums_of_rows(table.name, key.column, columns, WIDTH)
     equal = sum(count for number, (count, total) in local.items() if remote.get(number) == (count, total))
     different = sorted(
         number for number in local.keys() | remote.keys() if local.get(number) != remote.get(number)
@@ -39,13 +42,11 @@ def different_ranges(session: Session, model: type[Model]) -> tuple[int, list[Ra
     return equal, [(number * WIDTH, number * WIDTH + WIDTH - 1) for number in different]
 
 
-def _is_comparable(session: Session, model: type[Model]) -> bool:
+def _is_comparable(model: type[Model]) -> bool:
     fields, own = Table(model).fields, key_fields(model)
     if len(own) != 1 or not is_integer(own[0]) or not _is_same(model) or generic_keys(model):
         return False
-    if not all(_needs_no_translation(field) for field in fields):
-        return False
-    return session.local.backend.sums_rows_like(session.remote.connection)
+    return all(_needs_no_translation(field) for field in fields)
 
 
 def _is_same(model: type[Model]) -> bool:
@@ -57,10 +58,3 @@ def _needs_no_translation(field: AnyField) -> bool:
         return True
     target = target_of(field)
     return target is None or _is_same(target)
-
-
-def _sums(
-    database: Database, table: str, key: AnyField, columns: Sequence[str]
-) -> dict[int, tuple[int, int]]:
-    """Return how many rows each range has, and the sum of their hashes, by the number of the range."""
-    return database.backend.sums_of_rows(table, key.column, columns, WIDTH)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 from django.db.models import Model
 
-from synchro.backends.base import PairsTable
+from synchro.backends.rows import PairsTable
 from synchro.keys import Key, from_text, to_text
 from synchro.models import Reference
 from synchro.replay.session import Database, Session
