@@ -67,7 +67,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def survey(self, connection: BaseDatabaseWrapper, create: bool) -> Survey:
-        if not triggers_for(connection).is_ready(connection):
+        if not triggers_for(connection).is_ready():
             raise CommandError(
                 f"The database {connection.alias!r} has not all tables of synchro; run migrate first."
             )
@@ -87,9 +87,9 @@ class Command(BaseCommand):
         options: dict[str, Any],
     ) -> None:
         backend = triggers_for(connection)
-        if backend.is_switched_off(connection):
+        if backend.is_switched_off():
             self.stderr.write(SWITCHED_OFF.format(connection.alias))
-            backend.switch_on(connection)
+            backend.switch_on()
             self.stderr.write("It is switched on again.")
         for finding in findings:
             done = finding if finding.is_right else install(connection, finding.stem, options["lock_timeout"])
@@ -122,7 +122,7 @@ class Command(BaseCommand):
             for model in found.unnamed
             if labels is None or model._meta.label in labels
         ]
-        problems += triggers_for(connection).unseen(connection, tables)
+        problems += triggers_for(connection).unseen(tables)
         if problems:
             raise CommandError("\n".join(problems), returncode=1)
         self.stdout.write("All triggers are installed and up to date.")
@@ -138,7 +138,7 @@ class Command(BaseCommand):
             statements += [backend.drop_sql(one) for one in finding.drop]
         if remove:
             stems = tuple(finding.stem for finding in findings)
-            ours = (one for one in backend.installed(connection) if one.stem.startswith(stems))
+            ours = (one for one in backend.installed() if one.stem.startswith(stems))
             statements = [backend.drop_sql(one) for one in sorted(ours, key=lambda one: not one.table)]
         for model in found.unnamed if not remove else ():
             table = connection.ops.quote_name("django_content_type")
