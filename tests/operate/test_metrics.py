@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import signal
 import socket
 import urllib.request
@@ -16,6 +18,7 @@ from synchro.contrib.prometheus import metrics
 from synchro.core import call_synchronize
 from tests.operate.test_follow import eventually, following
 from tests.replay.deployments import create_on_remote, remote_count
+from tests.replay.processes import ROOT
 from tests.shop.models import Seat
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=True)
@@ -111,3 +114,25 @@ def test_following_process_serves_them() -> None:
         _output, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.once
+def test_dashboard_and_page_name_the_metrics_that_there_are() -> None:
+    metrics.connect()
+    Seat.objects.create(number=1)
+    call_synchronize()
+    families = list(text_string_to_metric_families(generate_latest(REGISTRY).decode()))
+    there = {sample.name for family in families for sample in family.samples} | {
+        each.name for each in families
+    }
+    ours = {name for name in there if name.startswith("synchro_")}
+    dashboard = (ROOT / "docker" / "grafana" / "synchro.json").read_text()
+    page = (ROOT / "docs" / "metrics.md").read_text()
+
+    assert set(re.findall(r"synchro_[a-z_]+", dashboard)) <= ours
+    assert set(re.findall(r"synchro_[a-z_]+", page)) - {"synchro_status"} <= ours
+    documented = set(re.findall(r"^\| `(synchro_[a-z_]+)`", page, re.MULTILINE))
+    assert {re.sub("_(bucket|count|sum|created)$", "", name) for name in ours} - documented <= {
+        name.removesuffix("_total") for name in documented
+    }
+    assert all(panel["targets"] for panel in json.loads(dashboard)["panels"])
