@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 
 #: The order of the pages, by part.
 PARTS = {
-    "Start": ("quickstart", "example", "faq"),
+    "Start": ("quickstart", "your-models", "example", "faq"),
     "Guides": (
         *("office", "two-ways", "moving", "several-remotes", "operating", "metrics", "upgrading"),
         *("with-wagtail", "with-oscar", "with-tags-trees-histories"),
