@@ -22,7 +22,7 @@ LABEL = "docs"
 #: It uses no server.
 SERVERS: frozenset[str] = frozenset()
 SITE = PROJECT / ".cache" / "docs"
-COMMAND = ("-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "docs", str(SITE))
+COMMAND = ("-m", "sphinx", "-b", "html", "-E", "-W", "--keep-going", "-q", "docs", str(SITE))
 
 
 def test(_arguments: Sequence[str], programs: Programs, _servers: State) -> Outcome:
