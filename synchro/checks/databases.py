@@ -91,7 +91,7 @@ def check_tables(
     return [
         Warning(
             f"The database {LOCAL!r} lacks {', '.join(sorted(missing))}: no change can be captured.",
-            hint="Run `manage.py migrate synchro`.",
+            hint="Run `manage.py migrate synchro`. While `migrate` runs for the first time, this is as it should be.",
             id="synchro.W003",
         )
     ]
