@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
 
 from synchro.conf import conf
 from synchro.conversion import convert_identities
@@ -36,8 +37,10 @@ class Command(SynchroCommand):
         aliases = conf.remotes
         if options["remote"] is not None:
             if options["remote"] not in aliases:
-                known = ", ".join(map(repr, aliases)) or "none"
-                raise CommandError(f"SYNCHRO_REMOTE does not name {options['remote']!r}. It names: {known}.")
+                raise CommandError(
+                    _("SYNCHRO_REMOTE does not name the database “%(alias)s”. It names: %(aliases)s.")
+                    % {"alias": options["remote"], "aliases": ", ".join(aliases) or "-"}
+                )
             aliases = (options["remote"],)
         found: dict[str, dict[str, str]] = {}
         for alias in aliases:
@@ -50,6 +53,9 @@ class Command(SynchroCommand):
 
     def _show(self, alias: str, converted: Mapping[str, str]) -> None:
         for label, identity in converted.items():
-            self.stdout.write(f"{alias}: {label} is identified by {identity!r} now")
+            self.stdout.write(
+                _("%(alias)s: %(model)s is identified by '%(identity)s' now")
+                % {"alias": alias, "model": label, "identity": identity}
+            )
         if not converted:
-            self.stdout.write(f"{alias}: nothing to convert")
+            self.stdout.write(_("%(alias)s: nothing to convert") % {"alias": alias})
