@@ -61,7 +61,11 @@ class Command(SynchroCommand):
         if not aliases or not set(aliases) <= set(conf.remotes):
             raise NotConfigured(f"SYNCHRO_REMOTE names: {', '.join(conf.remotes) or '-'}.")
         models = [each for label in options["models"] for each in models_of(label)]
-        found = {alias: verify(alias, models, wait=options["wait"]) for alias in aliases}
+        found = {
+            alias: verify(alias, models, wait=options["wait"], progress=self._show_progress)
+            for alias in aliases
+        }
+        self.progress.clear()
         if stopping.is_asked():
             # What was not compared must not look as if it were equal.
             self.stderr.write("Stopped: not all rows were compared, and nothing was repaired.")
@@ -79,6 +83,15 @@ class Command(SynchroCommand):
         all_results = [result for results in found.values() for result in results]
         needs_a_person = any(result.differences or result.quarantined for result in all_results)
         return NEEDS_A_PERSON if needs_a_person else DONE
+
+    def stopped(self, code: int) -> int:
+        return code  # it has said so
+
+    def _show_progress(self, result: ModelResult) -> None:
+        differing = len(result.differences)
+        self.progress.show(
+            result.model._meta.label, result.rows, more=f"{differing} differ" if differing else ""
+        )
 
     def _show(self, alias: str, results: Sequence[ModelResult], options: Mapping[str, Any]) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(alias))
