@@ -34,6 +34,8 @@ from synchro.backends.exact import (
     exact_truth,
     finite_decimal,
 )
+from synchro.backends.digests import Digests
+from synchro.backends.digests.sqlite import SQLiteDigests
 from synchro.backends.foreign import ForeignTrigger
 from synchro.keys import INTEGERS, TEXTS, AnyField
 
@@ -206,6 +208,9 @@ class SQLite(Backend):
                 list(map(pick, rows)),
             )
             return int(cursor.rowcount)
+
+    def digests(self, stranger: str) -> Digests:
+        return SQLiteDigests(self.connection, stranger)
 
     def passes_rows(self, there: BaseDatabaseWrapper) -> bool:
         return self.connection.vendor == there.vendor and self.connection.timezone_name == there.timezone_name
