@@ -25,6 +25,8 @@ from django.utils.translation import gettext as _
 
 from synchro.backends.base import Backend, Convert, PairsTable, Row, Unfit, chunks, quoted, whole_range
 from synchro.backends.capture import StatementSwitch
+from synchro.backends.digests import Digests
+from synchro.backends.digests.sqlite import SQLiteDigests
 from synchro.backends.exact import (
     Reading,
     exact_date,
@@ -34,8 +36,6 @@ from synchro.backends.exact import (
     exact_truth,
     finite_decimal,
 )
-from synchro.backends.digests import Digests
-from synchro.backends.digests.sqlite import SQLiteDigests
 from synchro.backends.foreign import ForeignTrigger
 from synchro.keys import INTEGERS, TEXTS, AnyField
 

@@ -198,8 +198,8 @@ def _differs(part: int | None, local: _Sums, remote: _Sums) -> bool:
     return part is None or local.get(part) != remote.get(part)
 
 
-#: Rows by REMOTE's key as text: their own keys, and their digests. Apart from them, the keys of those whose key on REMOTE
-#: is not known, or is that of another row, too.
+#: Rows by REMOTE's key as text: their own keys, and their digests. Apart from them, the keys of those whose key on
+#: REMOTE is not known, or is that of another row, too.
 _Rows = tuple[dict[str, tuple[Key, int]], list[Key]]
 
 

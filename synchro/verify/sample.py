@@ -16,6 +16,8 @@ from synchro.verify.ranges import parts_of_keys
 #: At how many places of the table rows are taken, at most.
 PLACES = 100
 
+RANDOM = random.Random()  # noqa: S311
+
 
 def sampled(session: Session, model: type[Model], count: int) -> Iterator[Found]:
     """Yield the keys of `count` rows of each side; of all rows where there are no more."""
@@ -36,7 +38,7 @@ def _keys(database: Database, model: type[Model], count: int) -> list[Key]:
     places = min(PLACES, count)
     found: dict[Key, None] = {}
     for _place in range(2 * places):  # some places overlap, or have few rows after them
-        start = random.randint(first, last)
+        start = RANDOM.randint(first, last)
         size = min(-(-count // places), count - len(found))
         found.update(dict.fromkeys(next(parts_of_keys(database, model, size, (start, last)), ())))
         if len(found) >= count:
@@ -64,7 +66,7 @@ def _of_all(database: Database, model: type[Model], count: int) -> list[Key]:
             seen += 1
             if len(kept) < count:
                 kept.append(key)
-            elif (place := random.randrange(seen)) < count:
+            elif (place := RANDOM.randrange(seen)) < count:
                 kept[place] = key
     return kept
 

@@ -1,4 +1,4 @@
-"""A table as SQL on each side: its rows with REMOTE's keys in them, so that both servers make the same digests of it."""
+"""A table as SQL on each side: its rows with REMOTE's keys in them, so that both servers make the same digests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class Side:
         """Return what the statement gives, in which a percent sign is doubled."""
         with self.digests.session(), self.database.connection.cursor() as cursor:
             cursor.execute(sql, [])
-            return cursor.fetchall()
+            found: Sequence[tuple[Any, ...]] = cursor.fetchall()
+            return found
 
     def keys(self, rows: Sequence[Sequence[Any]]) -> list[Key]:
         """Return the keys of rows that were read as `own_key`."""

@@ -1,9 +1,9 @@
 """
 The interface of an engine's digests.
 
-A row becomes one text, in which each value is spelled alike on all engines, and of the text the first 60 bits of SHA-256
-are taken, which every engine has. Two rows with the same digest are equal. Two rows with different digests may still be
-equal, where an engine spells one value in several ways; whoever asks compares these rows by their values.
+A row becomes one text, in which each value is spelled alike on all engines. Its digest is the first 60 bits of SHA-256,
+which every engine has. Two rows with the same digest are equal. Two rows with different digests may still be equal,
+where an engine spells one value in several ways; whoever asks compares these rows by their values.
 """
 
 from __future__ import annotations
@@ -159,9 +159,12 @@ class Digests(ABC):
         parts: list[str] = []
         for column in columns:
             spelled = (column.sql,) if column.is_spelled else self.spelled(column)
-            parts += spelled if spelled is not None else [self.stranger]
+            parts += spelled if spelled is not None else [self._strange(column.sql)]
         masks = [self._nulls(columns[at : at + MASKED]) for at in range(0, len(columns), MASKED)]
         return self.joined([*parts, *masks])
+
+    def _strange(self, sql: str) -> str:
+        return f"CASE WHEN {sql} IS NOT NULL THEN {self.stranger} END"
 
     def _nulls(self, columns: Sequence[Column]) -> str:
         """Return SQL of a number that says which of the columns are NULL."""
@@ -179,8 +182,9 @@ class Digests(ABC):
         other: BaseDatabaseWrapper,
     ) -> str | None:
         """
-        Return SQL of a digest that only servers of this kind have; None where it is not the same in the database `other`,
-        in which the columns are as they are in `there`.
+        Return SQL of a digest that only servers of this kind have.
+
+        None where it is not the same in the database `other`, in which the columns are as they are in `there`.
 
         `number` and `text` are SQL of the row's key.
         """

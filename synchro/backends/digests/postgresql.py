@@ -145,7 +145,12 @@ def _type(column: Column) -> ColumnType | None:
 
 
 def _bytes(column: Column) -> str:
-    if not column.is_spelled and column.type is not None and column.type.name in ("text", "varchar") and column.type.is_exact:
+    if (
+        not column.is_spelled
+        and column.type is not None
+        and column.type.name in ("text", "varchar")
+        and column.type.is_exact
+    ):
         return column.sql
     name = column.type.name if column.type is not None and not column.is_spelled else ""
     return BYTES.get(name, BYTES_OF_TEXT).format(column.sql)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Context, Decimal
 from hashlib import sha256
 from math import isfinite
 
 from synchro.backends.digests.base import DIGITS, Column, ColumnType, Digests, Kind, zone_of
 
-HASH, COMBINED, FLOAT = "synchro_digest", "synchro_digests", "synchro_float"
+HASH, COMBINED = "synchro_digest", "synchro_digests"
+FLOAT, DECIMAL = "synchro_float", "synchro_decimal"
 #: Of how many digits a number is the one that was written; SQLite keeps decimals as floats.
 EXACT_DIGITS = 15
+FIFTEEN_DIGITS, WIDE = Context(prec=EXACT_DIGITS), Context(prec=400)
 
 
 class SQLiteDigests(Digests):
@@ -24,6 +27,7 @@ class SQLiteDigests(Digests):
         driver = self.connection.connection
         driver.create_function(HASH, 1, _digest, deterministic=True)
         driver.create_function(FLOAT, 1, _shortest, deterministic=True)
+        driver.create_function(DECIMAL, 2, _decimal, deterministic=True)
         driver.create_aggregate(COMBINED, 1, _Combined)
         yield
 
@@ -52,6 +56,9 @@ class SQLiteDigests(Digests):
                 text = f"printf('%%.{column.places}f', {sql})"
                 condition = f"typeof({sql}) IN ('integer', 'real') AND CAST({text} AS REAL) = {sql}"
                 return (self._where(sql, condition, text),)
+            case Kind.DECIMAL if column.places is not None:
+                text = f"COALESCE({DECIMAL}({sql}, {column.places}), {self.stranger})"
+                return (self._typed(sql, "'integer', 'real'", text),)
             case Kind.FLOAT:
                 return (self._typed(sql, "'real', 'integer'", f"COALESCE({FLOAT}({sql}), {self.stranger})"),)
             case Kind.DATE:
@@ -109,6 +116,14 @@ class _Combined:
 
 def _digest(text: bytes | None) -> int | None:
     return None if text is None else int(sha256(text).hexdigest()[:DIGITS], 16)
+
+
+def _decimal(number: float, places: int) -> str | None:
+    """Return a decimal as a run reads it, with all its places; None for what is no decimal."""
+    found = FIFTEEN_DIGITS.create_decimal_from_float(number)
+    if not found.is_finite():
+        return None
+    return format(found.quantize(Decimal(1).scaleb(-places), context=WIDE), "f")
 
 
 def _shortest(number: float | None) -> str | None:
