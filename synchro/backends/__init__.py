@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.backends.base import Backend
+from synchro.backends.base import Backend, Convert, Unfit
 from synchro.backends.engines import bound, check_vendor
-from synchro.backends.rows import Convert, Unfit
 
 __all__ = ["Backend", "Convert", "Unfit", "backend_for", "check_vendor"]
 

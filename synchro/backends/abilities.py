@@ -57,24 +57,6 @@ class RawRows(Protocol):
         """Do as `Rows.change` does, with raw rows."""
 
 
-class RowSums(Protocol):
-    """Sums up hashes of rows in the database."""
-
-    @abstractmethod
-    def sums_rows_like(self, other: BaseDatabaseWrapper) -> bool:
-        """Return whether rows that are equal have the same sums in this database and in `other`."""
-
-    @abstractmethod
-    def sums_of_rows(
-        self, table: str, key: str, columns: Sequence[str], width: int
-    ) -> dict[int, tuple[int, int]]:
-        """
-        Return, by key divided by `width`, how many rows there are, and the sum of the hashes of these columns.
-
-        The sums can be compared with those of databases that `sums_rows_like` accepts.
-        """
-
-
 class ReservedKeys(Protocol):
     """Hands out automatic keys before the rows are written."""
 
@@ -86,11 +68,6 @@ class ReservedKeys(Protocol):
 def raw_rows(backend: Rows) -> RawRows | None:
     """Return `backend` as one that reads and writes raw rows, or None where it cannot."""
     return cast("RawRows", backend) if backend.supports_raw_rows else None
-
-
-def row_sums(backend: Rows) -> RowSums | None:
-    """Return `backend` as one that sums up rows, or None where it cannot."""
-    return cast("RowSums", backend) if backend.supports_row_sums else None
 
 
 def reserved_keys(backend: Rows) -> ReservedKeys | None:

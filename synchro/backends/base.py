@@ -7,17 +7,14 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.backends.foreign import ForeignTrigger
+from synchro.backends.rows import Convert, PairsTable, Row, Rows, Unfit, quoted
 
-if TYPE_CHECKING:
-    pass
-
-from synchro.backends.rows import Rows
+__all__ = ["PREPARED", "Backend", "Convert", "PairsTable", "Row", "Rows", "Unfit", "quoted"]
 
 #: How the name of a transaction begins that was prepared for a commit in two phases: it outlives its connection.
 PREPARED = "prepared "

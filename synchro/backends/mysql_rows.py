@@ -14,6 +14,8 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
+from synchro.backends.digests import Digests
+from synchro.backends.digests.mysql import MySQLDigests
 from synchro.backends.exact import Reading, exact_date, exact_moment, exact_time, finite_decimal
 from synchro.backends.narrow import Described, described
 from synchro.backends.packets import fitting
@@ -90,6 +92,9 @@ class MySQLRows(Rows):
     def _fitting(self, columns: Sequence[str], rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         most_rows = max(1, self.max_values // max(1, len(columns)))
         return fitting(self.connection, rows, most_rows, self.longest_statement())
+
+    def digests(self, stranger: str) -> Digests:
+        return MySQLDigests(self.connection, stranger)
 
     def longest_statement(self) -> int:
         if self._packet is None:

@@ -7,7 +7,7 @@ from itertools import islice
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from synchro.backends.abilities import RawRows, RowSums
+from synchro.backends.abilities import RawRows
 from synchro.backends.postgresql_rows import SPELLING, PostgreSQLRows
 from synchro.backends.rows import INCOMING, PairsTable, Row, quoted
 
@@ -15,9 +15,8 @@ from synchro.backends.rows import INCOMING, PairsTable, Row, quoted
 NULL = b"\\N"
 
 
-class PostgreSQLRawRows(PostgreSQLRows, RawRows, RowSums):
+class PostgreSQLRawRows(PostgreSQLRows, RawRows):
     supports_raw_rows = True
-    supports_row_sums = True
 
     def put_pairs(self, place: PairsTable, pairs: Mapping[int, int]) -> None:
         # An upsert from arrays takes longer than both of these.
@@ -26,23 +25,6 @@ class PostgreSQLRawRows(PostgreSQLRows, RawRows, RowSums):
         end = b"".join(b"\t%d" % value for value in more.values()) + b"\n"
         lines = [b"%d\t%d%b" % (one, other, end) for one, other in pairs.items()]
         self.insert_raw(place.name, (*place.columns, *more), lines)
-
-    def sums_rows_like(self, other: BaseDatabaseWrapper) -> bool:
-        return self.reads_raw_for(other)
-
-    def sums_of_rows(
-        self, table: str, key: str, columns: Sequence[str], width: int
-    ) -> dict[int, tuple[int, int]]:
-        names = ", ".join(quoted(self.connection, column) for column in columns)
-        number = f"floor({quoted(self.connection, key)}::numeric / {int(width)})"
-        # The text of a record tells NULL from an empty text, and quotes what would end a value.
-        with self._own_settings(), self.connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT {number}::bigint, count(*), sum(hashtextextended(ROW({names})::text, 0)) "
-                f"FROM {quoted(self.connection, table)} GROUP BY 1",
-                [],
-            )
-            return {number: (count, int(total)) for number, count, total in cursor.fetchall()}
 
     def reads_raw_for(self, there: BaseDatabaseWrapper) -> bool:
         if self.connection.vendor != there.vendor:

@@ -11,6 +11,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
 from synchro.backends.abilities import ReservedKeys
+from synchro.backends.digests import Digests
+from synchro.backends.digests.postgresql import PostgreSQLDigests
 from synchro.backends.exact import Reading, exact_duration
 from synchro.backends.named import by_place
 from synchro.backends.narrow import Described, described
@@ -280,6 +282,10 @@ class PostgreSQLRows(Rows, ReservedKeys):
                 + (f" AND {target}.{quote(key[0])} BETWEEN {ends[0]:d} AND {ends[1]:d}" if ends else "")
             )
             return int(cursor.rowcount)
+
+    def digests(self, stranger: str) -> Digests:
+        duration = READINGS["DurationField"].sql
+        return PostgreSQLDigests(self.connection, stranger, self._own_settings, duration)
 
     def reserve_keys(self, table: str, column: str, count: int, above: int) -> list[int]:
         sequence = self._sequence(table, column)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.backends.abilities import reserved_keys
+from synchro.backends.digests import Digests
 from synchro.backends.server_cascades import ServerCascade, server_cascades_of
 from synchro.keys import AnyField
 
@@ -76,8 +77,6 @@ class Rows(ABC):
     supports_reserved_keys: bool = False
     #: Whether it implements `abilities.RawRows`: rows can be read and written without making values of them.
     supports_raw_rows: bool = False
-    #: Whether it implements `abilities.RowSums`: the database itself can sum up hashes of rows.
-    supports_row_sums: bool = False
     #: What makes a SELECT keep its rows from changing until the end of the transaction.
     lock_clause: str = ""
     #: How many values one statement may bind.
@@ -299,6 +298,10 @@ class Rows(ABC):
                 cursor.execute(start + condition, values)
                 count += cursor.rowcount
         return count
+
+    @abstractmethod
+    def digests(self, stranger: str) -> Digests:
+        """Return what makes hashes of rows; a value that has no common spelling is spelled by `stranger`."""
 
     def pass_sequence(self, table: str, column: str, highest: int) -> None:  # noqa: B027
         """After explicit keys up to `highest` were written: hand out greater ones from now on."""

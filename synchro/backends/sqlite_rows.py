@@ -16,6 +16,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
 from synchro.backends.abilities import RawRows, ReservedKeys
+from synchro.backends.digests import Digests
+from synchro.backends.digests.sqlite import SQLiteDigests
 from synchro.backends.exact import (
     Reading,
     exact_date,
@@ -174,6 +176,9 @@ class SQLiteRows(Rows, RawRows, ReservedKeys):
                 list(map(pick, rows)),
             )
             return int(cursor.rowcount)
+
+    def digests(self, stranger: str) -> Digests:
+        return SQLiteDigests(self.connection, stranger)
 
     def reads_raw_for(self, there: BaseDatabaseWrapper) -> bool:
         return self.connection.vendor == there.vendor and self.connection.timezone_name == there.timezone_name

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from synchro.backends.rows import quoted
+from synchro.backends.base import quoted
 from synchro.keys import AnyField, Key, key_fields
 from synchro.replay.columns import Codec
 from synchro.replay.rows import as_key

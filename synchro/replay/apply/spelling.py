@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from synchro.backends.rows import quoted
+from synchro.backends.base import quoted
 from synchro.keys import AnyField, Key, column_field, is_text, key_fields
 from synchro.registry import watched_models
 from synchro.relations import generic_keys, relations
