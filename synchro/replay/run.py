@@ -53,9 +53,10 @@ from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt, lost_to_pruning
 from synchro.replay.report import Totals
 from synchro.replay.retry import gc_paused, retry_transient
-from synchro.replay.run_record import RunRecord, recorded
+from synchro.replay.run_record import RunRecord, recorded, started_by_whom
 from synchro.replay.session import Database, Databases, Session, own_settings, reachable, run_lock
 from synchro.replay.signals import announce, starting
+from synchro.replay.telling import Teller
 from synchro.report import Report
 
 T = TypeVar("T")
@@ -124,7 +125,7 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
     With `atomic` all of it is one transaction there. With `retry` what is in quarantine is taken up again. Raises a
     `SynchroError`; what was replayed before it stays, batch by batch.
     """
-    return _run_to(alias, partial(_replay_all, atomic=atomic, retry=retry))
+    return _run_to(alias, partial(_replay_all, atomic=atomic, retry=retry), atomic, retry)
 
 
 def load(alias: str, loader: Loader) -> Report:
@@ -136,18 +137,24 @@ def load(alias: str, loader: Loader) -> Report:
     return _run_to(alias, partial(_load_all, loader))
 
 
-def _run_to(alias: str, replay: Replay) -> Report:
+def _run_to(alias: str, replay: Replay, atomic: bool = False, retry: bool = False) -> Report:
     started, totals, databases = time.monotonic(), Totals(), Databases(Database(alias))
     for database in databases.both():
         check_vendor(database.connection)
-    with recorded(alias, totals) as record, _errors_in_words(alias):
-        one_run = partial(_run, databases, totals, record, replay)
-        session = retry_transient(one_run, databases.both(), lambda: totals.batches)
-        _show(session.begun)
-    return totals.report(alias, session.state.warnings, time.monotonic() - started)
+    teller = Teller(alias)
+    with teller.told(started_by_whom(), atomic, retry):
+        with recorded(alias, totals) as record, _errors_in_words(alias):
+            one_run = partial(_run, databases, totals, record, teller, replay)
+            session = retry_transient(one_run, databases.both(), lambda: totals.batches)
+            _show(session.begun)
+        report = totals.report(alias, session.state.warnings, time.monotonic() - started)
+    teller.done(report)
+    return report
 
 
-def _run(databases: Databases, totals: Totals, record: RunRecord, replay: Replay) -> Session:
+def _run(
+    databases: Databases, totals: Totals, record: RunRecord, teller: Teller, replay: Replay
+) -> Session:
     """Begin with what the databases say now, and go on until nothing is pending."""
     _forget_what_was_known(databases)
     with reachable(databases), own_settings(databases), in_run():
@@ -165,6 +172,7 @@ def _run(databases: Databases, totals: Totals, record: RunRecord, replay: Replay
                 for outcome in replay(session, quarantine):
                     _confirm(session, quarantine, outcome, totals)
                     record.progress()
+                    teller.arrived(session.peer.pk, outcome)
             except Pruned as error:
                 raise lost_to_pruning(session) from error
             node = own_node(LOCAL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from synchro.conf import conf
@@ -44,13 +43,16 @@ class Command(SynchroCommand):
         if not aliases or not set(aliases) <= set(conf.remotes):
             raise NotConfigured(f"SYNCHRO_REMOTE names: {', '.join(conf.remotes) or '-'}.")
         models = [each for label in options["models"] for each in models_of(label)]
-        shows_progress = self.stdout.isatty() and options["verbosity"] > 0 and not options["json"]
         found: dict[str, list[Loaded]] = {}
         for alias in aliases:
-            progress = self._show_progress if shows_progress else None
             found[alias] = load(
-                alias, models, dry_run=options["dry_run"], restart=options["restart"], progress=progress
+                alias,
+                models,
+                dry_run=options["dry_run"],
+                restart=options["restart"],
+                progress=self._show_progress,
             )
+        self.progress.clear()
         if options["json"]:
             self.write_json({alias: [_as_json(each) for each in several] for alias, several in found.items()})
         elif options["verbosity"]:
@@ -59,13 +61,7 @@ class Command(SynchroCommand):
         return NEEDS_A_PERSON if any(each.left for several in found.values() for each in several) else DONE
 
     def _show_progress(self, done: Loaded) -> None:
-        left = "" if done.time_left is None else f", {timedelta(seconds=round(done.time_left))} left"
-        self.stdout.write(
-            f"\r\033[K{done.model._meta.label}: {done.rows} of {done.total} rows, {done.sent} sent, "
-            f"{done.rate:.0f} rows a second{left}",
-            ending="",
-        )
-        self.stdout.flush()
+        self.progress.show(done.model._meta.label, done.rows, done.total, more=f"{done.sent} sent")
 
     def _show(self, alias: str, several: list[Loaded], dry_run: bool) -> None:
         verb = "to send" if dry_run else "sent"
