@@ -61,13 +61,9 @@ class Command(SynchroCommand):
         return NEEDS_A_PERSON if any(each.left for several in found.values() for each in several) else DONE
 
     def _show_progress(self, done: Loaded) -> None:
-<<<<<<< HEAD
         left = "" if done.time_left is None else f", {timedelta(seconds=round(done.time_left))} left"
         more = f"{done.sent} sent, {done.rate:.0f} rows a second{left}"
         self.progress.show(done.model._meta.label, done.rows, done.total, more)
-=======
-        self.progress.show(done.model._meta.label, done.rows, done.total, more=f"{done.sent} sent")
->>>>>>> load
 
     def _show(self, alias: str, several: list[Loaded], dry_run: bool) -> None:
         verb = "to send" if dry_run else "sent"
