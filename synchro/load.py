@@ -12,12 +12,13 @@ from django.db.models import Model
 from synchro import stopping
 from synchro.conf import conf
 from synchro.keys import Key
-from synchro.registry import watched_tables
+from synchro.registry import standing_tables
 from synchro.relations import parents_first
 from synchro.replay import call_synchronize
 from synchro.replay.handshake import look_at
 from synchro.replay.rows import Rows
 from synchro.replay.session import Database, Databases, own_settings, reachable
+from synchro.shared_tables import stands_for
 from synchro.verify.checksums import different_ranges
 from synchro.verify.expected import compare_rows
 from synchro.verify.explained import in_quarantine, pending_on_local, unsent_on_remote
@@ -64,7 +65,8 @@ def load(
         call_synchronize(remote=alias)
     databases = Databases(Database(alias))
     ContentType.objects.clear_cache()
-    wanted = [table.model for table in watched_tables() if not models or table.model in models]
+    named = {stands_for(model) for model in models}
+    wanted = [table.model for table in standing_tables() if not named or table.model in named]
     done = []
     for model in parents_first(wanted):
         if stopping.is_asked():
