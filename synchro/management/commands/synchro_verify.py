@@ -104,18 +104,16 @@ class Command(SynchroCommand):
     ) -> tuple[bool, list[dict[str, Any]]]:
         """Compare with one REMOTE, show what was found, repair it; return whether anything was found."""
         is_listing = options["all"] and not options["json"] and options["verbosity"] > 0
-        collected = Collected()
+        with Collected() as collected:
 
-        def each(model: type[Model], differences: Sequence[Difference]) -> None:
-            collected(model, differences)
-            if is_listing:
-                self.progress.clear()
-            for difference in differences if is_listing else ():
-                self.stdout.write(
-                    f"    {model._meta.label} {_in_words(model, difference, options['values'])}"
-                )
+            def each(model: type[Model], differences: Sequence[Difference]) -> None:
+                collected(model, differences)
+                if is_listing:
+                    self.progress.clear()
+                for difference in differences if is_listing else ():
+                    words = _in_words(model, difference, options["values"])
+                    self.stdout.write(f"    {model._meta.label} {words}")
 
-        try:
             if not options["json"] and options["verbosity"]:
                 self.stdout.write(self.style.MIGRATE_HEADING(alias))
             results = verify(
@@ -135,8 +133,6 @@ class Command(SynchroCommand):
             if options["repair"]:
                 repair(alias, collected)
             deleted = delete_extra(alias, collected, named=NAMED) if options["delete_extra"] else []
-        finally:
-            collected.close()
         if not options["json"]:
             self._show_deleted(deleted, options)
         needs_a_person = any(result.unequal or result.quarantined for result in results)
