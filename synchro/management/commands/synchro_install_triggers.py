@@ -85,7 +85,7 @@ class Command(SynchroCommand):
             self.stdout.write(f"{label}: {text}")
 
     def survey(self, connection: BaseDatabaseWrapper, create: bool) -> Survey:
-        if not triggers_for(connection).is_ready(connection):
+        if not triggers_for(connection).is_ready():
             raise CommandError(
                 f"The database {connection.alias!r} has not all tables of synchro; run migrate first."
             )
@@ -105,9 +105,9 @@ class Command(SynchroCommand):
         options: Mapping[str, Any],
     ) -> None:
         backend = triggers_for(connection)
-        if backend.is_switched_off(connection):
+        if backend.is_switched_off():
             self.stderr.write(SWITCHED_OFF.format(connection.alias))
-            backend.switch_on(connection)
+            backend.switch_on()
             self.stderr.write("It is switched on again.")
         for finding in findings:
             done = finding if finding.is_right else install(connection, finding.stem, options["lock_timeout"])
@@ -140,7 +140,7 @@ class Command(SynchroCommand):
             for model in found.unnamed
             if labels is None or model._meta.label in labels
         ]
-        problems += triggers_for(connection).unseen(connection, tables)
+        problems += triggers_for(connection).unseen(tables)
         if problems:
             raise CommandError("\n".join(problems), returncode=1)
         for finding in findings:
@@ -159,7 +159,7 @@ class Command(SynchroCommand):
             statements += [backend.drop_sql(one) for one in finding.drop]
         if remove:
             stems = tuple(finding.stem for finding in findings)
-            ours = (one for one in backend.installed(connection) if one.stem.startswith(stems))
+            ours = (one for one in backend.installed() if one.stem.startswith(stems))
             statements = [backend.drop_sql(one) for one in sorted(ours, key=lambda one: not one.table)]
         for model in found.unnamed if not remove else ():
             table = connection.ops.quote_name("django_content_type")
