@@ -20,7 +20,7 @@ class Loaded:
     #: How many REMOTE had alike, and how many were sent, or would be.
     equal: int = 0
     sent: int = 0
-    #: How many of the sent ones REMOTE keeps as it has them, since it changed them itself.
+    #: How many conflicts were decided for REMOTE, which had changed something itself.
     kept: int = 0
     #: How many REMOTE refuses, so that they are in quarantine.
     left: int = 0

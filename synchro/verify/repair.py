@@ -43,7 +43,10 @@ class Collected:
             self._files[model, is_extra] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
         return self._files[model, is_extra]
 
-    def close(self) -> None:
+    def __enter__(self) -> Collected:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
         """Remove the files."""
         for file in self._files.values():
             file.close()

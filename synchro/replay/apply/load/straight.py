@@ -65,14 +65,12 @@ PAGE = 20_000
 
 def goes_straight(session: Session, model: type[Model]) -> bool:
     """Return whether rows of `model` may go so, as far as the model tells."""
-    own = key_fields(model)[0]
     return (
         not model._meta.auto_created
         and model not in session.left_out
         and not session.forwards
         and has_nothing_to_ask(model)
         and all(is_integer(field) for field in Table(model).fields if points_at_rows(field))
-        and (is_integer(own) or not any(points_at_rows(field) for field in Table(model).fields))
         and not (keeps_references(model) and has_natural_key(model))
     )
 
@@ -182,6 +180,8 @@ class _Straight:
 
     def _line_reader(self) -> LineReader | None:
         local, remote = self._session.local, self._session.remote
+        if not is_integer(self._own) and self._translated():
+            return None
         if not all(map(is_plain, self._fields)) or not spells_all(local, remote, self._model):
             return None
         return line_reader(local.connection, remote.connection, self._fields)
@@ -225,7 +225,7 @@ class _Straight:
         foreign = [field for field in self._fields if points_at_rows(field)]
         targets = [target_of(field) for field in foreign]
         is_same = all(target is not None and _is_same(target) for target in targets)
-        return [] if is_same else foreign
+        return [] if is_same and is_integer(self._own) else foreign
 
     def _translate(self, field: AnyField, numbers: Sequence[Any]) -> list[Any]:
         target = target_of(field)
