@@ -12,11 +12,11 @@ from synchro import stopping
 from synchro.conf import conf
 from synchro.exceptions import NotConfigured
 from synchro.keys import to_text
+from synchro.load import load
 from synchro.management.base import DONE, NEEDS_A_PERSON, SynchroCommand
 from synchro.management.models import models_of
 from synchro.verify import Difference, ModelResult, verify
-from synchro.verify.deletion import Deleted, delete_extra
-from synchro.verify.repair import Collected, repair
+from synchro.verify.deletion import Collected, Deleted, delete_extra
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
 
 #: How many rows are named of each model, unless more are asked for.
@@ -57,7 +57,7 @@ class Command(SynchroCommand):
         parser.add_argument(
             "--repair",
             action="store_true",
-            help="send the rows that REMOTE lacks or has otherwise once more, as changes of LOCAL",
+            help="bring the rows that REMOTE lacks or has otherwise to it once more, as synchro_load does",
         )
 
         parser.add_argument(
@@ -90,6 +90,15 @@ class Command(SynchroCommand):
             self.write_json(shown)
         return NEEDS_A_PERSON if needs_a_person else DONE
 
+    def stopped(self, code: int) -> int:
+        return code  # it has said so
+
+    def _show_progress(self, result: ModelResult) -> None:
+        differing = result.unequal
+        self.progress.show(
+            result.model._meta.label, result.rows, more=f"{differing} differ" if differing else ""
+        )
+
     def _verify(
         self, alias: str, models: Sequence[type[Model]], options: Mapping[str, Any]
     ) -> tuple[bool, list[dict[str, Any]]]:
@@ -99,6 +108,8 @@ class Command(SynchroCommand):
 
             def each(model: type[Model], differences: Sequence[Difference]) -> None:
                 collected(model, differences)
+                if is_listing:
+                    self.progress.clear()
                 for difference in differences if is_listing else ():
                     words = _in_words(model, difference, options["values"])
                     self.stdout.write(f"    {model._meta.label} {words}")
@@ -112,19 +123,36 @@ class Command(SynchroCommand):
                 sample=options["sample"],
                 kept=None if options["all"] and options["json"] else 0 if is_listing else NAMED,
                 each=each if is_listing or options["repair"] or options["delete_extra"] else None,
+                progress=self._show_progress,
             )
+            self.progress.clear()
             if stopping.is_asked():
                 return False, []
             if not options["json"] and options["verbosity"]:
                 self._show(results, options)
-            if options["repair"]:
-                repair(alias, collected)
-            deleted = delete_extra(alias, collected, named=NAMED) if options["delete_extra"] else []
+            deleted = self._repair(alias, results, collected, options)
         if not options["json"]:
             self._show_deleted(deleted, options)
         needs_a_person = any(result.unequal or result.quarantined for result in results)
         by_model = {each.model: each for each in deleted}
         return needs_a_person, [self._as_json(r, by_model.get(r.model), options) for r in results]
+
+    def _repair(
+        self,
+        alias: str,
+        results: Sequence[ModelResult],
+        collected: Collected,
+        options: Mapping[str, Any],
+    ) -> list[Deleted]:
+        """Do what was asked for with the rows that differ; return what became of those that REMOTE alone had."""
+        # First, since what REMOTE lacks may need their unique values.
+        deleted = delete_extra(alias, collected, named=NAMED) if options["delete_extra"] else []
+        if options["repair"]:
+            load(alias, [r.model for r in results if r.counts[MISSING] or r.counts[DIFFERENT]], restart=True)
+            if any(each.left for each in deleted):  # what was repaired may have pointed at them
+                again = {each.model: each for each in delete_extra(alias, collected, named=NAMED)}
+                deleted = [each.followed_by(again[each.model]) for each in deleted]
+        return deleted
 
     def _show_deleted(self, deleted: Sequence[Deleted], options: Mapping[str, Any]) -> None:
         for done in deleted:
