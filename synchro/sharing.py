@@ -41,8 +41,8 @@ def unseen_by_signals(owner: type[Model], model: type[Model]) -> str:
     label, other = model._meta.label, owner._meta.label
     if model._meta.auto_created or lacks_key_of(owner, model):
         return (
-            f"{label} has the table of {other}, and signals about {label} do not say which rows of {other} have changed. "
-            f"Use SYNCHRO_CAPTURE = 'triggers', or take {other} out of SYNCHRO_MODELS."
+            f"{label} has the table of {other}, and signals about {label} do not say which rows of {other} have "
+            f"changed. Use SYNCHRO_CAPTURE = 'triggers', or take {other} out of SYNCHRO_MODELS."
         )
     names = [field.name for field in m2m_fields(model) if field.name not in skipped_names(model)]
     if names:
