@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,10 +10,11 @@ from django.core.checks import CheckMessage
 from django.db import Error, connections
 from django.db.models import Min
 
+from synchro.activity import tasks_of
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
 from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Run
-from synchro.pending import all_pending, checkpoints_by_alias
+from synchro.pending import Pending, all_pending, checkpoints_by_alias
 from synchro.replay.log.entries import parts_of_log
 from synchro.replay.log.gaps import gaps_of
 from synchro.replay.log.pending import pending_batches
@@ -57,6 +58,8 @@ class Health:
     #: How many conflicts were recorded in the last day.
     conflicts: int
     last_run: LastRun | None
+    #: What goes on at this moment, besides runs: `load`, `verify`, `move`.
+    tasks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,29 +93,34 @@ def health_of_remotes() -> list[Health]:
     Each is connected to, to say whether it can be reached; all else is LOCAL's knowledge. A batch that arrived in a
     run which was killed at that moment counts as pending until the next run.
     """
+    return _healths(all_pending())
+
+
+def health_of_remote(alias: str) -> Health:
+    """Return how this REMOTE of the settings stands."""
+    (health,) = _healths([pending for pending in all_pending() if pending.alias == alias])
+    return health
+
+
+def _healths(several: Sequence[Pending]) -> list[Health]:
     node, checkpoints, now = own_node(LOCAL), checkpoints_by_alias(), Database(LOCAL).backend.now()
-    return [
-        _health(
-            pending.alias, pending.entries, pending.quarantined, node, checkpoints.get(pending.alias), now
-        )
-        for pending in all_pending()
-    ]
+    return [_health(pending, node, checkpoints.get(pending.alias), now) for pending in several]
 
 
-def _health(
-    alias: str, entries: int, quarantined: int, node: Node, checkpoint: Checkpoint | None, now: datetime
-) -> Health:
+def _health(pending: Pending, node: Node, checkpoint: Checkpoint | None, now: datetime) -> Health:
+    alias = pending.alias
     oldest = min(_dates_of_the_oldest(node, checkpoint.batch if checkpoint else 0), default=None)
     conflicts = Conflict.objects.using(LOCAL).filter(peer__alias=alias, date__gte=now - RECENT)
     return Health(
         alias=alias,
         problem=_problem(alias),
         arrived=checkpoint.date if checkpoint else None,
-        pending=entries,
-        lag=max(0.0, (now - oldest).total_seconds()) if entries and oldest is not None else 0.0,
-        quarantined=quarantined,
+        pending=pending.entries,
+        lag=max(0.0, (now - oldest).total_seconds()) if pending.entries and oldest is not None else 0.0,
+        quarantined=pending.quarantined,
         conflicts=conflicts.count(),
         last_run=_last_run(alias),
+        tasks=tuple(tasks_of(alias)),
     )
 
 

@@ -90,8 +90,12 @@ class SynchroCommand(BaseCommand):
         """Return the exit code of a command that a signal has stopped."""
         return code
 
-    def write_json(self, value: Any) -> None:
-        self.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+    def write_json(self, value: Any, *, is_one_of_many: bool = False) -> None:
+        """Write a value; one of many in one line, at once, as programs read what goes on without end."""
+        indent = None if is_one_of_many else 2
+        self.stdout.write(json.dumps(value, indent=indent, default=str, ensure_ascii=False))
+        if is_one_of_many:
+            self.stdout.flush()
 
     def _check_local(self) -> None:
         """Refuse what is wrong, not what could be better: a run by the clock would write that into a mail each time."""

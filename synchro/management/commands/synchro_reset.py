@@ -57,8 +57,15 @@ class Command(SynchroCommand):
         return DONE
 
     def _is_meant(self, name: str) -> bool:
+        # Not by `input`, which may write the question among the result.
+        self.stderr.write(
+            f"Type the name of the database ({name}) to reset its synchronization: ",
+            ending="",
+            style_func=str,
+        )
+        self.stderr.flush()
         try:
-            answer = input(f"Type the name of the database ({name}) to reset its synchronization: ")
+            answer = input()
         except EOFError:
             raise CommandError("Nothing was reset: nobody answered. A script says --no-input.") from None
         return answer.strip() == name
