@@ -12,8 +12,7 @@ from typing import Any, Protocol
 from django.core.management import call_command
 from django.db import connections
 
-from synchro import stopping
-from synchro.activity import alone_at
+from synchro import activity, stopping
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import NotConfigured, NotReady, Refused, SynchroError
 from synchro.follow import following
@@ -21,9 +20,9 @@ from synchro.health import Health, health_of_remote
 from synchro.load import Loaded, load
 from synchro.move.findings import Finding
 from synchro.move.preflight import preflight
-from synchro.move.progress import Progress, mark_of, note_progress, progress_of
 from synchro.move.switch import hand_out_keys_above, settings_to_change
 from synchro.move.writers import LogWatch
+from synchro.move_progress import Progress, mark_of, note_progress, progress_of
 from synchro.replay.session import Database, Databases, reachable
 from synchro.triggers.ready import refuse_without_triggers
 from synchro.verify import ModelResult, verify
@@ -95,7 +94,7 @@ class Move:
             self._mark = mark_of(self.alias)
         if self.only_looks:
             return self._look()
-        with alone_at("move", self.alias):
+        with activity.alone_at("move", self.alias):
             self._progress = Progress() if self.starts_again else progress_of(self.alias, self._mark)
             try:
                 self._take_steps()
@@ -174,7 +173,8 @@ class Move:
 
     def _load(self) -> None:
         with self._step("load") as end:
-            found = load(self.alias, progress=self._show_load)
+            with activity.at("load", self.alias):
+                found = load(self.alias, restart=self.starts_again, progress=self._show_load)
             if stopping.is_asked():
                 raise Unfinished
             self._note(replace(self._progress, is_loaded=True))
@@ -185,8 +185,9 @@ class Move:
             )
 
     def _show_load(self, done: Loaded) -> None:
-        rate = done.rows / done.seconds if done.seconds else 0
-        self.progress(f"{done.model._meta.label}: {done.rows} rows, {rate:.0f} rows a second")
+        self.progress(
+            f"{done.model._meta.label}: {done.rows} of {done.total} rows, {done.rate:.0f} rows a second"
+        )
 
     def _follow(self) -> None:
         with self._step("follow") as end:
@@ -208,10 +209,11 @@ class Move:
         with self._step(name) as end:
             self._compare(wait)
             words = _in_words(self.results)
-            end(words, any(each.differences or each.quarantined for each in self.results))
+            end(words, any(each.unequal or each.quarantined for each in self.results))
 
     def _compare(self, wait: float) -> None:
-        self.results = verify(self.alias, wait=wait, progress=self._show_comparison)
+        with activity.at("verify", self.alias):
+            self.results = verify(self.alias, wait=wait, kept=0, progress=self._show_comparison)
         if stopping.is_asked():
             raise Unfinished
         self._raise_refusal()
@@ -229,7 +231,7 @@ class Move:
                 if not watch.has_grown():
                     break
                 self.progress("something was written meanwhile: waiting again")
-            if any(each.differences or each.quarantined or each.on_the_way for each in self.results):
+            if any(each.unequal or each.quarantined or each.on_the_way for each in self.results):
                 end(_in_words(self.results), True)
             hand_out_keys_above(self.alias)
             if conf.capture == "triggers":
@@ -269,7 +271,7 @@ def _in_words(results: Sequence[ModelResult]) -> str:
     rows, equal = sum(each.rows for each in results), sum(each.equal for each in results)
     parts = [f"{equal} of {rows} rows are equal"]
     counted: list[tuple[int, Any]] = [
-        (sum(len(each.differences) for each in results), "differ"),
+        (sum(each.unequal for each in results), "differ"),
         (sum(each.on_the_way for each in results), "are on their way"),
         (sum(each.quarantined for each in results), "are in quarantine"),
     ]

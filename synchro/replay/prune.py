@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import takewhile
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Min, QuerySet
@@ -114,7 +115,7 @@ def drop_unsent(database: Database, limit: datetime, *, own: bool = False) -> in
         forget_originals(database, ids)
         dropped = log.filter(id__range=ids)
         # The newest entry stays: some servers would give its id again.
-        newest = log.order_by("-id").values_list("id", flat=True).first()
+        newest: Any = log.order_by("-id").values_list("id", flat=True).first()
         dropped = dropped.exclude(id=newest) if own else dropped.exclude(origin=None)
         count = dropped._raw_delete(alias) or 0
         node.batch = node.pruned = node.batch + 1

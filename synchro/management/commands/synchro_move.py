@@ -12,10 +12,6 @@ from synchro.management.base import DONE, NEEDS_A_PERSON, SynchroCommand
 from synchro.move import Finding, Move, Step
 
 
-def _show_nothing(_line: str) -> None:
-    """Take a line of progress that nobody watches."""
-
-
 class Command(SynchroCommand):
     help = (
         "Moves LOCAL to REMOTE while others write: says what is in the way, installs the triggers, loads what is "
@@ -62,7 +58,7 @@ class Command(SynchroCommand):
         move = Move(
             alias=options["remote"],
             told=self._show_step,
-            progress=self._show_progress if self._is_for_a_person and self.stdout.isatty() else _show_nothing,
+            progress=self._show_progress,
             goes_on=options["go_on"],
             cuts_over=options["cutover"],
             only_looks=options["preflight"],
@@ -86,16 +82,15 @@ class Command(SynchroCommand):
         return self._options["verbosity"] > 0 and not self._options["json"]
 
     def _show_progress(self, line: str) -> None:
-        self.stdout.write(f"\r\033[K  {line}", ending="")
-        self.stdout.flush()
+        self.progress.say(line)
 
     def _show_step(self, step: Step) -> None:
         self._steps.append(step)
         if not self._is_for_a_person:
             return
-        erase = "\r\033[K" if self.stdout.isatty() else ""
+        self.progress.clear()
         words = self.style.WARNING(step.words) if step.needs_a_person else step.words
-        self.stdout.write(f"{erase}{step.name:<10} {words} ({step.seconds:.1f} s)")
+        self.stdout.write(f"{step.name:<10} {words} ({step.seconds:.1f} s)")
         self.stdout.flush()
         if step.name == "preflight":
             for finding in self._move.findings:

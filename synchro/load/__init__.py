@@ -1,0 +1,44 @@
+"""Load: bring the rows that exist to one REMOTE, by ranges of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
+
+from synchro.load.dry import dry_load
+from synchro.load.loader import RangeLoader
+from synchro.load.progress import Loaded, Progress
+from synchro.registry import watched_tables
+from synchro.relations import parents_first
+from synchro.replay import run
+
+__all__ = ["Loaded", "Progress", "load"]
+
+
+def load(
+    alias: str,
+    models: Collection[type[Model]] = (),
+    *,
+    dry_run: bool = False,
+    restart: bool = False,
+    progress: Progress | None = None,
+) -> list[Loaded]:
+    """
+    Bring the rows of all watched models, or of these `models`, to the database `alias`; return what was done.
+
+    Parents come before children, in numbered batches, each with its receipt. What others write meanwhile arrives too,
+    in whatever order. Rows that are equal already are not written. A row that REMOTE has changed itself and has not
+    sent is a conflict, in which REMOTE's change counts as the newer one. A load that was interrupted goes on where it
+    was; with `restart` it begins anew.
+
+    With `dry_run` nothing is written. Raises what a run raises.
+    """
+    ContentType.objects.clear_cache()
+    wanted = parents_first([table.model for table in watched_tables() if not models or table.model in models])
+    if dry_run:
+        return dry_load(alias, wanted, progress)
+    loader = RangeLoader(wanted, restart=restart, progress=progress)
+    run.load(alias, loader)
+    return loader.results()
