@@ -5,9 +5,9 @@ How fast verify compares two databases, next to what a person would do otherwise
     python -m benchmarks.verify --storm 100 [--pairs ...]
 
 Beside verify stand ``SELECT count(*)`` of both, fetching both into Python, and **reladiff** (PyPI), where
-``--reladiff`` names the Python of an environment that has it (``pip install 'reladiff[postgresql,mysql]'``). It
-knows no MySQL 9, which has no MD5, and no SQLite. Each pair of backends runs in a process of its own; of the rounds
-the best counts.
+``--reladiff`` names the Python of an environment that has it (``pip install 'reladiff[postgresql,mysql]'``). It knows
+no MySQL 9, which has no MD5, and no SQLite. Each pair of backends runs in a process of its own; of the rounds the best
+counts.
 
 ``--storm`` has four writers and a replayer at work, verifies so many times, and fails where a difference is reported.
 """
@@ -88,8 +88,8 @@ def measure(options: argparse.Namespace) -> None:
             begun = time.perf_counter()
             found = do()
             times[name] = min(time.perf_counter() - begun, times.get(name, float("inf")))
-        ratio = times[name] / times.get("equal rows", times[name])
-        print(f"    {name:44}{times[name]:8.2f} s{1 / ratio:8.2f} times verify's time", flush=True)
+        ratio = times["equal rows"] / times[name]
+        print(f"    {name:44}{times[name]:8.2f} s; verify of equal rows takes {ratio:6.2f} of it", flush=True)
         return found
 
     (result,) = best("equal rows", lambda: verify("remote", [Item]))

@@ -47,6 +47,16 @@ class Progress:
         self._bar.set_postfix_str(more, refresh=False)
         self._bar.update(done - self._bar.n)
 
+    def say(self, line: str) -> None:
+        """Show a line about what goes on, where there is nothing to count."""
+        if not self.is_shown or line == self._title:
+            return
+        self.clear()
+        self._title = line
+        self._bar = tqdm(
+            desc=line, bar_format="{desc}", file=self._stream._out, leave=False, dynamic_ncols=True
+        )
+
     def clear(self) -> None:
         """Take the bar away, so that a line can be written."""
         if self._bar is not None:

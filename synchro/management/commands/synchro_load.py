@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from synchro import activity
 from synchro.conf import conf
 from synchro.exceptions import NotConfigured
 from synchro.load import Loaded, load
@@ -46,13 +47,14 @@ class Command(SynchroCommand):
         models = [each for label in options["models"] for each in models_of(label)]
         found: dict[str, list[Loaded]] = {}
         for alias in aliases:
-            found[alias] = load(
-                alias,
-                models,
-                dry_run=options["dry_run"],
-                restart=options["restart"],
-                progress=self._show_progress,
-            )
+            with activity.at("load", alias):
+                found[alias] = load(
+                    alias,
+                    models,
+                    dry_run=options["dry_run"],
+                    restart=options["restart"],
+                    progress=self._show_progress,
+                )
         self.progress.clear()
         if options["json"]:
             self.write_json({alias: [_as_json(each) for each in several] for alias, several in found.items()})
