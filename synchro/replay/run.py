@@ -118,6 +118,7 @@ def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, 
             quarantine = Quarantine(session)
             try:
                 for outcome in _replay_all(session, quarantine, atomic, retry):
+                    record.arrived(outcome.batch)
                     _confirm(session, quarantine, outcome, totals)
                     record.progress()
             except Pruned as error:
