@@ -10,9 +10,10 @@ from django.db.models import Model
 from synchro.load.dry import dry_load
 from synchro.load.loader import RangeLoader
 from synchro.load.progress import Loaded, Progress
-from synchro.registry import watched_tables
+from synchro.registry import standing_tables
 from synchro.relations import parents_first
 from synchro.replay import run
+from synchro.shared_tables import stands_for
 
 __all__ = ["Loaded", "Progress", "load"]
 
@@ -36,7 +37,8 @@ def load(
     With `dry_run` nothing is written. Raises what a run raises.
     """
     ContentType.objects.clear_cache()
-    wanted = parents_first([table.model for table in watched_tables() if not models or table.model in models])
+    named = {stands_for(model) for model in models}
+    wanted = parents_first([table.model for table in standing_tables() if not named or table.model in named])
     if dry_run:
         return dry_load(alias, wanted, progress)
     loader = RangeLoader(wanted, restart=restart, progress=progress)

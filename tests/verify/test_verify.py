@@ -448,4 +448,4 @@ def test_command_names_rows_and_hides_values() -> None:
     assert done.returncode == 3
     assert "different: xx, in name" in done.stdout
     assert "secret" not in done.stdout
-    assert "'Überwald', there 'a secret'" in shown.stdout
+    assert "'Überwald', on REMOTE 'a secret'" in shown.stdout

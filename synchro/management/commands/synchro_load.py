@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from synchro.conf import conf
