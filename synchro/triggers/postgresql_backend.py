@@ -21,8 +21,8 @@ LOCK = 0x73796E6368726F
 class PostgreSQL(Backend):
     replaces = True
     blind_spot = (
-        "PostgreSQL fires no triggers in sessions with session_replication_role = replica, and none where one "
-        "partition alone is truncated, attached, detached or dropped: that is not captured."
+        "PostgreSQL fires no triggers where one partition alone is truncated, attached, detached or dropped: that is "
+        "not captured."
     )
 
     # -- looking ---------------------------------------------------------------------------------------------
@@ -38,6 +38,16 @@ class PostgreSQL(Backend):
 
     def unseen(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterable[str]:
         return catalog.unseen(connection, tables)
+
+    def blind_spots(self, connection: BaseDatabaseWrapper) -> Iterator[str]:
+        yield from super().blind_spots(connection)
+        found = catalog.not_always(connection)
+        if found:
+            yield (
+                f"Triggers of {', '.join(table for table, _ in found)} do not fire in sessions with "
+                "session_replication_role = replica: what these write there is not captured. Let the owner of the "
+                f"tables run: {'; '.join(sql for _, sql in found)}"
+            )
 
     def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
         with connection.cursor() as cursor:
