@@ -170,6 +170,7 @@ def _run(
             quarantine = Quarantine(session)
             try:
                 for outcome in replay(session, quarantine):
+                    record.arrived(outcome.batch)
                     _confirm(session, quarantine, outcome, totals)
                     record.progress()
                     events_of_run.arrived(session.peer.pk, outcome)
