@@ -6,6 +6,8 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from synchro.conf import conf
 from synchro.exceptions import NotConfigured
 from synchro.load import Loaded, load
@@ -51,7 +53,7 @@ class Command(SynchroCommand):
         return NEEDS_A_PERSON if any(each.left for several in found.values() for each in several) else DONE
 
     def _show_progress(self, done: Loaded) -> None:
-        self.progress.show(done.model._meta.label, done.rows, more=f"{done.sent} sent")
+        self.progress.show_rows(done.model, done.rows, _("%d sent") % done.sent)
 
     def _show(self, alias: str, several: list[Loaded], dry_run: bool) -> None:
         verb = "to send" if dry_run else "sent"
