@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('synchro', '0016_runs'),
+        ('synchro', '0017_loads'),
     ]
 
     operations = [
