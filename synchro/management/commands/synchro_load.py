@@ -69,7 +69,7 @@ class Command(SynchroCommand):
         more = _("%(sent)d sent, %(rate)d rows a second") % {"sent": done.sent, "rate": done.rate}
         if done.time_left is not None:
             more += ", " + _("%s left") % timedelta(seconds=round(done.time_left))
-        self.progress.show(done.model._meta.label, done.rows, done.total, more)
+        self.progress.show(done.model._meta.label, done.rows, done.total, _("rows"), more)
 
     def _show(self, alias: str, several: list[Loaded], dry_run: bool) -> None:
         verb = "to send" if dry_run else "sent"
