@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from synchro import stopping
 from synchro.account import account
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import Busy, SynchroError
+from synchro.last_check import aware
 from synchro.models import Batch, ChangeLog, Checkpoint, Node, Run
 from synchro.replay.apply.receivers import in_run
 from synchro.replay.log.pending import pending_batches

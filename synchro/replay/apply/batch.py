@@ -12,9 +12,9 @@ from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.exceptions import NotReady, Refused, Undecided
 from synchro.keys import Key, to_text
+from synchro.last_check import aware
 from synchro.models import Batch
 from synchro.relations import parents_first
 from synchro.replay.apply.altered import refuse_altered

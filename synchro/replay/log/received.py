@@ -18,9 +18,9 @@ from uuid import UUID
 
 from django.db.models import Max, Model, QuerySet
 
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.keys import Key, to_text
+from synchro.last_check import aware
 from synchro.models import Batch, ChangeLog, Node, Receipt
 from synchro.replay.log.changes import ByModel, Entry, by_model
 from synchro.replay.log.entries import parts_of_log, read_entries
