@@ -115,7 +115,7 @@ class RunRecord:
         )
         is_new = run.pk is None
         try:
-            with in_run():  # nobody who listens to all models hears of it
+            with in_run():  # receivers of all models are not called for it
                 run.save(using=LOCAL, update_fields=None if is_new else _FIELDS)
                 if is_new and run.pk % LOOK_EVERY == 0:
                     Run.objects.using(LOCAL).filter(begun__lt=run.begun - KEPT)._raw_delete(LOCAL)

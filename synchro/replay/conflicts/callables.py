@@ -1,5 +1,5 @@
 """
-Callables: a function of the project's own decides about a conflict.
+Ask a function of the project to decide about a conflict.
 
 It is given both objects, and answers who wins or with merged values.
 """

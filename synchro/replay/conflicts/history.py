@@ -1,4 +1,4 @@
-"""History: what was decided about conflicts before, by what LOCAL has on record."""
+"""Read what was decided about conflicts before."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-Received: what the log of a node that passes on what it receives says of the objects of a batch.
+Read what the log of a node that passes on what it receives says of the objects of a batch.
 
 An entry of what was received keeps the node that made the change, the id of its entry there, and the time; the three
 together are its sign.
