@@ -19,7 +19,7 @@ from synchro.natural_rows import columns_for_methods
 from synchro.registry import Table, is_optional, is_watched, knowledge, watched_tables
 from synchro.relations import logged_natural_fields
 from synchro.sharing import columns_unknown
-from synchro.triggers.base import LOG, SWITCH, Backend, Cascade, Detail, Shape, Target, Uncapturable
+from synchro.triggers.base import LOG, SWITCH, Cascade, Detail, Shape, Target, Triggers, Uncapturable
 from synchro.triggers.kinds import READABLE, kind_of
 
 #: Foreign keys that the database enforces itself (Django 6.1), and whether they delete.
@@ -43,7 +43,9 @@ class Edge:
 class Declaration:
     """The targets of one database, as it is now."""
 
-    def __init__(self, connection: BaseDatabaseWrapper, backend: Backend, create_content_types: bool) -> None:
+    def __init__(
+        self, connection: BaseDatabaseWrapper, backend: Triggers, create_content_types: bool
+    ) -> None:
         self.connection = connection
         self.backend = backend
         self.create_content_types = create_content_types
@@ -61,13 +63,13 @@ class Declaration:
 
     @property
     def is_ready(self) -> bool:
-        """As `Backend.is_ready`, without asking once more."""
+        """As `Triggers.is_ready`, without asking once more."""
         return {LOG, SWITCH} <= self._shapes.keys()
 
     def _look(self) -> dict[str, Shape]:
         names = {LOG, SWITCH, *(table.name for table in watched_tables())}
         names |= {model._meta.db_table for edge in self._edges for model in (edge.parent, edge.child)}
-        return self.backend.shapes(self.connection, sorted(names))
+        return self.backend.shapes(sorted(names))
 
     def _shape(self, table: str) -> Shape:
         return self._shapes.get(table, Shape())
@@ -212,7 +214,7 @@ class DeclarationOfState(Declaration):
     def __init__(
         self,
         connection: BaseDatabaseWrapper,
-        backend: Backend,
+        backend: Triggers,
         state: Apps,
         content_types: Mapping[str, int],
     ) -> None:
@@ -223,7 +225,7 @@ class DeclarationOfState(Declaration):
 
     def _look(self) -> dict[str, Shape]:
         names = {model._meta.db_table for edge in self._edges for model in (edge.parent, edge.child)}
-        return self.backend.shapes(self.connection, sorted(names))
+        return self.backend.shapes(sorted(names))
 
     @cached_property
     def _edges(self) -> tuple[Edge, ...]:

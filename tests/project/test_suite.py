@@ -12,7 +12,7 @@ from tests.backends import pairs
 from tests.backends.errors import BackendError
 from tests.backends.server import KINDS, Server
 from tests.backends.state import PROJECT, State
-from tests.suite import applications, check, coverage, folders, lint, neighbours, pytest_runs, venv
+from tests.suite import applications, check, coverage, docs, folders, lint, neighbours, pytest_runs, venv
 from tests.suite.__main__ import Suite, lanes_of
 from tests.suite.programs import Programs
 
@@ -27,7 +27,7 @@ def without_an_environment(part: ModuleType, monkeypatch: pytest.MonkeyPatch) ->
     return str(part.test((), Programs(), State(Path("nowhere"))))
 
 
-@pytest.mark.parametrize(("part", "runs"), [(applications, 1), (neighbours, 2)])
+@pytest.mark.parametrize(("part", "runs"), [(applications, 1), (neighbours, 2), (docs, 1)])
 def test_tests_whose_environment_cannot_be_made_are_skipped_with_the_reason(
     part: ModuleType, runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,7 +39,7 @@ def test_tests_whose_environment_cannot_be_made_are_skipped_with_the_reason(
     assert f"its environment cannot be made: {part.LABEL} cannot be installed" in row
 
 
-@pytest.mark.parametrize(("part", "runs"), [(applications, 1), (neighbours, 2)])
+@pytest.mark.parametrize(("part", "runs"), [(applications, 1), (neighbours, 2), (docs, 1)])
 def test_in_ci_that_is_a_failure(part: ModuleType, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "1")
 
@@ -73,7 +73,9 @@ def test_every_test_runs_on_sqlite() -> None:
 
 
 def test_what_an_engine_may_do_otherwise_runs_on_each() -> None:
-    assert all({*folders.EVERY_PAIR} <= {*folders.paths(pair)} for pair in pairs.PAIRS)
+    others = [pair for pair in pairs.PAIRS if pair != folders.ONLY_MOVED]
+    assert all({*folders.EVERY_PAIR} <= {*folders.paths(pair)} for pair in others)
+    assert folders.paths(folders.ONLY_MOVED) == folders.MOVES
     for kind in ("sqlite", "mysql", "postgresql"):
         assert {*folders.EVERY_KIND, *folders.EVERY_KIND_BY_SIGNALS} <= {*folders.paths(pairs.find(kind))}
     assert {*folders.EVERY_KIND} <= {*folders.paths(pairs.find("postgresql-postgresql-triggers"))}
@@ -83,7 +85,7 @@ def test_what_an_engine_may_do_otherwise_runs_on_each() -> None:
 
 
 def test_pair_of_two_kinds_is_given_only_what_it_runs() -> None:
-    assert set(folders.paths(pairs.find("mysql-postgresql"))) == {*folders.EVERY_PAIR}
+    assert set(folders.paths(pairs.find("mysql-postgresql"))) == {*folders.EVERY_PAIR, *folders.MOVES}
 
 
 def test_everything_runs_on_every_pair_for_whoever_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from django.db.models import Model
 
 from synchro.backends.base import PairsTable
+from synchro.backends.digests import Digests
 from synchro.keys import Key, from_text, to_text
 from synchro.models import Reference
 from synchro.replay.session import Database, Session
@@ -69,6 +70,25 @@ def local_keys_by_remote(session: Session, model: type[Model], keys: Collection[
     where = _of(database, session.peer_on_remote.pk, model)
     pairs = database.backend.select(TABLE, COLUMNS, COLUMNS[:1], wanted, where=where)
     return {int(remote): int(local) for remote, local in pairs}
+
+
+def joined(
+    database: Database, peer: int, model: type[Model], column: str, name: str, digests: Digests
+) -> tuple[str, str]:
+    """
+    Return SQL that joins the database's references of rows of `model`, and SQL of the other side's key.
+
+    `column` is SQL of the database's own key, and `name` one that nothing else in the statement has. The other side's
+    key is NULL where the database has no reference.
+    """
+    quote = database.connection.ops.quote_name
+    table, own, other = quote(TABLE), *map(quote, COLUMNS)
+    conditions = [f"{name}.{quote(key)} = {value:d}" for key, value in _of(database, peer, model).items()]
+    conditions.append(f"{name}.{own} = {digests.as_text.format(column)}")
+    return (
+        f" LEFT JOIN {table} AS {name} ON {' AND '.join(conditions)}",
+        digests.as_number.format(f"{name}.{other}"),
+    )
 
 
 def remember(database: Database, peer: int, model: type[Model], pairs: Mapping[Key, Key], batch: int) -> None:
