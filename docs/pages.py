@@ -19,7 +19,7 @@ PARTS = {
         *("triggers", "natural-keys", "conflicts", "receivers", "set-aside", "atomic", "failure"),
         *("limits", "troubleshooting"),
     ),
-    "How it works": ("how-it-works", "design", "protocol-model", "performance", "walks"),
+    "How it works": ("how-it-works", "design", "engines", "protocol-model", "performance", "walks"),
     "Reference": (
         *("settings", "_generated/commands", "_generated/python", "messages", "glossary"),
         *("_generated/changelog", "_generated/contributing"),

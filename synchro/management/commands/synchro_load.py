@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from synchro import activity
 from synchro.conf import conf
 from synchro.exceptions import NotConfigured
@@ -64,9 +66,10 @@ class Command(SynchroCommand):
         return NEEDS_A_PERSON if any(each.left for several in found.values() for each in several) else DONE
 
     def _show_progress(self, done: Loaded) -> None:
-        left = "" if done.time_left is None else f", {timedelta(seconds=round(done.time_left))} left"
-        more = f"{done.sent} sent, {done.rate:.0f} rows a second{left}"
-        self.progress.show(done.model._meta.label, done.rows, done.total, more)
+        more = _("%(sent)d sent, %(rate)d rows a second") % {"sent": done.sent, "rate": done.rate}
+        if done.time_left is not None:
+            more += ", " + _("%s left") % timedelta(seconds=round(done.time_left))
+        self.progress.show(done.model._meta.label, done.rows, done.total, _("rows"), more)
 
     def _show(self, alias: str, several: list[Loaded], dry_run: bool) -> None:
         verb = "to send" if dry_run else "sent"
