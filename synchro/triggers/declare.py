@@ -16,8 +16,9 @@ from django.db.models import Field, Model
 
 from synchro.keys import key_fields
 from synchro.natural_rows import columns_for_methods
-from synchro.registry import Table, is_optional, is_watched, watched_tables
+from synchro.registry import Table, is_optional, is_watched, knowledge, watched_tables
 from synchro.relations import logged_natural_fields
+from synchro.sharing import columns_unknown
 from synchro.triggers.base import LOG, SWITCH, Cascade, Detail, Shape, Target, Triggers, Uncapturable
 from synchro.triggers.kinds import READABLE, kind_of
 
@@ -89,17 +90,12 @@ class Declaration:
         for table in watched_tables():
             groups.setdefault(self._shape(table.name).shown or table.name, []).append(table)
         for group in groups.values():
-            group.sort(key=_knowledge)
+            group.sort(key=lambda table: knowledge(table.model))
             owner = group[0]
             for other in group[1:]:
                 self.sharing[other.model._meta.label] = owner.model._meta.label
-                if more := _columns(other) - _columns(owner):
-                    self.impossible[other.model._meta.label] = (
-                        f"{other.model._meta.label} has the table of {owner.model._meta.label}, under whose name "
-                        f"changes are captured, and columns that {owner.model._meta.label} does not know: "
-                        f"{', '.join(sorted(more))}. Their changes would not arrive. Declare them there too, or watch "
-                        "one of the two models alone."
-                    )
+                if fault := columns_unknown(owner.model, other.model):
+                    self.impossible[other.model._meta.label] = fault
         return [group[0] for group in groups.values()]
 
     def target(self, table: Table) -> Target | None:
@@ -265,13 +261,3 @@ def _edges(models_of: Apps) -> Iterator[Edge]:
 
 def _has(columns: frozenset[str], fields: Iterable[Field[Any, Any]]) -> bool:
     return bool(columns) and all((field.column or "").lower() in columns for field in fields)
-
-
-def _columns(table: Table) -> set[str]:
-    return {str(field.column).lower() for field in table.fields}
-
-
-def _knowledge(table: Table) -> tuple[bool, int, bool]:
-    """Sort models of one table: declared ones first, then by their columns, then those that migrations make."""
-    meta = table.model._meta
-    return bool(meta.auto_created), -len(table.fields), not meta.managed

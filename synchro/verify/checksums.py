@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from django.db.models import Model
 
 from synchro.keys import Key
 from synchro.replay.session import Session
+from synchro.verify.both import of_both
 from synchro.verify.sides import Side, Sides, sides_of
 
 #: Into how many parts a range of keys is divided, and up to how many rows are compared one by one.
@@ -98,13 +100,13 @@ def _narrowed(sides: Sides, first: int, last: int) -> Iterator[Found]:
         if count > FEW and end > start:
             yield from _narrowed(sides, start, end)
         else:
-            yield _compared(*(_rows_of_range(side, start, end) for side in sides.both()))
+            yield _compared(*of_both(sides, partial(_rows_of_range, first=start, last=end)))
 
 
 def _divided(sides: Sides, first: int, last: int) -> tuple[int, list[tuple[int, int, int]]]:
     """Return how many rows are in parts of the range that are equal, and the other parts with their numbers of rows."""
     step = -(-(last - first + 1) // PARTS)
-    local, remote = (_sums_of_range(side, first, step, last) for side in sides.both())
+    local, remote = of_both(sides, lambda side: _sums_of_range(side, first, step, last))
     different = {part for part in local.keys() | remote.keys() if _differs(part, local, remote)}
     equal = sum(rows for part, (rows, _total) in local.items() if part not in different)
     runs = [
@@ -143,7 +145,7 @@ def _rows_of_range(side: Side, first: int, last: int) -> _Rows:
 
 
 def _by_spreading(sides: Sides) -> Iterator[Found] | None:
-    local, remote = (_sums(side, _part(side)) for side in sides.both())
+    local, remote = of_both(sides, lambda side: _sums(side, _part(side)))
     different = [part for part in local.keys() | remote.keys() if _differs(part, local, remote)]
     counts = {part: max(local.get(part, (0,))[0], remote.get(part, (0,))[0]) for part in different}
     groups = _groups(counts)
@@ -156,7 +158,7 @@ def _by_spreading(sides: Sides) -> Iterator[Found] | None:
 def _of_groups(sides: Sides, equal: int, groups: Sequence[Sequence[int | None]]) -> Iterator[Found]:
     yield Found(equal=equal)
     for parts in groups:
-        yield _compared(*(_rows_of_parts(side, parts) for side in sides.both()))
+        yield _compared(*of_both(sides, partial(_rows_of_parts, parts=parts)))
 
 
 def _groups(counts: dict[int | None, int]) -> list[list[int | None]]:

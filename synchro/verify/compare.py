@@ -11,10 +11,11 @@ from django.db.models import Model
 
 from synchro import stopping
 from synchro.keys import Key
-from synchro.registry import watched_tables
+from synchro.registry import standing_tables
 from synchro.replay.handshake import look_at
 from synchro.replay.rows import Rows
 from synchro.replay.session import Database, Databases, Session, own_settings, reachable
+from synchro.shared_tables import stands_for
 from synchro.verify.checksums import Found, suspects
 from synchro.verify.expected import compare_rows
 from synchro.verify.explained import in_quarantine, pending_on_local, unsent_on_remote
@@ -72,8 +73,9 @@ def verify(
     ContentType.objects.clear_cache()
     results = []
     with reachable(databases), own_settings(databases):
-        for table in watched_tables():
-            if models and table.model not in models:
+        named = {stands_for(model) for model in models}
+        for table in standing_tables():
+            if named and table.model not in named:
                 continue
             if stopping.is_asked():
                 break

@@ -12,8 +12,7 @@ from django.db.models import Model
 
 from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.verify import verify
-from synchro.verify.deletion import Deleted, delete_extra
-from synchro.verify.repair import Collected
+from synchro.verify.deletion import Collected, Deleted, delete_extra
 from synchro.verify.results import DIFFERENT, EXTRA
 from tests.replay import processes
 from tests.replay.deployments import REMOTE, create_on_remote, remote_count, unlogged

@@ -9,15 +9,15 @@ from typing import Any
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro import stopping
+from synchro import activity, stopping
 from synchro.conf import conf
 from synchro.exceptions import NotConfigured
 from synchro.keys import to_text
+from synchro.load import load
 from synchro.management.base import DONE, NEEDS_A_PERSON, SynchroCommand
 from synchro.management.models import models_of
 from synchro.verify import Difference, ModelResult, verify
-from synchro.verify.deletion import Deleted, delete_extra
-from synchro.verify.repair import Collected, repair
+from synchro.verify.deletion import Collected, Deleted, delete_extra
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
 
 #: How many rows are named of each model, unless more are asked for.
@@ -58,7 +58,7 @@ class Command(SynchroCommand):
         parser.add_argument(
             "--repair",
             action="store_true",
-            help="send the rows that REMOTE lacks or has otherwise once more, as changes of LOCAL",
+            help="bring the rows that REMOTE lacks or has otherwise to it once more, as synchro_load does",
         )
 
         parser.add_argument(
@@ -81,7 +81,8 @@ class Command(SynchroCommand):
         needs_a_person = False
         shown: dict[str, Any] = {}
         for alias in aliases:
-            code, shown[alias] = self._verify(alias, models, options)
+            with activity.at("verify", alias):
+                code, shown[alias] = self._verify(alias, models, options)
             needs_a_person = needs_a_person or code
             if stopping.is_asked():
                 # What was not compared must not look as if it were equal.
@@ -129,14 +130,29 @@ class Command(SynchroCommand):
                 return False, []
             if not options["json"] and options["verbosity"]:
                 self._show(results, options)
-            if options["repair"]:
-                repair(alias, collected)
-            deleted = delete_extra(alias, collected, named=NAMED) if options["delete_extra"] else []
+            deleted = self._repair(alias, results, collected, options)
         if not options["json"]:
             self._show_deleted(deleted, options)
         needs_a_person = any(result.unequal or result.quarantined for result in results)
         by_model = {each.model: each for each in deleted}
         return needs_a_person, [self._as_json(r, by_model.get(r.model), options) for r in results]
+
+    def _repair(
+        self,
+        alias: str,
+        results: Sequence[ModelResult],
+        collected: Collected,
+        options: Mapping[str, Any],
+    ) -> list[Deleted]:
+        """Do what was asked for with the rows that differ; return what became of those that REMOTE alone had."""
+        # First, since what REMOTE lacks may need their unique values.
+        deleted = delete_extra(alias, collected, named=NAMED) if options["delete_extra"] else []
+        if options["repair"]:
+            load(alias, [r.model for r in results if r.counts[MISSING] or r.counts[DIFFERENT]], restart=True)
+            if any(each.left for each in deleted):  # what was repaired may have pointed at them
+                again = {each.model: each for each in delete_extra(alias, collected, named=NAMED)}
+                deleted = [each.followed_by(again[each.model]) for each in deleted]
+        return deleted
 
     def _show_deleted(self, deleted: Sequence[Deleted], options: Mapping[str, Any]) -> None:
         for done in deleted:

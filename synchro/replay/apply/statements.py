@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import Model
 
+from synchro.backends.abilities import reserved_keys
 from synchro.keys import AnyField, Key, is_automatic, key_fields
 from synchro.registry import Table
 from synchro.replay.columns import Codec, default_of, narrow_columns
@@ -89,7 +90,8 @@ class Statements:
 
     def reserve_keys(self, puts: Mapping[type[Model], Iterable[Key]]) -> None:
         """Where REMOTE can hand out keys beforehand, every foreign key is known before the first row is written."""
-        if not self._backend.reserves_keys:
+        reserving = reserved_keys(self._backend)
+        if reserving is None:
             return
         for model, planned in puts.items():
             if not is_automatic(key_fields(model)[0]):
@@ -101,7 +103,7 @@ class Statements:
             if new:
                 table, column = model._meta.db_table, key_fields(model)[0].column
                 above = max(explicit, default=0)
-                keys = self._backend.reserve_keys(table, column, len(new), above)
+                keys = reserving.reserve_keys(table, column, len(new), above)
                 for identity, key in zip(new, keys, strict=True):
                     identity.remote = key
 

@@ -1,4 +1,4 @@
-"""Tell others what a run does: signals of `synchro.events`, and the loggers under ``synchro``."""
+"""What a run tells others: the signals of `synchro.events`, and the loggers under ``synchro``."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ run_log = logging.getLogger("synchro.run")
 batch_log = logging.getLogger("synchro.batch")
 
 
-class Teller:
-    """Tells of one run to the database `alias`."""
+class RunEvents:
+    """Send the signals and log records of one run to the database `alias`."""
 
     def __init__(self, alias: str) -> None:
         self._alias = alias
         self._begun = self._mark = time.monotonic()
 
     @contextmanager
-    def told(self, by: str, atomic: bool, retry: bool) -> Iterator[None]:
-        """Inside, the run is made. Whoever makes it calls `done` at its end."""
+    def sent(self, by: str, atomic: bool, retry: bool) -> Iterator[None]:
+        """Send that the run begins, and that it failed where it raises an error. Call `done` at its end."""
         run_log.debug("A run to %r begins, by %s.", self._alias, by)
-        events.run_started.send_robust(sender=Teller, remote=self._alias, by=by, atomic=atomic, retry=retry)
+        events.run_started.send_robust(
+            sender=RunEvents, remote=self._alias, by=by, atomic=atomic, retry=retry
+        )
         try:
             yield
         except BaseException as error:
@@ -40,7 +42,7 @@ class Teller:
             raise
 
     def done(self, report: Report) -> None:
-        """Tell that the run is over, with this report."""
+        """Send that the run is over, with this report."""
         level = logging.INFO if report.entries or report.models else logging.DEBUG
         run_log.log(
             level,
@@ -56,7 +58,7 @@ class Teller:
         self._end(report, None)
 
     def arrived(self, peer: int, outcome: Outcome) -> None:
-        """Tell that a batch has arrived, and what became of it."""
+        """Send that a batch has arrived, and what became of it."""
         batch, totals = outcome.batch.number, Totals()
         totals.add(outcome)
         now = time.monotonic()
@@ -76,7 +78,7 @@ class Teller:
             seconds,
         )
         events.batch_applied.send_robust(
-            sender=Teller,
+            sender=RunEvents,
             remote=self._alias,
             batch=batch,
             entries=totals.entries,
@@ -85,13 +87,13 @@ class Teller:
             quarantined=len(reasons),
             seconds=seconds,
         )
-        if totals.conflicts and events.conflict_decided.has_listeners(Teller):
+        if totals.conflicts and events.conflict_decided.has_listeners(RunEvents):
             records = Conflict.objects.using(LOCAL).filter(peer_id=peer, batch=batch).order_by("id")
             for record in records.iterator(chunk_size=500):
-                events.conflict_decided.send_robust(sender=Teller, remote=self._alias, conflict=record)
+                events.conflict_decided.send_robust(sender=RunEvents, remote=self._alias, conflict=record)
         for (model, key), reason in reasons.items():
             events.change_quarantined.send_robust(
-                sender=Teller,
+                sender=RunEvents,
                 remote=self._alias,
                 model=model,
                 key=to_text(model, key),
@@ -101,7 +103,7 @@ class Teller:
 
     def _end(self, report: Report | None, error: BaseException | None) -> None:
         events.run_ended.send_robust(
-            sender=Teller,
+            sender=RunEvents,
             remote=self._alias,
             report=report,
             error=error,
