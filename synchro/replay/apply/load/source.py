@@ -14,7 +14,7 @@ from synchro.models import CHANGE, Batch
 from synchro.replay.apply.bulk.eligible import ends_of, is_plain, is_plain_set
 from synchro.replay.apply.bulk.entries import NOTHING, BulkPart, Named
 from synchro.replay.apply.load.additions import added_later
-from synchro.replay.apply.load.keys import end_of_rows, keys_of_part
+from synchro.replay.apply.load.keys import end_of_fitting_rows, keys_of_part
 from synchro.replay.conflicts.remote_changes import has_unsent_changes
 from synchro.replay.log.batches import shorten_load
 from synchro.replay.log.changes import Entry
@@ -63,7 +63,7 @@ def _short_enough(session: Session, batch: Batch, part: LoadPart) -> LoadPart:
     """
     if connections[LOCAL].in_atomic_block:
         return part  # all batches go as one, and LOCAL cannot be written to
-    upto = end_of_rows(session.local, part.model, part.after, conf.batch_size, part.upto)
+    upto = end_of_fitting_rows(session.local, part.model, part.after, conf.batch_size, part.upto)
     if upto is None or upto == part.upto:
         return part
     shorter = replace(part, upto=upto)
