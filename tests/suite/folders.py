@@ -52,6 +52,8 @@ ONE_DATABASE = (
 )
 #: What has nothing to do with a database: once.
 ONCE = ("tests/project",)
+#: The dashboard in a real browser: on SQLite, since the pages know nothing of engines.
+IN_A_BROWSER = ("tests/browser",)
 #: What restarts servers, which other pairs use at the same time: when nothing else runs any more.
 RESTARTS = ("tests/restarts",)
 
@@ -83,6 +85,7 @@ def paths(pair: Pair) -> tuple[str, ...]:
         (ON_SQLITE, everything or (is_newest_of_its_kind and by_signals and pair.local == SQLITE)),
         (ONE_DATABASE, is_of_one_kind and by_signals),
         (ONCE, pair == Pair(SQLITE, SQLITE)),
+        (IN_A_BROWSER, pair == Pair(SQLITE, SQLITE)),
     ]
     return tuple(path for folders, runs in lists if runs for path in folders)
 
