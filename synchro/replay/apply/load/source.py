@@ -32,9 +32,11 @@ class LoadSource:
         self._session, self.part = session, part
         if chosen is None:
             self.part = part = _short_enough(session, batch, part)
-            chosen = keys_of_part(session.local, part)
+        # Also where rows were chosen: they were before the batch was formed, and one may have been deleted since.
+        keys = keys_of_part(session.local, part)
         later = added_later(session, batch, part.model)
-        self.keys = [key for key in chosen if key not in later]
+        wanted = None if chosen is None else set(chosen)
+        self.keys = [key for key in keys if key not in later and (wanted is None or key in wanted)]
 
     def bulk(self, log: RemoteLog, excluded: Collection[type[Model]]) -> BulkPart:
         """Return what goes in bulk: all of it, or nothing."""
