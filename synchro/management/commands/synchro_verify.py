@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro import stopping
+from synchro import activity, stopping
 from synchro.conf import conf
 from synchro.exceptions import NotConfigured
 from synchro.keys import to_text
@@ -81,7 +81,8 @@ class Command(SynchroCommand):
         needs_a_person = False
         shown: dict[str, Any] = {}
         for alias in aliases:
-            code, shown[alias] = self._verify(alias, models, options)
+            with activity.at("verify", alias):
+                code, shown[alias] = self._verify(alias, models, options)
             needs_a_person = needs_a_person or code
             if stopping.is_asked():
                 # What was not compared must not look as if it were equal.
@@ -96,9 +97,7 @@ class Command(SynchroCommand):
 
     def _show_progress(self, result: ModelResult) -> None:
         differing = result.unequal
-        self.progress.show(
-            result.model._meta.label, result.rows, more=_("%d differ") % differing if differing else ""
-        )
+        self.progress.show_rows(result.model, result.rows, _("%d differ") % differing if differing else "")
 
     def _verify(
         self, alias: str, models: Sequence[type[Model]], options: Mapping[str, Any]

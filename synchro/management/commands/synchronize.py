@@ -186,7 +186,7 @@ class Command(SynchroCommand):
         for warning in report.warnings:
             self.stderr.write(self.style.WARNING(warning))
         if self._options["json"]:
-            self.write_json(asdict(report))
+            self.write_json(asdict(report), is_one_of_many=self._options["follow"])
             return
         verbosity = self._options["verbosity"]
         if verbosity == 0:
