@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=
 SETTINGS: dict[str, Any] = {
     "SYNCHRO_CAPTURE": "triggers",
     "SYNCHRO_MODELS": ["shop"],
-    "SYNCHRO_BATCH_SIZE": 100,
+    "SYNCHRO_BATCH_SIZE": 1000,
 }
 STEPS = ["preflight", "capture", "load", "follow", "verify"]
 MODELS = (Customer, Order, Country, Warehouse, Artist, Album)

@@ -46,7 +46,7 @@ def write(seed: int, over: threading.Event, counts: list[int]) -> None:
         except OperationalError:
             connection.close()  # a deadlock, or another writer of SQLite's: the site shows an error, and goes on
         count += 1
-        over.wait(0.15)
+        over.wait(0.3)
     connection.close()
     counts.append(count)
 
