@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -66,10 +65,7 @@ class Command(SynchroCommand):
         return NEEDS_A_PERSON if any(each.left for several in found.values() for each in several) else DONE
 
     def _show_progress(self, done: Loaded) -> None:
-        more = _("%(sent)d sent, %(rate)d rows a second") % {"sent": done.sent, "rate": done.rate}
-        if done.time_left is not None:
-            more += ", " + _("%s left") % timedelta(seconds=round(done.time_left))
-        self.progress.show(done.model._meta.label, done.rows, done.total, _("rows"), more)
+        self.progress.show(done.model._meta.label, done.rows, done.total, _("rows"), _("%d sent") % done.sent)
 
     def _show(self, alias: str, several: list[Loaded], dry_run: bool) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(alias))
