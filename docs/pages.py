@@ -12,7 +12,16 @@ from sphinx.application import Sphinx
 PARTS = {
     "Start": ("quickstart", "your-models", "example", "faq"),
     "Guides": (
-        *("office", "two-ways", "moving", "several-remotes", "operating", "metrics", "upgrading"),
+        *(
+            "office",
+            "two-ways",
+            "moving",
+            "several-remotes",
+            "operating",
+            "dashboard",
+            "metrics",
+            "upgrading",
+        ),
         *("with-wagtail", "with-oscar", "with-tags-trees-histories"),
     ),
     "Topics": (

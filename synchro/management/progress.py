@@ -48,18 +48,7 @@ class Progress:
         if title != self._title or self._bar is None:
             self.clear()
             self._title = title
-            # Django's own wrapper would end each update with a new line.
-            self._bar = tqdm(
-                desc=title,
-                total=total,
-                initial=done,
-                unit=f" {unit}",
-                file=self._stream._out,
-                leave=False,
-                # Where a terminal says that its size is nothing, as some do, this is 80 by 24.
-                ncols=shutil.get_terminal_size().columns,
-                nrows=shutil.get_terminal_size().lines,
-            )
+            self._open(desc=title, total=total, initial=done, unit=f" {unit}")
         if total is not None:
             self._bar.total = max(total, done)
         self._bar.set_postfix_str(more, refresh=False)
@@ -71,9 +60,13 @@ class Progress:
             return
         self.clear()
         self._title = line
-        self._bar = tqdm(
-            desc=line, bar_format="{desc}", file=self._stream._out, leave=False, dynamic_ncols=True
-        )
+        self._open(desc=line, bar_format="{desc}")
+
+    def _open(self, **options: Any) -> None:
+        # Some terminals say that their size is nothing: then it is 80 by 24. Django's own wrapper of the stream would
+        # end each update with a new line.
+        size = shutil.get_terminal_size()
+        self._bar = tqdm(file=self._stream._out, leave=False, ncols=size.columns, nrows=size.lines, **options)
 
     def clear(self) -> None:
         """Take the bar away, so that a line can be written."""
