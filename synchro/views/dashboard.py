@@ -121,11 +121,7 @@ def _span(hours: int) -> str:
 
 
 def _gaps(count: int) -> str:
-    words = ngettext(
-        "%(count)d id is missing in the log: a transaction that is open may bring it.",
-        "%(count)d ids are missing in the log: transactions that are open may bring them.",
-        count,
-    )
+    words = _("%(count)d ids are missing in the log: transactions that are open may bring them.")
     return words % {"count": count}
 
 
