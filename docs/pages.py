@@ -12,14 +12,23 @@ from sphinx.application import Sphinx
 PARTS = {
     "Start": ("quickstart", "your-models", "example", "faq"),
     "Guides": (
-        *("office", "two-ways", "moving", "several-remotes", "operating", "metrics", "upgrading"),
+        *(
+            "office",
+            "two-ways",
+            "moving",
+            "several-remotes",
+            "operating",
+            "dashboard",
+            "metrics",
+            "upgrading",
+        ),
         *("with-wagtail", "with-oscar", "with-tags-trees-histories"),
     ),
     "Topics": (
         *("triggers", "natural-keys", "conflicts", "receivers", "set-aside", "atomic", "failure"),
         *("limits", "troubleshooting"),
     ),
-    "How it works": ("how-it-works", "design", "protocol-model", "performance", "walks"),
+    "How it works": ("how-it-works", "design", "engines", "protocol-model", "performance", "walks"),
     "Reference": (
         *("settings", "_generated/commands", "_generated/python", "messages", "glossary"),
         *("_generated/changelog", "_generated/contributing"),

@@ -122,7 +122,9 @@ class Delivery:
 
 def batch_of(entry: int) -> Batch | None:
     """Return the batch that has this entry; None where it is in none, or is not found soon."""
-    batches = Batch.objects.using(LOCAL)
+    batches = Batch.objects.using(LOCAL).exclude(
+        ranges=""
+    )  # those of loads and repeated attempts have no entries
     numbers = batches.order_by("number").values_list("number", flat=True)
     low, high = numbers.first(), numbers.last()
     if low is None or high is None:

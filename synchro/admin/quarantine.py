@@ -88,9 +88,10 @@ class SetAsideAdmin(ReadOnlyAdmin):
             "title": _("Discard changes in quarantine"),
             "opts": self.opts,
             "rows": rows,
+            "question": _("What will not be sent to %(remotes)s any more (%(count)d):")
+            % {"count": len(rows), "remotes": ", ".join(sorted({row.peer.alias for row in rows}))},
             "named": rows[:NAMED],
             "more": max(0, len(rows) - NAMED),
-            "remotes": ", ".join(sorted({row.peer.alias for row in rows})),
             "checkbox": helpers.ACTION_CHECKBOX_NAME,
         }
         return TemplateResponse(request, "admin/synchro/setaside/discard.html", context)

@@ -83,19 +83,13 @@ def _load(job: Job) -> dict[str, Any]:
     steps = _Steps(job)
 
     def progress(done: Loaded) -> None:
-        steps.at(done.model, f"{done.model._meta.label}: {done.rows}, {done.sent}")
+        steps.at(done.model, f"{done.model._meta.label}: {done.rows} / {done.total}")
 
     found = load(job.alias, models, progress=progress)
+    names = ("rows", "equal", "sent", "kept", "left")
     return {
         "models": [
-            {
-                "model": one.model._meta.label,
-                "rows": one.rows,
-                "equal": one.equal,
-                "sent": one.sent,
-                "left": one.left,
-            }
-            for one in found
+            {"model": one.model._meta.label, **{name: getattr(one, name) for name in names}} for one in found
         ]
     }
 
@@ -104,11 +98,15 @@ def _verify(job: Job) -> dict[str, Any]:
     models, found = _models(job), []
     _note(job, total=len(models))
     steps = _Steps(job)
+
+    def progress(result: ModelResult) -> None:
+        steps.at(result.model, f"{result.model._meta.label}: {result.rows}")
+
     for model in models:
         if stopping.is_asked():
             break
         steps.at(model, model._meta.label)
-        found += [_compared(result) for result in verify(job.alias, [model])]
+        found += [_compared(result) for result in verify(job.alias, [model], kept=NAMED, progress=progress)]
     return {"models": found}
 
 
@@ -122,7 +120,7 @@ def _compared(result: ModelResult) -> dict[str, Any]:
         "equal": result.equal,
         "on_the_way": result.on_the_way,
         "quarantined": result.quarantined,
-        "different": len(result.differences),
+        "different": result.unequal,
         "differences": [
             {
                 "kind": one.kind,
@@ -130,7 +128,7 @@ def _compared(result: ModelResult) -> dict[str, Any]:
                 "remote_key": text(one.remote_key),
                 "fields": list(one.fields),
             }
-            for one in result.differences[:NAMED]
+            for one in result.differences
         ],
     }
 

@@ -20,6 +20,8 @@ from synchro.verify.sides import Side, Sides, sides_of
 
 #: Into how many parts a range of keys is divided, and up to how many rows are compared one by one.
 PARTS, FEW = 1_024, 4_000
+#: How many ranges one statement names.
+RANGES = 100
 #: How many numbers the range has that one statement asks about, and into how many of them all keys are divided at most.
 SLICE, SLICES = 2**20, 256
 #: Into how many parts all rows are divided where no index finds ranges of keys.
@@ -96,11 +98,26 @@ def _narrowed(sides: Sides, first: int, last: int) -> Iterator[Found]:
     """Divide the range, and yield what is found of its parts."""
     equal, runs = _divided(sides, first, last)
     yield Found(equal=equal)
+    few = [(start, end, count) for start, end, count in runs if count <= FEW or end == start]
+    for ranges in _together(few):
+        yield _compared(*of_both(sides, partial(_rows_of_ranges, ranges=ranges)))
     for start, end, count in runs:
         if count > FEW and end > start:
             yield from _narrowed(sides, start, end)
-        else:
-            yield _compared(*of_both(sides, partial(_rows_of_range, first=start, last=end)))
+
+
+def _together(runs: Sequence[tuple[int, int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Yield ranges that one statement may ask about: they have few rows together."""
+    ranges: list[tuple[int, int]] = []
+    rows = 0
+    for start, end, count in runs:
+        if ranges and (rows + count > FEW or len(ranges) == RANGES):
+            yield ranges
+            ranges, rows = [], 0
+        ranges.append((start, end))
+        rows += count
+    if ranges:
+        yield ranges
 
 
 def _divided(sides: Sides, first: int, last: int) -> tuple[int, list[tuple[int, int, int]]]:
@@ -137,8 +154,8 @@ def _sums_of_range(side: Side, first: int, step: int, last: int) -> _Sums:
     return _sums(side, part, f" WHERE {side.number} BETWEEN {first} AND {last}")
 
 
-def _rows_of_range(side: Side, first: int, last: int) -> _Rows:
-    return _rows(side, f"{side.number} BETWEEN {first} AND {last}")
+def _rows_of_ranges(side: Side, ranges: Sequence[tuple[int, int]]) -> _Rows:
+    return _rows(side, " OR ".join(f"{side.number} BETWEEN {first} AND {last}" for first, last in ranges))
 
 
 # -- by spreading rows over parts ----------------------------------------------------------------------------

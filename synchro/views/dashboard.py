@@ -120,6 +120,15 @@ def _span(hours: int) -> str:
     return ngettext("%(number)d day", "%(number)d days", hours // 24) % {"number": hours // 24}
 
 
+def _gaps(count: int) -> str:
+    words = ngettext(
+        "%(count)d id is missing in the log: a transaction that is open may bring it.",
+        "%(count)d ids are missing in the log: transactions that are open may bring them.",
+        count,
+    )
+    return words % {"count": count}
+
+
 def _number(value: int) -> str:
     return number_format(value, force_grouping=True)
 
@@ -178,9 +187,11 @@ def _now(
     request: HttpRequest, *, asks_remotes: bool, down: Mapping[str, str] = MappingProxyType({})
 ) -> dict[str, Any]:
     at_work = jobs.open_jobs()
+    local = health_of_local() if asks_remotes else None
     return {
         "cards": list(_cards(at_work, asks_remotes, down)),
-        "local": health_of_local() if asks_remotes else None,
+        "local": local,
+        "gaps": "" if local is None else _gaps(local.gaps),
         "runs": Run.objects.using(LOCAL).order_by("-id")[:RUNS],
         "jobs": Job.objects.using(LOCAL).order_by("-id")[:RUNS],
         "may_synchronize": may_synchronize(request),

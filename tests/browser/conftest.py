@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -60,15 +61,19 @@ class Person:
 
     def sees(self, words: str) -> None:
         """Wait until the page says so."""
-        WebDriverWait(self.driver, PATIENCE).until(
+        self._waits().until(
             lambda driver: words in driver.find_element(By.TAG_NAME, "body").text, f"{words!r} is not shown"
         )
 
     def finds(self, selector: str) -> Any:
         """Wait for an element, and return it."""
-        return WebDriverWait(self.driver, PATIENCE).until(
+        return self._waits().until(
             lambda driver: next(iter(driver.find_elements(By.CSS_SELECTOR, selector)), None), selector
         )
+
+    def _waits(self) -> WebDriverWait[Chrome]:
+        # A page that is just being left answers with an error of the driver.
+        return WebDriverWait(self.driver, PATIENCE, ignored_exceptions=(WebDriverException,))
 
     def presses(self, selector: str) -> None:
         """Press a button; the page may replace it at that moment by one that is alike."""

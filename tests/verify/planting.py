@@ -12,7 +12,10 @@ from django.db import connections
 from django.db.models import Model
 
 from synchro.core import call_synchronize
-from synchro.verify import ModelResult, verify
+from synchro.replay.handshake import look_at
+from synchro.replay.session import Database, Databases, own_settings
+from synchro.verify import ModelResult, checksums, verify
+from synchro.verify.sides import sides_of
 from tests.replay.deployments import REMOTE, create_on_remote, unlogged
 from tests.shop.models import (
     Album,
@@ -94,3 +97,15 @@ def raw_delete(model: type[Model], alias: str, key: Any) -> None:
     """Delete a row alone, and have no signal sent."""
     with connections[alias].constraint_checks_disabled():
         model._base_manager.using(alias).filter(pk=key)._raw_delete(alias)  # type: ignore[attr-defined]
+
+
+def suspects(model: type[Model]) -> tuple[int, int] | None:
+    """Return how many rows the servers call equal, and how many keys they leave to be compared."""
+    session = look_at(Databases(Database(REMOTE)))
+    with own_settings(session):
+        sides = sides_of(session, model)
+        found = None if sides is None else checksums.suspects(sides)
+        parts = None if found is None else list(found)
+    if parts is None:
+        return None
+    return sum(p.equal for p in parts), sum(len(p.local_keys) + len(p.remote_keys) for p in parts)

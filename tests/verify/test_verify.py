@@ -20,12 +20,9 @@ from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from synchro.models import ChangeLog, Checkpoint, Node
 from synchro.replay import run
-from synchro.replay.handshake import look_at
-from synchro.replay.session import Database, Databases, own_settings
-from synchro.verify import checksums, compare
+from synchro.verify import compare
 from synchro.verify.expected import _is_equal
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
-from synchro.verify.sides import sides_of
 from tests.replay import driver, processes
 from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, other_side, remote_count, unlogged
 from tests.shop.models import (
@@ -45,7 +42,7 @@ from tests.shop.models import (
     Shelf,
     Warehouse,
 )
-from tests.verify.planting import change, delete, differences, found, populate
+from tests.verify.planting import change, delete, differences, found, populate, suspects
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=True)
 
@@ -92,18 +89,6 @@ def test_each_planted_difference_is_found(
         plant()
 
     assert differences() == [expected]
-
-
-def suspects(model: type[Model]) -> tuple[int, int] | None:
-    """Return how many rows the servers call equal, and how many keys they leave to be compared."""
-    session = look_at(Databases(Database(REMOTE)))
-    with own_settings(session):
-        sides = sides_of(session, model)
-        found = None if sides is None else checksums.suspects(sides)
-        parts = None if found is None else list(found)
-    if parts is None:
-        return None
-    return sum(p.equal for p in parts), sum(len(p.local_keys) + len(p.remote_keys) for p in parts)
 
 
 def test_servers_tell_themselves_which_rows_are_equal() -> None:

@@ -97,9 +97,7 @@ class Command(SynchroCommand):
 
     def _show_progress(self, result: ModelResult) -> None:
         differing = result.unequal
-        self.progress.show(
-            result.model._meta.label, result.rows, more=_("%d differ") % differing if differing else ""
-        )
+        self.progress.show_rows(result.model, result.rows, _("%d differ") % differing if differing else "")
 
     def _verify(
         self, alias: str, models: Sequence[type[Model]], options: Mapping[str, Any]

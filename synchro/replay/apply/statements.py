@@ -80,9 +80,9 @@ class Group:
 
 
 class Statements:
-    def __init__(self, side: Database, identities: Identities) -> None:
+    def __init__(self, remote: Database, identities: Identities) -> None:
         self._identities = identities
-        self._side, self._connection, self._backend = side, side.connection, side.backend
+        self._remote, self._connection, self._backend = remote, remote.connection, remote.backend
         #: Highest explicit key written, by model: the database must not hand it out again.
         self._highest: dict[type[Model], int] = {}
 
@@ -165,7 +165,7 @@ class Statements:
             places = [group.fields.index(f) for f in fields]
             pick = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
             rows = list(map(pick, rows))
-        return Codec(fields, self._connection, narrow_columns(self._side, group.model)).encode_all(rows)
+        return Codec(fields, self._connection, narrow_columns(self._remote, group.model)).encode_all(rows)
 
     def update(self, group: Group, keys: Iterable[Key]) -> None:
         """Write these rows, which REMOTE has: the columns that are to be written in each."""
@@ -191,9 +191,11 @@ class Statements:
         """
         own, known = key_fields(group.model), self._identities.known(group.model)
         remote = {key: known[key].remote for key in keys}
-        values = [as_values(there) for there in dict.fromkeys(remote.values())]
-        present = {as_key(row) for row in select(self._side, group.model, own, own, values)}
-        raise row_is_missing(group.model, [key for key, there in remote.items() if there not in present])
+        values = [as_values(remote_key) for remote_key in dict.fromkeys(remote.values())]
+        present = {as_key(row) for row in select(self._remote, group.model, own, own, values)}
+        raise row_is_missing(
+            group.model, [key for key, remote_key in remote.items() if remote_key not in present]
+        )
 
     @contextmanager
     def unchecked(self, group: Group) -> Iterator[None]:

@@ -110,9 +110,9 @@ class BulkRows:
             return rows
         found = [list(row) for row in rows]
         for place, field in columns:
-            there = self._translate(field, {row[place] for row in found})
+            remote_keys = self._translate(field, {row[place] for row in found})
             for row in found:
-                row[place] = there[row[place]]
+                row[place] = remote_keys[row[place]]
         return found
 
     def _translated_raw(
@@ -122,11 +122,11 @@ class BulkRows:
         if not foreign or not rows:
             return rows
         own, *columns = raw.raw_numbers(rows, 1 + len(foreign))
-        there = []
+        translated = []
         for field, numbers in zip(foreign, columns, strict=True):
             found = self._translate(field, set(numbers))
-            there.append([found[number] for number in numbers])
-        return rows if there == columns else raw.with_raw_numbers(rows, [own, *there])
+            translated.append([found[number] for number in numbers])
+        return rows if translated == columns else raw.with_raw_numbers(rows, [own, *translated])
 
     def keys_of(self, rows: Sequence[Any]) -> list[Key]:
         if self._raw is not None:
