@@ -114,9 +114,9 @@ class ChangeLogAdmin(ReadOnlyAdmin):
 @admin.register(Reference)
 class ReferenceAdmin(ReadOnlyAdmin):
     searched = ("local_object_id", "remote_object_id")
-    list_display = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "batch")
+    list_display = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "length", "batch")
     list_select_related = ("peer",)
-    fields = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "batch")
+    fields = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "length", "batch")
 
 
 @admin.register(Conflict)

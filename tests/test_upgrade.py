@@ -266,4 +266,5 @@ def indexes(table: str) -> list[list[str]]:
 @pytest.mark.django_db
 def test_log_has_no_index_and_no_constraint_but_its_key() -> None:
     assert indexes("synchro_changelog") == [["id"]]
-    assert indexes("synchro_reference") == [["id"], ["peer_id", "content_type_id", "local_object_id"]]
+    unique = ["peer_id", "content_type_id", "block", "local_object_id"]
+    assert indexes("synchro_reference") == [["id"], unique]
