@@ -9,21 +9,30 @@ AT_ONCE = 5000
 #: Whole numbers of 64 bits, spelled as `str` spells them, but for the very highest ones.
 WHOLE = r"^(0|-?([1-9][0-9]{0,17}|[1-8][0-9]{18}|9[01][0-9]{17}|92[01][0-9]{16}))$"
 
-#: The former rows with whole numbers, and, in the same `island`, those that follow each other on both sides.
+#: The former rows with whole numbers, and the length and the first key of what follows each other on both sides. Of keys
+#: that are negative or very high, whose differences no whole number may hold, each stands alone.
 ROWS = """
     SELECT id, peer_id, content_type_id, batch, own, other, block,
-        COUNT(*) OVER (PARTITION BY peer_id, content_type_id, batch, block, other - own, own - place) AS length,
-        MIN(own) OVER (PARTITION BY peer_id, content_type_id, batch, block, other - own, own - place) AS first
+        COUNT(*) OVER island AS length, MIN(own) OVER island AS first
     FROM (
-        SELECT id, peer_id, content_type_id, batch, own, other,
-            CASE WHEN own < 0 THEN -1 ELSE (own - own % {block}) / {block} END AS block,
-            ROW_NUMBER() OVER (PARTITION BY peer_id, content_type_id, batch, other - own ORDER BY own) AS place
+        SELECT id, peer_id, content_type_id, batch, own, other, block, apart,
+            CASE WHEN block >= 0 THEN own - CAST(
+                ROW_NUMBER() OVER (PARTITION BY peer_id, content_type_id, batch, apart ORDER BY own) AS {whole}
+            ) END AS place
         FROM (
-            SELECT id, peer_id, content_type_id, batch, CAST(local_object_id AS {whole}) AS own,
-                CAST(remote_object_id AS {whole}) AS other
-            FROM {former}
-        ) AS spelled
+            SELECT id, peer_id, content_type_id, batch, own, other,
+                CASE WHEN own BETWEEN 0 AND {high} AND other BETWEEN 0 AND {high}
+                    THEN (own - own % {block}) / {block} ELSE -1 END AS block,
+                CASE WHEN own BETWEEN 0 AND {high} AND other BETWEEN 0 AND {high}
+                    THEN other - own END AS apart
+            FROM (
+                SELECT id, peer_id, content_type_id, batch, CAST(local_object_id AS {whole}) AS own,
+                    CAST(remote_object_id AS {whole}) AS other
+                FROM {former}
+            ) AS spelled
+        ) AS compared
     ) AS numbered
+    WINDOW island AS (PARTITION BY peer_id, content_type_id, batch, block, apart, place)
 """
 #: A range for each island that is long enough; the other rows as they are.
 COPY = """
@@ -75,7 +84,14 @@ def _replace(schema_editor, former, model, copy):
     table, quote = model._meta.db_table, schema_editor.quote_name
     with connection.cursor() as cursor:
         present = connection.introspection.table_names(cursor)
+        columns = (
+            {column.name for column in connection.introspection.get_table_description(cursor, table)}
+            if table in present
+            else set()
+        )
     if FORMER not in present:
+        if {field.column for field in model._meta.local_fields} == columns:
+            return  # interrupted when all was done
         (constraint,) = former._meta.constraints
         if connection.vendor == "postgresql":  # where its name would be taken
             schema_editor.remove_constraint(former, constraint)
@@ -83,6 +99,8 @@ def _replace(schema_editor, former, model, copy):
     elif table in present:
         schema_editor.execute(schema_editor.sql_delete_table % {"table": quote(table)})
     schema_editor.create_model(model)
+    while schema_editor.deferred_sql:
+        schema_editor.execute(schema_editor.deferred_sql.pop(0), None)
     former._meta.db_table = FORMER
     try:
         copy(schema_editor, former, model)
@@ -93,9 +111,7 @@ def _replace(schema_editor, former, model, copy):
 
 def _rename(schema_editor, old, new):
     quote = schema_editor.quote_name
-    schema_editor.execute(
-        schema_editor.sql_rename_table % {"old_table": quote(old), "new_table": quote(new)}
-    )
+    schema_editor.execute(schema_editor.sql_rename_table % {"old_table": quote(old), "new_table": quote(new)})
 
 
 def _copy_as_ranges(schema_editor, former, model):
@@ -112,7 +128,7 @@ def _copy_as_ranges(schema_editor, former, model):
     for start in range(0, len(gone), AT_ONCE):
         rows.filter(pk__in=gone[start : start + AT_ONCE])._raw_delete(alias)
     whole = models.BigIntegerField().cast_db_type(connection)
-    rows_sql = ROWS.format(block=BLOCK, whole=whole, former=quote(FORMER))
+    rows_sql = ROWS.format(block=BLOCK, high=2**62, whole=whole, former=quote(FORMER))
     sql = COPY.format(table=quote(model._meta.db_table), rows=rows_sql, shortest=SHORTEST, single=SINGLE)
     with connection.cursor() as cursor:
         cursor.execute(sql)
@@ -143,41 +159,43 @@ def _copy_one_by_one(schema_editor, former, model):
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('synchro', '0016_runs'),
+        ("synchro", "0016_runs"),
     ]
 
     operations = [
         StoreRanges(
             state_operations=[
                 migrations.RemoveConstraint(
-                    model_name='reference',
-                    name='synchro_reference_unique',
+                    model_name="reference",
+                    name="synchro_reference_unique",
                 ),
                 migrations.AddField(
-                    model_name='reference',
-                    name='block',
+                    model_name="reference",
+                    name="block",
                     field=models.BigIntegerField(db_default=-1, default=-1),
                 ),
                 migrations.AddField(
-                    model_name='reference',
-                    name='length',
-                    field=models.IntegerField(db_default=1, default=1, verbose_name='number of objects'),
+                    model_name="reference",
+                    name="length",
+                    field=models.IntegerField(db_default=1, default=1, verbose_name="number of objects"),
                 ),
                 migrations.AlterField(
-                    model_name='reference',
-                    name='local_object_id',
-                    field=synchro.fields.WholeKeyField(verbose_name='local object id'),
+                    model_name="reference",
+                    name="local_object_id",
+                    field=synchro.fields.WholeKeyField(verbose_name="local object id"),
                 ),
                 migrations.AlterField(
-                    model_name='reference',
-                    name='remote_object_id',
-                    field=synchro.fields.WholeKeyField(verbose_name='remote object id'),
+                    model_name="reference",
+                    name="remote_object_id",
+                    field=synchro.fields.WholeKeyField(verbose_name="remote object id"),
                 ),
                 migrations.AddConstraint(
-                    model_name='reference',
-                    constraint=models.UniqueConstraint(fields=('peer', 'content_type', 'block', 'local_object_id'), name='synchro_reference_unique'),
+                    model_name="reference",
+                    constraint=models.UniqueConstraint(
+                        fields=("peer", "content_type", "block", "local_object_id"),
+                        name="synchro_reference_unique",
+                    ),
                 ),
             ],
         ),
