@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
+from django.db import connections
 
+from synchro.triggers.watch import Watch
 from tests.replay.deployments import BY_TRIGGERS, LOCAL, REMOTE, set_capture
 
 
@@ -15,6 +17,13 @@ def _fresh_content_types() -> Iterator[None]:
     ContentType.objects.clear_cache()
     yield
     ContentType.objects.clear_cache()
+
+
+@pytest.fixture(autouse=True)
+def _no_migrate_at_work() -> Iterator[None]:
+    """What a test left half done would make triggers for the tests after it."""
+    yield
+    assert [alias for alias in (LOCAL, REMOTE) if Watch.of(connections[alias]) is not None] == []
 
 
 @pytest.fixture(scope="package", autouse=True)

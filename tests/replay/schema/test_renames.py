@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from ast import literal_eval
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from django.apps.registry import Apps
 from django.contrib.contenttypes.models import ContentType
-from django.db import models
+from django.db import connections, models
 from django.db.migrations.state import ModelState, ProjectState
 from django.test import override_settings
 
@@ -31,6 +31,7 @@ from synchro.models import (
     SetAside,
 )
 from synchro.triggers.migrate import before_migrate
+from synchro.triggers.watch import Watch
 from tests.people.models import Twinning, Village
 from tests.replay.compare import assert_same_rows
 from tests.replay.deployments import (
@@ -323,6 +324,7 @@ def test_a_table_is_followed_when_it_is_renamed_too(former: dict[str, int]) -> N
         moved.before_migrate(None, using=alias, apps=state_with("staff_client"))
         moved.table_renamed(alias, "staff_client", "shop_customer")
         moved.after_migrate(None, using=alias)
+        cast(Watch, Watch.of(connections[alias])).end()
     assert_all_has_moved(former)
 
 
