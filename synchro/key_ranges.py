@@ -1,8 +1,8 @@
 """
 Key ranges: keys that follow each other on one side and belong to keys that follow each other on the other side.
 
-A stored range lies within one block of `BLOCK` keys. So the numbers of blocks, which an index finds, lead from a key to
-all ranges that may have it.
+A stored range lies within one block of `BLOCK` keys. So the block, which an index finds, leads from a key to all ranges
+that may have it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import sub
 
-#: How many keys a block has. It is part of what is stored: a change of it takes a migration.
+#: How many keys a block has, a power of two. It is part of what is stored: a change of it takes a migration.
 BLOCK = 512
 #: Pairs that would make a shorter range are stored one by one.
 SHORTEST = 8
-#: In place of the number of a block: it is no range but one pair.
+#: In place of a block: it is no range but one pair.
 SINGLE = -1
 
 
@@ -36,7 +36,8 @@ class KeyRange:
 
     @property
     def block(self) -> int:
-        return SINGLE if self.length == 1 else self.first // BLOCK
+        """Return the first key of the block."""
+        return SINGLE if self.length == 1 else block_of(self.first)
 
     def pairs(self) -> Iterator[tuple[int, int]]:
         """Yield the pairs one by one."""
@@ -102,7 +103,7 @@ def storable(whole: KeyRange) -> Iterator[KeyRange]:
     """Yield the range in pieces that lie in one block each; single pairs where a piece is short or has no block."""
     start = whole.first
     while start <= whole.last:
-        last = min(whole.last, start // BLOCK * BLOCK + BLOCK - 1)
+        last = min(whole.last, block_of(start) + BLOCK - 1)
         if last - start + 1 < SHORTEST or start < 0:
             yield from (
                 KeyRange(own, other, 1, whole.batch) for own, other in whole.part(start, last).pairs()
@@ -112,11 +113,9 @@ def storable(whole: KeyRange) -> Iterator[KeyRange]:
         start = last + 1
 
 
-def blocks_of(keys: Sequence[int]) -> Sequence[int]:
-    """Return the numbers of the blocks that have these `keys`, which are in order."""
-    if keys and keys[0] >= 0 and is_dense(keys):
-        return range(keys[0] // BLOCK, keys[-1] // BLOCK + 1)
-    return sorted({key // BLOCK for key in keys if key >= 0})
+def block_of(key: int) -> int:
+    """Return the first key of the block that has the key."""
+    return key - key % BLOCK
 
 
 def is_dense(numbers: Sequence[int]) -> bool:

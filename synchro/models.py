@@ -288,7 +288,7 @@ class Reference(models.Model):
         verbose_name=_("peer"),
     )
     content_type = content_type_key()
-    #: Which block of keys a range lies in (see `synchro.key_ranges`).
+    #: Of a range, the first key of the block that it lies in (see `synchro.key_ranges`).
     block = models.BigIntegerField(default=SINGLE, db_default=SINGLE)
     #: Of a range, the first keys.
     local_object_id = WholeKeyField(_("local object id"))

@@ -23,7 +23,7 @@ from synchro.key_ranges import (
     BLOCK,
     SINGLE,
     KeyRange,
-    blocks_of,
+    block_of,
     has_any,
     is_dense,
     pick,
@@ -72,6 +72,27 @@ class References:
         known = self.find({own for _other, own in candidates})
         return {other: own for other, own in candidates if known.get(own) == other}
 
+    def joined(self, column: str, name: str) -> tuple[str, str]:
+        """
+        Return SQL that joins what is remembered, and SQL of the other side's key, NULL where nothing is remembered.
+
+        `column` is SQL of the database's own key, and nothing else in the statement has a name that begins with `name`.
+        """
+        quote = self.backend.connection.ops.quote_name
+        single, span = quote(f"{name}_1"), quote(f"{name}_2")
+        joins = "".join(
+            f" LEFT JOIN {quote(TABLE)} AS {table} ON {table}.{quote('peer_id')} = {self.peer:d} "
+            f"AND {table}.{quote('content_type_id')} = {self.content_type:d} AND {table}.{quote('block')} = {block} "
+            f"AND {table}.{quote(PAIR[0])} {own}"
+            for table, block, own in (
+                (single, str(SINGLE), f"= {column}"),
+                (span, f"({column} & -{BLOCK})", f"<= {column}"),
+            )
+        )
+        joins += f" AND {span}.{quote(PAIR[0])} + {span}.{quote('length')} > {column}"
+        other = f"{column} - {span}.{quote(PAIR[0])} + {span}.{quote(PAIR[1])}"
+        return joins, f"COALESCE({single}.{quote(PAIR[1])}, {other})"
+
     # -- writing, inside a transaction ----------------------------------------------------------------------------
 
     def put(self, pairs: Mapping[int, int], batch: int) -> None:
@@ -79,6 +100,7 @@ class References:
         ranges = ranges_of(pairs, batch)
         long = [each for each in ranges if each.length > 1]
         if long:
+            self._lock()
             self.remove([key for each in long for key in range(each.first, each.last + 1)])
             self._insert(long)
         if singles := {each.first: each.other for each in ranges if each.length == 1}:
@@ -102,6 +124,7 @@ class References:
         by_batch: dict[int, dict[int, int]] = defaultdict(dict)
         for own, other in pairs.items():
             by_batch[batches[own]][own] = other
+        self._lock()
         self.remove(pairs)
         self._insert(list(chain.from_iterable(ranges_of(some, batch) for batch, some in by_batch.items())))
 
@@ -114,8 +137,7 @@ class References:
 
     def _cut(self, keys: Sequence[int]) -> None:
         """Take these keys out of the ranges that have them."""
-        # Another run may cut the same range, from the other direction: what it left is seen once it has committed.
-        list(self.backend.select(Peer._meta.db_table, ["id"], ["id"], [(self.peer,)], lock=True))
+        self._lock()
         ranges = self._ranges_with(keys)
         self.backend.delete(TABLE, COLUMNS[:1], [(number,) for number in ranges])
         pieces = [piece for each in ranges.values() for piece in each.without(keys)]
@@ -124,6 +146,10 @@ class References:
         newer = {key for (key,) in own}
         kept = {piece.first: piece for piece in pieces if piece.length > 1 or piece.first not in newer}
         self._insert(list(kept.values()))
+
+    def _lock(self) -> None:
+        """Wait for a run in the other direction that writes ranges too: what it has left is seen from then on."""
+        list(self.backend.select(Peer._meta.db_table, ["id"], ["id"], [(self.peer,)], lock=True))
 
     def _ranges_with(self, keys: Sequence[int]) -> dict[int, KeyRange]:
         """Return the ranges that have one of these keys, which are in order, by their rows' numbers."""
@@ -175,8 +201,12 @@ class References:
         )
 
     def _blocks(self, keys: Sequence[int]) -> tuple[str, Sequence[Any]]:
-        blocks = blocks_of(keys)
-        return self._among("block", blocks) if blocks else ("", ())
+        """Return a condition for the blocks of these keys; an empty text where no range can have one of them."""
+        if is_dense(keys):
+            ends = max(0, block_of(keys[0])), block_of(keys[-1])
+            return (f"{self._name('block')} BETWEEN %s AND %s", ends) if ends[1] >= 0 else ("", ())
+        blocks = sorted({block_of(key) for key in keys if key >= 0})
+        return self.backend.key_condition(["block"], [(block,) for block in blocks]) if blocks else ("", ())
 
     def _among(self, column: str, numbers: Sequence[int]) -> tuple[str, Sequence[Any]]:
         if is_dense(numbers):

@@ -22,7 +22,7 @@ ROWS = """
         FROM (
             SELECT id, peer_id, content_type_id, batch, own, other,
                 CASE WHEN own BETWEEN 0 AND {high} AND other BETWEEN 0 AND {high}
-                    THEN (own - own % {block}) / {block} ELSE -1 END AS block,
+                    THEN own - own % {block} ELSE -1 END AS block,
                 CASE WHEN own BETWEEN 0 AND {high} AND other BETWEEN 0 AND {high}
                     THEN other - own END AS apart
             FROM (

@@ -43,7 +43,7 @@ def everything() -> dict[int, int]:
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("seed", range(6))
 def test_any_history_of_pairs_is_remembered_as_one_by_one(kept: References, seed: int) -> None:
-    """Runs that overlap, are cut, come again, and single pairs between them; as a dict would have them."""
+    """Ranges that overlap, are cut, come again, and single pairs between them; as a dict would have them."""
     chance, expected = random.Random(seed), dict[int, int]()
     for batch in range(30):
         first, other, count = chance.randrange(-5, 60), chance.randrange(200), chance.choice((1, 1, 4, 20))
@@ -123,6 +123,23 @@ def test_a_model_that_takes_another_ones_place_keeps_what_it_knows_itself(kept: 
     expected = {n: n + 100 for n in range(20)} | {n: n + 500 for n in range(3, 9)} | {15: 1}
     assert new.find(range(30)) == expected
     assert not kept.find(range(30))
+
+
+def test_joined_with_the_rows_they_say_the_same(kept: References) -> None:
+    Customer.objects.bulk_create(Customer(pk=number, name="x") for number in range(1, 1200, 3))
+    kept.put({number: 10_000 + number for number in range(90, 1100)}, 1)
+    kept.put({number: 3 * number for number in (1, 4, 100, 1150)}, 2)
+    kept.remove([103, 106, 512])
+    joins, other = kept.joined("c.id", "known")
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT c.id, {other} FROM {Customer._meta.db_table} AS c {joins}")
+        found = cursor.fetchall()
+
+    keys = list(Customer.objects.values_list("pk", flat=True))
+    known = kept.find(keys)
+    assert dict(found) == {key: known.get(key) for key in keys}
+    assert len(found) == len(keys)
+    assert None in dict(found).values()
 
 
 def test_keys_that_no_column_holds_are_not_there(kept: References) -> None:
