@@ -5,16 +5,17 @@ PYTHON ?= python3
 PAIRS ?=
 ARGS ?=
 
-.PHONY: help demo check test lint format messages servers servers-stop clean python
+.PHONY: help demo check test lint format docs messages servers servers-stop clean python
 
 help:
 	@echo 'make demo          the example, on two SQLite files'
 	@echo 'make check         linters, and the quickest tests on SQLite, in less than a minute'
 	@echo '                   ARGS="tests/replay/log -x" has them be others'
 	@echo 'make test          linters, and the whole suite on every backend'
-	@echo '                   PAIRS="sqlite applications spicy-neighbours" ARGS="-k natural" choose'
+	@echo '                   PAIRS="sqlite applications spicy-neighbours docs" ARGS="-k natural" choose'
 	@echo 'make lint          ruff, mypy and import-linter'
 	@echo 'make format        ruff rewrites the code'
+	@echo 'make docs          build the site of the documentation in .cache/docs; a warning is an error'
 	@echo 'make messages      collect the texts into the catalogues and compile them (needs gettext)'
 	@echo 'make servers       start the database servers and print how to reach them'
 	@echo 'make servers-stop  stop them'
@@ -39,6 +40,9 @@ lint: python
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m mypy
 	.venv/bin/lint-imports
+
+docs: python
+	@$(PYTHON) -m tests.suite.docs
 
 messages: python
 	@$(PYTHON) -m tests.suite.venv main

@@ -13,7 +13,7 @@ from django.db.models import Min
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
 from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Run
-from synchro.pending import all_pending, checkpoints_by_alias
+from synchro.pending import Pending, all_pending, checkpoints_by_alias
 from synchro.replay.log.entries import parts_of_log
 from synchro.replay.log.gaps import gaps_of
 from synchro.replay.log.pending import pending_batches
@@ -46,7 +46,7 @@ class Health:
     """How one REMOTE stands."""
 
     alias: str
-    #: Why it cannot be reached; None where it can be.
+    #: Why it cannot be reached; None where it can be, or was not asked.
     problem: str | None
     #: When the last batch arrived there; None before the first.
     arrived: datetime | None
@@ -83,34 +83,32 @@ def health_of_local() -> LocalHealth:
     )
 
 
-def health_of_remotes() -> list[Health]:
+def health_of_remotes(*, asks_remotes: bool = True) -> list[Health]:
     """
     Return how each REMOTE of the settings stands.
 
-    Each is connected to, to say whether it can be reached; all else is LOCAL's knowledge. A batch that arrived in a
-    run which was killed at that moment counts as pending until the next run.
+    With `asks_remotes` each is connected to, to say whether it can be reached; all else is LOCAL's knowledge. A batch
+    that arrived in a run which was killed at that moment counts as pending until the next run.
     """
     node, checkpoints, now = own_node(LOCAL), checkpoints_by_alias(), Database(LOCAL).backend.now()
     return [
-        _health(
-            pending.alias, pending.entries, pending.quarantined, node, checkpoints.get(pending.alias), now
-        )
-        for pending in all_pending()
+        _health(pending, node, checkpoints.get(pending.alias), now, asks_remotes) for pending in all_pending()
     ]
 
 
 def _health(
-    alias: str, entries: int, quarantined: int, node: Node, checkpoint: Checkpoint | None, now: datetime
+    pending: Pending, node: Node, checkpoint: Checkpoint | None, now: datetime, asks_remote: bool
 ) -> Health:
+    alias, entries = pending.alias, pending.entries
     oldest = min(_dates_of_the_oldest(node, checkpoint.batch if checkpoint else 0), default=None)
     conflicts = Conflict.objects.using(LOCAL).filter(peer__alias=alias, date__gte=now - RECENT)
     return Health(
         alias=alias,
-        problem=_problem(alias),
+        problem=_problem(alias) if asks_remote else None,
         arrived=checkpoint.date if checkpoint else None,
         pending=entries,
         lag=max(0.0, (now - oldest).total_seconds()) if entries and oldest is not None else 0.0,
-        quarantined=quarantined,
+        quarantined=pending.quarantined,
         conflicts=conflicts.count(),
         last_run=_last_run(alias),
     )

@@ -199,6 +199,12 @@ class Batch(models.Model):
     formed = UTCDateTimeField(default=DatabaseNow)
     #: Its number and a random one, which tell it from a batch that a copy of this database formed; empty in old ones.
     token = models.CharField(max_length=64, default="", db_default="")
+    #: Of a batch of a load: the REMOTE that it is for. To all others it is a batch of nothing.
+    peer = models.ForeignKey(
+        "Peer", models.DO_NOTHING, null=True, db_constraint=False, db_index=False, related_name="+"
+    )
+    #: Of a batch of a load: the content type, and between which keys, as JSON (see `synchro.replay.log.loads`).
+    part = models.TextField(null=True)
 
     class Meta:
         verbose_name = _("batch")
@@ -493,6 +499,34 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.begun}: {self.alias}, {self.get_outcome_display()}"
+
+
+class Load(models.Model):
+    """How far a load of one model's rows to a REMOTE has come. One that has ended begins anew with the next load."""
+
+    id = models.BigAutoField(primary_key=True)
+    peer = models.ForeignKey(Peer, models.CASCADE, db_index=False, related_name="+", verbose_name=_("peer"))
+    content_type = content_type_key()
+    #: The key up to which all rows have been looked at, as JSON; empty at the beginning.
+    after = models.TextField(default="", blank=True)
+    #: How many rows there were when it began, have been looked at, were equal already, were sent, and were refused.
+    total = models.PositiveBigIntegerField(_("rows"), default=0)
+    done = models.PositiveBigIntegerField(default=0)
+    equal = models.PositiveBigIntegerField(default=0)
+    sent = models.PositiveBigIntegerField(default=0)
+    left = models.PositiveBigIntegerField(default=0)
+    begun = UTCDateTimeField(_("begun"), default=DatabaseNow)
+    #: None while it goes on, or was interrupted.
+    ended = UTCDateTimeField(_("ended"), null=True)
+
+    class Meta:
+        verbose_name = _("load")
+        verbose_name_plural = _("loads")
+        default_permissions = ("view",)
+        constraints = (models.UniqueConstraint(fields=("peer", "content_type"), name="synchro_load_unique"),)
+
+    def __str__(self) -> str:
+        return f"{content_type_name(self.content_type_id)} {self.peer}: {self.done}/{self.total}"
 
 
 class NamedTable(models.Model):

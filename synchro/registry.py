@@ -17,6 +17,7 @@ from synchro.model_options import forget_options, model_option, wrong_options
 from synchro.natural import forget_natural_keys
 from synchro.natural_parts import forget_natural_parts
 from synchro.relations import forget_named_models, m2m_fields, same_key_parents
+from synchro.shared_tables import forget_shared_tables, let_say, stands_for
 
 #: What an entry of ``SYNCHRO_MODELS`` begins with that leaves a model out.
 LEFT_OUT: Final = "-"
@@ -96,6 +97,26 @@ def watched_tables() -> tuple[Table, ...]:
     return tuple(Table(model) for model in watched_models())
 
 
+def standing_tables() -> tuple[Table, ...]:
+    """Those of `watched_tables` whose models stand for their tables: each table once."""
+    return tuple(table for table in watched_tables() if stands_for(table.model) is table.model)
+
+
+def watched_of(models: Iterable[type[Model]]) -> list[type[Model]]:
+    """Of models that have one table, return those that are watched; first the one that stands for them."""
+    sharing = set(models)
+    return sorted((model for model in watched_models() if model in sharing), key=knowledge)
+
+
+def knowledge(model: type[Model]) -> tuple[bool, int, bool]:
+    """Sort models of one table: declared ones first, then by their columns, then those that migrations make."""
+    meta = model._meta
+    return bool(meta.auto_created), -len(Table(model).fields), not meta.managed
+
+
+let_say(watched_of)
+
+
 def is_watched(model: type[Model]) -> bool:
     return model._meta.concrete_model in _watched_set(_hashable(conf.models))
 
@@ -167,6 +188,7 @@ def forget_cached() -> None:
     _synchronized.cache_clear()
     forget_options()
     forget_natural_keys()
+    forget_shared_tables()
     forget_natural_parts()
     forget_named_models()
 

@@ -16,6 +16,7 @@ from synchro.exceptions import WrongSetting
 from synchro.keys import AnyField, column_field, is_integer, key_fields
 from synchro.model_options import model_option, names_option
 from synchro.natural import natural_fields, natural_names
+from synchro.shared_tables import models_of_table, stands_for
 
 
 def points_at_rows(field: AnyField) -> bool:
@@ -27,7 +28,7 @@ def pointed_model(field: AnyField) -> type[Model] | None:
     """Return the model whose rows the column names."""
     if field.remote_field is None:
         return named_model(field)
-    return field.related_model._meta.concrete_model if field.related_model is not None else None
+    return stands_for(field.related_model._meta.concrete_model) if field.related_model is not None else None
 
 
 def target_of(field: AnyField) -> type[Model] | None:
@@ -44,7 +45,7 @@ def target_of(field: AnyField) -> type[Model] | None:
     model: type[Model] = field.related_model._meta.concrete_model
     keys = key_fields(model)
     if len(keys) == 1 and field.target_field in (keys[0], model._meta.pk):
-        return model
+        return stands_for(model)
     return None
 
 
@@ -165,18 +166,28 @@ def dependents(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]
 
 def relations(model: type[Model]) -> Iterator[tuple[type[Model], AnyField, Any]]:
     """All foreign keys to `model`, and what becomes of their rows when one of its rows goes."""
-    for relation in model._meta.get_fields(include_hidden=True):
-        if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):
-            yield relation.related_model, relation.field, relation.on_delete  # type: ignore[union-attr,misc]
+    for each in models_of_table(model):
+        for relation in each._meta.get_fields(include_hidden=True):
+            if (
+                relation.auto_created
+                and not relation.concrete
+                and (relation.one_to_one or relation.one_to_many)
+            ):
+                yield relation.related_model, relation.field, relation.on_delete  # type: ignore[union-attr,misc]
 
 
 def pointing_at(model: type[Model]) -> Iterator[tuple[AnyField, Any]]:
     """Foreign keys to columns of `model` that REMOTE's server ensures, with what becomes of their rows."""
-    for relation in model._meta.get_fields(include_hidden=True, include_parents=False):
-        if relation.auto_created and not relation.concrete and (relation.one_to_one or relation.one_to_many):
-            column: AnyField = relation.field  # type: ignore[union-attr]
-            if column.db_constraint and not column.model._meta.proxy:
-                yield column, relation.on_delete  # type: ignore[union-attr]
+    for each in models_of_table(model):
+        for relation in each._meta.get_fields(include_hidden=True, include_parents=False):
+            if (
+                relation.auto_created
+                and not relation.concrete
+                and (relation.one_to_one or relation.one_to_many)
+            ):
+                column: AnyField = relation.field  # type: ignore[union-attr]
+                if column.db_constraint and not column.model._meta.proxy:
+                    yield column, relation.on_delete  # type: ignore[union-attr]
 
 
 def parents_first(models: Iterable[type[Model]]) -> list[type[Model]]:

@@ -21,7 +21,7 @@ from django.db import router
 from django.db.models import ManyToManyField, Model, Q
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
-from synchro.before_write import ask_for_key, has_unknown_key, read_natural_key
+from synchro.before_write import ask_for_key, has_unknown_key, read_natural_key, what_was_read
 from synchro.conf import LOCAL, conf
 from synchro.describe import NO_KEY, far_keys, label_of, natural_key_of, text_of
 from synchro.entries import NewEntry, write_entries
@@ -29,6 +29,7 @@ from synchro.historical import installed, is_historical, log_is_there, may_be_wa
 from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE
 from synchro.registry import is_watched, skipped_names, wrong_settings
 from synchro.relations import set_field
+from synchro.shared_tables import as_row_of, names_in, stands_for
 from synchro.switch import is_capture_off
 
 logger = logging.getLogger("synchro")
@@ -72,7 +73,7 @@ def before_save(sender: Any, instance: Any = None, using: str | None = None, **k
 def before_delete(sender: Any, instance: Any = None, using: str | None = None, **kwargs: Any) -> None:
     if isinstance(instance, Model) and captures(using or "") and is_watched(type(instance)):
         concrete = type(instance)._meta.concrete_model
-        read_natural_key(concrete or type(instance), instance, using or LOCAL)
+        read_natural_key(stands_for(concrete or type(instance)), instance, using or LOCAL)
 
 
 # -- one row -------------------------------------------------------------------------------------------------
@@ -99,7 +100,8 @@ def on_delete(sender: Any, instance: Any = None, using: str | None = None, **kwa
         return
     is_model = isinstance(sender, type) and issubclass(sender, Model) and isinstance(instance, sender)
     for model in _watched_line(sender if is_model else type(instance), parents=False):
-        _log(model, instance, DELETION, natural_key=natural_key_of(instance, model))
+        owner, row = _in_owner(model, instance)
+        _log(owner, row, DELETION, natural_key=natural_key_of(row, owner))
 
 
 def captures(using: str) -> bool:
@@ -189,6 +191,10 @@ def _log(
     is_sure: bool = False,
 ) -> None:
     """Write an entry of the row that `instance` has in the table of `model`; none where it has no key."""
+    owner, instance = _in_owner(model, instance)
+    if owner is not model:
+        fields = None if fields is None else names_in(owner, model, fields)
+        model = owner
     try:
         text = text_of(model, instance)
     except NO_KEY:
@@ -201,6 +207,14 @@ def _log(
     names = None if fields is None else ",".join(fields)
     entry = NewEntry(text, action, names, natural_key, members)
     write_entries(label_of(model), [entry], create=not is_historical(model))
+
+
+def _in_owner(model: type[Model], instance: Model) -> tuple[type[Model], Model]:
+    """Return the model that stands for `model` where they have one table, and the row that `instance` is there."""
+    owner = stands_for(model)
+    if owner is model or not isinstance(instance, model):
+        return model, instance
+    return owner, as_row_of(owner, model, instance, what_was_read(instance))
 
 
 # -- many-to-many --------------------------------------------------------------------------------------------

@@ -31,6 +31,8 @@ _BETWEEN: Final = ("django.db.", "asgiref.", "asyncio.", "concurrent.", "threadi
 #: Django's own bulk writes that are captured: on deletion REMOTE does the same, and a set sends `m2m_changed`.
 _DELETION: Final = "django.db.models.deletion"
 _SETS: Final = "django.db.models.fields.related_descriptors"
+#: What `migrate` makes in each database by itself, and a natural key recognizes.
+_MADE_BY_MIGRATE: Final = ("django.contrib.auth.management", "django.contrib.contenttypes.management")
 
 #: The lines that have been told, or the models and methods where no line is known.
 _told: set[tuple[str, object]] = set()
@@ -89,6 +91,8 @@ def _is_lost(rows: QuerySet[Any], method: str, caller: FrameType) -> bool:
     module = str(caller.f_globals.get("__name__", ""))
     if module == _DELETION or (module == _SETS and method == "bulk_create"):
         return False
+    if _module_of(caller) in _MADE_BY_MIGRATE:
+        return False
     if method == "update" and caller.f_code.co_name == "bulk_update" and module.startswith("django.db."):
         return False  # it has been told as what it is
     model: type[Model] = rows.model
@@ -104,10 +108,20 @@ def _is_lost(rows: QuerySet[Any], method: str, caller: FrameType) -> bool:
 
 def _line_of(caller: FrameType) -> tuple[str, object] | None:
     """Return the line of the project's, or a package's, code that writes; None where another thread does it."""
+    frame = _frame_of(caller)
+    return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
+
+
+def _module_of(caller: FrameType) -> str:
+    frame = _frame_of(caller)
+    return str(frame.f_globals.get("__name__", "")) if frame is not None else ""
+
+
+def _frame_of(caller: FrameType) -> FrameType | None:
     frame: FrameType | None = caller
     while frame is not None and _is_between(str(frame.f_globals.get("__name__", ""))):
         frame = frame.f_back
-    return (frame.f_code.co_filename, frame.f_lineno) if frame is not None else None
+    return frame
 
 
 def _is_between(module: str) -> bool:

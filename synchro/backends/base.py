@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from synchro.backends.digests import Digests
 from synchro.backends.foreign import ForeignTrigger
 from synchro.backends.server_cascades import ServerCascade, server_cascades_of
 from synchro.keys import AnyField
@@ -312,19 +313,9 @@ class Backend(ABC):
                 count += cursor.rowcount
         return count
 
-    def sums_rows_like(self, other: BaseDatabaseWrapper) -> bool:
-        """Return whether `sums_of_rows` gives the same here and in the database `other` for rows that are equal."""
-        return False
-
-    def sums_of_rows(
-        self, table: str, key: str, columns: Sequence[str], width: int
-    ) -> dict[int, tuple[int, int]]:
-        """
-        Return, by key divided by `width`, how many rows there are and the sum of the hashes of these columns.
-
-        Only where `sums_rows_like`.
-        """
-        raise NotImplementedError(f"{type(self).__name__} sums no rows.")
+    @abstractmethod
+    def digests(self, stranger: str) -> Digests:
+        """Return what makes hashes of rows; a value that has no common spelling is spelled by `stranger`."""
 
     def passes_rows(self, there: BaseDatabaseWrapper) -> bool:
         """Whether what `dump` gives of `here` can be written to `there`, another database of any engine."""

@@ -32,6 +32,8 @@ from synchro.backends.base import (
     whole_range,
 )
 from synchro.backends.capture import SessionSwitch
+from synchro.backends.digests import Digests
+from synchro.backends.digests.mysql import MySQLDigests
 from synchro.backends.exact import Reading, exact_date, exact_moment, exact_time, finite_decimal
 from synchro.backends.foreign import ForeignTrigger
 from synchro.backends.narrow import Described, described
@@ -161,6 +163,9 @@ class MySQL(Backend):
     def _fitting(self, columns: Sequence[str], rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
         most_rows = max(1, self.max_values // max(1, len(columns)))
         return fitting(self.connection, rows, most_rows, self.longest_statement())
+
+    def digests(self, stranger: str) -> Digests:
+        return MySQLDigests(self.connection, stranger)
 
     def longest_statement(self) -> int:
         if self._packet is None:

@@ -17,6 +17,8 @@ from django.utils.translation import gettext as _
 
 from synchro.backends.base import INCOMING, PREPARED, Backend, PairsTable, Row, quoted, whole_range
 from synchro.backends.capture import TransactionSwitch
+from synchro.backends.digests import Digests
+from synchro.backends.digests.postgresql import PostgreSQLDigests
 from synchro.backends.exact import Reading, exact_duration
 from synchro.backends.foreign import ForeignTrigger
 from synchro.backends.named import by_place
@@ -293,22 +295,9 @@ class PostgreSQL(Backend):
             changed = self._update_from_incoming(table, values, key)
             return changed if changed == len(rows) else self._count_present(table, key)
 
-    def sums_rows_like(self, other: BaseDatabaseWrapper) -> bool:
-        return self.passes_rows(other)
-
-    def sums_of_rows(
-        self, table: str, key: str, columns: Sequence[str], width: int
-    ) -> dict[int, tuple[int, int]]:
-        names = ", ".join(quoted(self.connection, column) for column in columns)
-        number = f"floor({quoted(self.connection, key)}::numeric / {int(width)})"
-        # The text of a record tells NULL from an empty text, and quotes what would end a value.
-        with self._own_settings(), self.connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT {number}::bigint, count(*), sum(hashtextextended(ROW({names})::text, 0)) "
-                f"FROM {quoted(self.connection, table)} GROUP BY 1",
-                [],
-            )
-            return {number: (count, int(total)) for number, count, total in cursor.fetchall()}
+    def digests(self, stranger: str) -> Digests:
+        duration = READINGS["DurationField"].sql
+        return PostgreSQLDigests(self.connection, stranger, self._own_settings, duration)
 
     def passes_rows(self, there: BaseDatabaseWrapper) -> bool:
         if self.connection.vendor != there.vendor:

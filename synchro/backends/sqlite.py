@@ -25,6 +25,8 @@ from django.utils.translation import gettext as _
 
 from synchro.backends.base import Backend, Convert, PairsTable, Row, Unfit, chunks, quoted, whole_range
 from synchro.backends.capture import StatementSwitch
+from synchro.backends.digests import Digests
+from synchro.backends.digests.sqlite import SQLiteDigests
 from synchro.backends.exact import (
     Reading,
     exact_date,
@@ -206,6 +208,9 @@ class SQLite(Backend):
                 list(map(pick, rows)),
             )
             return int(cursor.rowcount)
+
+    def digests(self, stranger: str) -> Digests:
+        return SQLiteDigests(self.connection, stranger)
 
     def passes_rows(self, there: BaseDatabaseWrapper) -> bool:
         return self.connection.vendor == there.vendor and self.connection.timezone_name == there.timezone_name

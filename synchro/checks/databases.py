@@ -84,14 +84,16 @@ def check_tables(
     connection = connections[LOCAL]
     with connection.cursor() as cursor:
         present = set(connection.introspection.table_names(cursor))
-    missing = {model._meta.db_table for model in apps.get_app_config("synchro").get_models()} - present
+    ours = {model._meta.db_table for model in apps.get_app_config("synchro").get_models()}
+    missing = ours - present
     if not missing or not present:  # an empty database is about to be migrated
         return []
+    names = "has none of synchro's tables" if missing == ours else f"lacks {', '.join(sorted(missing))}"
     # No error: it would keep `migrate`, which makes them, from running.
     return [
         Warning(
-            f"The database {LOCAL!r} lacks {', '.join(sorted(missing))}: no change can be captured.",
-            hint="Run `manage.py migrate synchro`.",
+            f"The database {LOCAL!r} {names}: no change can be captured.",
+            hint="Run `manage.py migrate synchro`. While `migrate` runs for the first time, this is as it should be.",
             id="synchro.W003",
         )
     ]

@@ -23,6 +23,7 @@ from synchro.keys import key_fields
 from synchro.model_options import model_option
 from synchro.natural import NaturalManager
 from synchro.registry import skipped_names, watched_models
+from synchro.sharing import faults_of_sharing
 
 
 @when_settings_are_right
@@ -37,6 +38,9 @@ def check_models(app_configs: Sequence[AppConfig] | None, **_kwargs: Any) -> lis
                 found.extend(check(model))
     for model in filter(asked_for, apps.get_models()):
         found.extend(_natural_managers(model))
+    for model, why in faults_of_sharing():
+        if asked_for(model):
+            found.append(Error(why, obj=model, id="synchro.E032"))
     if app_configs is None:
         found.extend(check_guessed_keys())
     return found

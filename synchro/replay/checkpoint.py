@@ -18,12 +18,21 @@ from synchro.replay.identity.identities import Identities, existing_keys
 from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.references import forget, local_keys_by_remote, remember, remote_keys
 from synchro.replay.log.entries import entries_of
+from synchro.replay.log.loads import Place
 from synchro.replay.log.ranges import from_text
 from synchro.replay.log.unread import Unread
 from synchro.replay.plan import Plan, QuarantineUpdate, Tally
 from synchro.replay.receipts import remote_references
 from synchro.replay.rows import select
 from synchro.replay.session import Pairs, Session
+
+
+@dataclass(frozen=True)
+class LoadedPart:
+    """What a batch of a load was about: how many rows, and up to which place in the order of the primary key."""
+
+    rows: int
+    upto: Place
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,8 @@ class Outcome:
     quarantine: QuarantineUpdate
     #: Entries of models that this process does not watch.
     unread: Unread = field(default_factory=Unread)
+    #: Of a batch of a load.
+    loaded: LoadedPart | None = None
 
 
 def acknowledge(session: Session, outcome: Outcome) -> None:

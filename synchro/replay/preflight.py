@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from synchro.exceptions import NotReady
 from synchro.registry import Table, is_optional, watched_models, watched_tables
 from synchro.replay.session import Database, Databases, Session
+from synchro.sharing import faults_of_sharing
 from synchro.triggers.remote import foreign_triggers, without_capture
 
 #: How many tables one statement asks for.
@@ -26,9 +27,11 @@ def check_tables(session: Session) -> Session:
     """
     Return the session with the models that are left out, since LOCAL has no table of them.
 
-    Raises `NotReady` where LOCAL or REMOTE lacks a table or a column that a watched model needs, or where this account
-    may not write into one of REMOTE's tables.
+    Raises `NotReady` where LOCAL or REMOTE lacks a table or a column that a watched model needs, where this account
+    may not write into one of REMOTE's tables, or where models that have one table do not fit each other.
     """
+    for _model, why in faults_of_sharing():
+        raise NotReady(why)
     session = replace(session, left_out=frozenset(_without_a_table(session)))
     for database in session.both():
         models = [model for model in watched_models() if model not in session.left_out]

@@ -128,7 +128,8 @@ def _go_back(session: Session, node: Node, checkpoint: Checkpoint, arrived: int)
 def _has_all_batches(node: Node, checkpoint: Checkpoint, arrived: int) -> bool:
     """Return whether all batches after `arrived` are kept, and none of them was forgotten on purpose."""
     kept = Batch.objects.using(LOCAL).filter(number__gt=arrived, number__lte=checkpoint.batch)
-    return kept.exclude(size=0).count() == checkpoint.batch - arrived and node.forgotten <= arrived
+    # Of what was taken up from the quarantine there is nothing to send again; a part of a load is there to be read.
+    return kept.exclude(size=0, part=None).count() == checkpoint.batch - arrived and node.forgotten <= arrived
 
 
 def _cannot_send_again(names: dict[str, object], took_up: bool) -> UnknownState:

@@ -115,11 +115,15 @@ def real_spellings(
 class Rows:
     """LOCAL's rows that the batch has to do with."""
 
-    def __init__(self, side: Database, in_bulk: Collection[type[Model]] = ()) -> None:
+    def __init__(
+        self, side: Database, in_bulk: Collection[type[Model]] = (), *, refuses: bool = True
+    ) -> None:
         self._side = side
+        #: Whether a row of REMOTE that cannot be read ends the run.
+        self._refuses = refuses
         #: Models whose rows go to REMOTE in bulk, so that no more of them is read here than is asked for.
         self._in_bulk = in_bulk
-        #: Rows of LOCAL of which some values cannot be read, and are None in what is found: they go nowhere.
+        #: Rows of which some values cannot be read, and are None in what is found. Such rows of LOCAL go nowhere.
         self.unreadable: dict[type[Model], dict[Key, Faults]] = {}
         self._found: dict[type[Model], dict[Key, Sequence[Any]]] = {}
         self._asked: dict[type[Model], set[Key]] = {}
@@ -176,7 +180,7 @@ class Rows:
             return select(side, model, names, own, list(map(as_values, some)))
 
         faults = unreadable_columns(read, fields, keys)
-        if side.alias != LOCAL:
+        if side.alias != LOCAL and self._refuses:
             refuse_unreadable_there(model, side.alias, faults)
         rows = read(fields, [key for key in keys if key not in faults])
         for key, several in faults.items():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import Error
@@ -19,6 +20,7 @@ from synchro.backends import check_vendor
 from synchro.checkpoint import aware, moved_by_a_run
 from synchro.conf import LOCAL
 from synchro.exceptions import Incomplete, NotConfigured, NotReady, SynchroError
+from synchro.keys import Key
 from synchro.models import Batch, options
 from synchro.replay.apply.atomic import replay_as_one
 from synchro.replay.apply.attempts import strategy_of
@@ -37,9 +39,10 @@ from synchro.replay.columns import forget_columns
 from synchro.replay.conflicts.record import discard_undelivered_decisions
 from synchro.replay.handshake import handshake
 from synchro.replay.identity.setting import remember_identities
-from synchro.replay.log.batches import Pruned, form_empty, next_batch, pending
+from synchro.replay.log.batches import Pruned, form_empty, form_load, next_batch, pending
 from synchro.replay.log.changes import RowId
 from synchro.replay.log.gaps import warn_of_unknown_writers
+from synchro.replay.log.loads import LoadPart
 from synchro.replay.log.position import check_ids, own_node
 from synchro.replay.log.ranges import from_text
 from synchro.replay.log.remote_log import RemoteLog
@@ -50,7 +53,8 @@ from synchro.replay.quarantine.store import Quarantine
 from synchro.replay.receipts import lock_receipt, lost_to_pruning
 from synchro.replay.report import Totals
 from synchro.replay.retry import gc_paused, retry_transient
-from synchro.replay.run_record import RunRecord, recorded
+from synchro.replay.run_events import RunEvents
+from synchro.replay.run_record import RunRecord, recorded, started_by_whom
 from synchro.replay.session import Database, Databases, Session, own_settings, reachable, run_lock
 from synchro.replay.signals import announce, starting
 from synchro.report import Report
@@ -59,6 +63,35 @@ T = TypeVar("T")
 
 #: What is to be taken up again from the quarantine, by the number of the batch.
 TakenUp: TypeAlias = Mapping[int, Collection[RowId]]
+#: Yields the batches of a run as they arrive.
+Replay: TypeAlias = Callable[[Session, Quarantine], Iterator[Outcome]]
+
+
+@dataclass(frozen=True)
+class LoadStep:
+    """A part of a load that is to be brought next."""
+
+    part: LoadPart
+    #: The rows of it that are to be sent; None for all.
+    chosen: Collection[Key] | None = None
+    #: Whether what has been logged meanwhile is to be replayed before.
+    comes_after_the_log: bool = False
+
+
+class Loader(Protocol):
+    """Says which parts a load has, and keeps how far it has come."""
+
+    def begin(self, session: Session) -> None:
+        """Begin, or begin again where a connection was lost."""
+
+    def next(self, session: Session) -> LoadStep | None:
+        """Return what is to be brought next; None where all has been."""
+
+    def log(self, step: LoadStep) -> None:
+        """Write entries of what is to be brought next."""
+
+    def done(self, step: LoadStep, outcome: Outcome | None) -> None:
+        """Take in that a part has arrived; what is beyond `outcome.loaded` has not."""
 
 
 def synchronize_all(aliases: tuple[str, ...], atomic: bool = False, retry: bool = False) -> list[Report]:
@@ -92,17 +125,36 @@ def synchronize(alias: str, atomic: bool = False, retry: bool = False) -> Report
     With `atomic` all of it is one transaction there. With `retry` what is in quarantine is taken up again. Raises a
     `SynchroError`; what was replayed before it stays, batch by batch.
     """
+    return _run_to(alias, partial(_replay_all, atomic=atomic, retry=retry), atomic, retry)
+
+
+def load(alias: str, loader: Loader) -> Report:
+    """
+    Replay what is pending on LOCAL into the database `alias`, then the parts of a load, and what came meanwhile.
+
+    Raises what `synchronize` does.
+    """
+    return _run_to(alias, partial(_load_all, loader))
+
+
+def _run_to(alias: str, replay: Replay, atomic: bool = False, retry: bool = False) -> Report:
     started, totals, databases = time.monotonic(), Totals(), Databases(Database(alias))
     for database in databases.both():
         check_vendor(database.connection)
-    with recorded(alias, totals) as record, _errors_in_words(alias):
-        one_run = partial(_run, databases, totals, record, atomic, retry)
-        session = retry_transient(one_run, databases.both(), lambda: totals.batches)
-        _show(session.begun)
-    return totals.report(alias, session.state.warnings, time.monotonic() - started)
+    events_of_run = RunEvents(alias)
+    with events_of_run.sent(started_by_whom(), atomic, retry):
+        with recorded(alias, totals) as record, _errors_in_words(alias):
+            one_run = partial(_run, databases, totals, record, events_of_run, replay)
+            session = retry_transient(one_run, databases.both(), lambda: totals.batches)
+            _show(session.begun)
+        report = totals.report(alias, session.state.warnings, time.monotonic() - started)
+    events_of_run.done(report)
+    return report
 
 
-def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, retry: bool) -> Session:
+def _run(
+    databases: Databases, totals: Totals, record: RunRecord, events_of_run: RunEvents, replay: Replay
+) -> Session:
     """Begin with what the databases say now, and go on until nothing is pending."""
     _forget_what_was_known(databases)
     with reachable(databases), own_settings(databases), in_run():
@@ -117,9 +169,10 @@ def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, 
             warn_without_capture(session)
             quarantine = Quarantine(session)
             try:
-                for outcome in _replay_all(session, quarantine, atomic, retry):
+                for outcome in replay(session, quarantine):
                     _confirm(session, quarantine, outcome, totals)
                     record.progress()
+                    events_of_run.arrived(session.peer.pk, outcome)
             except Pruned as error:
                 raise lost_to_pruning(session) from error
             node = own_node(LOCAL)
@@ -132,7 +185,35 @@ def _run(databases: Databases, totals: Totals, record: RunRecord, atomic: bool, 
     return session
 
 
-def _replay_all(session: Session, quarantine: Quarantine, atomic: bool, retry: bool) -> Iterator[Outcome]:
+def _load_all(loader: Loader, session: Session, quarantine: Quarantine) -> Iterator[Outcome]:
+    """Yield each batch that has arrived: what is pending, each part of the load, and what is pending then."""
+    yield from _replay_all(session, quarantine)
+    session = check_tables(session)
+    log = RemoteLog(session)
+    loader.begin(session)
+    while not stopping.is_asked() and (step := loader.next(session)) is not None:
+        if step.comes_after_the_log:
+            yield from _replay_all(session, quarantine)
+        if session.forwards:  # entries are what REMOTE passes on
+            loader.log(step)
+            yield from _replay_all(session, quarantine)
+            loader.done(step, None)
+            continue
+        batch = form_load(session.peer.pk, step.part)
+        while session.state.arrived < batch.number:
+            following = next_batch(session.state.arrived)
+            if following is None or stopping.is_asked():
+                return
+            chosen = step.chosen if following.number == batch.number else None
+            outcome = _replay(session, log, quarantine, following, (), True, chosen)
+            yield outcome
+        loader.done(step, outcome)
+    yield from _replay_all(session, quarantine)
+
+
+def _replay_all(
+    session: Session, quarantine: Quarantine, atomic: bool = False, retry: bool = False
+) -> Iterator[Outcome]:
     """Yield each batch that has arrived, until nothing is pending; LOCAL is told before the next is asked for."""
     replay = _replay_as_one if atomic else _replay_one_by_one
     for taken_up in _rounds(session, quarantine, retry):
@@ -189,11 +270,12 @@ def _replay(
     batch: Batch,
     taken_up: Collection[RowId],
     is_first: bool,
+    chosen: Collection[Key] | None = None,
 ) -> Outcome:
     """Bring REMOTE's rows to LOCAL's current values for every object named in the batch, or taken up with it."""
     announce("formed", batch)
     within = partial(_transaction, session, quarantine, batch if is_first else None)
-    once = partial(attempt, session, log, batch, list(from_text(batch.ranges)), within)
+    once = partial(attempt, session, log, batch, list(from_text(batch.ranges)), within, chosen=chosen)
 
     def until_taken() -> Outcome:
         return retry_refused(strategy_of(quarantine, taken_up), once)

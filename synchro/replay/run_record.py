@@ -41,6 +41,11 @@ def started_by(name: str) -> Iterator[None]:
         _by.reset(token)
 
 
+def started_by_whom() -> str:
+    """Return who starts the runs of this thread or task: the person, or the account of the process."""
+    return (_by.get() or account())[:255]
+
+
 @contextmanager
 def recorded(alias: str, totals: Totals) -> Iterator[RunRecord]:
     """Inside, a run to the database `alias` is recorded, with what `totals` says at its end."""
@@ -59,9 +64,7 @@ class RunRecord:
     def __init__(self, alias: str, totals: Totals) -> None:
         self._totals = totals
         now = _now()
-        self._run = Run(
-            alias=alias, by=(_by.get() or account())[:255], begun=now, ended=now, outcome=Run.RUNNING
-        )
+        self._run = Run(alias=alias, by=started_by_whom(), begun=now, ended=now, outcome=Run.RUNNING)
         self._written = time.monotonic()
 
     def progress(self) -> None:

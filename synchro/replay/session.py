@@ -21,6 +21,7 @@ from synchro.exceptions import Busy, NotReady
 from synchro.keys import Key
 from synchro.models import Peer
 from synchro.moved import successor_of
+from synchro.shared_tables import stands_for
 from synchro.triggers.by_hand import ByHand
 
 #: LOCAL's keys to REMOTE's.
@@ -42,14 +43,16 @@ class Database:
         return backend_for(self.connection)
 
     def content_type_id(self, model: type[Model]) -> int:
+        """Return the number by which this database knows a model, or the one that stands for it."""
         manager = ContentType.objects.db_manager(self.alias)
-        return int(manager.get_for_model(model, for_concrete_model=True).pk)
+        return int(manager.get_for_model(stands_for(model), for_concrete_model=True).pk)
 
     def model_of(self, content_type_id: int) -> type[Model] | None:
         """
         Return the model that a content type of this database stands for.
 
-        Of a proxy, that is the model whose rows it shows; of a model that has moved, the one that has its table now.
+        Of a proxy, that is the model whose rows it shows; of a model that has moved, the one that has its table now; of
+        watched models with one table, the one that stands for them.
         Return None where the model or its app is gone.
         """
         try:
@@ -57,7 +60,8 @@ class Database:
         except ContentType.DoesNotExist:
             model = None
         model = model or successor_of(self.alias, content_type_id)
-        return model._meta.concrete_model if model else None
+        concrete = model._meta.concrete_model if model else None
+        return stands_for(concrete) if concrete else None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """
 Capture by triggers: what a trigger set is, and what each engine's module has to offer.
 
-A `Target` is one table as its triggers see it; `Backend.compile` makes it into `Trigger` values whose version
-is a hash of their SQL, so "is it outdated?" is a comparison with what `Backend.installed` finds in the
+A `Target` is one table as its triggers see it; `Triggers.compile` makes it into `Trigger` values whose version
+is a hash of their SQL, so "is it outdated?" is a comparison with what `Triggers.installed` finds in the
 database.
 
 What the triggers write is what `synchro.keys` and `synchro.models` say of an entry:
@@ -63,13 +63,13 @@ __all__ = [
     "SWITCH",
     "SWITCHED_OFF",
     "UNIQUE",
-    "Backend",
     "Cascade",
     "Detail",
     "Installed",
     "Shape",
     "Target",
     "Trigger",
+    "Triggers",
     "Uncapturable",
     "Unique",
     "header",
@@ -104,13 +104,13 @@ class Uncapturable(NotReady):
     """A table whose key has no text that is the same on every engine, or that lacks what a trigger needs."""
 
 
-#: What `Backend.compile` has written in this process.
+#: What `Triggers.compile` has written in this process.
 _written: dict[Hashable, tuple[Trigger, ...]] = {}
 MOST_WRITTEN = 10_000
 
 
-class Backend(ABC):
-    """What differs between the engines. Everything takes Django's connection."""
+class Triggers(ABC):
+    """What differs between the engines, bound to a connection as `synchro.backends.base.Backend` is."""
 
     #: Whether a new version takes the place of the old one, of the same name, when it is created.
     replaces: bool = False
@@ -119,44 +119,45 @@ class Backend(ABC):
     #: What writes to a table without its triggers, as a sentence for people.
     blind_spot: str = ""
 
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+
     # -- looking ---------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def shapes(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, Shape]:
+    def shapes(self, tables: Iterable[str]) -> dict[str, Shape]:
         """What there is to know of each of these tables that exists, by as many statements as of one."""
 
     @abstractmethod
-    def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
+    def installed(self) -> list[Installed]:
         """All triggers of ours in this database."""
 
-    def stems(self, connection: BaseDatabaseWrapper) -> set[str]:
+    def stems(self) -> set[str]:
         """Return what `Target.stem` is of the tables that have triggers of ours, without a look into these."""
-        return {stem_of(one.stem) or one.stem for one in self.installed(connection)}
+        return {stem_of(one.stem) or one.stem for one in self.installed()}
 
-    def missing_changes(self, connection: BaseDatabaseWrapper) -> list[str]:
+    def missing_changes(self) -> list[str]:
         """Return the tables that have triggers of a version which does not see the changes of every session."""
         return []
 
     @abstractmethod
-    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
+    def shown(self, table: str) -> str:
         """The name of `table` as `Installed.table` has it."""
 
-    def on(self, connection: BaseDatabaseWrapper, table: str) -> list[Installed]:
+    def on(self, table: str) -> list[Installed]:
         """
         The triggers of ours on `table`, whatever it was called when they were made, and their functions.
         """
-        name, installed = self.shown(connection, table), self.installed(connection)
+        name, installed = self.shown(table), self.installed()
         stems = {stem_of(one.stem) for one in installed if one.table == name}
         return [one for one in installed if one.table == name or (not one.table and one.stem in stems)]
 
-    def mentions(
-        self, connection: BaseDatabaseWrapper, table: str, column: str | None = None
-    ) -> frozenset[str]:
+    def mentions(self, table: str, column: str | None = None) -> frozenset[str]:
         """Names of our triggers that log what the database does by itself, and name `table`, or this column of it."""
         return frozenset()
 
     @contextmanager
-    def suspended(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
         """Inside, the log itself can be altered. Nobody else's changes are missed."""
         yield
 
@@ -166,19 +167,19 @@ class Backend(ABC):
         """
         return False
 
-    def unseen(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterable[str]:
+    def unseen(self, tables: Iterable[str]) -> Iterable[str]:
         """What keeps changes of these tables out of the log although all triggers are there, each as a sentence."""
         return ()
 
-    def is_switched_off(self, connection: BaseDatabaseWrapper) -> bool:
+    def is_switched_off(self) -> bool:
         """Whether a switch that a program has left on keeps everybody's changes out of the log."""
         return False
 
-    def switch_on(self, connection: BaseDatabaseWrapper) -> None:
+    def switch_on(self) -> None:
         """Take that switch away."""
         return
 
-    def lacking_rights(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> str:
+    def lacking_rights(self, tables: Iterable[str]) -> str:
         """
         Return what this account must be allowed before it makes triggers of these tables, as a sentence.
 
@@ -186,13 +187,13 @@ class Backend(ABC):
         """
         return ""
 
-    def is_ready(self, connection: BaseDatabaseWrapper) -> bool:
+    def is_ready(self) -> bool:
         """Whether this database has the tables of synchro that triggers need."""
-        return len(self.shapes(connection, (LOG, SWITCH))) == 2
+        return len(self.shapes((LOG, SWITCH))) == 2
 
     # -- saying ----------------------------------------------------------------------------------------------
 
-    def compile(self, connection: BaseDatabaseWrapper, target: Target) -> tuple[Trigger, ...]:
+    def compile(self, target: Target) -> tuple[Trigger, ...]:
         """
         The triggers of `target`, in the order in which they are created. The database is not asked.
 
@@ -204,18 +205,20 @@ class Backend(ABC):
                 "models of the tables behind it, or use SYNCHRO_CAPTURE = 'signals'."
             )
         if target.key[0].model._meta.apps is not apps:
-            return tuple(self.write(connection, target))  # of a migration, whose models are not to be kept
+            return tuple(self.write(target))  # of a migration, whose models are not to be kept
         # A process that synchronizes again and again writes them once; all that they depend on is in the key.
-        place = tuple(str(connection.settings_dict.get(name)) for name in ("ENGINE", "HOST", "PORT", "NAME"))
-        key = (type(self), place, connection.timezone_name, settings.USE_TZ, target)
+        place = tuple(
+            str(self.connection.settings_dict.get(name)) for name in ("ENGINE", "HOST", "PORT", "NAME")
+        )
+        key = (type(self), place, self.connection.timezone_name, settings.USE_TZ, target)
         if key not in _written:
             if len(_written) >= MOST_WRITTEN:
                 _written.clear()
-            _written[key] = tuple(self.write(connection, target))
+            _written[key] = tuple(self.write(target))
         return _written[key]
 
     @abstractmethod
-    def write(self, connection: BaseDatabaseWrapper, target: Target) -> Iterator[Trigger]:
+    def write(self, target: Target) -> Iterator[Trigger]:
         """The triggers of `target`, which is a table."""
 
     @abstractmethod
@@ -227,7 +230,6 @@ class Backend(ABC):
     @abstractmethod
     def exchange(
         self,
-        connection: BaseDatabaseWrapper,
         create: Sequence[Trigger],
         drop: Sequence[Installed],
         seconds: int,
@@ -238,7 +240,7 @@ class Backend(ABC):
         At no moment is a change by somebody else missed.
         """
 
-    def explained(self, error: DatabaseError, connection: BaseDatabaseWrapper) -> Exception:
+    def explained(self, error: DatabaseError) -> Exception:
         """`error`, or a `NotReady` that tells what to do about it."""
         return error
 
@@ -246,16 +248,16 @@ class Backend(ABC):
         """The statements as the engine's own command-line client takes them."""
         return "BEGIN;\n" + "".join(f"{statement};\n" for statement in statements) + "COMMIT;\n"
 
-    def hold(self, connection: BaseDatabaseWrapper) -> None:
+    def hold(self) -> None:
         """Until the end of the open transaction no other process installs or removes triggers in this database."""
         return
 
     @contextmanager
-    def held(self, connection: BaseDatabaseWrapper, tables: Iterable[str], seconds: int) -> Iterator[bool]:
+    def held(self, tables: Iterable[str], seconds: int) -> Iterator[bool]:
         """Inside, nobody else writes to these tables; gives whether this is so."""
         yield False
 
     @contextmanager
-    def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
+    def alone(self, seconds: int) -> Iterator[None]:
         """Inside, no other process installs or removes triggers in this database."""
         yield

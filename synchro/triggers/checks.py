@@ -58,14 +58,14 @@ def _messages() -> Iterator[checks.CheckMessage]:
     except NotReady as error:
         yield checks.Error(str(error), hint="Use SYNCHRO_CAPTURE = 'signals'.", id="synchro.E101")
         return
-    if not backend.is_ready(connection) or check_package():
+    if not backend.is_ready() or check_package():
         return  # before the first migrate, or told already
     found = survey(connection)
     for label, why in found.impossible.items():
         yield checks.Error(why, obj=label, id="synchro.E102")
     unnamed = [Problem("missing", model._meta.label, EVERY) for model in found.unnamed]
     yield from _warnings([*unnamed, *found.problems])
-    for sentence in backend.unseen(connection, [table.name for table in watched_tables()]):
+    for sentence in backend.unseen([table.name for table in watched_tables()]):
         yield checks.Warning(sentence, id="synchro.W108")
     if backend.has_cascades():
         yield from _by_hand(connection)

@@ -16,9 +16,10 @@ from django.db.models import Field, Model
 
 from synchro.keys import key_fields
 from synchro.natural_rows import columns_for_methods
-from synchro.registry import Table, is_optional, is_watched, watched_tables
+from synchro.registry import Table, is_optional, is_watched, knowledge, watched_tables
 from synchro.relations import logged_natural_fields
-from synchro.triggers.base import LOG, SWITCH, Backend, Cascade, Detail, Shape, Target, Uncapturable
+from synchro.sharing import columns_unknown
+from synchro.triggers.base import LOG, SWITCH, Cascade, Detail, Shape, Target, Triggers, Uncapturable
 from synchro.triggers.kinds import READABLE, kind_of
 
 #: Foreign keys that the database enforces itself (Django 6.1), and whether they delete.
@@ -42,7 +43,9 @@ class Edge:
 class Declaration:
     """The targets of one database, as it is now."""
 
-    def __init__(self, connection: BaseDatabaseWrapper, backend: Backend, create_content_types: bool) -> None:
+    def __init__(
+        self, connection: BaseDatabaseWrapper, backend: Triggers, create_content_types: bool
+    ) -> None:
         self.connection = connection
         self.backend = backend
         self.create_content_types = create_content_types
@@ -60,13 +63,13 @@ class Declaration:
 
     @property
     def is_ready(self) -> bool:
-        """As `Backend.is_ready`, without asking once more."""
+        """As `Triggers.is_ready`, without asking once more."""
         return {LOG, SWITCH} <= self._shapes.keys()
 
     def _look(self) -> dict[str, Shape]:
         names = {LOG, SWITCH, *(table.name for table in watched_tables())}
         names |= {model._meta.db_table for edge in self._edges for model in (edge.parent, edge.child)}
-        return self.backend.shapes(self.connection, sorted(names))
+        return self.backend.shapes(sorted(names))
 
     def _shape(self, table: str) -> Shape:
         return self._shapes.get(table, Shape())
@@ -87,17 +90,12 @@ class Declaration:
         for table in watched_tables():
             groups.setdefault(self._shape(table.name).shown or table.name, []).append(table)
         for group in groups.values():
-            group.sort(key=_knowledge)
+            group.sort(key=lambda table: knowledge(table.model))
             owner = group[0]
             for other in group[1:]:
                 self.sharing[other.model._meta.label] = owner.model._meta.label
-                if more := _columns(other) - _columns(owner):
-                    self.impossible[other.model._meta.label] = (
-                        f"{other.model._meta.label} has the table of {owner.model._meta.label}, under whose name "
-                        f"changes are captured, and columns that {owner.model._meta.label} does not know: "
-                        f"{', '.join(sorted(more))}. Their changes would not arrive. Declare them there too, or watch "
-                        "one of the two models alone."
-                    )
+                if fault := columns_unknown(owner.model, other.model):
+                    self.impossible[other.model._meta.label] = fault
         return [group[0] for group in groups.values()]
 
     def target(self, table: Table) -> Target | None:
@@ -216,7 +214,7 @@ class DeclarationOfState(Declaration):
     def __init__(
         self,
         connection: BaseDatabaseWrapper,
-        backend: Backend,
+        backend: Triggers,
         state: Apps,
         content_types: Mapping[str, int],
     ) -> None:
@@ -227,7 +225,7 @@ class DeclarationOfState(Declaration):
 
     def _look(self) -> dict[str, Shape]:
         names = {model._meta.db_table for edge in self._edges for model in (edge.parent, edge.child)}
-        return self.backend.shapes(self.connection, sorted(names))
+        return self.backend.shapes(sorted(names))
 
     @cached_property
     def _edges(self) -> tuple[Edge, ...]:
@@ -263,13 +261,3 @@ def _edges(models_of: Apps) -> Iterator[Edge]:
 
 def _has(columns: frozenset[str], fields: Iterable[Field[Any, Any]]) -> bool:
     return bool(columns) and all((field.column or "").lower() in columns for field in fields)
-
-
-def _columns(table: Table) -> set[str]:
-    return {str(field.column).lower() for field in table.fields}
-
-
-def _knowledge(table: Table) -> tuple[bool, int, bool]:
-    """Sort models of one table: declared ones first, then by their columns, then those that migrations make."""
-    meta = table.model._meta
-    return bool(meta.auto_created), -len(table.fields), not meta.managed

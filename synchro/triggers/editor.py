@@ -46,7 +46,7 @@ class KeepsTriggers(Editor):
             self.__dict__["_keeper"] = keeper = Keeper(self.connection)
             if not self.collect_sql:
                 # Whoever installs triggers meanwhile would replace the same functions, and know the old columns.
-                keeper.backend.hold(self.connection)
+                keeper.backend.hold()
         found: Keeper = self.__dict__["_keeper"]
         return found
 
@@ -194,7 +194,7 @@ class KeepsTriggers(Editor):
         """SQLite alone: a table is altered by making it anew, which loses its triggers."""
         table = model._meta.db_table
         if table in (LOG, SWITCH):
-            with self.keeper.backend.suspended(self.connection):
+            with self.keeper.backend.suspended():
                 super()._remake_table(model, *args, **kwargs)  # type: ignore[misc]
             return
         had_some = not self.collect_sql and bool(self.keeper.on(table))

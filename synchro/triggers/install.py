@@ -17,10 +17,10 @@ from synchro.triggers.base import (
     ORPHANED,
     POWERLESS,
     UNIQUE,
-    Backend,
     Installed,
     Target,
     Trigger,
+    Triggers,
     Uncapturable,
     stem_of,
 )
@@ -113,12 +113,12 @@ def survey(
     if not declaration.is_ready:
         return Survey((), {})
     targets = declaration.targets(only)
-    installed = _by_stem(one for one in backend.installed(connection) if only is None or _belongs(one, only))
+    installed = _by_stem(one for one in backend.installed() if only is None or _belongs(one, only))
     impossible = dict(declaration.impossible)
     findings = []
     for target in targets:
         try:
-            wanted = backend.compile(connection, target)
+            wanted = backend.compile(target)
         except Uncapturable as error:
             impossible[target.label] = str(error)
         else:
@@ -154,7 +154,7 @@ def _by_stem(installed: Iterable[Installed]) -> dict[str, list[Installed]]:
 
 
 def _compare(
-    backend: Backend, target: Target, triggers: Sequence[Trigger], found: list[Installed]
+    backend: Triggers, target: Target, triggers: Sequence[Trigger], found: list[Installed]
 ) -> Finding:
     wanted = {trigger.stem: trigger for trigger in triggers}
     own = [one for one in found if _is_on(one, target)]
@@ -225,24 +225,24 @@ def install(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE)
     """
     backend = triggers_for(connection)
     try:
-        with known(connection), backend.alone(connection, seconds):
+        with known(connection), backend.alone(seconds):
             finding = next(iter(survey(connection, True, stem).findings), None)
             if finding is not None and not finding.is_right:
-                if finding.create and (lacking := backend.lacking_rights(connection, finding.tables)):
+                if finding.create and (lacking := backend.lacking_rights(finding.tables)):
                     raise NotReady(lacking)
-                backend.exchange(connection, finding.create, finding.drop, seconds)
+                backend.exchange(finding.create, finding.drop, seconds)
             return finding
     except DatabaseError as error:
-        raise backend.explained(error, connection) from error
+        raise backend.explained(error) from error
 
 
 def uninstall(connection: BaseDatabaseWrapper, stem: str, seconds: int = PATIENCE) -> list[Installed]:
     """Remove the triggers of one table, and give what was removed."""
     backend = triggers_for(connection)
     try:
-        with known(connection), backend.alone(connection, seconds):
-            found = [one for one in backend.installed(connection) if _belongs(one, stem)]
-            backend.exchange(connection, (), found, seconds)
+        with known(connection), backend.alone(seconds):
+            found = [one for one in backend.installed() if _belongs(one, stem)]
+            backend.exchange((), found, seconds)
             return found
     except DatabaseError as error:
-        raise backend.explained(error, connection) from error
+        raise backend.explained(error) from error

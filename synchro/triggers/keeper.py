@@ -21,12 +21,12 @@ from synchro.moved import table_made
 from synchro.triggers import triggers_for
 from synchro.triggers.base import (
     CASCADE,
-    Backend,
     Detail,
     Installed,
     Shape,
     Target,
     Trigger,
+    Triggers,
     Uncapturable,
     stem_of,
 )
@@ -42,14 +42,14 @@ class Keeper:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
-        self.backend: Backend = triggers_for(connection)
+        self.backend: Triggers = triggers_for(connection)
         #: Content types of the tables whose triggers have been removed, by table.
         self.content_types: dict[str, int] = {}
         #: What has been removed and has to come back if the alteration fails.
         self.removed: list[Installed] = []
 
     def on(self, table: str) -> list[Installed]:
-        found = self.backend.on(self.connection, table)
+        found = self.backend.on(table)
         for one in found:
             if one.content_type is not None:
                 self.content_types[table] = one.content_type
@@ -68,9 +68,9 @@ class Keeper:
         is_held = False
         with ExitStack() as stack:
             if altered:
-                there = self.backend.shapes(self.connection, altered)
+                there = self.backend.shapes(altered)
                 with self._told({table}):
-                    is_held = stack.enter_context(self.backend.held(self.connection, there, PATIENCE))
+                    is_held = stack.enter_context(self.backend.held(there, PATIENCE))
             try:
                 self.remove(table)
                 yield
@@ -84,7 +84,7 @@ class Keeper:
                     )
 
     def remove_all(self) -> None:
-        self.exchange((), self.backend.installed(self.connection))
+        self.exchange((), self.backend.installed())
 
     def restore_cascades(self, state: Apps) -> None:
         """
@@ -94,19 +94,19 @@ class Keeper:
         """
         if not any(one.stem.endswith(CASCADE) for one in self.removed):
             return
-        installed = self.backend.installed(self.connection)
+        installed = self.backend.installed()
         captured = {one.table: one.content_type for one in installed if one.content_type is not None}
         has = {one.table for one in installed if one.stem.endswith(CASCADE)}
         for target in DeclarationOfState(self.connection, self.backend, state, captured).targets():
             if target.shape.shown not in has:
-                wanted = self.backend.compile(self.connection, target)
+                wanted = self.backend.compile(target)
                 self.exchange([one for one in wanted if one.stem.endswith(CASCADE)], ())
 
     def remove_mentions(self, table: str, column: str | None = None) -> None:
         """Remove the triggers, also on other tables, that name this table or column (`triggers.cascades`)."""
-        names = self.backend.mentions(self.connection, table, column)
+        names = self.backend.mentions(table, column)
         if names:
-            self.exchange((), [one for one in self.backend.installed(self.connection) if one.name in names])
+            self.exchange((), [one for one in self.backend.installed() if one.name in names])
 
     def capture_new(self, model: type[Model]) -> None:
         """Give a table that has just been made its first triggers."""
@@ -126,11 +126,11 @@ class Keeper:
         """Give the table, if it has or had triggers, such that name only `key`; once it has its columns."""
         table = model._meta.db_table
         found = self.on(table)
-        shape = self.backend.shapes(self.connection, [table]).get(table, Shape())
+        shape = self.backend.shapes([table]).get(table, Shape())
         target = self.key_only(model, key, shape)
         if target is None:
             return
-        wanted = self.backend.compile(self.connection, target)
+        wanted = self.backend.compile(target)
         versions = {one.stem: one.version for one in found if one.enabled}
         create = [trigger for trigger in wanted if versions.get(trigger.stem) != trigger.version]
         stems = {trigger.stem for trigger in wanted if self.backend.replaces or trigger not in create}
@@ -142,7 +142,7 @@ class Keeper:
         ]
         if create:
             drop += self._of_former_tables(target)
-            if lacking := self.backend.lacking_rights(self.connection, target.tables):
+            if lacking := self.backend.lacking_rights(target.tables):
                 raise CommandError(lacking)
         self.exchange(create, drop)
 
@@ -156,7 +156,7 @@ class Keeper:
 
     def _of_former_tables(self, target: Target) -> list[Installed]:
         """Return the triggers that were made for this table, and went with another that had its name before."""
-        installed = self.backend.installed(self.connection)
+        installed = self.backend.installed()
         return [
             one
             for one in installed
@@ -172,8 +172,8 @@ class Keeper:
         if not create and not drop:
             return
         tables = {one.table for one in drop if one.table}
-        with self._told(tables), self.backend.alone(self.connection, PATIENCE):
-            self.backend.exchange(self.connection, create, drop, seconds=PATIENCE)
+        with self._told(tables), self.backend.alone(PATIENCE):
+            self.backend.exchange(create, drop, seconds=PATIENCE)
         self.removed += drop
 
     @contextmanager
@@ -184,7 +184,7 @@ class Keeper:
         except (DatabaseError, NotReady) as error:
             message: Exception = error
             if isinstance(error, DatabaseError):
-                message = self.backend.explained(error, self.connection)
+                message = self.backend.explained(error)
             if not isinstance(message, NotReady):
                 raise
             where = f" This was about the triggers of {', '.join(sorted(tables))}." if tables else ""
@@ -207,12 +207,12 @@ class Keeper:
 
     def _put_back(self, error: BaseException, restore: Callable[[], None]) -> None:
         """Make the triggers again that have been removed, as they were, where the table can have these."""
-        there = {one.name for one in self.backend.installed(self.connection)}
+        there = {one.name for one in self.backend.installed()}
         gone = sorted((one for one in self.removed if one.name not in there and one.sql), key=_by_table)
         for _table, triggers in groupby(gone, key=_by_table):
             create = [Trigger(one.stem, one.name, one.version, one.sql) for one in triggers]
             with suppress(DatabaseError):  # half of the alteration was done
-                self.backend.exchange(self.connection, create, (), seconds=PATIENCE)
+                self.backend.exchange(create, (), seconds=PATIENCE)
         try:
             restore()
         except (DatabaseError, CommandError) as why:

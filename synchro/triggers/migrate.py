@@ -56,7 +56,7 @@ def before_migrate(
     keep_triggers(connection)
     if (before := Watch.of(connection)) is not None:
         before.end()
-    if not backend.is_ready(connection):
+    if not backend.is_ready():
         return
     # What is about to be written into new tables is captured where there was something to synchronize before. (The
     # first `migrate` of a project fills both databases alike, each by itself.)
@@ -94,9 +94,9 @@ def after_migrate(sender: Any, using: str, **kwargs: Any) -> None:
     own = installed_apps.get_app_config("synchro").get_models()
     backend_for(connection).keep_texts_exact([model._meta.db_table for model in own])
     everything = using == LOCAL and conf.capture == "triggers"
-    if everything and backend.is_ready(connection) and backend.is_switched_off(connection):
+    if everything and backend.is_ready() and backend.is_switched_off():
         warnings.warn(SWITCHED_OFF.format(using), RuntimeWarning, stacklevel=2)
-        backend.switch_on(connection)
+        backend.switch_on()
     of_no_use = _stems_of_unwatched(watch) if watch is not None and watch.captures_new else frozenset()
     failed = []
     for finding in survey(connection, create_content_types=everything).findings:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import DatabaseError
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.exceptions import NotReady
 from synchro.models import CHANGE
@@ -21,11 +20,11 @@ from synchro.triggers.base import (
     CASCADE,
     LOG,
     PREFIX,
-    Backend,
     Installed,
     Shape,
     Target,
     Trigger,
+    Triggers,
     header,
     stem_of,
     version_of,
@@ -44,7 +43,7 @@ _COLUMN = re.compile(r"\b(?:OLD|NEW)\.`([^`]*)`")
 _CONTENT_TYPE = re.compile(r"(?:VALUES \(|SELECT )([0-9]+), ")
 
 
-class MySQL(Backend):
+class MySQL(Triggers):
     blind_spot = "MySQL and MariaDB fire no triggers for TRUNCATE: it is not captured. Use DELETE."
 
     rewriting_waits = True
@@ -55,9 +54,9 @@ class MySQL(Backend):
     #: Character sets of columns that can be compared by a collation that takes every byte for what it is.
     exact: frozenset[str] = frozenset()
 
-    def shapes(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, Shape]:
+    def shapes(self, tables: Iterable[str]) -> dict[str, Shape]:
         columns: dict[str, dict[str, bool]] = {}
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT table_name, column_name, character_set_name FROM information_schema.columns "
                 "WHERE table_schema = DATABASE()"
@@ -66,7 +65,7 @@ class MySQL(Backend):
                 columns.setdefault(table, {})[column] = characters in self.exact
             cursor.execute("SELECT table_name FROM information_schema.views WHERE table_schema = DATABASE()")
             views = {view for (view,) in cursor.fetchall()}
-        names = {table: stored_name(connection, table) for table in tables}
+        names = {table: stored_name(self.connection, table) for table in tables}
         return {
             table: Shape(
                 columns=frozenset(column.lower() for column in columns[name]),
@@ -78,8 +77,8 @@ class MySQL(Backend):
             if name in columns
         }
 
-    def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
-        with connection.cursor() as cursor:
+    def installed(self) -> list[Installed]:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT trigger_name, action_statement, event_object_table, action_timing, event_manipulation, definer "
                 "FROM information_schema.triggers WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1",
@@ -109,11 +108,11 @@ class MySQL(Backend):
             )
         return found
 
-    def lacking_rights(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> str:
-        return lacking_rights(connection, tables)
+    def lacking_rights(self, tables: Iterable[str]) -> str:
+        return lacking_rights(self.connection, tables)
 
-    def stems(self, connection: BaseDatabaseWrapper) -> set[str]:
-        with connection.cursor() as cursor:
+    def stems(self) -> set[str]:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT trigger_name, action_statement FROM information_schema.triggers "
                 "WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1",
@@ -123,8 +122,8 @@ class MySQL(Backend):
                 stem for name, body in cursor.fetchall() if _is_ours(name, body) and (stem := stem_of(name))
             }
 
-    def missing_changes(self, connection: BaseDatabaseWrapper) -> list[str]:
-        with connection.cursor() as cursor:
+    def missing_changes(self) -> list[str]:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT DISTINCT event_object_table FROM information_schema.triggers "
                 "WHERE trigger_schema = DATABASE() AND LOCATE(%s, trigger_name) = 1 "
@@ -133,11 +132,9 @@ class MySQL(Backend):
             )
             return [table for (table,) in cursor.fetchall()]
 
-    def mentions(
-        self, connection: BaseDatabaseWrapper, table: str, column: str | None = None
-    ) -> frozenset[str]:
-        quote = connection.ops.quote_name
-        with connection.cursor() as cursor:
+    def mentions(self, table: str, column: str | None = None) -> frozenset[str]:
+        quote = self.connection.ops.quote_name
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE() "
                 "AND LOCATE(%s, trigger_name) AND LOCATE(%s, action_statement) AND LOCATE(%s, action_statement)",
@@ -145,11 +142,11 @@ class MySQL(Backend):
             )
             return frozenset(name for (name,) in cursor.fetchall())
 
-    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
-        return escaped(stored_name(connection, table))
+    def shown(self, table: str) -> str:
+        return escaped(stored_name(self.connection, table))
 
-    def write(self, connection: BaseDatabaseWrapper, target: Target) -> Iterator[Trigger]:
-        for parts in Writer(connection, target).triggers():
+    def write(self, target: Target) -> Iterator[Trigger]:
+        for parts in Writer(self.connection, target).triggers():
             yield self._trigger(target, *parts)
 
     def _trigger(self, target: Target, event: str, body: str) -> Trigger:
@@ -171,7 +168,6 @@ class MySQL(Backend):
 
     def exchange(
         self,
-        connection: BaseDatabaseWrapper,
         create: Sequence[Trigger],
         drop: Sequence[Installed],
         seconds: int,
@@ -181,7 +177,7 @@ class MySQL(Backend):
         missed in between: a change may be logged twice then, which says no more than once.
         """
         names = {trigger.name for trigger in create}
-        with connection.cursor() as cursor, _waiting(cursor, seconds), _plainly(cursor):
+        with self.connection.cursor() as cursor, _waiting(cursor, seconds), _plainly(cursor):
             made: list[Trigger] = []
             for found in drop:
                 if found.name in names:  # on another table, which has taken it along
@@ -198,14 +194,14 @@ class MySQL(Backend):
                 if found.name not in names:
                     cursor.execute(self.drop_sql(found), None)
 
-    def explained(self, error: DatabaseError, connection: BaseDatabaseWrapper) -> Exception:
+    def explained(self, error: DatabaseError) -> Exception:
         """
         `error` as a `NotReady` that tells what an administrator can do, where it is about rights or locks.
         """
         code = error.args[0] if error.args else None
         if code not in (1142, 1205, 1227, 1419):
             return error
-        name, user = connection.settings_dict["NAME"], connection.settings_dict["USER"]
+        name, user = self.connection.settings_dict["NAME"], self.connection.settings_dict["USER"]
         grant = f"GRANT TRIGGER ON `{name}`.* TO '{user}'@'...';"
         if code == 1142:
             return NotReady(
@@ -239,32 +235,32 @@ class MySQL(Backend):
         )
 
     @contextmanager
-    def held(self, connection: BaseDatabaseWrapper, tables: Iterable[str], seconds: int) -> Iterator[bool]:
-        names = sorted({escaped(stored_name(connection, table)) for table in tables})
-        with connection.cursor() as cursor:
+    def held(self, tables: Iterable[str], seconds: int) -> Iterator[bool]:
+        names = sorted({escaped(stored_name(self.connection, table)) for table in tables})
+        with self.connection.cursor() as cursor:
             with _waiting(cursor, seconds):
                 is_held = may(cursor, f"LOCK TABLES {', '.join(f'{name} WRITE' for name in names)}")
             try:
                 yield is_held
             finally:
-                if is_held and connection.is_usable():
+                if is_held and self.connection.is_usable():
                     cursor.execute("UNLOCK TABLES")
 
     @contextmanager
-    def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
-        with connection.cursor() as cursor:
+    def alone(self, seconds: int) -> Iterator[None]:
+        with self.connection.cursor() as cursor:
             # The name holds for the whole server.
             cursor.execute(
                 "SELECT GET_LOCK(CONCAT(%s, LEFT(SHA2(DATABASE(), 256), 16)), %s)", [LOCK, seconds]
             )
             if cursor.fetchone()[0] != 1:
                 raise NotReady(
-                    f"Another process is installing triggers in {connection.alias!r}; try again later."
+                    f"Another process is installing triggers in {self.connection.alias!r}; try again later."
                 )
             try:
                 yield
             finally:
-                if connection.is_usable():
+                if self.connection.is_usable():
                     cursor.execute("SELECT RELEASE_LOCK(CONCAT(%s, LEFT(SHA2(DATABASE(), 256), 16)))", [LOCK])
 
 

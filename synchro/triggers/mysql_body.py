@@ -19,7 +19,7 @@ from synchro.triggers.writer import UUID_PARTS, RowWriter
 #: Sessions share opened tables together with their triggers. MySQL computes ``@variable IS NULL`` once for such a
 #: trigger, and keeps the answer for the sessions that come after. A comparison with `<=>` is computed each time.
 SWITCH = "@synchro_capture_off"
-#: A variable of the trigger that runs after an update.
+#: A variable of the trigger that runs after an update: the names of the fields that changed.
 CHANGED = "synchro_changed"
 #: Types of which two values that are equal are the same.
 PLAIN = (
@@ -94,21 +94,25 @@ class Writer(RowWriter):
         return f"CONCAT({', '.join(parts)})"
 
     def differs(self, field: Field[Any, Any]) -> str:
+        return f"NOT ({self.is_same(field)})"
+
+    def is_same(self, field: Field[Any, Any]) -> str:
+        """A condition: the column's old value is, byte for byte, its new one."""
         old, new = self.name("OLD", field), self.name("NEW", field)
         kind = field.db_type(self.connection) or ""
         if kind.startswith(PLAIN):
-            return f"NOT {old} <=> {new}"
+            return f"{old} <=> {new}"
         if kind.startswith(FLOATING):
             # The text of a FLOAT leaves digits out; the comparison takes -0 for 0.
-            return f"NOT ({old} <=> {new} AND CAST({old} AS CHAR) <=> CAST({new} AS CHAR))"
+            return f"{old} <=> {new} AND CAST({old} AS CHAR) <=> CAST({new} AS CHAR)"
         # Case, accents and trailing blanks count, whatever the column's collation.
         if field.column in self.target.shape.exact:
-            return f"NOT {old} <=> {new} COLLATE utf8mb4_nopad_bin"
-        return f"NOT CAST({old} AS BINARY) <=> CAST({new} AS BINARY)"
+            return f"{old} <=> {new} COLLATE utf8mb4_nopad_bin"
+        return f"CAST({old} AS BINARY) <=> CAST({new} AS BINARY)"
 
     def fields(self) -> str:
         """The names of the changed fields, between commas; empty where none changed."""
-        parts = (f"IF({self.differs(field)}, '{field.name}', NULL)" for field in self.target.columns)
+        parts = (f"IF({self.is_same(field)}, NULL, '{field.name}')" for field in self.target.columns)
         return "CONCAT_WS(',', " + ",\n            ".join(parts) + ")"
 
     # -- entries ---------------------------------------------------------------------------------------------
@@ -126,30 +130,37 @@ class Writer(RowWriter):
         if self.target.content_type is None:
             return
         yield "AFTER INSERT", self.unless_off(f"    {self.added()}")
-        yield "AFTER UPDATE", f"{self.declaration()}{self.unless_off(self.update())}"
+        yield "AFTER UPDATE", self.update()
         yield "AFTER DELETE", self.unless_off(f"    {self.deleted()}")
 
     def unless_off(self, statements: str) -> str:
         return f"    IF NOT ({SWITCH} <=> 1) THEN\n{statements}    END IF;\n"
 
-    def declaration(self) -> str:
-        """Of the variable that keeps each comparison from being made twice."""
-        if self.target.detail is Detail.KEY or not self.target.columns:
-            return ""
-        length = sum(len(field.name) + 1 for field in self.target.columns)
-        return f"    DECLARE {CHANGED} {'LONGTEXT' if length > 4000 else f'VARCHAR({length})'} CHARACTER SET utf8mb4;\n"
-
     def update(self) -> str:
-        moved = f"IF {self.any_differs(self.target.key)} THEN\n        {self.deleted()}        {self.added()}"
+        """
+        Each statement of a trigger costs as much as a comparison of values. So a change takes three: the names of the
+        changed fields are the default of a variable (none where capture is off), one IF asks for all, and the entry.
+        """
+        moved = f"        {self.deleted()}        {self.added()}"
         if self.target.detail is Detail.KEY:
-            return f"    {moved}    ELSE\n        {self.insert(self.key('NEW'), CHANGE)}    END IF;\n"
+            change = self.insert(self.key("NEW"), CHANGE)
+            key = self.any_differs(self.target.key)
+            return self.unless_off(f"    IF {key} THEN\n{moved}    ELSE\n        {change}    END IF;\n")
         if not self.target.columns:
-            return f"    {moved}    END IF;\n"
+            return self.unless_off(f"    IF {self.any_differs(self.target.key)} THEN\n{moved}    END IF;\n")
         change = self.insert(self.key("NEW"), CHANGE, fields=CHANGED)
+        same = " AND ".join(f"({self.is_same(field)})" for field in self.target.key)
         return (
-            f"    {moved}    ELSE\n        SET {CHANGED} = {self.fields()};\n"
-            f"        IF {CHANGED} <> '' THEN\n        {change}        END IF;\n    END IF;\n"
+            f"    DECLARE {CHANGED} {self.variable_type()} CHARACTER SET utf8mb4 DEFAULT IF({SWITCH} <=> 1, '',\n"
+            f"        {self.fields()});\n"
+            f"    IF {CHANGED} <> '' AND {same} THEN\n        {change}"
+            f"    ELSEIF NOT ({SWITCH} <=> 1 OR ({same})) THEN\n{moved}    END IF;\n"
         )
+
+    def variable_type(self) -> str:
+        """Of what has room for the names of all fields."""
+        length = sum(len(field.name) + 1 for field in self.target.columns)
+        return "LONGTEXT" if length > 4000 else f"VARCHAR({length})"
 
 
 def json_quote(text: str) -> str:

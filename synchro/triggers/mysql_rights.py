@@ -13,12 +13,12 @@ from synchro.triggers.mysql_body import escaped, stored_name
 
 #: Errors of the server for a want of rights: on a database, a table, a column.
 DENIED = (1044, 1142, 1143)
-#: The same for tables that `Backend.held` has not locked: then nothing can be known of them.
+#: The same for tables that `Triggers.held` has not locked: then nothing can be known of them.
 NOT_LOCKED = 1100
 
 
 def lacking_rights(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> str:
-    """As `Backend.lacking_rights`."""
+    """As `Triggers.lacking_rights`."""
     wanted = [(LOG, "INSERT"), *((table, "SELECT, TRIGGER") for table in tables)]
     with connection.cursor() as cursor:
         needed = [

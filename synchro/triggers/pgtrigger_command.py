@@ -70,7 +70,7 @@ def _capture(alias: str) -> Iterator[tuple[Any, CaptureTrigger]]:
     if connection.vendor != "postgresql":
         return
     backend = triggers_for(connection)
-    if (conf.capture != "triggers" or alias != LOCAL) and not backend.stems(connection):
+    if (conf.capture != "triggers" or alias != LOCAL) and not backend.stems():
         return
     for target in Declaration(connection, backend, create_content_types=False).targets():
         for trigger in capture_triggers(connection, target) if target.shape.is_table else ():

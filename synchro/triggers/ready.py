@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from synchro.conf import conf
 from synchro.exceptions import NotReady
 from synchro.triggers import triggers_for
-from synchro.triggers.base import SWITCHED_OFF, Backend
+from synchro.triggers.base import SWITCHED_OFF, Triggers
 from synchro.triggers.install import MISSES_CHANGES, gap_of, survey
 
 _allowed: ContextVar[bool] = ContextVar("synchro_missing_triggers_allowed", default=False)
@@ -45,7 +45,7 @@ def refuse_triggers_that_miss_changes(sender: Any, remote: BaseDatabaseWrapper, 
     except NotReady:
         return  # an engine without triggers of ours, which a run refuses by itself
     _refuse_where_switched_off(backend, remote)
-    tables = backend.missing_changes(remote)
+    tables = backend.missing_changes()
     if tables:
         raise NotReady(
             f"Triggers in the database {remote.alias!r} are {MISSES_CHANGES}, once a run has written there: those of "
@@ -78,6 +78,6 @@ def refuse_without_triggers(sender: Any, local: BaseDatabaseWrapper, **kwargs: A
         )
 
 
-def _refuse_where_switched_off(backend: Backend, connection: BaseDatabaseWrapper) -> None:
-    if backend.is_switched_off(connection):
+def _refuse_where_switched_off(backend: Triggers, connection: BaseDatabaseWrapper) -> None:
+    if backend.is_switched_off():
         raise NotReady(SWITCHED_OFF.format(connection.alias))

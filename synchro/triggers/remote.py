@@ -53,8 +53,8 @@ def without_capture(connection: BaseDatabaseWrapper) -> checks.CheckMessage | No
         return None
     backend = triggers_for(connection)
     stems = {stem_for(table.name) for table in watched_tables()}
-    missing = stems - backend.stems(connection)
-    if not missing or not backend.is_ready(connection):
+    missing = stems - backend.stems()
+    if not missing or not backend.is_ready():
         return None
     if missing == stems and _captures_by_signals(connection):
         return None

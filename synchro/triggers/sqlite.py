@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import OperationalError, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
 from synchro.backends import backend_for
@@ -25,12 +24,12 @@ from synchro.triggers.base import (
     SWITCH,
     SWITCHED_OFF,
     UNIQUE,
-    Backend,
     Detail,
     Installed,
     Shape,
     Target,
     Trigger,
+    Triggers,
     Unique,
     header,
     quoted,
@@ -48,10 +47,10 @@ _COLUMN = re.compile(r'\b(?:OLD|NEW)\."([^"]*)"')
 NOW = "strftime('%Y-%m-%d %H:%M:%f000', 'now')"
 
 
-class SQLite(Backend):
-    def shapes(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, Shape]:
+class SQLite(Triggers):
+    def shapes(self, tables: Iterable[str]) -> dict[str, Shape]:
         found: dict[str, tuple[str, str, set[str]]] = {}
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT m.name, m.type, c.name FROM sqlite_master AS m, pragma_table_xinfo(m.name) AS c "
                 "WHERE m.type IN ('table', 'view')"
@@ -68,8 +67,8 @@ class SQLite(Backend):
             if columns
         }
 
-    def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
-        with connection.cursor() as cursor:
+    def installed(self) -> list[Installed]:
+        with self.connection.cursor() as cursor:
             cursor.execute(
                 "SELECT name, sql, tbl_name FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s",
                 [f"{PREFIX}%"],
@@ -85,31 +84,31 @@ class SQLite(Backend):
                 found.append(Installed(short, name, version, content_type, escaped(table), knows=known))
         return found
 
-    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
+    def shown(self, table: str) -> str:
         return escaped(real_name(table))
 
-    def unseen(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterable[str]:
-        return [SWITCHED_OFF.format(connection.alias)] if self.is_switched_off(connection) else []
+    def unseen(self, tables: Iterable[str]) -> Iterable[str]:
+        return [SWITCHED_OFF.format(self.connection.alias)] if self.is_switched_off() else []
 
-    def is_switched_off(self, connection: BaseDatabaseWrapper) -> bool:
+    def is_switched_off(self) -> bool:
         # A row of another session is never seen, since it goes before its transaction is over.
-        with connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             try:
                 cursor.execute(f'SELECT EXISTS (SELECT 1 FROM "{SWITCH}")')
             except OperationalError:  # there is no such table, hence no trigger that asks it
                 return False
             return bool(cursor.fetchone()[0])
 
-    def switch_on(self, connection: BaseDatabaseWrapper) -> None:
-        with connection.cursor() as cursor:
+    def switch_on(self) -> None:
+        with self.connection.cursor() as cursor:
             cursor.execute(f'DELETE FROM "{SWITCH}"')
 
     @contextmanager
-    def suspended(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
         # SQLite does not rename a table, which is how Django alters one, while a trigger names what is not
         # there. The write lock is held all the time.
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            names = [one.name for one in self.installed(connection)]
+        with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
+            names = [one.name for one in self.installed()]
             cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
             saved = [(name, sql) for name, sql in cursor.fetchall() if name in names]
             for name, _ in saved:
@@ -118,8 +117,8 @@ class SQLite(Backend):
             for _, sql in saved:
                 cursor.execute(sql, None)
 
-    def write(self, connection: BaseDatabaseWrapper, target: Target) -> Iterator[Trigger]:
-        for parts in Writer(connection, target).triggers():
+    def write(self, target: Target) -> Iterator[Trigger]:
+        for parts in Writer(self.connection, target).triggers():
             yield self._trigger(target, *parts)
 
     def _trigger(self, target: Target, event: str, when: str, statements: tuple[str, ...]) -> Trigger:
@@ -142,22 +141,21 @@ class SQLite(Backend):
 
     def exchange(
         self,
-        connection: BaseDatabaseWrapper,
         create: Sequence[Trigger],
         drop: Sequence[Installed],
         seconds: int,
     ) -> None:
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
             for found in drop:
                 cursor.execute(self.drop_sql(found), None)
             for trigger in create:
                 cursor.execute(trigger.sql, None)
 
     @contextmanager
-    def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
-        with transaction.atomic(using=connection.alias):
+    def alone(self, seconds: int) -> Iterator[None]:
+        with transaction.atomic(using=self.connection.alias):
             # The write lock, before anything is read: what has been read cannot change any more.
-            backend_for(connection).begin_writing()
+            backend_for(self.connection).begin_writing()
             yield
 
 

@@ -58,7 +58,7 @@ class Watch:
             other.end()
         keeper = Keeper(self.connection)
         self._look(keeper)
-        self.former = frozenset(keeper.backend.shapes(self.connection, self.models))
+        self.former = frozenset(keeper.backend.shapes(self.models))
         self.connection.execute_wrappers.insert(0, self)
 
     def end(self) -> None:
@@ -127,13 +127,13 @@ class Watch:
 
     def _shapes(self, keeper: Keeper) -> dict[str, Shape]:
         """Return what there is of the tables; nothing while synchro's own are not all there, which triggers need."""
-        shapes = keeper.backend.shapes(self.connection, {LOG, SWITCH, *self.models})
+        shapes = keeper.backend.shapes({LOG, SWITCH, *self.models})
         if not {LOG, SWITCH} <= shapes.keys():
             return {}
         return {table: shape for table, shape in shapes.items() if table in self.models}
 
     def _look(self, keeper: Keeper) -> list[Installed]:
-        installed = keeper.backend.installed(self.connection)
+        installed = keeper.backend.installed()
         names: dict[str, set[str]] = {}
         for one in installed:
             names.setdefault(one.table, set()).add(one.name)
@@ -161,7 +161,7 @@ class Watch:
         target = keeper.key_only(model, key, shape)
         assert target is not None
         try:
-            wanted = keeper.backend.compile(self.connection, target)
+            wanted = keeper.backend.compile(target)
         except Uncapturable:  # the system checks say so
             return False
         has = {one.stem for one in found if one.enabled}

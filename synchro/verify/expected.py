@@ -13,8 +13,8 @@ from django.db.models import JSONField, Model
 from synchro.keys import AnyField, Key, column_field, key_fields, normalize
 from synchro.registry import Table
 from synchro.relations import generic_keys, points_at_rows
-from synchro.replay.identity.identities import Identities, existing_keys
-from synchro.replay.rows import Rows, generic_places, generic_targets, generic_value
+from synchro.replay.identity.identities import Identities, Identity, existing_keys
+from synchro.replay.rows import Rows, generic_places, generic_targets, generic_value, real_spellings
 from synchro.replay.session import Session
 from synchro.verify.results import DIFFERENT, MISSING, Difference
 
@@ -32,6 +32,7 @@ class _NoValue:
 #: The key of a row that REMOTE does not have, and a value that cannot be read.
 ABSENT: Final = _NoValue("a row that REMOTE lacks")
 UNREADABLE: Final = _NoValue("a value that cannot be read")
+UNREADABLE_ON_REMOTE: Final = _NoValue("a value that cannot be read")
 
 
 @dataclass(frozen=True)
@@ -53,32 +54,61 @@ def compare_rows(
     identities = Identities(session, local, {})
     found = identities.find(model, list(present))
     expected = _expected(session, model, present, identities, local)
-    there = remote.load(model, [i.remote for i in found.values() if i.exists and i.remote is not None])
+    respelled = _respelled(session, model, found)
+    remote_keys = {key: respelled.get(key, i.remote if i.exists else None) for key, i in found.items()}
+    there = _readable(model, remote, [key for key in remote_keys.values() if key is not None])
     _settle_what_points_nowhere(
-        session, {k: (row, there.get(found[k].remote)) for k, row in expected.items()}
+        session, {key: (row, there.get(remote_keys[key])) for key, row in expected.items()}
     )
     differences = []
-    own = {field.column for field in key_fields(model)}
-    fields = [(place, f) for place, f in enumerate(Table(model).fields) if f.column not in own]
+    own = key_fields(model)
+    fields = [(place, f) for place, f in enumerate(Table(model).fields) if f not in own]
     for key, row in expected.items():
-        identity = found[key]
-        other = there.get(identity.remote) if identity.exists else None
+        identity, other = found[key], there.get(remote_keys[key])
         if other is None:
             differences.append(Difference(MISSING, key, None, logged_key=identity.logged_key))
             continue
         unlike = [(place, f) for place, f in fields if not _is_equal(f, row[place], other[place])]
-        if unlike:
+        names = [f.name for _place, f in unlike]
+        values = [(row[place], other[place]) for place, _f in unlike]
+        if key in respelled:
+            names.insert(0, own[0].name)
+            values.insert(0, (key, respelled[key]))
+        if names:
             differences.append(
                 Difference(
                     DIFFERENT,
                     key,
-                    identity.remote,
-                    tuple(f.name for _place, f in unlike),
-                    tuple((row[place], other[place]) for place, _f in unlike),
-                    logged_key=identity.logged_key,
+                    remote_keys[key],
+                    tuple(names),
+                    tuple(values),
+                    logged_key=remote_keys[key],
+                    is_respelled=key in respelled,
                 )
             )
     return len(present), differences
+
+
+def _respelled(session: Session, model: type[Model], found: Mapping[Key, Identity]) -> dict[Key, Key]:
+    """Return REMOTE's keys of objects that it spells otherwise and takes for equal; no other row can have them."""
+    own, *more = key_fields(model)
+    if more or own.remote_field is not None:
+        return {}
+    missing = {i.remote: key for key, i in found.items() if not i.exists and i.remote is not None}
+    pairs = real_spellings(session.remote, model, own, missing)
+    return {missing[expected]: spelled for expected, spelled in pairs.items()}
+
+
+def _readable(model: type[Model], remote: Rows, keys: Collection[Key]) -> dict[Key, Sequence[Any]]:
+    """Return these rows of REMOTE; in place of values that cannot be read stands one that is equal to nothing."""
+    rows = remote.load(model, keys)
+    for key, faults in remote.unreadable.get(model, {}).items():
+        if key in rows:
+            row = list(rows[key])
+            for column, _cause in faults:
+                row[Table(model).fields.index(column)] = UNREADABLE_ON_REMOTE
+            rows[key] = row
+    return rows
 
 
 def _expected(

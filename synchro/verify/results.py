@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +30,8 @@ class Difference:
     values: tuple[tuple[Any, Any], ...] = ()
     #: The key by which REMOTE's log may name the row, though REMOTE lacks it.
     logged_key: Key | None = None
+    #: Whether REMOTE spells the key itself in another way, which it takes for equal.
+    is_respelled: bool = False
 
 
 @dataclass
@@ -41,8 +45,20 @@ class ModelResult:
     #: How many rows differ for a change that is on its way, and how many for one in quarantine.
     on_the_way: int = 0
     quarantined: int = 0
+    #: How many rows differ, by kind.
+    counts: Counter[str] = field(default_factory=Counter)
+    #: The first of them: as many as were asked for.
     differences: list[Difference] = field(default_factory=list)
+    #: Whether only some of the rows were compared.
+    is_sample: bool = False
 
-    def count(self, kind: str) -> int:
-        """Return how many rows differ in this way."""
-        return sum(difference.kind == kind for difference in self.differences)
+    @property
+    def unequal(self) -> int:
+        """Return how many rows differ, that nothing on its way explains."""
+        return self.counts.total()
+
+    def add(self, differences: Sequence[Difference], kept: int | None) -> None:
+        """Count the differences, and keep them as long as there are no more than `kept`."""
+        self.counts.update(difference.kind for difference in differences)
+        room = len(differences) if kept is None else max(0, kept - len(self.differences))
+        self.differences += differences[:room]

@@ -233,9 +233,7 @@ class History:
             MigrationRecorder(connection).migration_qs.filter(app=APP).delete()
             backend = triggers_for(connection)
             tables = {model._meta.db_table for model in self._all_models()}
-            backend.exchange(
-                connection, (), [one for one in backend.installed(connection) if one.table in tables], 60
-            )
+            backend.exchange((), [one for one in backend.installed() if one.table in tables], 60)
             with connection.constraint_checks_disabled(), connection.cursor() as cursor:
                 for table in tables & {*connection.introspection.table_names(cursor)}:
                     cascade = " CASCADE" if connection.vendor == "postgresql" else ""

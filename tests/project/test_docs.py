@@ -134,7 +134,7 @@ def test_permissions_and_url_that_are_named_exist() -> None:
 
     assert {name for name, _label in model._meta.permissions} == {"synchronize", "reset"}
     for name in ("synchro.synchronize", "synchro.reset"):
-        assert f"`{name}`" in README.read_text()
+        assert any(f"`{name}`" in page.read_text() for page in PAGES)
 
 
 def test_no_copy_is_made_by_json_which_cuts_microseconds() -> None:
@@ -149,8 +149,9 @@ def test_no_copy_is_made_by_json_which_cuts_microseconds() -> None:
     assert [line for line in commands if "--format xml" not in line] == []
 
 
-def test_every_setting_has_its_default_in_the_readme() -> None:
-    rows = dict(re.findall(r"^\| `(SYNCHRO_\w+)` \| (.*?) \|", README.read_text(), re.MULTILINE))
+def test_every_setting_has_its_default_on_its_page() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    rows = dict(re.findall(r"^\| `(SYNCHRO_\w+)` \| (.*?) \|", page, re.MULTILINE))
 
     assert rows.keys() == SETTINGS
     for setting in vars(Conf).values():
@@ -216,7 +217,7 @@ def quickstart() -> list[Block]:
 
 
 def test_quickstart_has_ten_lines() -> None:
-    lines = [line for block in quickstart() for line in block.code.splitlines()]
+    lines = [line for block in quickstart()[:3] for line in block.code.splitlines()]
     typed = [line for line in lines if line.startswith("$ ") or ("=" in line and not line.startswith("#"))]
 
     assert len(typed) == 10
@@ -224,9 +225,9 @@ def test_quickstart_has_ten_lines() -> None:
 
 def test_quickstart_works(tmp_path: Path) -> None:
     """Literally, but for the installation."""
-    first, settings, last = quickstart()
+    first, settings, last, proof = quickstart()
     install, start = first.code.splitlines()
-    assert install == "$ pip install django-synchro"
+    assert install == '$ pip install "django-synchro @ git+https://github.com/zlorf/django-synchro"'
     folder = tmp_path / "office"
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(("DJANGO_", "SYNCHRO_"))
@@ -250,13 +251,15 @@ def test_quickstart_works(tmp_path: Path) -> None:
         file.write("\n".join(code) + "\n")
     expected: list[str] = []
     output = ""
-    for line in last.code.splitlines():
+    for line in [*last.code.splitlines(), *proof.code.splitlines()]:
         if line.startswith("$ "):
             output = run(line, folder)
         else:
             expected.append(line)
-            assert line in output
-    assert expected == ["Synchronization performed successfully."]
+            # How many rows there are depends on the permissions that Django and synchro make.
+            assert re.sub(r"\d+", "N", line) in re.sub(r"\d+", "N", output)
+    assert expected[0] == "Synchronization performed successfully."
+    assert "No row differs" in expected[-1]
 
     with closing(sqlite3.connect(folder / "main.sqlite3")) as remote:
         assert remote.execute("SELECT username FROM auth_user").fetchall() == [("sybil",)]

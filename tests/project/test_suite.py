@@ -12,7 +12,7 @@ from tests.backends import pairs
 from tests.backends.errors import BackendError
 from tests.backends.server import KINDS, Server
 from tests.backends.state import PROJECT, State
-from tests.suite import applications, check, coverage, folders, lint, neighbours, pytest_runs, venv
+from tests.suite import applications, check, coverage, docs, folders, lint, neighbours, pytest_runs, venv
 from tests.suite.__main__ import Suite, lanes_of
 from tests.suite.programs import Programs
 
@@ -27,7 +27,7 @@ def without_an_environment(part: ModuleType, monkeypatch: pytest.MonkeyPatch) ->
     return str(part.test((), Programs(), State(Path("nowhere"))))
 
 
-@pytest.mark.parametrize(("part", "runs"), [(applications, 1), (neighbours, 2)])
+@pytest.mark.parametrize(("part", "runs"), [(applications, 1), (neighbours, 2), (docs, 1)])
 def test_tests_whose_environment_cannot_be_made_are_skipped_with_the_reason(
     part: ModuleType, runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,7 +39,7 @@ def test_tests_whose_environment_cannot_be_made_are_skipped_with_the_reason(
     assert f"its environment cannot be made: {part.LABEL} cannot be installed" in row
 
 
-@pytest.mark.parametrize(("part", "runs"), [(applications, 1), (neighbours, 2)])
+@pytest.mark.parametrize(("part", "runs"), [(applications, 1), (neighbours, 2), (docs, 1)])
 def test_in_ci_that_is_a_failure(part: ModuleType, runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "1")
 

@@ -46,6 +46,7 @@ def more_databases(blocker: Any, folder: Path, *aliases: str) -> Iterator[None]:
             with blocker.unblock():
                 connections[alias].creation.destroy_test_db("", verbosity=0)
             del connections[alias], settings.DATABASES[alias]
+            capture.pop(alias, None)
 
 
 @contextmanager

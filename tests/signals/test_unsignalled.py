@@ -7,6 +7,9 @@ import logging
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.contrib.auth.management import create_permissions
+from django.contrib.auth.models import Permission
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
@@ -114,4 +117,15 @@ def test_what_is_captured_or_not_meant_to_be_is_not_told(told: Any, settings: An
     ChangeLog.objects.update(fields=None)
     settings.SYNCHRO_CAPTURE = "triggers"
     City.objects.update(name="x")
+    assert told() == []
+
+
+@pytest.mark.once
+def test_permissions_that_migrate_makes_on_both_sides_are_not_told(settings: Any, told: Any) -> None:
+    settings.SYNCHRO_MODELS = ["auth", "people"]
+    Permission.objects.filter(content_type__app_label="people").delete()
+
+    create_permissions(apps.get_app_config("people"), verbosity=0)
+
+    assert Permission.objects.filter(content_type__app_label="people").exists()
     assert told() == []

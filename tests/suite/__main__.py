@@ -21,12 +21,12 @@ from tests.backends.errors import BackendError
 from tests.backends.pairs import Pair
 from tests.backends.server import KINDS
 from tests.backends.state import State
-from tests.suite import applications, coverage, folders, lint, neighbours, pytest_runs, venv
+from tests.suite import applications, coverage, docs, folders, lint, neighbours, pytest_runs, venv
 from tests.suite.outcomes import Outcome, closing_lines, failures
 from tests.suite.programs import Programs
 
 #: The parts with environments of their own, by what people write in ``PAIRS``.
-OTHERS = {part.LABEL: part for part in (applications, neighbours)}
+OTHERS = {part.LABEL: part for part in (applications, neighbours, docs)}
 
 
 class Suite:

@@ -60,6 +60,7 @@ ENVIRONMENTS = {
         requirements=PROJECT / "tests" / "neighbours" / "oldest.txt",
     ),
     "demo": Environment(PROJECT / ".venv-demo", ("example",)),
+    "docs": Environment(PROJECT / ".venv-docs", ("docs", "metrics", "tracing")),
 }
 
 

@@ -79,7 +79,7 @@ class Project(History):
 def table_has_triggers(table: str) -> bool:
     from synchro.triggers import triggers_for
 
-    return stem_for(table) in triggers_for(connection).stems(connection)
+    return stem_for(table) in triggers_for(connection).stems()
 
 
 def logged(*models: str) -> list[tuple[str, str, int, Any]]:

@@ -101,14 +101,14 @@ def test_rows_that_a_migration_writes_into_a_new_table_are_seen() -> None:
         assert found == [("brand", ADDITION), ("tag", ADDITION), ("brand_tags", ADDITION)]
         brand.tags.clear()
     forget_content_types("brand", "brand_tags")
-    assert not [one for one in triggers_for(connection).installed(connection) if "brand" in one.stem]
+    assert not [one for one in triggers_for(connection).installed() if "brand" in one.stem]
 
 
 def test_a_new_table_that_is_not_watched_gets_no_triggers() -> None:
     with override_settings(SYNCHRO_MODELS=["shop"]), migrated(*NEW_MODEL):
-        assert not [one for one in triggers_for(connection).installed(connection) if "brand" in one.stem]
+        assert not [one for one in triggers_for(connection).installed() if "brand" in one.stem]
     with override_settings(SYNCHRO_CAPTURE="signals"), migrated(*NEW_MODEL):
-        assert not [one for one in triggers_for(connection).installed(connection) if "brand" in one.stem]
+        assert not [one for one in triggers_for(connection).installed() if "brand" in one.stem]
 
 
 def test_a_table_in_the_place_of_an_altered_one_leaves_no_content_type() -> None:
@@ -129,13 +129,12 @@ def without_the_column(name: str) -> None:
 def exchange(target: Target) -> None:
     """Give a table these triggers in place of those that it has."""
     backend = triggers_for(connection)
-    wanted = backend.compile(connection, target)
-    old = [] if backend.replaces else backend.on(connection, target.table)
+    wanted = backend.compile(target)
+    old = [] if backend.replaces else backend.on(target.table)
     names = {one.name for one in wanted}
     kept = {one.name for one in old if one.name in names}
     with known(connection):
         backend.exchange(
-            connection,
             [one for one in wanted if one.name not in kept],
             [one for one in old if one.name not in names],
             10,
@@ -229,7 +228,7 @@ def test_columns_may_have_the_names_that_triggers_use(detail: Detail, kind: str)
         columns = tuple(field for field in model._meta.concrete_fields if field not in key)
         target = Target(
             "capture.Aliased", table, content_type.pk, key, columns if detail is Detail.COLUMNS else (),
-            detail=detail, shape=backend.shapes(connection, [table])[table],
+            detail=detail, shape=backend.shapes([table])[table],
         )  # fmt: skip
         exchange(target)
         entries()
@@ -275,5 +274,5 @@ def test_a_table_is_removed_together_with_its_triggers() -> None:
     with migrated(*NEW_MODEL[:1]):
         pass
     with migrated(NEW_MODEL[0], DeleteModel("Brand")):
-        assert not [one for one in triggers_for(connection).installed(connection) if "brand" in one.stem]
+        assert not [one for one in triggers_for(connection).installed() if "brand" in one.stem]
     forget_content_types("brand")

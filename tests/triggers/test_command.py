@@ -47,7 +47,7 @@ def sql(*statements: str) -> None:
 
 
 def names(table: str = "capture_unique") -> list[str]:
-    return [one.name for one in triggers_for(connection).on(connection, table) if one.table]
+    return [one.name for one in triggers_for(connection).on(table) if one.table]
 
 
 def drop(name: str) -> None:
@@ -81,7 +81,7 @@ def test_repeating_it_changes_nothing() -> None:
 
 def test_uninstalled_it_tells_each_missing_trigger_and_installs_it_again() -> None:
     assert "capture.Unique: removed" in install("--uninstall").splitlines()
-    assert triggers_for(connection).installed(connection) == []
+    assert triggers_for(connection).installed() == []
     assert "capture.Unique: synchro_" in problems() or "capture.Unique: " in problems()
     assert "capture.Unique: installed" in install().splitlines()
     assert install("--check") == RIGHT
@@ -97,7 +97,7 @@ def test_a_missing_trigger_is_told_and_put_back() -> None:
 
 
 def test_many_missing_triggers_are_told_in_one_warning() -> None:
-    wanted = len({one.name for one in triggers_for(connection).installed(connection) if one.table})
+    wanted = len({one.name for one in triggers_for(connection).installed() if one.table})
     install("--uninstall")
 
     ((identifier, message),) = found_by_checks()
@@ -177,9 +177,9 @@ def test_sql_touches_nothing_and_the_client_runs_it() -> None:
     removal = install("--uninstall", "--sql")
     assert install("--check") == RIGHT
     client(removal, *COMMENTS)
-    assert triggers_for(connection).installed(connection) == []
+    assert triggers_for(connection).installed() == []
     script = install("--sql")
-    assert triggers_for(connection).installed(connection) == []
+    assert triggers_for(connection).installed() == []
     client(script)
     assert install("--check") == RIGHT
     Unique.objects.create(pk=1, code="a")
@@ -189,7 +189,7 @@ def test_sql_touches_nothing_and_the_client_runs_it() -> None:
 def test_odd_names_get_triggers_of_their_own() -> None:
     stems = [stem_for(name) for name in ODD_NAMES.values()]
     assert len(set(stems)) == len(stems)
-    assert all(len(one.name) <= 63 for one in triggers_for(connection).installed(connection) if one.table)
+    assert all(len(one.name) <= 63 for one in triggers_for(connection).installed() if one.table)
 
 
 def test_each_trigger_says_who_made_it_and_how_to_remove_it() -> None:
@@ -335,9 +335,9 @@ def test_a_table_gets_all_of_its_triggers_or_none() -> None:
     backend = triggers_for(connection)
     install("--uninstall", "capture.Unique")
     target = next(iter(Declaration(connection, backend, True).targets(UNIQUE)))
-    *some, last = backend.compile(connection, target)
+    *some, last = backend.compile(target)
     with pytest.raises(DatabaseError):
-        backend.exchange(connection, [*some, replace(last, sql=f"{last.sql} nonsense(")], (), 5)
+        backend.exchange([*some, replace(last, sql=f"{last.sql} nonsense(")], (), 5)
     assert names() == []
     Unique.objects.create(code="a")
     assert brief() == []
@@ -462,10 +462,10 @@ def test_an_account_that_may_not_create_triggers_is_told_what_to_run() -> None:
         try:
             sql(*_let_look(user))
             target = next(iter(Declaration(connection, backend, True).targets(UNIQUE)))
-            triggers = backend.compile(connection, target)
+            triggers = backend.compile(target)
             with pytest.raises(Exception) as caught:
-                backend.exchange(other, triggers, (), 5)
-            told = backend.explained(caught.value, other)  # type: ignore[arg-type]
+                backend.exchange(triggers, (), 5)
+            told = backend.explained(caught.value)  # type: ignore[arg-type]
         finally:
             other.close()
     assert isinstance(told, NotReady)
@@ -556,15 +556,15 @@ def test_an_account_that_the_binary_log_keeps_from_creating_triggers_is_told_wha
         other = type(connections["default"])(
             dict(connection.settings_dict, USER=user, PASSWORD="clerk"), "default"
         )
-        backend = triggers_for(connection)
+        backend = triggers_for(other)
         target = next(iter(Declaration(connection, backend, True).targets(UNIQUE)))
-        triggers = backend.compile(connection, target)
+        triggers = backend.compile(target)
         try:
             with pytest.raises(DatabaseError) as caught:
-                backend.exchange(other, triggers, (), 5)
+                backend.exchange(triggers, (), 5)
         finally:
             other.close()
-    assert "SET GLOBAL log_bin_trust_function_creators = 1" in str(backend.explained(caught.value, other))
+    assert "SET GLOBAL log_bin_trust_function_creators = 1" in str(backend.explained(caught.value))
 
 
 @postgresql_only

@@ -295,4 +295,4 @@ def test_models_that_are_named_are_installed_whatever_is_wrong_with_others(trigg
 
 
 def test_no_stem_is_taken_for_a_trigger(triggers: None) -> None:
-    assert "synchro_audit_20240101" not in triggers_for(connection).stems(connection)
+    assert "synchro_audit_20240101" not in triggers_for(connection).stems()

@@ -70,9 +70,9 @@ def install_early() -> None:
             () if model._meta.auto_created else tuple(f for f in model._meta.concrete_fields if f not in key)
         )
         table = model._meta.db_table
-        shape = backend.shapes(connection, [table])[table]
+        shape = backend.shapes([table])[table]
         target = Target(model._meta.label, table, content_type.pk, key, columns, shape=shape)
-        backend.exchange(connection, backend.compile(connection, target), (), 10)
+        backend.exchange(backend.compile(target), (), 10)
 
 
 def logged() -> list[tuple[str, str, int]]:
@@ -211,11 +211,11 @@ def test_a_migration_that_fails_half_way_leaves_triggers_that_work(
 
 def test_faked_and_empty_plans_change_nothing(early: None) -> None:
     call_command("migrate", "moving", verbosity=0)
-    before = {one.name for one in triggers_for(connection).installed(connection)}
+    before = {one.name for one in triggers_for(connection).installed()}
     call_command("migrate", "moving", verbosity=0)
     call_command("migrate", "moving", STEPS[-2], fake=True, verbosity=0)
     call_command("migrate", "moving", fake=True, verbosity=0)
-    assert {one.name for one in triggers_for(connection).installed(connection)} == before
+    assert {one.name for one in triggers_for(connection).installed()} == before
 
 
 def test_synchro_itself_can_be_migrated_away_and_back(early: None) -> None:

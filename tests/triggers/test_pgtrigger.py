@@ -146,7 +146,7 @@ def test_pgtrigger_lists_ours_with_their_state_and_touches_none(
         call_command("pgtrigger", *arguments, stdout=out)
         return capsys.readouterr().out + out.getvalue()
 
-    before = set(triggers_for(connection).installed(connection))
+    before = set(triggers_for(connection).installed())
     assert not any("synchro" in uri for uri in pgtrigger.registry._registry)
     sql("ALTER TABLE capture_unique DISABLE TRIGGER synchro_capture_update")
     listed = [line for line in told("ls").splitlines() if "capture.Tag:" in line or "capture.Unique:" in line]
@@ -167,7 +167,7 @@ def test_pgtrigger_lists_ours_with_their_state_and_touches_none(
     for action in ("install", "prune", "disable", "enable", "uninstall", "install"):
         assert "synchro" not in told(action)
     sql("ALTER TABLE capture_unique ENABLE TRIGGER synchro_capture_update")
-    assert set(triggers_for(connection).installed(connection)) == before
+    assert set(triggers_for(connection).installed()) == before
     call_command("makemigrations", "synchro", "capture", check_changes=False, dry_run=True, verbosity=3)
     planned = capsys.readouterr().out
     assert "theirs" in planned

@@ -121,18 +121,16 @@ def _install(model: type[models.Model]) -> None:
         content_type=ContentType.objects.get_for_model(Unique).pk,
         key=tuple(model._meta.pk_fields),
         columns=tuple(field for field in model._meta.concrete_fields if not field.primary_key),
-        shape=backend.shapes(connection, [table])[table],
+        shape=backend.shapes([table])[table],
     )
-    backend.exchange(connection, backend.compile(connection, target), (), 5)
+    backend.exchange(backend.compile(target), (), 5)
 
 
 def _remove_function(model: type[models.Model]) -> None:
     """PostgreSQL's, which a table leaves behind."""
     backend = triggers_for(connection)
     stem = Target("", model._meta.db_table, None, ()).stem
-    backend.exchange(
-        connection, (), [one for one in backend.installed(connection) if one.stem.startswith(stem)], 5
-    )
+    backend.exchange((), [one for one in backend.installed() if one.stem.startswith(stem)], 5)
 
 
 def test_every_change_is_seen(columns: dict[str, tuple[str, ...]]) -> None:

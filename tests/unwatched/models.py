@@ -21,3 +21,19 @@ class Label(models.Model):
 class Frequency(models.Model):
     hertz = models.FloatField(primary_key=True)
     name = models.CharField(max_length=40, blank=True)
+
+
+class RegionSeen(models.Model):
+    """Another model of the same table, with other names: of a part of the code that came before."""
+
+    number = models.BigAutoField(primary_key=True, db_column="id")
+    title = models.CharField(max_length=40, db_column="name")
+
+    class Meta:
+        managed = False
+        db_table = "unwatched_region"
+
+
+class Depot(models.Model):
+    place = models.CharField(max_length=40)
+    region = models.ForeignKey(RegionSeen, models.CASCADE)

@@ -117,7 +117,7 @@ def test_new_rows_get_keys_beyond_those_that_were_loaded() -> None:
     assert new.pk > max(Warehouse.objects.values_list("pk", flat=True))
 
 
-def test_what_remote_changed_itself_is_left_to_that_change() -> None:
+def test_what_remote_changed_itself_wins_and_is_on_record() -> None:
     if not BY_TRIGGERS:
         pytest.skip("by signals REMOTE's deployment captures, not this process")
     with unlogged("default"), unlogged(REMOTE):
@@ -130,12 +130,13 @@ def test_what_remote_changed_itself_is_left_to_that_change() -> None:
 
     (done,) = [each for each in load("remote", [Country]) if each.model is Country]
 
-    assert (done.sent, done.left) == (0, 2)
+    assert (done.kept, done.left) == (2, 0)
     assert Country.objects.using(REMOTE).get().name == "REMOTE's"
-    assert not Conflict.objects.exists()
+    assert {each.decision for each in Conflict.objects.all()} == {Conflict.REMOTE}
+    assert Conflict.objects.count() == 2
 
 
-def test_set_that_remote_changed_itself_is_left_to_that_change() -> None:
+def test_set_that_remote_changed_itself_stays_and_is_on_record() -> None:
     one, other = Artist.objects.create(name="Buddy"), Artist.objects.create(name="Lias")
     album = Album.objects.create(name="Rocks")
     album.artists.set([one, other])
@@ -147,11 +148,10 @@ def test_set_that_remote_changed_itself_is_left_to_that_change() -> None:
 
     done = {each.model: each for each in load("remote")}
 
-    assert (done[Album.artists.through].sent, done[Album.artists.through].left) == (0, 2)
-    assert (done[Artist.friends.through].sent, done[Artist.friends.through].left) == (0, 2)
+    assert (done[Album.artists.through].kept, done[Artist.friends.through].kept) == (2, 1)
     assert not Album.objects.using(REMOTE).get().artists.exists()
     assert remote_count(Artist.friends.through) == 0
-    assert not Conflict.objects.exists()
+    assert {each.decision for each in Conflict.objects.all()} == {Conflict.REMOTE}
 
 
 def test_load_that_is_killed_goes_on_where_it_was() -> None:
@@ -182,10 +182,12 @@ def test_row_that_remote_refuses_is_set_aside_and_said() -> None:
     ChangeLog.objects.all().delete()
     environment = processes.environment(SYNCHRO_ON_ERROR="quarantine")
 
-    first = processes.run("django", "synchro_load", "shop.Seat", env=environment)
+    first = processes.run("django", "synchro_load", "shop.Seat", "--json", env=environment)
     second = processes.run("django", "synchro_load", "shop.Seat", "--json", env=environment)
 
-    assert first.returncode == 0, first.stderr
-    (seats,) = [each for each in json.loads(second.stdout)["remote"] if each["model"] == "shop.Seat"]
+    assert "Traceback" not in first.stderr
+    (seats,) = json.loads(first.stdout)["remote"]
+    assert (first.returncode, seats["left"], seats["sent"]) == (3, 1, 1)
+    (seats,) = json.loads(second.stdout)["remote"]
     assert (second.returncode, seats["left"], seats["equal"]) == (3, 1, 1)
     call_synchronize()

@@ -1,15 +1,18 @@
+"""``manage.py synchro_install_triggers``."""
+
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from django.apps import apps
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.conf import LOCAL, did_you_mean
-from synchro.exceptions import SynchroError
+from synchro.management.base import DONE, SynchroCommand
 from synchro.registry import is_watched, watched_models, watched_tables
 from synchro.relations import m2m_fields
 from synchro.triggers import triggers_for
@@ -18,14 +21,21 @@ from synchro.triggers.install import PATIENCE, Finding, Survey, install, survey,
 from synchro.triggers.migrate import unseen
 
 
-class Command(BaseCommand):
+class Command(SynchroCommand):
     help = (
         "Installs, or brings up to date, the triggers that capture changes of the watched models "
         "(SYNCHRO_CAPTURE = 'triggers')."
     )
-    requires_system_checks = ()
+    examples = """
+  manage.py synchro_install_triggers                     on LOCAL, for all watched models
+  manage.py synchro_install_triggers --check             say what is missing or outdated; change nothing
+  manage.py synchro_install_triggers --sql > it.sql      for an administrator who may do it
+"""
+    #: The checks tell that triggers are missing, which this command is for.
+    makes_checks = False
 
-    def add_arguments(self, parser: CommandParser) -> None:
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
         parser.add_argument("models", nargs="*", metavar="app.Model", help="Only these models.")
         parser.add_argument(
             "--database", default=LOCAL, metavar="ALIAS", help="The database (default: %(default)s)."
@@ -44,30 +54,38 @@ class Command(BaseCommand):
         what.add_argument("--uninstall", action="store_true", help="Remove the triggers.")
         parser.add_argument("--sql", action="store_true", help="Only print the SQL.")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def work(self, options: Mapping[str, Any]) -> int:
+        self._options = options
+        self._said: dict[str, str] = {}
         if options["database"] not in connections:
             alike = did_you_mean(options["database"], connections)
             raise CommandError(f"There is no database {options['database']!r} in DATABASES.{alike}")
         connection = connections[options["database"]]
         watched_models()  # a wrong setting is told before anything about the database
-        try:
-            found = self.survey(
-                connection, create=not (options["check"] or options["sql"] or options["uninstall"])
-            )
-            findings = self.selected(found, options["models"])
-            if options["check"]:
-                self.check_all(connection, found, findings, options["models"])
-            elif options["sql"]:
-                self.print_sql(connection, found, findings, options["uninstall"])
-            elif options["uninstall"]:
-                self.uninstall_all(connection, findings, options["lock_timeout"])
-            else:
-                self.install_all(connection, found, findings, options)
-        except SynchroError as error:
-            raise CommandError(str(error)) from error
+        found = self.survey(
+            connection, create=not (options["check"] or options["sql"] or options["uninstall"])
+        )
+        findings = self.selected(found, options["models"])
+        if options["check"]:
+            self.check_all(connection, found, findings, options["models"])
+        elif options["sql"]:
+            self.print_sql(connection, found, findings, options["uninstall"])
+        elif options["uninstall"]:
+            self.uninstall_all(connection, findings, options["lock_timeout"])
+        else:
+            self.install_all(connection, found, findings, options)
+        if options["json"]:
+            self.write_json(self._said)
+        return DONE
+
+    def say(self, label: str, text: str) -> None:
+        """Say what was done about a table; with --json, at the end and all at once."""
+        self._said[label] = text
+        if not self._options["json"] and self._options["verbosity"]:
+            self.stdout.write(f"{label}: {text}")
 
     def survey(self, connection: BaseDatabaseWrapper, create: bool) -> Survey:
-        if not triggers_for(connection).is_ready(connection):
+        if not triggers_for(connection).is_ready():
             raise CommandError(
                 f"The database {connection.alias!r} has not all tables of synchro; run migrate first."
             )
@@ -84,20 +102,20 @@ class Command(BaseCommand):
         connection: BaseDatabaseWrapper,
         found: Survey,
         findings: Iterable[Finding],
-        options: dict[str, Any],
+        options: Mapping[str, Any],
     ) -> None:
         backend = triggers_for(connection)
-        if backend.is_switched_off(connection):
+        if backend.is_switched_off():
             self.stderr.write(SWITCHED_OFF.format(connection.alias))
-            backend.switch_on(connection)
+            backend.switch_on()
             self.stderr.write("It is switched on again.")
         for finding in findings:
             done = finding if finding.is_right else install(connection, finding.stem, options["lock_timeout"])
-            self.stdout.write(f"{finding.label}: {_done(done)}")
+            self.say(finding.label, _done(done))
             if columns := finding.unseen_columns:
                 self.stderr.write(unseen(finding, columns))
         for other, owner in found.sharing.items():
-            self.stdout.write(f"{other}: has the table of {owner}, under whose name its changes are captured")
+            self.say(other, f"has the table of {owner}, under whose name its changes are captured")
         if impossible := _impossible(found, options["models"]):
             raise CommandError("\n".join(impossible))
 
@@ -106,7 +124,7 @@ class Command(BaseCommand):
     ) -> None:
         for finding in findings:
             removed = uninstall(connection, finding.stem, seconds)
-            self.stdout.write(f"{finding.label}: {'removed' if removed else 'had none'}")
+            self.say(finding.label, "removed" if removed else "had none")
 
     def check_all(
         self, connection: BaseDatabaseWrapper, found: Survey, findings: Iterable[Finding], names: list[str]
@@ -122,10 +140,13 @@ class Command(BaseCommand):
             for model in found.unnamed
             if labels is None or model._meta.label in labels
         ]
-        problems += triggers_for(connection).unseen(connection, tables)
+        problems += triggers_for(connection).unseen(tables)
         if problems:
             raise CommandError("\n".join(problems), returncode=1)
-        self.stdout.write("All triggers are installed and up to date.")
+        for finding in findings:
+            self._said[finding.label] = "up to date"
+        if not self._options["json"] and self._options["verbosity"]:
+            self.stdout.write("All triggers are installed and up to date.")
 
     def print_sql(
         self, connection: BaseDatabaseWrapper, found: Survey, findings: Iterable[Finding], remove: bool
@@ -138,7 +159,7 @@ class Command(BaseCommand):
             statements += [backend.drop_sql(one) for one in finding.drop]
         if remove:
             stems = tuple(finding.stem for finding in findings)
-            ours = (one for one in backend.installed(connection) if one.stem.startswith(stems))
+            ours = (one for one in backend.installed() if one.stem.startswith(stems))
             statements = [backend.drop_sql(one) for one in sorted(ours, key=lambda one: not one.table)]
         for model in found.unnamed if not remove else ():
             table = connection.ops.quote_name("django_content_type")
@@ -147,7 +168,11 @@ class Command(BaseCommand):
                 f"INSERT INTO {table} (app_label, model) "
                 f"VALUES ('{model._meta.app_label}', '{model._meta.model_name}')",
             )
-        self.stdout.write(backend.script(statements) if statements else "-- Nothing to do.")
+        script = backend.script(statements) if statements else "-- Nothing to do."
+        if self._options["json"]:
+            self._said["sql"] = script
+        else:
+            self.stdout.write(script)
         if found.unnamed and not remove:
             self.stderr.write(
                 "Run this first, and then --sql again, for the tables whose content type was missing."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from synchro.conf import conf
@@ -16,12 +17,13 @@ from synchro.management.models import models_of
 class Command(SynchroCommand):
     help = (
         "Brings the rows that exist to REMOTE: those that it lacks or has otherwise, parents before children. Others "
-        "may write meanwhile. It can be interrupted and repeated at any time: rows that are equal are not sent again."
+        "may write meanwhile. One that is interrupted goes on where it was; rows that are equal are not sent again."
     )
     examples = """
   manage.py synchro_load --dry-run           how many rows of which model would be sent
   manage.py synchro_load                     send them
   manage.py synchro_load shop.Order          only this model, and its sets
+  manage.py synchro_load --restart           begin anew, where one was interrupted
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,17 +35,25 @@ class Command(SynchroCommand):
             "--remote", metavar="ALIAS", help="only this one of the databases in SYNCHRO_REMOTE"
         )
         parser.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+        parser.add_argument(
+            "--restart", action="store_true", help="begin anew where a load was interrupted, not where it was"
+        )
 
     def work(self, options: Mapping[str, Any]) -> int:
         aliases = (options["remote"],) if options["remote"] else conf.remotes
         if not aliases or not set(aliases) <= set(conf.remotes):
             raise NotConfigured(f"SYNCHRO_REMOTE names: {', '.join(conf.remotes) or '-'}.")
         models = [each for label in options["models"] for each in models_of(label)]
-        shows_progress = self.stdout.isatty() and options["verbosity"] > 0 and not options["json"]
         found: dict[str, list[Loaded]] = {}
         for alias in aliases:
-            progress = self._show_progress if shows_progress else None
-            found[alias] = load(alias, models, dry_run=options["dry_run"], progress=progress)
+            found[alias] = load(
+                alias,
+                models,
+                dry_run=options["dry_run"],
+                restart=options["restart"],
+                progress=self._show_progress,
+            )
+        self.progress.clear()
         if options["json"]:
             self.write_json({alias: [_as_json(each) for each in several] for alias, several in found.items()})
         elif options["verbosity"]:
@@ -52,19 +62,17 @@ class Command(SynchroCommand):
         return NEEDS_A_PERSON if any(each.left for several in found.values() for each in several) else DONE
 
     def _show_progress(self, done: Loaded) -> None:
-        rate = done.rows / done.seconds if done.seconds else 0
-        self.stdout.write(
-            f"\r\033[K{done.model._meta.label}: {done.rows} rows, {done.sent} sent, {rate:.0f} rows a second",
-            ending="",
-        )
-        self.stdout.flush()
+        left = "" if done.time_left is None else f", {timedelta(seconds=round(done.time_left))} left"
+        more = f"{done.sent} sent, {done.rate:.0f} rows a second{left}"
+        self.progress.show(done.model._meta.label, done.rows, done.total, more)
 
     def _show(self, alias: str, several: list[Loaded], dry_run: bool) -> None:
         verb = "to send" if dry_run else "sent"
         self.stdout.write(self.style.MIGRATE_HEADING(alias))
         for done in several:
             if done.rows:
-                left = f", {done.left} left to changes on their way or in quarantine" if done.left else ""
+                left = f", {done.kept} kept as REMOTE changed them" if done.kept else ""
+                left += f", {done.left} in quarantine" if done.left else ""
                 equal = f"{done.equal} equal already"
                 self.stdout.write(
                     f"  {done.model._meta.label}: {done.rows} rows, {equal}, {done.sent} {verb}{left}"
@@ -75,9 +83,11 @@ class Command(SynchroCommand):
 def _as_json(done: Loaded) -> dict[str, Any]:
     return {
         "model": done.model._meta.label,
+        "total": done.total,
         "rows": done.rows,
         "equal": done.equal,
         "sent": done.sent,
+        "kept": done.kept,
         "left": done.left,
         "seconds": done.seconds,
     }

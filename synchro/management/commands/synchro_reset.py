@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.db import connections
+from django.utils.translation import gettext as _
 
 from synchro.conf import LOCAL
 from synchro.core import reset_synchro
@@ -44,21 +45,23 @@ class Command(SynchroCommand):
             self.write_json({"database": name, "forgotten": [vars(one) for one in pending]})
         else:
             for one in pending:
-                self.stdout.write(f"{one}: they would never reach it.")
+                self.stdout.write(_("%(pending)s: they would never reach it.") % {"pending": one})
             if not pending:
-                self.stdout.write("Every REMOTE has all that was logged.")
+                self.stdout.write(_("Every REMOTE has all that was logged."))
         if options["dry_run"]:
             return DONE
         if not options["no_input"] and not self._is_meant(name):
-            raise CommandError("Nothing was reset: this is not the name of the database.")
+            raise CommandError(_("Nothing was reset: this is not the name of the database."))
         reset_synchro(is_copy=options["copy"])
         if not options["json"]:
-            self.stdout.write("The database has a new node id, and its log is empty.")
+            self.stdout.write(_("The database has a new node id, and its log is empty."))
         return DONE
 
     def _is_meant(self, name: str) -> bool:
         try:
-            answer = input(f"Type the name of the database ({name}) to reset its synchronization: ")
+            answer = input(
+                _("Type the name of the database (%(name)s) to reset its synchronization: ") % {"name": name}
+            )
         except EOFError:
-            raise CommandError("Nothing was reset: nobody answered. A script says --no-input.") from None
+            raise CommandError(_("Nothing was reset: nobody answered. A script says --no-input.")) from None
         return answer.strip() == name

@@ -5,16 +5,19 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils import timezone
 from django.utils.timesince import timesince
+from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware
 from synchro.conf import conf
 from synchro.health import Health, LocalHealth, health_of_local, health_of_remotes
 from synchro.management.base import DONE, NEEDS_A_PERSON, SynchroCommand
+from synchro.models import Run
 
 
 class Command(SynchroCommand):
@@ -48,9 +51,10 @@ class Command(SynchroCommand):
 
     def work(self, options: Mapping[str, Any]) -> int:
         if options["remote"] and options["remote"] not in conf.remotes:
+            # The same words as for a run.
             raise CommandError(
-                f"SYNCHRO_REMOTE does not name the database “{options['remote']}”. It names: "
-                f"{', '.join(conf.remotes) or '-'}."
+                _("SYNCHRO_REMOTE does not name the database “%(alias)s”. It names: %(aliases)s.")
+                % {"alias": options["remote"], "aliases": ", ".join(conf.remotes) or "-"}
             )
         local = health_of_local()
         remotes = [health for health in health_of_remotes() if options["remote"] in (None, "", health.alias)]
@@ -66,16 +70,18 @@ class Command(SynchroCommand):
         return DONE if is_fine else NEEDS_A_PERSON
 
     def _show(self, local: LocalHealth, remotes: list[Health]) -> None:
-        kept = "for ever" if local.retention is None else f"{local.retention / 86400:g} days"
-        self.stdout.write(f"Capture by {local.capture}. Entries are kept {kept} after every REMOTE has them.")
+        self.stdout.write(
+            _("Capture by %(capture)s. %(kept)s") % {"capture": local.capture, "kept": _kept(local)}
+        )
         if local.gaps:
             self.stdout.write(
-                f"{local.gaps} ids are missing in the log: transactions that are open may bring them."
+                _("%(count)d ids are missing in the log: transactions that are open may bring them.")
+                % {"count": local.gaps}
             )
         for problem in local.triggers:
             self.stdout.write(self.style.WARNING(problem))
         if not remotes:
-            self.stdout.write("SYNCHRO_REMOTE names no database, so nothing is replayed.")
+            self.stdout.write(_("SYNCHRO_REMOTE names no database, so nothing is replayed."))
         for health in remotes:
             self._show_remote(health)
 
@@ -83,17 +89,49 @@ class Command(SynchroCommand):
         self.stdout.write("")
         self.stdout.write(self.style.MIGRATE_HEADING(health.alias))
         if health.problem is not None:
-            self.stdout.write(self.style.ERROR(f"  cannot be reached ({health.problem})"))
-        behind = f", the oldest is {health.lag:.1f} seconds old" if health.pending else ""
-        self.stdout.write(f"  pending      {health.pending} entries{behind}")
-        self.stdout.write(f"  quarantine   {health.quarantined} changes")
-        self.stdout.write(f"  conflicts    {health.conflicts} in the last day")
-        if health.arrived is not None:
-            self.stdout.write(f"  last batch   {timesince(aware(health.arrived), timezone.now())} ago")
-        if (run := health.last_run) is not None:
-            self.stdout.write(
-                f"  last run     {run.outcome}, {run.entries} entries in {run.batches} batches, by {run.by}, "
-                f"{timesince(aware(run.ended), timezone.now())} ago"
-            )
-            if run.message:
-                self.stdout.write(f"               {run.message}")
+            text = _("cannot be reached (%(cause)s)") % {"cause": health.problem}
+            self.stdout.write(self.style.ERROR(f"  {text}"))
+        lines = _lines(health)
+        width = max(len(title) for title, _text in lines)
+        for title, text in lines:
+            self.stdout.write(f"  {title:{width}}   {text}")
+        if health.last_run is not None and health.last_run.message:
+            self.stdout.write(f"  {'':{width}}   {health.last_run.message}")
+
+
+def _kept(local: LocalHealth) -> str:
+    if local.retention is None:
+        return _("Entries are kept for ever.")
+    return _("Entries are kept %(days)s days after every REMOTE has them.") % {
+        "days": f"{local.retention / 86400:g}"
+    }
+
+
+def _lines(health: Health) -> list[tuple[str, str]]:
+    pending = _("%(count)d entries") % {"count": health.pending}
+    if health.pending:
+        pending = _("%(count)d entries, the oldest is %(seconds)s seconds old") % {
+            "count": health.pending,
+            "seconds": f"{health.lag:.1f}",
+        }
+    lines = [
+        (_("pending"), pending),
+        (_("quarantine"), _("%(count)d changes") % {"count": health.quarantined}),
+        (_("conflicts"), _("%(count)d in the last day") % {"count": health.conflicts}),
+    ]
+    if health.arrived is not None:
+        lines.append((_("last batch"), _ago(health.arrived)))
+    if (run := health.last_run) is not None:
+        text = _("%(outcome)s, %(entries)d entries in %(batches)d batches, by %(by)s, %(ago)s") % {
+            "outcome": dict(Run.OUTCOMES)[run.outcome],
+            "entries": run.entries,
+            "batches": run.batches,
+            "by": run.by,
+            "ago": _ago(run.ended),
+        }
+        lines.append((_("last run"), text))
+    return lines
+
+
+def _ago(moment: datetime) -> str:
+    return _("%(time)s ago") % {"time": timesince(aware(moment), timezone.now())}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
+
+from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
 
 from synchro.exceptions import Incomplete
 from synchro.follow import INTERVAL, follow
 from synchro.management.base import DONE, NEEDS_A_PERSON, SynchroCommand
+from synchro.management.progress import progress_of_batches
+from synchro.pending import all_pending
 from synchro.replay import Report, call_synchronize
 from synchro.replay.log.unread import forget
 from synchro.replay.receipts import resending
@@ -37,6 +42,7 @@ class Command(SynchroCommand):
   manage.py synchronize                     replay what is pending into every REMOTE
   manage.py synchronize --remote office     only into this one
   manage.py synchronize --follow            go on until stopped, for systemd or a container
+  manage.py synchronize --follow --metrics-port 9101     the same, with metrics for Prometheus
   manage.py synchronize --retry -v 2        also what is in quarantine; say what was written of which model
 """
 
@@ -83,6 +89,19 @@ class Command(SynchroCommand):
             help="with --follow: how often to look for new changes (default: %(default)s)",
         )
 
+        parser.add_argument(
+            "--metrics-port",
+            type=int,
+            metavar="PORT",
+            help="with --follow: serve metrics for Prometheus on this port (needs the extra “metrics”)",
+        )
+        parser.add_argument(
+            "--metrics-address",
+            default="127.0.0.1",
+            metavar="ADDRESS",
+            help="the address to serve metrics on (default: %(default)s)",
+        )
+
     def work(self, options: Mapping[str, Any]) -> int:
         self._options = options
         with (
@@ -92,19 +111,23 @@ class Command(SynchroCommand):
             code = self._follow() if options["follow"] else self._once()
         for label in options["forget"]:
             count = forget(label)
-            self.stderr.write(f"{count} entries of {label} were dropped: no REMOTE will receive them.")
+            self.stderr.write(
+                _("%(count)d entries of %(model)s were dropped: no REMOTE will receive them.")
+                % {"count": count, "model": label}
+            )
         return code
 
     def stopped(self, code: int) -> int:
-        # Whoever follows ends by a signal only, so that is no failure.
+        # Whoever follows ends by a signal only, so that is no failure. Otherwise the report says that it was stopped.
         return DONE if self._options["follow"] else code
 
     def _once(self) -> int:
         options = self._options
         try:
-            report = call_synchronize(
-                remote=options["remote"], atomic=options["atomic"], retry=options["retry"]
-            )
+            with self._showing_progress():
+                report = call_synchronize(
+                    remote=options["remote"], atomic=options["atomic"], retry=options["retry"]
+                )
         except Incomplete as error:
             for served in error.reports:
                 self._show(served)
@@ -112,18 +135,48 @@ class Command(SynchroCommand):
         self._show(report)
         return NEEDS_A_PERSON if report.aside else DONE
 
+    def _showing_progress(self) -> AbstractContextManager[None]:
+        """Inside, a terminal shows how many of the pending entries have arrived. They are counted for that alone."""
+        if not self.progress.is_shown:
+            return nullcontext()
+        return progress_of_batches(
+            self.progress, {pending.alias: pending.entries for pending in all_pending()}
+        )
+
     def _follow(self) -> int:
         options = self._options
-        follow(
-            options["remote"],
-            options["interval"],
-            atomic=options["atomic"],
-            reported=self._show,
-            failed=lambda alias, error: self.stderr.write(self.style.WARNING(f"{alias}: {error}")),
-        )
+        with self._serving_metrics():
+            follow(
+                options["remote"],
+                options["interval"],
+                atomic=options["atomic"],
+                reported=self._show,
+                failed=lambda alias, error: self.stderr.write(self.style.WARNING(f"{alias}: {error}")),
+            )
         return DONE
 
+    @contextmanager
+    def _serving_metrics(self) -> Iterator[None]:
+        port, address = self._options["metrics_port"], self._options["metrics_address"]
+        if port is None:
+            yield
+            return
+        try:
+            from synchro.contrib.prometheus.server import MetricsServer
+        except ImportError as error:
+            raise CommandError(
+                _('Metrics need the package prometheus-client: pip install "django-synchro[metrics]".')
+            ) from error
+        try:
+            server = MetricsServer(port, address)
+        except (OSError, OverflowError) as error:
+            text = _("Metrics cannot be served on %(address)s, port %(port)d: %(error)s")
+            raise CommandError(text % {"address": address, "port": port, "error": error}) from error
+        with server:
+            yield
+
     def _show(self, report: Report) -> None:
+        self.progress.clear()
         for warning in report.warnings:
             self.stderr.write(self.style.WARNING(warning))
         if self._options["json"]:
@@ -136,10 +189,16 @@ class Command(SynchroCommand):
             return
         for model in report.models:
             self.stdout.write(
-                f"{model.model}: {model.added} added, {model.changed} changed, {model.deleted} deleted, "
-                f"{model.kept} kept as REMOTE has them"
+                _(
+                    "%(model)s: %(added)d added, %(changed)d changed, %(deleted)d deleted, %(kept)d kept as REMOTE has "
+                    "them"
+                )
+                % asdict(model)
             )
         self.stdout.write(
-            f"{report.entries} entries in {report.batches} batches, {report.conflicts} conflicts, "
-            f"{report.aside} in quarantine, {report.seconds:.1f} s"
+            _(
+                "%(entries)d entries in %(batches)d batches, %(conflicts)d conflicts, %(aside)d in quarantine, "
+                "%(seconds)s s"
+            )
+            % {**asdict(report), "seconds": f"{report.seconds:.1f}"}
         )

@@ -20,10 +20,12 @@ from synchro.relations import parents_first
 from synchro.replay.apply.altered import refuse_altered
 from synchro.replay.apply.attempts import Strategy
 from synchro.replay.apply.bulk.eligible import NotBulk
-from synchro.replay.apply.bulk.entries import BulkPart, bulk_part, grouped
+from synchro.replay.apply.bulk.entries import NOTHING, BulkPart, bulk_part, grouped
+from synchro.replay.apply.load.source import LoadSource
+from synchro.replay.apply.load.straight import load_straight
 from synchro.replay.apply.spelling import follow_respelled
 from synchro.replay.apply.writer import Writer
-from synchro.replay.checkpoint import Outcome, new_pairs
+from synchro.replay.checkpoint import LoadedPart, Outcome, new_pairs
 from synchro.replay.columns import look_at_columns
 from synchro.replay.conflicts.cascades import resolve_cascades
 from synchro.replay.conflicts.former_pairs import resolve_former_pairs
@@ -39,6 +41,7 @@ from synchro.replay.identity.successors import keep_taken_over, replace_deleted
 from synchro.replay.log.batches import check_entries
 from synchro.replay.log.changes import Changes, Entry, RowId, coalesce
 from synchro.replay.log.entries import entries_of
+from synchro.replay.log.loads import load_part_of
 from synchro.replay.log.pending import pending_entries
 from synchro.replay.log.ranges import Range
 from synchro.replay.log.received import Received, read_received
@@ -83,22 +86,42 @@ class Material:
     unread: Unread
     #: What is to be passed on by REMOTE; None where REMOTE passes nothing on.
     received: Received | None
+    #: How many rows of a load there are, and up to which place; None of other batches.
+    loaded: LoadedPart | None = None
 
 
 def attempt(
-    session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], within: Within, strategy: Strategy
+    session: Session,
+    log: RemoteLog,
+    batch: Batch,
+    ids: Sequence[Range],
+    within: Within,
+    strategy: Strategy,
+    chosen: Collection[Key] | None = None,
 ) -> Outcome:
     """
     Bring to REMOTE the rows that these entries name, and return what became of them: plain models in bulk; where one
     turns out not to be plain, the batch begins anew with the rows of that model by themselves.
+
+    Of a batch of a load, that is the rows of its part, or the `chosen` ones of them.
     """
-    groups = grouped(session.local, ids) if strategy.is_free and not session.forwards else []
+    is_free = strategy.is_free and not session.forwards
+    part = load_part_of(session, batch)
+    if part is not None and chosen is None and is_free:
+        outcome = load_straight(session, log, batch, part, within, strategy)
+        if outcome is not None:
+            return outcome
+    loaded = LoadSource(session, batch, part, chosen) if part is not None else None
+    groups = grouped(session.local, ids) if is_free else []
     excluded: set[type[Model]] = set()
     rounds = 0
     while True:
         log.note_received()
-        bulk = bulk_part(session, log, ids, groups if rounds < ROUNDS else [], excluded)
-        material = gather(session, log, batch, ids, bulk, strategy)
+        if loaded is not None:
+            bulk = loaded.bulk(log, excluded) if is_free and not ids else NOTHING
+        else:
+            bulk = bulk_part(session, log, ids, groups if rounds < ROUNDS else [], excluded)
+        material = gather(session, log, batch, ids, bulk, strategy, loaded)
         try:
             with within() as finish:
                 outcome = apply_batch(session, log, batch, material, strategy)
@@ -113,15 +136,23 @@ def attempt(
 
 
 def gather(
-    session: Session, log: RemoteLog, batch: Batch, ids: Sequence[Range], bulk: BulkPart, strategy: Strategy
+    session: Session,
+    log: RemoteLog,
+    batch: Batch,
+    ids: Sequence[Range],
+    bulk: BulkPart,
+    strategy: Strategy,
+    loaded: LoadSource | None = None,
 ) -> Material:
-    """Return what LOCAL has to say: the entries with these ids, and the rows that they name."""
+    """Return what LOCAL has to say: the entries with these ids, or what is loaded, and the rows that they name."""
     unread = Unread()
     received = read_received(session, ids, unread) if session.forwards else None
     if received is not None:
         changes = coalesce(received.entries)
     else:
         changes = coalesce(() if bulk.is_all else entries_of(session.local, ids, unread, bulk.taken))
+    if loaded is not None and not bulk.is_all:
+        changes.take_in(loaded.entries())
     name_rows(session, changes)
     for place in [place for place in changes.rows if place[0] in session.left_out]:
         del changes.rows[place]
@@ -138,7 +169,8 @@ def gather(
     for model, keys in by_model.items():
         rows.load(model, keys)
     announce("read", batch)
-    return Material(changes, bulk, rows, resting, unread, received)
+    done = None if loaded is None else LoadedPart(len(loaded.keys), loaded.part.upto)
+    return Material(changes, bulk, rows, resting, unread, received, done)
 
 
 def apply_batch(
@@ -170,6 +202,7 @@ def apply_batch(
         kept={model: len(keys) for model, keys in plan.remote_wins.items()},
         quarantine=strategy.quarantine.update_by(changes, left_out),
         unread=material.unread,
+        loaded=material.loaded,
     )
 
 

@@ -12,6 +12,7 @@ from synchro.keys import Key, key_fields
 from synchro.relations import ends_of_set, same_key_parents, target_of
 from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.changes import Change, Changes, RowId
+from synchro.replay.log.loads import date_of_loaded, load_part_of
 from synchro.replay.log.remote_log import RemoteLog
 from synchro.replay.plan import Pair
 from synchro.replay.work import BatchWork
@@ -29,13 +30,21 @@ def has_remote_changes(log: RemoteLog, models: Collection[type[Model]], since: d
     return not is_quiet or log.says_something_of_sets(joined, since)
 
 
+def has_unsent_changes(log: RemoteLog, models: Collection[type[Model]], since: datetime) -> bool:
+    """Return whether REMOTE may have changes of these models that LOCAL has not received, however old they are."""
+    joined = {target for model in models for end in ends_of_set(model) or () if (target := target_of(end))}
+    every = [*models, *joined]
+    return not log.is_quiet_about(every, since, every) or log.may_have_lost(date_of_loaded())
+
+
 def remote_changes_of(work: BatchWork) -> Changes:
     """Return what REMOTE did itself to the rows of the batch, by REMOTE's keys."""
     log, changes = work.log, work.changes
     if work.session.peer_on_remote is None or not changes.rows:
         return Changes()
     wanted = _wanted(work)
-    old = {model: keys for model, keys in wanted.items() if policy_for(model).weighs_old_changes}
+    is_loaded = load_part_of(work.session, work.batch) is not None
+    old = {m: keys for m, keys in wanted.items() if is_loaded or policy_for(m).weighs_old_changes}
     found = log.unsent_changes(old) if old else Changes()
     since = min(aware(change.date) for change in changes.rows.values())
     if len(old) < len(wanted) and log.has_news(since):
@@ -45,18 +54,25 @@ def remote_changes_of(work: BatchWork) -> Changes:
         found.rows |= {row_id: c for row_id, c in recent.rows.items() if row_id[0] not in old}
     for model, keys in wanted.items():
         if model._meta.auto_created:
-            found.rows |= _changed_members(log, model, keys, since, found)
+            found.rows |= _changed_members(log, model, keys, None if is_loaded else since, found)
     if log.may_have_lost(since):
         _presume(work, found)
     return found
 
 
 def changes_of_members(
-    log: RemoteLog, through: type[Model], wanted: Mapping[type[Model], Collection[Key]], since: datetime
+    log: RemoteLog,
+    through: type[Model],
+    wanted: Mapping[type[Model], Collection[Key]],
+    since: datetime | None,
 ) -> Changes:
-    """Return what REMOTE's log says of these objects and pairs, as far as the policy of `through` weighs it."""
-    weighs_old_changes = policy_for(through).weighs_old_changes
-    return log.unsent_changes(wanted) if weighs_old_changes else log.changes(since, wanted)
+    """
+    Return what REMOTE's log says of these objects and pairs, as far as the policy of `through` weighs it; where
+    `since` is None, all that LOCAL has not received.
+    """
+    if since is None or policy_for(through).weighs_old_changes:
+        return log.unsent_changes(wanted)
+    return log.changes(since, wanted)
 
 
 def ends_of(through: type[Model], pairs: Collection[Pair]) -> dict[type[Model], set[Key]]:
@@ -115,7 +131,7 @@ def _presume(work: BatchWork, found: Changes) -> None:
 
 
 def _changed_members(
-    log: RemoteLog, through: type[Model], pairs: Collection[Pair], since: datetime, known: Changes
+    log: RemoteLog, through: type[Model], pairs: Collection[Pair], since: datetime | None, known: Changes
 ) -> dict[RowId, Change]:
     """Return what REMOTE did to these pairs by what its log says of sets, where `known` has nothing newer."""
     said = changes_of_members(log, through, ends_of(through, pairs), since)

@@ -48,6 +48,16 @@ def local_keys_by_remote(session: Session, model: type[Model], keys: Collection[
     return references(session.remote, session.peer_on_remote.pk, model).find(keys)
 
 
+def joined(database: Database, peer: int, model: type[Model], column: str, name: str) -> tuple[str, str]:
+    """
+    Return SQL that joins the database's references of rows of `model`, and SQL of the other side's key.
+
+    `column` is SQL of the database's own key, and nothing else in the statement has a name that begins with `name`. The
+    other side's key is NULL where the database has no reference.
+    """
+    return references(database, peer, model).joined(column, name)
+
+
 def remember(database: Database, peer: int, model: type[Model], pairs: Mapping[Key, Key], batch: int) -> None:
     """Store the pairs in a database, whose own keys come first. To be called inside a transaction."""
     references(database, peer, model).put(pairs, batch)

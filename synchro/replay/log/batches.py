@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
+from typing import Any
 from uuid import uuid4
 
 from django.db.models import Count, Max, Min, Subquery
@@ -20,6 +21,7 @@ from synchro.conf import LOCAL, conf
 from synchro.models import Batch, Node, SetAside
 from synchro.replay.log.batch_size import fitting
 from synchro.replay.log.gaps import look_into_gaps
+from synchro.replay.log.loads import LoadPart
 from synchro.replay.log.position import (
     NewestEntry,
     is_same_log,
@@ -87,6 +89,21 @@ def form_empty() -> Batch:
         batch = _write_batch(node, [])
         node.save(using=LOCAL)
     return batch
+
+
+def form_load(peer: int, part: LoadPart) -> Batch:
+    """Form a batch of the rows of one part of a load, for this REMOTE alone: to all others it is one of nothing."""
+    own_node(LOCAL)
+    with locked_node() as node:
+        batch = _write_batch(node, [], peer_id=peer, part=part.to_text())
+        node.save(using=LOCAL)
+    return batch
+
+
+def shorten_load(batch: Batch, part: LoadPart) -> None:
+    """Have a batch of a load that has not arrived end at an earlier key; what is beyond comes in later ones."""
+    batch.part = part.to_text()
+    batch.save(using=LOCAL, update_fields=["part"])
 
 
 def rewind(moment: datetime) -> None:
@@ -184,11 +201,12 @@ def _beyond(highest: int, limit: int) -> list[Range]:
     return [whole] if len(whole) == found["count"] else ranges_of(ids)
 
 
-def _write_batch(node: Node, ids: Sequence[Range]) -> Batch:
+def _write_batch(node: Node, ids: Sequence[Range], **values: Any) -> Batch:
     node.batch += 1
     return Batch.objects.using(LOCAL).create(
         number=node.batch,
         ranges=to_text(ids),
         size=sum(map(len, ids)),
         token=f"{node.batch}-{uuid4().hex}",
+        **values,
     )

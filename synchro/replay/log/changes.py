@@ -172,6 +172,13 @@ class Changes:
             if change is not None or own is None:
                 self.rows[row_id] = change or Change(*row_id, date, whole=date)
 
+    def take_in(self, entries: Iterable[Entry]) -> None:
+        """Make rows part of the batch of which there are no entries in the log."""
+        for row_id, change in coalesce(entries).rows.items():
+            own = self.rows.setdefault(row_id, change)
+            if own is not change:
+                own.follow(change)
+
     def by_model(self) -> dict[type[Model], list[Key]]:
         found: dict[type[Model], list[Key]] = {}
         for model, key in self.rows:

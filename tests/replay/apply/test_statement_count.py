@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=
 IDLE = {"sqlite": (20, 9), "postgresql": (23, 9), "mysql": (23, 10), "mariadb": (23, 10)}
 ONE_ROW = {"sqlite": (46, 27), "postgresql": (48, 26), "mysql": (49, 29), "mariadb": (49, 29)}
 #: What capture by triggers adds.
-TRIGGERS = {"sqlite": (5, 1), "postgresql": (3, 1), "mysql": (4, 1), "mariadb": (4, 1)}
+TRIGGERS = {"sqlite": (5, 1), "postgresql": (3, 1), "mysql": (6, 1), "mariadb": (6, 1)}
 
 
 def kind_of(alias: str) -> str:

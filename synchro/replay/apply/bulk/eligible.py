@@ -24,14 +24,18 @@ class NotBulk(Exception):
 def is_plain(model: type[Model]) -> bool:
     """
     Return whether all there is to find out about rows of `model` is which keys they, and what they point at, have on
-    REMOTE.
+    REMOTE, and whether these keys are numbers.
     """
+    return is_integer(key_fields(model)[0]) and has_nothing_to_ask(model)
+
+
+def has_nothing_to_ask(model: type[Model]) -> bool:
+    """Return the same for keys of any type."""
     own, *more = key_fields(model)
     return (
         not more
         and own.remote_field is None
         and is_watched(model)
-        and is_integer(own)
         and (uses_same_key(model) or not is_automatic(own) or keeps_references(model))
         and not has_receivers_of_saves(model)
         and not generic_keys(model)

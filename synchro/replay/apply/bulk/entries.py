@@ -16,7 +16,7 @@ from synchro.models import ADDITION, DELETION, M2M_CHANGE
 from synchro.relations import same_key_parents
 from synchro.replay.apply.bulk.eligible import NotBulk, ends_of, is_plain, is_plain_set
 from synchro.replay.apply.receivers import has_receivers_of_deletes
-from synchro.replay.conflicts.remote_changes import has_remote_changes
+from synchro.replay.conflicts.remote_changes import has_remote_changes, has_unsent_changes
 from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.natural_keys import finder
 from synchro.replay.log.changes import NO_KEY
@@ -84,9 +84,14 @@ class BulkPart:
     last: datetime | None = None
     #: Whether it is the whole batch.
     is_all: bool = False
+    #: Whether it is part of a load, whose rows are older than any change of REMOTE's own.
+    is_loaded: bool = False
 
     def with_news(self, log: RemoteLog) -> set[type[Model]]:
         """Return the models of which REMOTE's log has news by now."""
+        if self.is_loaded:
+            assert self.first is not None
+            return {m for m in self.named if has_unsent_changes(log, [m, *ends_of(m)], self.first)}
         return _with_news(log, self.named, self.first) if self.first is not None else set()
 
 

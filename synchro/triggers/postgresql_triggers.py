@@ -11,14 +11,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.exceptions import NotReady
 from synchro.triggers import postgresql_catalog as catalog
-from synchro.triggers.base import LOG, Backend, Detail, Installed, Shape, Target, Trigger
+from synchro.triggers.base import LOG, Detail, Installed, Shape, Target, Trigger, Triggers
 from synchro.triggers.pgtrigger_package import lacking
 
 #: Any number that others are unlikely to use for an advisory lock.
 LOCK = 0x73796E6368726F
 
 
-class PostgreSQL(Backend):
+class PostgreSQL(Triggers):
     replaces = True
     blind_spot = (
         "PostgreSQL fires no triggers in sessions with session_replication_role = replica, and none where one "
@@ -27,26 +27,28 @@ class PostgreSQL(Backend):
 
     # -- looking ---------------------------------------------------------------------------------------------
 
-    def shapes(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> dict[str, Shape]:
-        return catalog.shapes(connection, tables)
+    def shapes(self, tables: Iterable[str]) -> dict[str, Shape]:
+        return catalog.shapes(self.connection, tables)
 
-    def installed(self, connection: BaseDatabaseWrapper) -> list[Installed]:
-        return catalog.installed(connection)
+    def installed(self) -> list[Installed]:
+        return catalog.installed(self.connection)
 
-    def stems(self, connection: BaseDatabaseWrapper) -> set[str]:
-        return catalog.stems(connection)
+    def stems(self) -> set[str]:
+        return catalog.stems(self.connection)
 
-    def unseen(self, connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterable[str]:
-        return catalog.unseen(connection, tables)
+    def unseen(self, tables: Iterable[str]) -> Iterable[str]:
+        return catalog.unseen(self.connection, tables)
 
-    def shown(self, connection: BaseDatabaseWrapper, table: str) -> str:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT COALESCE(to_regclass(%s)::text, '')", [connection.ops.quote_name(table)])
+    def shown(self, table: str) -> str:
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT COALESCE(to_regclass(%s)::text, '')", [self.connection.ops.quote_name(table)]
+            )
             return str(cursor.fetchone()[0])
 
     # -- saying ----------------------------------------------------------------------------------------------
 
-    def write(self, connection: BaseDatabaseWrapper, target: Target) -> Iterator[Trigger]:
+    def write(self, target: Target) -> Iterator[Trigger]:
         if reason := lacking():
             raise NotReady(reason)
         from synchro.triggers.postgresql import capture_triggers
@@ -55,7 +57,7 @@ class PostgreSQL(Backend):
             # Which of the tables above a partition it is, and so which columns are new, its function cannot tell.
             target = replace(target, detail=Detail.KEY)
         model = target.key[0].model
-        triggers = capture_triggers(connection, target)
+        triggers = capture_triggers(self.connection, target)
         function = triggers[0].statements(model)
         yield Trigger(target.stem, target.stem, triggers[0].function.version, function.function)
         for trigger in triggers:
@@ -72,47 +74,46 @@ class PostgreSQL(Backend):
 
     def exchange(
         self,
-        connection: BaseDatabaseWrapper,
         create: Sequence[Trigger],
         drop: Sequence[Installed],
         seconds: int,
     ) -> None:
-        with self.alone(connection, seconds), connection.cursor() as cursor:
-            self._refuse_strangers(connection, create)
+        with self.alone(seconds), self.connection.cursor() as cursor:
+            self._refuse_strangers(create)
             for trigger in create:
                 cursor.execute(trigger.sql, None)
             for found in sorted(drop, key=lambda one: not one.table):
                 cursor.execute(self.drop_sql(found), None)
-            self._refuse_powerless(connection, create)
+            self._refuse_powerless(create)
 
-    def _refuse_strangers(self, connection: BaseDatabaseWrapper, create: Sequence[Trigger]) -> None:
+    def _refuse_strangers(self, create: Sequence[Trigger]) -> None:
         """Functions and triggers of the project's own that have the names of ours are not to be replaced."""
         functions = _functions(create)
         triggers = [trigger.name for trigger in create if trigger.name not in functions]
-        for name in catalog.strangers(connection, functions, triggers):
+        for name in catalog.strangers(self.connection, functions, triggers):
             raise NotReady(
                 f"The {name} has the name that one of synchro's needs, and is not synchro's. Nothing was changed. "
                 "Rename it (ALTER FUNCTION, or ALTER TRIGGER, ... RENAME TO), and install the triggers again."
             )
 
-    def _refuse_powerless(self, connection: BaseDatabaseWrapper, create: Sequence[Trigger]) -> None:
+    def _refuse_powerless(self, create: Sequence[Trigger]) -> None:
         """See to it that the functions just made can do what they do, with the rights of those who own them."""
         names = _functions(create)
-        for function, is_own in catalog.powerless(connection, names):
+        for function, is_own in catalog.powerless(self.connection, names):
             if not is_own:
-                with connection.cursor() as cursor:
+                with self.connection.cursor() as cursor:
                     cursor.execute(f"ALTER FUNCTION {function}() OWNER TO CURRENT_USER", None)
-        for _ in catalog.powerless(connection, names):
-            raise NotReady(_rights(connection))
+        for _ in catalog.powerless(self.connection, names):
+            raise NotReady(_rights(self.connection))
 
-    def hold(self, connection: BaseDatabaseWrapper) -> None:
-        if connection.in_atomic_block:
-            with connection.cursor() as cursor:
+    def hold(self) -> None:
+        if self.connection.in_atomic_block:
+            with self.connection.cursor() as cursor:
                 cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
     @contextmanager
-    def alone(self, connection: BaseDatabaseWrapper, seconds: int) -> Iterator[None]:
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+    def alone(self, seconds: int) -> Iterator[None]:
+        with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
             cursor.execute("SELECT current_setting('lock_timeout')")
             before = cursor.fetchone()[0]
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds}s"])
@@ -121,9 +122,9 @@ class PostgreSQL(Backend):
             # Where this is part of a longer transaction, what comes after waits as it did before.
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
 
-    def explained(self, error: DatabaseError, connection: BaseDatabaseWrapper) -> Exception:
+    def explained(self, error: DatabaseError) -> Exception:
         state = getattr(error.__cause__, "sqlstate", None)
-        user = connection.settings_dict["USER"]
+        user = self.connection.settings_dict["USER"]
         if state == "55P03":
             return NotReady(
                 "Another transaction holds a lock on the table, or makes triggers itself as 'migrate' does, and did "

@@ -1,0 +1,1 @@
+"""Spans for OpenTelemetry. Needs ``opentelemetry-api``, by ``pip install "django-synchro[tracing]"``."""

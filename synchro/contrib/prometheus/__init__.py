@@ -1,0 +1,1 @@
+"""Metrics for Prometheus. Needs ``prometheus-client``, by ``pip install "django-synchro[metrics]"``."""
