@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from synchro.conf import LOCAL
 from synchro.models import ChangeLog, Conflict, Reference, Reset, Run, SetAside, content_type_name
+from synchro.references import containing
 from synchro.registry import watched_models
 
 if TYPE_CHECKING:
@@ -113,10 +114,19 @@ class ChangeLogAdmin(ReadOnlyAdmin):
 
 @admin.register(Reference)
 class ReferenceAdmin(ReadOnlyAdmin):
-    searched = ("local_object_id", "remote_object_id")
     list_display = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "length", "batch")
     list_select_related = ("peer",)
     fields = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "length", "batch")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find the ranges that have the key, too."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        is_key = term.removeprefix("-").isdecimal() and len(term) < 19
+        return (queryset.filter(containing(int(term))) if is_key else queryset.none()), False
 
 
 @admin.register(Conflict)

@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import Any
 
 from django.db import connections
-from django.db.models import Q
+from django.db.models import F, Q
 
 from synchro.backends import backend_for
 from synchro.backends.base import Backend, PairsTable, quoted
@@ -220,6 +220,13 @@ class References:
 
     def _name(self, name: str) -> str:
         return quoted(self.backend.connection, name)
+
+
+def containing(number: int) -> Q:
+    """Return a condition for the rows that stand for a pair with this key on either side."""
+    return Q(
+        *(Q((f"{key}__lte", number), (f"{key}__gt", number - F("length"))) for key in PAIR), _connector=Q.OR
+    )
 
 
 def references_of(alias: str, peer: int, content_type: int) -> References:
