@@ -4,7 +4,8 @@ What capture by triggers costs the writer, on each engine that the environment n
     SYNCHRO_TEST_POSTGRESQL_URL=... SYNCHRO_TEST_MYSQL_URL=... python benchmarks/capture.py
 
 Each number is a ratio to the same work without triggers, of medians of one run (and microseconds added a row).
-The databases are made for the run and dropped after it. Where django-pghistory is installed, its triggers are
+The databases are made for the run and dropped after it. "signals" are saves that are captured by signals. Where
+django-pghistory is installed, its triggers are
 measured too, on PostgreSQL. ``--kept 1000000`` also measures with so many entries in the log before the work.
 """
 
@@ -43,6 +44,8 @@ BUDGETS = {
     "MariaDB": (4.0, 6.0, 4.5, 1.5),
     "SQLite": (3.5, 4.0, 4.5, 1.3),
 }
+#: At most what a save may cost that is captured by signals.
+SIGNALS = 1.3
 WORK = ("bulk insert", "bulk update", "bulk delete", "saves")
 HAS_PGHISTORY = find_spec("pghistory") is not None
 
@@ -71,7 +74,7 @@ def configure(engine: str, folder: str) -> None:
         SECRET_KEY="only for a benchmark",
         SYNCHRO_REMOTE=None,
         SYNCHRO_MODELS=[("rows", "Row")],
-        SYNCHRO_CAPTURE="signals",
+        SYNCHRO_CAPTURE="triggers",
     )
     django.setup()
 
@@ -189,6 +192,10 @@ def nothing() -> None:
     """The triggers are there already, or there are none."""
 
 
+def capture_by(mode: str) -> Callable[[], None]:
+    return lambda: setattr(settings, "SYNCHRO_CAPTURE", mode)
+
+
 def variants(engine: str, saves: int, kept: int) -> dict[str, Variant]:
     """What to do before and after the work, and the work."""
     from django.core.management import call_command
@@ -201,6 +208,7 @@ def variants(engine: str, saves: int, kept: int) -> dict[str, Variant]:
     plain = Bench(Row, saves)
     found: dict[str, Variant] = {
         "none": (nothing, nothing, plain),
+        "signals": (capture_by("signals"), capture_by("triggers"), plain),
         "synchro": (triggers(), triggers("--uninstall"), plain),
     }
     if kept:
@@ -237,7 +245,9 @@ def run(engine: str, rows: int, saves: int, rounds: int, kept: int, of_processor
         for name, found in times.items()
     }
     for name, found in medians.items():
-        if name != "none":
+        if name == "signals":
+            report_saves(engine, medians["none"][3], found[3])
+        elif name != "none":
             report(engine, name, medians["none"], found, rows)
 
 
@@ -276,6 +286,11 @@ def report(engine: str, name: str, without: list[float], found: list[float], row
         added = f" (+{(seconds - base) / rows * 1e6:.1f} us)" if place < 3 else ""
         cells.append(f"{seconds / base:.2f}{verdict}{added}")
     print(f"| {engine} | {name} | {' | '.join(cells)} |", flush=True)
+
+
+def report_saves(engine: str, without: float, found: float) -> None:
+    ratio = found / without
+    print(f"| {engine} | signals | | | | {ratio:.2f}{' >' if ratio > SIGNALS else ''} |", flush=True)
 
 
 def main() -> None:

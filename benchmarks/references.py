@@ -13,7 +13,7 @@ import time
 
 from benchmarks.project import project
 
-BEFORE, AFTER = (("synchro", "0017_loads"),), (("synchro", "0018_reference_ranges"),)
+BEFORE, AFTER = (("synchro", "0018_jobs"),), (("synchro", "0019_reference_ranges"),)
 
 #: How many bytes the table of references has, with its indexes.
 BYTES = {

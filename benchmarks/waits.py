@@ -21,7 +21,7 @@ from benchmarks.project import project
 from benchmarks.replay import changes_of
 
 #: What an engine does without Django's cursors for statements: COPY.
-COPYING = ("dump", "insert", "insert_dumped")
+COPYING = ("read_raw", "insert", "insert_raw")
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def waiting() -> Iterator[Counter[str]]:
         for connection in connections.all():
             stack.enter_context(connection.execute_wrapper(partial(_statement, waits)))
         for backend in map(backend_for, connections.all()):
-            for name in COPYING:
+            for name in filter(partial(hasattr, backend), COPYING):
                 setattr(
                     backend, name, partial(_call, waits, backend.connection.alias, getattr(backend, name))
                 )

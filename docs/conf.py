@@ -19,7 +19,7 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 GENERATED = DOCS / "_generated"
 sys.path[:0] = [str(ROOT), str(DOCS)]
-os.environ["COLUMNS"] = "100"  # argparse fits its help to this width
+os.environ["COLUMNS"] = "86"  # argparse fits its help to this width, which the page has
 
 settings.configure(
     INSTALLED_APPS=[

@@ -12,14 +12,23 @@ from sphinx.application import Sphinx
 PARTS = {
     "Start": ("quickstart", "your-models", "example", "faq"),
     "Guides": (
-        *("office", "two-ways", "moving", "several-remotes", "operating", "metrics", "upgrading"),
+        *(
+            "office",
+            "two-ways",
+            "moving",
+            "several-remotes",
+            "operating",
+            "dashboard",
+            "metrics",
+            "upgrading",
+        ),
         *("with-wagtail", "with-oscar", "with-tags-trees-histories"),
     ),
     "Topics": (
         *("triggers", "natural-keys", "conflicts", "receivers", "set-aside", "atomic", "failure"),
         *("limits", "troubleshooting"),
     ),
-    "How it works": ("how-it-works", "design", "protocol-model", "performance", "walks"),
+    "How it works": ("how-it-works", "design", "engines", "protocol-model", "performance", "walks"),
     "Reference": (
         *("settings", "_generated/commands", "_generated/python", "messages", "glossary"),
         *("_generated/changelog", "_generated/contributing"),
@@ -30,16 +39,16 @@ PARTS = {
 #: Pages of the root folder, by their names there.
 FROM_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 
-#: What the reference of Python names shows, by module.
-MODULES = {
-    "synchro.core": "The public names.",
-    "synchro.report": "What a run did.",
-    "synchro.events": "Signals of a run.",
-    "synchro.exceptions": "Errors. Each is a `SynchroError`.",
-    "synchro.contrib.prometheus.metrics": "Metrics for Prometheus: an app of its own.",
-    "synchro.contrib.opentelemetry.spans": "Spans for OpenTelemetry: an app of its own.",
-    "django_spicy_id": "Spicy ids.",
-}
+#: What the reference of Python names shows, in this order.
+MODULES = (
+    "synchro.core",
+    "synchro.report",
+    "synchro.events",
+    "synchro.exceptions",
+    "synchro.contrib.prometheus.metrics",
+    "synchro.contrib.opentelemetry.spans",
+    "django_spicy_id",
+)
 #: Modules that have their names from others, and which of these are shown elsewhere.
 WITHOUT = {"synchro.core": "Report", "django_spicy_id": ""}
 
@@ -71,7 +80,10 @@ def _toctree(part: str) -> str:
 
 
 def _commands() -> str:
-    names = sorted(name for name, app in get_commands().items() if app in ("synchro", "django_spicy_id"))
+    names = sorted(
+        (name for name, app in get_commands().items() if app in ("synchro", "django_spicy_id")),
+        key=lambda name: (name != "synchronize", not name.startswith("synchro"), name),
+    )
     parts = ["# Commands", "What `--help` says of each. [Operating](../operating.md) says how they are used."]
     for name in names:
         app = get_commands()[name]
@@ -82,14 +94,14 @@ def _commands() -> str:
 
 def _python() -> str:
     parts = ["# Python names"]
-    for module, text in MODULES.items():
+    for module in MODULES:
         options = ["members"]
         if module in WITHOUT:
             options += ["imported-members", f"exclude-members: {WITHOUT[module]}"]
         lines = "\n".join(
             f"   :{name}:{value}" for name, _colon, value in (o.partition(":") for o in options)
         )
-        parts += [f"## {module}", text, f"```{{eval-rst}}\n.. automodule:: {module}\n{lines}\n```"]
+        parts += [f"## {module}", f"```{{eval-rst}}\n.. automodule:: {module}\n{lines}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -29,7 +29,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {' or '.join(map(repr, alike))}?" if alike else ""
 
 
-def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
+def _one_of(*choices: str | None) -> tuple[Callable[[Any], bool], str]:
     return lambda value: value in choices, f"can be {' or '.join(map(repr, choices))}"
 
 
@@ -128,7 +128,7 @@ class Conf:
     capture: Setting[str] = Setting("signals", _one_of("signals", "triggers"))
     #: Whether the admin view offers to reset.
     allow_reset: Setting[bool] = Setting(True, (_is_truth_value, "must be True or False"))
-    #: Whether the admin view shows the traceback of a failed run (with ``DEBUG`` on).
+    #: Whether the log has all words of an error of a job, values of rows among them.
     debug: Setting[bool] = Setting(False, (_is_truth_value, "must be True or False"))
     #: How rows with automatic keys find each other: ``'reference'``, or ``'pk'`` for the same key on both sides.
     identity: Setting[str] = Setting("reference", _one_of(*IDENTITIES))
@@ -144,6 +144,10 @@ class Conf:
     on_error: Setting[str] = Setting("stop", _one_of("stop", "quarantine"))
     #: Whose code runs for REMOTE's objects: ``'all'``, ``'none'`` (the default with triggers), ``'raw'``, or names.
     receivers: Setting[Any] = Receivers("all", is_choice_of_receivers)
+
+    #: What does the work that the dashboard is asked for: ``'tasks'`` (Django's), ``'celery'`` or ``'process'``;
+    #: ``None`` takes the first of these that the project has configured.
+    executor: Setting[str | None] = Setting(None, _one_of("tasks", "celery", "process", None))
 
     #: Models that have moved, where `migrate` cannot know it: ``{'old_app.Model': 'new_app.Model'}``.
     moved: Setting[dict[str, str]] = Setting(

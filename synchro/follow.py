@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,9 @@ def follow(remote: str | None, interval: float, *, atomic: bool, reported: Repor
         # The same words as for a single run.
         call_synchronize(remote=remote)
         raise NotConfigured("No REMOTE database specified in settings: name one in SYNCHRO_REMOTE.")
-    followers = [_Follower(alias, interval, atomic, reported, failed) for alias in aliases]
+    followers = [
+        _Follower(alias, interval, atomic=atomic, reported=reported, failed=failed) for alias in aliases
+    ]
     try:
         for follower in followers:
             follower.start()
@@ -67,6 +70,20 @@ def follow(remote: str | None, interval: float, *, atomic: bool, reported: Repor
             raise follower.error
 
 
+@contextmanager
+def following(alias: str, failed: Failed) -> Iterator[None]:
+    """Inside, a thread replays into this REMOTE, as `follow` does; at the end it finishes the batch at hand."""
+    follower = _Follower(alias, INTERVAL, atomic=False, reported=_say_nothing, failed=failed)
+    follower.start()
+    try:
+        yield
+    finally:
+        follower.is_over = True
+        follower.join()
+    if follower.error is not None:
+        raise follower.error
+
+
 @dataclass(frozen=True)
 class _Seen:
     """How far the log went when a run began, and what was left."""
@@ -79,7 +96,9 @@ class _Seen:
 class _Follower(threading.Thread):
     """Follows for one REMOTE."""
 
-    def __init__(self, alias: str, interval: float, atomic: bool, reported: Reported, failed: Failed) -> None:
+    def __init__(
+        self, alias: str, interval: float, *, atomic: bool, reported: Reported, failed: Failed
+    ) -> None:
         # The process does not wait for it: after a second signal, its end rolls the batch at hand back.
         super().__init__(name=f"synchro to {alias}", daemon=True)
         self.alias, self.interval, self.atomic = alias, interval, atomic
@@ -111,7 +130,7 @@ class _Follower(threading.Thread):
 
     def _step(self) -> None:
         try:
-            newest = _newest()
+            newest = newest_entry()
             if self._is_due(newest):
                 self._synchronize(newest)
             self._pause = 0.0
@@ -165,7 +184,11 @@ class _Follower(threading.Thread):
         return self.interval / 2 if is_busy else self.interval
 
 
-def _newest() -> int | None:
+def _say_nothing(_report: Report) -> None:
+    """Take what a run did, which nobody asked for."""
+
+
+def newest_entry() -> int | None:
     """Return the highest id of LOCAL's log, by the end of its primary key."""
     ids: Any = ChangeLog.objects.using(LOCAL).order_by("-id").values_list("id", flat=True)
     found: int | None = ids.first()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.core.checks import CheckMessage
 from django.db import Error, connections
-from django.db.models import Min
+from django.db.models import Count, Min, Sum
 
+from synchro.activity import tasks_of
 from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
-from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Node, Run
+from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Load, Node, Run
+from synchro.move_progress import progress_of
 from synchro.pending import Pending, all_pending, checkpoints_by_alias
 from synchro.replay.log.entries import parts_of_log
 from synchro.replay.log.gaps import gaps_of
@@ -57,6 +59,12 @@ class Health:
     #: How many conflicts were recorded in the last day.
     conflicts: int
     last_run: LastRun | None
+    #: What goes on at this moment, besides runs: `load`, `verify`, `move`.
+    tasks: tuple[str, ...] = ()
+    #: Of a load that has begun and not ended: how many rows it has looked at, of how many.
+    load: tuple[int, int] | None = None
+    #: The step at which a move to this REMOTE is, or was when it was last heard of; empty where there was none.
+    move: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,10 +98,18 @@ def health_of_remotes(*, asks_remotes: bool = True) -> list[Health]:
     With `asks_remotes` each is connected to, to say whether it can be reached; all else is LOCAL's knowledge. A batch
     that arrived in a run which was killed at that moment counts as pending until the next run.
     """
+    return _healths(all_pending(), asks_remotes)
+
+
+def health_of_remote(alias: str) -> Health:
+    """Return how this REMOTE of the settings stands, which is not asked itself."""
+    (health,) = _healths([pending for pending in all_pending() if pending.alias == alias], asks_remotes=False)
+    return health
+
+
+def _healths(several: Sequence[Pending], asks_remotes: bool) -> list[Health]:
     node, checkpoints, now = own_node(LOCAL), checkpoints_by_alias(), Database(LOCAL).backend.now()
-    return [
-        _health(pending, node, checkpoints.get(pending.alias), now, asks_remotes) for pending in all_pending()
-    ]
+    return [_health(pending, node, checkpoints.get(pending.alias), now, asks_remotes) for pending in several]
 
 
 def _health(
@@ -111,6 +127,9 @@ def _health(
         quarantined=pending.quarantined,
         conflicts=conflicts.count(),
         last_run=_last_run(alias),
+        tasks=tuple(tasks_of(alias)),
+        load=_load(checkpoint),
+        move=progress_of(alias).step,
     )
 
 
@@ -129,6 +148,14 @@ def _dates_of_the_oldest(node: Node, arrived: int) -> Iterator[datetime]:
     for several in (log.filter(id__gt=node.highest), log.filter(Unread.from_text(node.unread).condition())):
         if (first := several.order_by("id").values_list("date", flat=True).first()) is not None:
             yield aware(first)
+
+
+def _load(checkpoint: Checkpoint | None) -> tuple[int, int] | None:
+    if checkpoint is None:
+        return None
+    loads = Load.objects.using(LOCAL).filter(peer_id=checkpoint.peer_id, ended=None)
+    found = loads.aggregate(done=Sum("done"), total=Sum("total"), count=Count("id"))
+    return (int(found["done"]), int(found["total"])) if found["count"] else None
 
 
 def _problem(alias: str) -> str | None:

@@ -24,6 +24,8 @@ __all__ = [
     "ChangeLog",
     "Checkpoint",
     "Conflict",
+    "Dashboard",
+    "Job",
     "ModelIdentity",
     "NamedTable",
     "Node",
@@ -33,6 +35,7 @@ __all__ = [
     "Receipt",
     "Reference",
     "Reset",
+    "Run",
     "SetAside",
     "options",
 ]
@@ -401,6 +404,7 @@ class Conflict(models.Model):
         verbose_name = _("conflict")
         verbose_name_plural = _("conflicts")
         default_permissions = ("view",)
+        permissions = (("resolve", _("Can take the other side of a conflict")),)
 
     def __str__(self) -> str:
         return f"{content_type_name(self.content_type_id)} {self.object_id}: {self.decision}"
@@ -434,9 +438,10 @@ class SetAside(models.Model):
     is_born = models.BooleanField(default=False)
 
     class Meta:
-        verbose_name = _("change set aside")
-        verbose_name_plural = _("changes set aside")
+        verbose_name = _("change in quarantine")
+        verbose_name_plural = _("changes in quarantine")
         default_permissions = ("view",)
+        permissions = (("discard", _("Can discard changes in quarantine")),)
         indexes = (models.Index(fields=("peer", "batch"), name="synchro_setaside_batch"),)
 
     def __str__(self) -> str:
@@ -488,6 +493,8 @@ class Run(models.Model):
     quarantined = models.PositiveIntegerField(_("in quarantine"), default=0)
     #: How many rows of each model were added, changed, deleted, and kept as REMOTE has them, as a JSON object.
     rows = models.TextField(_("rows"), default="{}")
+    #: How many seconds old the oldest change was that it brought or could not bring; None where that is not known.
+    lag = models.FloatField(_("lag"), null=True)
     #: Why it failed.
     message = models.TextField(_("message"), blank=True)
 
@@ -527,6 +534,77 @@ class Load(models.Model):
 
     def __str__(self) -> str:
         return f"{content_type_name(self.content_type_id)} {self.peer}: {self.done}/{self.total}"
+
+
+class Dashboard(Run):
+    """The dashboard among the models of the admin's index, for whoever may use it."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("Dashboard")
+        verbose_name_plural = _("Dashboard")
+        default_permissions = ()
+
+
+class Job(models.Model):
+    """What a person asked for on the dashboard, and another process does (see `synchro.jobs`)."""
+
+    SYNCHRONIZE, RETRY, VERIFY, LOAD = "synchronize", "retry", "verify", "load"
+    KINDS = (
+        (SYNCHRONIZE, _("Synchronize")),
+        (RETRY, _("Retry what is in quarantine")),
+        (VERIFY, _("Compare")),
+        (LOAD, _("Load")),
+    )
+    WAITING, RUNNING, DONE, STOPPED, FAILED, LOST = "waiting", "running", "done", "stopped", "failed", "lost"
+    STATES = (
+        (WAITING, _("waiting")),
+        (RUNNING, _("running")),
+        (DONE, _("done")),
+        (STOPPED, _("stopped")),
+        (FAILED, _("failed")),
+        (LOST, _("lost")),
+    )
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.CharField(_("kind"), max_length=11, choices=KINDS)
+    alias = models.CharField(_("database"), max_length=255)
+    #: What of: labels of models, or content types and keys of objects in quarantine, as JSON lists; empty for all.
+    labels = models.TextField(_("models"), default="[]")
+    chosen = models.TextField(default="[]")
+    by = models.CharField(_("by"), max_length=255)
+    #: In which language it speaks.
+    language = models.CharField(max_length=16, default="")
+    state = models.CharField(_("state"), max_length=7, choices=STATES, default=WAITING)
+    #: The database's alias as long as this is not over: no REMOTE has two at a time.
+    slot = models.CharField(max_length=255, null=True, unique=True)
+    asked = UTCDateTimeField(_("asked"), default=DatabaseNow)
+    begun = UTCDateTimeField(_("begun"), null=True)
+    #: When the process that does it last said that it lives.
+    seen = UTCDateTimeField(null=True)
+    ended = UTCDateTimeField(_("ended"), null=True)
+    is_stop_asked = models.BooleanField(default=False)
+    #: How much of how much has been done: entries, changes in quarantine, or models; None where that is not known.
+    done = models.PositiveBigIntegerField(default=0)
+    total = models.PositiveBigIntegerField(null=True)
+    #: What it is at.
+    progress = models.TextField(blank=True)
+    #: What it found, as a JSON object.
+    result = models.TextField(default="{}")
+    message = models.TextField(_("message"), blank=True)
+
+    class Meta:
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.alias}, {self.get_state_display()}"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more comes of it."""
+        return self.state not in (self.WAITING, self.RUNNING)
 
 
 class NamedTable(models.Model):

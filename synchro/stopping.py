@@ -6,14 +6,18 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 
 _asked = threading.Event()
+#: Asks whatever runs in this context, and not the whole process.
+_here: ContextVar[threading.Event | None] = ContextVar("synchro_stopping", default=None)
 
 
 def is_asked() -> bool:
-    """Return whether the process has been asked to stop. A run then begins no further batch."""
-    return _asked.is_set()
+    """Return whether the process, or what runs in this context, has been asked to stop: begin no further batch."""
+    here = _here.get()
+    return _asked.is_set() or (here is not None and here.is_set())
 
 
 def ask() -> None:
@@ -24,6 +28,17 @@ def ask() -> None:
 def wait(seconds: float) -> bool:
     """Wait so long, or until the process is asked to stop; return whether it is."""
     return _asked.wait(seconds)
+
+
+@contextmanager
+def by_event() -> Iterator[threading.Event]:
+    """Inside, the event asks for a stop of this context alone: others may be at work in the same process."""
+    event = threading.Event()
+    token = _here.set(event)
+    try:
+        yield event
+    finally:
+        _here.reset(token)
 
 
 class Signals:

@@ -13,7 +13,7 @@ from django.test import TransactionTestCase
 
 HERE = Path(__file__).parent
 #: What is about both databases at once, and so runs on pairs of two kinds too.
-ABOUT_PAIRS = ("replay", "protocol", "verify", "test_pair.py")
+ABOUT_PAIRS = ("move", "replay", "protocol", "verify", "test_pair.py")
 PAIR = os.environ.get("SYNCHRO_TEST_PAIR", "sqlite-sqlite")
 BY_TRIGGERS = os.environ.get("SYNCHRO_TEST_CAPTURE") == "triggers"
 

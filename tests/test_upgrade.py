@@ -259,7 +259,7 @@ def test_tables_that_07_made_are_taken_over_by_fake_initial(old: Any, unique: st
 
 def test_references_become_ranges_and_ranges_become_references_again(old: Any) -> None:
     club, city = (ContentType.objects.get_for_model(model).pk for model in (Club, City))
-    former = migrate(("synchro", "0017_loads")).get_model("synchro", "Reference")
+    former = migrate(("synchro", "0018_jobs")).get_model("synchro", "Reference")
     peers = [Peer(alias=f"x{number}") for number in range(2)]
     Peer.objects.bulk_create(peers)
     first, second = Peer.objects.order_by("pk").values_list("pk", flat=True)
@@ -313,7 +313,7 @@ def test_references_become_ranges_and_ranges_become_references_again(old: Any) -
         peer_id=first, content_type_id=club, local_object_id="9999", remote_object_id="1"
     )
 
-    former = migrate(("synchro", "0017_loads")).get_model("synchro", "Reference")
+    former = migrate(("synchro", "0018_jobs")).get_model("synchro", "Reference")
 
     names = ("peer_id", "content_type_id", "local_object_id", "remote_object_id", "batch")
     assert {
@@ -327,7 +327,7 @@ def test_references_become_ranges_and_ranges_become_references_again(old: Any) -
 )
 @pytest.mark.parametrize("statement", ["ALTER TABLE", "CREATE TABLE", "INSERT INTO", "DROP TABLE"])
 def test_interrupted_move_to_ranges_is_done_again(old: Any, statement: str) -> None:
-    former = migrate(("synchro", "0017_loads")).get_model("synchro", "Reference")
+    former = migrate(("synchro", "0018_jobs")).get_model("synchro", "Reference")
     for number in range(20):
         former.objects.create(
             content_type_id=1, local_object_id=str(number), remote_object_id=str(number + 5)

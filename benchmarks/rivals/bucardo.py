@@ -19,8 +19,16 @@ class Bucardo(Rival):
     programs = ("bucardo",)
     packages = ("bucardo", "postgresql-plperl-15")
 
+    #: Whether its daemon is.
+    _is_running = False
+
     def begin(self) -> None:
-        self._is_running = False
+        self.set_up()
+        self._command("start", "--log-destination", str(self.folder))
+        self._is_running = True
+        self._wait_until_it_works()
+
+    def set_up(self) -> None:
         for database in (self.source, self.target):
             self.server.make_database(database)
         self.server.execute("CREATE ROLE bucardo SUPERUSER LOGIN")
@@ -39,9 +47,6 @@ class Bucardo(Rival):
         self._command("add", "table", "public.item", f"db={self.source}", "relgroup=all")
         self._command("add", "sync", SYNC, "relgroup=all", f"dbs={self.source}:source,{self.target}:target")
         self._command("update", "sync", SYNC, "autokick=0")
-        self._command("start", "--log-destination", str(self.folder))
-        self._is_running = True
-        self._wait_until_it_works()
 
     def _wait_until_it_works(self) -> None:
         end = time.monotonic() + PATIENCE

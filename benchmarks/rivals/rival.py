@@ -27,6 +27,10 @@ class Rival(ABC):
         """Make the two databases, and replicate the table from one to the other from now on."""
 
     @abstractmethod
+    def set_up(self) -> None:
+        """Make the two databases, and the triggers that write down what changes, without anything that reads it."""
+
+    @abstractmethod
     def end(self) -> None:
         """Stop, also after half a `begin`."""
 

@@ -33,10 +33,7 @@ class Slony(Rival):
     packages = ("slony1-2-bin", "postgresql-15-slony1-2")
 
     def begin(self) -> None:
-        self._daemons: list[subprocess.Popen[bytes]] = []
-        for database in (self.source, self.target):
-            self.server.make_database(database)
-        self._slonik(SET_UP)
+        self.set_up()
         for database in (self.source, self.target):
             with open(self.folder / f"{database}.log", "wb") as log:
                 command = ["slon", "-s", "100", "-t", "200", CLUSTER, self.server.dsn(database)]
@@ -52,6 +49,12 @@ class Slony(Rival):
             wait_for(here, there, "first row", 0)
             here.execute("DELETE FROM item")
             wait_for(here, there, "first deletion", 0)
+
+    def set_up(self) -> None:
+        self._daemons: list[subprocess.Popen[bytes]] = []
+        for database in (self.source, self.target):
+            self.server.make_database(database)
+        self._slonik(SET_UP)
 
     def _wait_for_daemon(self, database: str) -> None:
         """Until it has heard of both nodes: a subscription is lost on a daemon that is not yet there."""

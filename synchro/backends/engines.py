@@ -33,7 +33,7 @@ ENGINES: Mapping[str, Engine] = {
         "synchro.triggers.postgresql_triggers.PostgreSQL",
     ),
     "mysql": Engine("mysql", "synchro.backends.mysql.MySQL", "synchro.triggers.mysql.MySQL"),
-    "mariadb": Engine("mysql", "synchro.backends.mysql.MariaDB", "synchro.triggers.mysql.MariaDB"),
+    "mariadb": Engine("mysql", "synchro.backends.mariadb.MariaDB", "synchro.triggers.mysql.MariaDB"),
 }
 _VENDORS = frozenset(engine.vendor for engine in ENGINES.values())
 

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.backends.utils import format_number
 from django.utils.translation import gettext as _
 
-from synchro.backends.base import Convert, Unfit
+from synchro.backends.rows import Convert, Unfit
 
 #: More than six digits of a second, which Python does not have.
 FINER = re.compile(r"\.\d{6}\d*[1-9]")

@@ -1,48 +1,24 @@
-"""MySQL and MariaDB, with InnoDB."""
+"""MySQL, with InnoDB."""
 
 from __future__ import annotations
 
-import json
-import random
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from decimal import Decimal
-from functools import partial
 from hashlib import blake2b
-from math import isinf, isnan
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils.translation import gettext as _
 
-from synchro.backends.base import (
-    INCOMING,
-    PREPARED,
-    Backend,
-    Convert,
-    PairsTable,
-    Row,
-    Unfit,
-    quoted,
-    whole_range,
-)
+from synchro.backends.base import PREPARED, Backend
 from synchro.backends.capture import SessionSwitch
-from synchro.backends.digests import Digests
-from synchro.backends.digests.mysql import MySQLDigests
-from synchro.backends.exact import Reading, exact_date, exact_moment, exact_time, finite_decimal
 from synchro.backends.foreign import ForeignTrigger
-from synchro.backends.narrow import Described, described
-from synchro.backends.packets import fitting
+from synchro.backends.mysql_rows import MySQLRows
+from synchro.backends.rows import quoted
 from synchro.exceptions import NotReady
-from synchro.keys import AnyField
-
-#: What in a text may be a number of JSON that a float does not hold.
-LONG_NUMBER = re.compile(r"[\d.]{17}|\d[eE][+-]?\d\d")
 
 #: Modes that say what a column may hold. Others change what SQL means, or what a value is when it is read.
 MODES = {
@@ -72,10 +48,12 @@ OF_THE_SERVER = (
     | {1040, 1158, 1159, 1160, 1161, 1194, 1195, 1203, 1206, 1226, 1317, 1969, 3024}
     | {1180, 1399, 1400, 1401, 1402, 1412, 1568, 1613, 1614}
 )
+
 CLIENT = range(2000, 3000)
 
 #: Collations that take every byte for what it is: MySQL's, MariaDB's, and one that pads with blanks.
 EXACT = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
+
 #: How many seconds to wait for whoever has a lock on a table that is altered, and the error after that.
 PATIENCE, LOCKED = 60, 1205
 
@@ -88,194 +66,8 @@ FULL, OUT_OF_SPACE = {1114, 1021}, (1030, "error 28")
 #: What the server answers an account that lacks a right.
 DENIED = {1142, 1143, 1227}
 
-#: How many pairs of keys a statement has; each takes some sixty bytes.
-PAIRS = 5000
 
-#: After how many seconds without a question MariaDB looks for its open transactions anew. Two replayers that ask in
-#: step would keep each other from ever having a new answer.
-RENEWED_AFTER, OUT_OF_STEP = 0.11, 0.15
-#: In place of writers' names: they can be told, but not at this moment.
-LATER = "later"
-
-
-#: The driver gives NULL for dates that do not exist, and the server six digits of a FLOAT.
-READINGS = {
-    "DateField": Reading("CAST({} AS CHAR)", exact_date),
-    "DateTimeField": Reading("CAST({} AS CHAR)", exact_moment),
-    "TimeField": Reading("CAST({} AS CHAR)", exact_time),
-    "FloatField": Reading("{} * 1e0"),
-}
-
-
-class MySQL(Backend):
-    #: Whether long whole numbers in JSON become floats.
-    rounds_json = True
-    defers_foreign_keys = False
-    reserves_keys = False
-    lock_clause = " FOR UPDATE"
-
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        super().__init__(connection)
-        #: How many bytes the server takes in one statement; None until it was asked.
-        self._packet: int | None = None
-
-    def reading(self, field: AnyField) -> Reading | None:
-        return READINGS.get(field.get_internal_type())
-
-    def equates_texts(self, field: AnyField) -> bool:
-        return True
-
-    def encoder(self, field: AnyField) -> Convert | None:
-        match field.get_internal_type():
-            case "FloatField":
-                return _finite
-            case "DecimalField":
-                return partial(finite_decimal, digits=field.max_digits, places=field.decimal_places)
-            case "JSONField" if self.rounds_json:
-                return _json
-        return None
-
-    def describe(self, tables: Sequence[str]) -> Mapping[str, Mapping[str, Described]]:
-        found = described(self.connection, "DATABASE()", tables)
-        # Some servers keep all names of tables in lower case.
-        return {table: found.get(table) or found.get(table.lower(), {}) for table in tables}
-
-    def key_condition(self, key: Sequence[str], keys: Sequence[Row]) -> tuple[str, Sequence[Any]]:
-        if len(key) == 1 and (digits := _digits([value for (value,) in keys])) and not whole_range(keys):
-            # The driver takes longer to make text of each than the server takes to find it.
-            return f"{quoted(self.connection, key[0])} IN ({digits})", []
-        return super().key_condition(key, keys)
-
-    def put_pairs(self, place: PairsTable, pairs: Mapping[int, int]) -> None:
-        names = ", ".join(quoted(self.connection, column) for column in (*place.columns, *place.fixed))
-        start = f"REPLACE INTO {quoted(self.connection, place.name)} ({names}) VALUES "
-        end = "".join(f", {value:d}" for value in place.fixed.values())
-        rows = [f"({one:d}, {other:d}{end})" for one, other in pairs.items()]
-        with self.connection.cursor() as cursor:
-            for part in range(0, len(rows), PAIRS):
-                cursor.execute(start + ", ".join(rows[part : part + PAIRS]), [])
-
-    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        with self.connection.cursor() as cursor:
-            for part in self._fitting(columns, rows):
-                cursor.execute(*self.insert_sql(table, columns, part))
-
-    def _fitting(self, columns: Sequence[str], rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-        most_rows = max(1, self.max_values // max(1, len(columns)))
-        return fitting(self.connection, rows, most_rows, self.longest_statement())
-
-    def digests(self, stranger: str) -> Digests:
-        return MySQLDigests(self.connection, stranger)
-
-    def longest_statement(self) -> int:
-        if self._packet is None:
-            with self.connection.cursor() as cursor:
-                cursor.execute("SELECT @@max_allowed_packet")
-                self._packet = int(cursor.fetchone()[0])
-        return self._packet
-
-    def insert_returning(
-        self,
-        table: str,
-        columns: Sequence[str],
-        rows: Sequence[Row],
-        key: str,
-    ) -> list[int]:
-        keys: list[int] = []
-        with self.connection.cursor() as cursor:
-            cursor.execute("SELECT @@auto_increment_increment")
-            step = cursor.fetchone()[0]
-            for part in self._fitting(columns, rows):
-                # An INSERT whose number of rows is known beforehand gets one unbroken run of keys, in any
-                # innodb_autoinc_lock_mode (MySQL manual, "AUTO_INCREMENT Handling in InnoDB").
-                cursor.execute(*self.insert_sql(table, columns, part))
-                first = cursor.lastrowid
-                keys.extend(range(first, first + step * len(part), step))
-        return keys
-
-    def other_columns(self, table: str, known: Sequence[str]) -> list[str]:
-        with self.connection.cursor() as cursor:
-            # A default that is an expression is called DEFAULT_GENERATED.
-            cursor.execute(
-                "SELECT column_name FROM information_schema.columns WHERE table_schema = DATABASE() "
-                "AND table_name = %s AND extra NOT LIKE '%%VIRTUAL%%' AND extra NOT LIKE '%%STORED%%' "
-                "AND extra NOT LIKE '%%PERSISTENT%%' AND column_name NOT IN %s ORDER BY ordinal_position",
-                [table, tuple(known)],
-            )
-            return [name for (name,) in cursor.fetchall()]
-
-    def update(
-        self,
-        table: str,
-        columns: Sequence[str],
-        key: Sequence[str],
-        rows: Sequence[Row],
-    ) -> int:
-        # Not by INSERT ... ON DUPLICATE KEY UPDATE: it would want values for columns that are not to be touched,
-        # fire the triggers of an insertion, and take any row with an equal unique value for the one that is meant.
-        values = [column for column in columns if column not in key]
-        if not values:
-            return len(rows)
-        with self._incoming(table, columns, rows):
-            # Django has the server count the rows that an UPDATE finds, also those that are equal already. Two of
-            # `rows` may be about one, though.
-            found = self._update_from_incoming(table, values, key)
-            return found if found == len(rows) else self._count_present(table, key)
-
-    def change(
-        self,
-        table: str,
-        columns: Sequence[str],
-        rows: Sequence[Row],
-    ) -> list[int]:
-        quote = self.connection.ops.quote_name
-        target, incoming, key = quote(table), quote(INCOMING), quote(columns[0])
-        own, *values = columns
-        with self._incoming(table, columns, rows):
-            # Django has the server count the rows that an UPDATE finds, also those that are equal already.
-            if values and self._update_from_incoming(table, values, [own]) == len(rows):
-                return []
-            with self.connection.cursor() as cursor:
-                cursor.execute(
-                    f"SELECT {incoming}.{key} FROM {incoming} "
-                    f"LEFT JOIN {target} ON {target}.{key} = {incoming}.{key} WHERE {target}.{key} IS NULL"
-                )
-                return [number for (number,) in cursor.fetchall()]
-
-    @contextmanager
-    def _incoming(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> Iterator[None]:
-        """A temporary table with these rows, of the target's types and collations, without its constraints."""
-        quote = self.connection.ops.quote_name
-        incoming, names = quote(INCOMING), ", ".join(map(quote, columns))
-        with self.connection.cursor() as cursor:
-            # This does not commit.
-            cursor.execute(f"CREATE TEMPORARY TABLE {incoming} AS SELECT {names} FROM {quote(table)} LIMIT 0")
-        try:
-            self.insert(INCOMING, columns, rows)
-            yield
-        finally:
-            with self.connection.cursor() as cursor:
-                cursor.execute(f"DROP TEMPORARY TABLE {incoming}")
-
-    def _update_from_incoming(self, table: str, values: Sequence[str], key: Sequence[str]) -> int:
-        """Returns how many rows there were."""
-        quote = self.connection.ops.quote_name
-        target, incoming = quote(table), quote(INCOMING)
-        same_key = " AND ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in key)
-        assignments = ", ".join(f"{target}.{quote(c)} = {incoming}.{quote(c)}" for c in values)
-        with self.connection.cursor() as cursor:
-            cursor.execute(f"UPDATE {target} JOIN {incoming} ON {same_key} SET {assignments}")
-            return int(cursor.rowcount)
-
-    @contextmanager
-    def without_foreign_key_checks(self) -> Iterator[None]:
-        changed = self.connection.disable_constraint_checking()
-        try:
-            yield
-        finally:
-            if changed:
-                self.connection.enable_constraint_checking()
-
+class MySQL(MySQLRows, Backend):
     @contextmanager
     def capture_off(self) -> Iterator[None]:
         with SessionSwitch.off(self.connection):
@@ -556,110 +348,3 @@ class MySQL(Backend):
                 raise
             rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
             return rows
-
-
-class MariaDB(MySQL):
-    rounds_json = False
-    own_name = "@@server_uid"
-    isolation_variable = "tx_isolation"  # transaction_isolation is a variable from MariaDB 11.1 on
-
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        super().__init__(connection)
-        #: When to ask again for the open transactions, by time.monotonic().
-        self._ask_after = 0.0
-
-    def writers(self, table: str) -> frozenset[str] | None:
-        # A transaction is known by its connection and its start: its own id changes with its first write. Between
-        # taking an id and being listed as a transaction, a connection is at work on a statement; so statements are
-        # asked for first, and one that has no transaction yet goes by its connection alone.
-        if time.monotonic() < self._ask_after:
-            return frozenset({LATER})
-        statements = self._ask(
-            "SELECT id FROM information_schema.processlist WHERE id <> CONNECTION_ID() "
-            "AND command NOT IN ('Sleep', 'Daemon', 'Binlog Dump', 'Slave_IO', 'Slave_SQL')",
-            [],
-        )
-        transactions = self._transactions()
-        if statements is None or transactions is None:
-            return None
-        if not transactions.is_new:
-            return frozenset({LATER})
-        at_work = {str(number) for (number,) in statements} - {
-            str(number) for number, _ in transactions.others
-        }
-        return frozenset(at_work) | {
-            f"{number}/{start}" if number else f"{PREPARED}{start}" for number, start in transactions.others
-        }
-
-    def _transactions(self) -> _Transactions | None:
-        """
-        The open transactions but our own; None where this account may not look.
-
-        The server answers from a copy, which it renews only when nobody has asked for a tenth of a second. It is new
-        when our own transaction is in it with this very statement. Nobody waits for that: a hole can stay until the
-        next question.
-        """
-        found = self._ask(
-            "SELECT trx_mysql_thread_id, CAST(trx_started AS CHAR), trx_mysql_thread_id = CONNECTION_ID(), "
-            "COALESCE(LOCATE(%s, trx_query), 0) FROM information_schema.innodb_trx",
-            [uuid4().hex],
-        )
-        if found is None:
-            return None
-        pause = random.uniform(RENEWED_AFTER, RENEWED_AFTER + OUT_OF_STEP)  # noqa: S311  no secret
-        self._ask_after = time.monotonic() + pause
-        return _Transactions(
-            any(is_own and is_new for _number, _start, is_own, is_new in found),
-            [(number, start) for number, start, is_own, _is_new in found if not is_own],
-        )
-
-    def still_open(self, then: frozenset[str], now: frozenset[str]) -> frozenset[str]:
-        if LATER in now:
-            return then
-        if LATER in then:  # then anybody may have been one of them
-            return now
-        at_work = {name for name in then if name.isdigit()}
-        return super().still_open(then, now) | {name for name in now if name.split("/")[0] in at_work}
-
-
-class _Transactions(NamedTuple):
-    """What MariaDB says of its open transactions."""
-
-    is_new: bool
-    #: The connection and the start of each.
-    others: list[tuple[int, str]]
-
-
-def _digits(values: Sequence[Any]) -> str:
-    """The values as they stand in a list, where all are whole numbers, or all texts of digits; else nothing."""
-    types = set(map(type, values))
-    if types == {int}:
-        return ", ".join(map(str, values))
-    if types == {str} and (text := "".join(values)).isascii() and text.isdecimal():
-        return "'" + "', '".join(values) + "'"
-    return ""
-
-
-def _finite(value: float) -> float:
-    if isnan(value) or isinf(value):
-        raise Unfit(_("REMOTE holds finite numbers only"))
-    return value
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, str) and LONG_NUMBER.search(value):
-        json.loads(value, parse_int=_int_in_json, parse_float=_float_in_json)
-    return value
-
-
-def _int_in_json(text: str) -> None:
-    number = int(text)
-    # Others it holds as it holds a fraction, and spells them with as many digits as tell it from its neighbours.
-    if not -(2**63) <= number < 2**64 and (len(text) > 309 or Decimal(repr(float(number))) != number):
-        raise Unfit(_("MySQL holds no whole number of so many digits in JSON"))
-
-
-def _float_in_json(text: str) -> None:
-    number = float(text)
-    if isinf(number) or Decimal(repr(number)) != Decimal(text):
-        raise Unfit(_("MySQL holds no number of so many digits in JSON"))

@@ -11,8 +11,8 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
-from synchro.backends.base import Convert, Unfit
 from synchro.backends.exact import refuse_more_places
+from synchro.backends.rows import Convert, Unfit
 from synchro.keys import TEXTS, AnyField
 
 SINGLE, DAYS = {"float", "real"}, {"date"}

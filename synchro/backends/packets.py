@@ -8,7 +8,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext as _
 
-from synchro.backends.base import Row, Unfit
+from synchro.backends.rows import Row, Unfit
 
 #: What a statement has besides its rows: names of columns, at most a thousand of sixty-four characters, and more.
 REST = 128 * 1024

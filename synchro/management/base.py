@@ -119,9 +119,13 @@ class SynchroCommand(BaseCommand):
         self.stderr.write(_("Stopped. What is left waits until you run the command again."))
         return code
 
-    def write_json(self, value: Any) -> None:
+    def write_json(self, value: Any, *, is_one_of_many: bool = False) -> None:
+        """Write a value; one of many in one line, at once, as programs read what goes on without end."""
         self.progress.clear()
-        self.stdout.write(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+        indent = None if is_one_of_many else 2
+        self.stdout.write(json.dumps(value, indent=indent, default=str, ensure_ascii=False))
+        if is_one_of_many:
+            self.stdout.flush()
 
     def _show_batch(self, *, remote: str, batch: int, entries: int, seconds: float, **kwargs: Any) -> None:
         self.progress.clear()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import OutputWrapper
+from django.db.models import Model, QuerySet
 from django.utils.translation import gettext as _
 from tqdm import tqdm
 
 from synchro import events
+from synchro.conf import LOCAL
 
 #: A command that ends sooner than after so many seconds shows nothing.
 DELAY = 1.0
@@ -30,22 +33,40 @@ class Progress:
         self._begun = time.monotonic()
         self._bar: Any = None
         self._title = ""
+        self._counts: dict[type[Model], int] = {}
 
-    def show(self, title: str, done: int, total: int | None = None, more: str = "") -> None:
+    def show_rows(self, model: type[Model], done: int, more: str = "") -> None:
+        """Show that so many rows of a model are done; they are counted once, where anybody sees it."""
+        if self.is_shown and model not in self._counts:
+            self._counts[model] = QuerySet(model, using=LOCAL).count()
+        self.show(model._meta.label, done, self._counts.get(model), _("rows"), more)
+
+    def show(self, title: str, done: int, total: int | None, unit: str, more: str = "") -> None:
         """Show that `done` are done of what has this title, perhaps of `total`; `more` says what else there is."""
         if not self.is_shown or time.monotonic() - self._begun < DELAY:
             return
         if title != self._title or self._bar is None:
             self.clear()
             self._title = title
-            # Django's own wrapper would end each update with a new line.
-            self._bar = tqdm(
-                desc=title, total=total, initial=done, file=self._stream._out, leave=False, dynamic_ncols=True
-            )
+            self._open(desc=title, total=total, initial=done, unit=f" {unit}")
         if total is not None:
             self._bar.total = max(total, done)
         self._bar.set_postfix_str(more, refresh=False)
         self._bar.update(done - self._bar.n)
+
+    def say(self, line: str) -> None:
+        """Show a line about what goes on, where there is nothing to count."""
+        if not self.is_shown or line == self._title:
+            return
+        self.clear()
+        self._title = line
+        self._open(desc=line, bar_format="{desc}")
+
+    def _open(self, **options: Any) -> None:
+        # Some terminals say that their size is nothing: then it is 80 by 24. Django's own wrapper of the stream would
+        # end each update with a new line.
+        size = shutil.get_terminal_size()
+        self._bar = tqdm(file=self._stream._out, leave=False, ncols=size.columns, nrows=size.lines, **options)
 
     def clear(self) -> None:
         """Take the bar away, so that a line can be written."""
@@ -61,7 +82,8 @@ def progress_of_batches(progress: Progress, totals: dict[str, int]) -> Iterator[
 
     def arrived(*, remote: str, entries: int, batch: int, **_kwargs: Any) -> None:
         done[remote] = done.get(remote, 0) + entries
-        progress.show(remote, done[remote], totals.get(remote), _("batch %(number)d") % {"number": batch})
+        text = _("batch %(number)d") % {"number": batch}
+        progress.show(remote, done[remote], totals.get(remote), _("entries"), text)
 
     with receiving_batches(arrived):
         yield

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from itertools import takewhile
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Min
+from django.db.models import Min, QuerySet
 from django.utils.translation import gettext as _
 
 from synchro.checkpoint import aware
@@ -19,7 +20,7 @@ from synchro.models import Batch, ChangeLog, Checkpoint, Node
 from synchro.replay.identity.originals import forget_originals
 from synchro.replay.log.ranges import Range, from_text
 from synchro.replay.log.unread import Unread
-from synchro.replay.session import Session
+from synchro.replay.session import Database, Session
 
 #: How many batches are dropped in one run at the most, so that a run never becomes a clean-up.
 AT_ONCE = 100
@@ -32,27 +33,48 @@ def prune(session: Session) -> None:
     if conf.retention is None:
         return
     limit = session.begun - conf.retention
+    old = prunable(limit)
+    if old is None:
+        return
+    node = Node.objects.using(LOCAL).get(pk=1)
+    _warn_of_slow_remotes(session, limit, node.forgotten)
+    for batch in old[:AT_ONCE]:
+        drop_batch(batch)
+
+
+def prunable(limit: datetime) -> QuerySet[Batch] | None:
+    """
+    Return LOCAL's batches that were formed before `limit` and that every REMOTE has, by number.
+
+    Return None where none is so old, or where no REMOTE has received anything.
+    """
     # By number, as they were formed: there is no index by time.
     first = Batch.objects.using(LOCAL).order_by("number").first()
     if first is None or aware(first.formed) >= limit:
-        return
+        return None
     node = Node.objects.using(LOCAL).get(pk=1)
     slowest = Checkpoint.objects.using(LOCAL).aggregate(batch=Min("batch"))["batch"]
     if slowest is None:
-        return
+        return None
     done = max(slowest, node.forgotten)
-    _warn_of_slow_remotes(session, limit, node.forgotten)
-    unread = Unread.from_text(node.unread).condition()
-    old = Batch.objects.using(LOCAL).filter(number__lte=done, formed__lt=limit).order_by("number")[:AT_ONCE]
-    for batch in old:
-        with transaction.atomic(using=LOCAL):
-            # Straight in the database: a delete that sends signals would read the entries first.
-            for ids in from_text(batch.ranges):
-                forget_originals(session.local, ids)
-                arrived = ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(unread)
-                arrived.exclude(id=node.highest)._raw_delete(LOCAL)
-            _note_pruned(batch)
-            batch.delete(using=LOCAL)
+    return Batch.objects.using(LOCAL).filter(number__lte=done, formed__lt=limit).order_by("number")
+
+
+def drop_batch(batch: Batch) -> int:
+    """Drop a batch of `prunable` with its entries; return how many entries that were."""
+    dropped = 0
+    local = Database(LOCAL)
+    with transaction.atomic(using=LOCAL):
+        node = Node.objects.using(LOCAL).select_for_update().get(pk=1)
+        unread = Unread.from_text(node.unread).condition()
+        # Straight in the database: a delete that sends signals would read the entries first.
+        for ids in from_text(batch.ranges):
+            forget_originals(local, ids)
+            arrived = ChangeLog.objects.using(LOCAL).filter(id__range=ids).exclude(unread)
+            dropped += arrived.exclude(id=node.highest)._raw_delete(LOCAL) or 0
+        _note_pruned(batch)
+        batch.delete(using=LOCAL)
+    return dropped
 
 
 def prune_remote(session: Session) -> None:
@@ -67,24 +89,40 @@ def prune_remote(session: Session) -> None:
     if Checkpoint.objects.using(remote.alias).exists():
         _warn_of_silent_remote(session, limit)
         return
-    log = ChangeLog.objects.using(remote.alias)
-    known = Node.objects.using(remote.alias).values_list("pruned_upto", flat=True).get(pk=1) or 0
+    drop_unsent(remote, limit)
+
+
+def drop_unsent(database: Database, limit: datetime, *, own: bool = False) -> int:
+    """
+    Drop entries from before `limit` from the log of a database that sends nowhere; return how many.
+
+    Those are what others sent there, and with `own` also its own changes. What is dropped counts as a batch that
+    nobody has received; and whoever replays into this database is told until when its log says nothing.
+    """
+    alias = database.alias
+    log = ChangeLog.objects.using(alias)
+    known = Node.objects.using(alias).values_list("pruned_upto", flat=True).get(pk=1) or 0
     part = list(log.filter(id__gt=known).order_by("id").values_list("id", "date", "made")[:ENTRIES_AT_ONCE])
     old = list(takewhile(lambda entry: aware(entry[1]) < limit, part))
     if not old:
-        return
+        return 0
     ids = Range(known + 1, old[-1][0])
-    with transaction.atomic(using=remote.alias):
-        remote.backend.begin_writing()
-        node = Node.objects.using(remote.alias).select_for_update().get(pk=1)
+    with transaction.atomic(using=alias):
+        database.backend.begin_writing()
+        node = Node.objects.using(alias).select_for_update().get(pk=1)
         if (node.pruned_upto or 0) != known:
-            return  # by another run
-        forget_originals(remote, ids)
-        log.filter(id__range=ids).exclude(origin=None)._raw_delete(remote.alias)
+            return 0  # by another run
+        forget_originals(database, ids)
+        dropped = log.filter(id__range=ids)
+        # The newest entry stays: some servers would give its id again.
+        newest: Any = log.order_by("-id").values_list("id", flat=True).first()
+        dropped = dropped.exclude(id=newest) if own else dropped.exclude(origin=None)
+        count = dropped._raw_delete(alias) or 0
         node.batch = node.pruned = node.batch + 1
         node.pruned_upto = ids.last
         node.pruned_until = max(aware(date) for _id, *dates in old for date in dates if date)
-        node.save(using=remote.alias, update_fields=["batch", "pruned", "pruned_upto", "pruned_until"])
+        node.save(using=alias, update_fields=["batch", "pruned", "pruned_upto", "pruned_until"])
+    return count
 
 
 def _warn_of_silent_remote(session: Session, limit: datetime) -> None:

@@ -21,15 +21,17 @@ from synchro.replay.unreadable import (
     Faults,
     is_about_the_server,
     refuse_unreadable,
-    refuse_unreadable_there,
+    refuse_unreadable_on_remote,
     unreadable_columns,
 )
 
 
-def encode_keys(model: type[Model], keys: Iterable[Key], side: Database) -> Sequence[Sequence[Any]]:
-    """Keys as the driver of `side` takes them, one list of values each."""
+def encode_keys(model: type[Model], keys: Iterable[Key], database: Database) -> Sequence[Sequence[Any]]:
+    """Keys as the driver of `database` takes them, one list of values each."""
     fields = key_fields(model)
-    return Codec(fields, side.connection).encode_all([(key,) if len(fields) == 1 else key for key in keys])
+    return Codec(fields, database.connection).encode_all(
+        [(key,) if len(fields) == 1 else key for key in keys]
+    )
 
 
 def key_columns(model: type[Model]) -> list[str]:
@@ -45,7 +47,7 @@ def as_values(key: Key) -> tuple[Any, ...]:
 
 
 def select(
-    side: Database,
+    database: Database,
     model: type[Model],
     fields: Sequence[AnyField],
     by: Sequence[AnyField],
@@ -53,39 +55,39 @@ def select(
     lock: bool = False,
 ) -> list[Sequence[Any]]:
     """
-    The `fields` of the rows of `model` on `side` in which the columns of `by` have one of these `values`.
+    The `fields` of the rows of `model` on `database` in which the columns of `by` have one of these `values`.
 
     Raises `CannotRead` where a value is none that can be read as it is.
     """
     if not values:
         return []
-    codec = Codec(fields, side.connection)
+    codec = Codec(fields, database.connection)
     try:
-        rows = side.backend.select(
+        rows = database.backend.select(
             model._meta.db_table,
             [field.column for field in fields],
             [field.column for field in by],
-            _that_can_be(side, by, values),
+            _that_can_be(database, by, values),
             lock,
             spelled=codec.spelled,
         )
         return codec.decode_all(rows)
     except Exception as error:
-        if is_about_the_server(side.backend, error):
+        if is_about_the_server(database.backend, error):
             raise
-        raise CannotRead(model, side.alias, error) from error
+        raise CannotRead(model, database.alias, error) from error
 
 
 def _that_can_be(
-    side: Database, fields: Sequence[AnyField], values: Sequence[Sequence[Any]]
+    database: Database, fields: Sequence[AnyField], values: Sequence[Sequence[Any]]
 ) -> Sequence[Sequence[Any]]:
-    """Values as the driver of `side` takes them, without those that its columns cannot hold: no row has them."""
-    codec = Codec(fields, side.connection)
+    """Values as the driver of `database` takes them, without those that its columns cannot hold: no row has them."""
+    codec = Codec(fields, database.connection)
     try:
         rows = codec.encode_all(values)
     except (ValueError, TypeError, ArithmeticError):
         rows = [row for value in values for row in _encoded(codec, value)]
-    return side.backend.findable(rows)
+    return database.backend.findable(rows)
 
 
 def _encoded(codec: Codec, value: Sequence[Any]) -> Sequence[Sequence[Any]]:
@@ -96,18 +98,18 @@ def _encoded(codec: Codec, value: Sequence[Any]) -> Sequence[Sequence[Any]]:
 
 
 def real_spellings(
-    side: Database, model: type[Model], field: AnyField, values: Collection[Any]
+    database: Database, model: type[Model], field: AnyField, values: Collection[Any]
 ) -> dict[Any, str]:
     """
     How these texts are spelled in the unique column `field` of `model`, for those that it spells otherwise.
 
     One statement, as long as there are none.
     """
-    if not values or not is_text(field) or not side.backend.equates_texts(column_field(field)):
+    if not values or not is_text(field) or not database.backend.equates_texts(column_field(field)):
         return {}
 
     def stored(texts: Collection[Any]) -> set[str]:
-        return {text for (text,) in select(side, model, [field], [field], [(text,) for text in texts])}
+        return {text for (text,) in select(database, model, [field], [field], [(text,) for text in texts])}
 
     return spellings(values, stored)
 
@@ -116,9 +118,9 @@ class Rows:
     """LOCAL's rows that the batch has to do with."""
 
     def __init__(
-        self, side: Database, in_bulk: Collection[type[Model]] = (), *, refuses: bool = True
+        self, database: Database, in_bulk: Collection[type[Model]] = (), *, refuses: bool = True
     ) -> None:
-        self._side = side
+        self._database = database
         #: Whether a row of REMOTE that cannot be read ends the run.
         self._refuses = refuses
         #: Models whose rows go to REMOTE in bulk, so that no more of them is read here than is asked for.
@@ -145,7 +147,7 @@ class Rows:
             return None
         own = key_fields(model)
         try:
-            rows = select(self._side, model, [*own, *fields], own, list(map(as_values, keys)))
+            rows = select(self._database, model, [*own, *fields], own, list(map(as_values, keys)))
         except CannotRead:
             return None
         return {as_key(row[: len(own)]): tuple(row[len(own) :]) for row in rows}
@@ -161,7 +163,7 @@ class Rows:
             places = [fields.index(field) for field in key]
             rows: Sequence[Sequence[Any]]
             try:
-                rows = select(self._side, model, fields, key, list(map(as_values, new)))
+                rows = select(self._database, model, fields, key, list(map(as_values, new)))
             except CannotRead:
                 rows = self._what_can_be_read(model, new)
             rows = self._spelled_as_targets(model, fields, rows)
@@ -174,14 +176,14 @@ class Rows:
 
     def _what_can_be_read(self, model: type[Model], keys: Sequence[Key]) -> list[Sequence[Any]]:
         """The rows with these keys, and None for each value that cannot be read; `unreadable` says which they are."""
-        side, fields, own = self._side, Table(model).fields, key_fields(model)
+        database, fields, own = self._database, Table(model).fields, key_fields(model)
 
         def read(names: Sequence[AnyField], some: Sequence[Key]) -> list[Sequence[Any]]:
-            return select(side, model, names, own, list(map(as_values, some)))
+            return select(database, model, names, own, list(map(as_values, some)))
 
         faults = unreadable_columns(read, fields, keys)
-        if side.alias != LOCAL and self._refuses:
-            refuse_unreadable_there(model, side.alias, faults)
+        if database.alias != LOCAL and self._refuses:
+            refuse_unreadable_on_remote(model, database.alias, faults)
         rows = read(fields, [key for key in keys if key not in faults])
         for key, several in faults.items():
             bad = {field for field, _cause in several}
@@ -200,12 +202,12 @@ class Rows:
         """The rows of LOCAL, in which foreign keys are spelled as what they point at."""
         own = key_fields(model)
         for place, field in enumerate(fields):
-            if field.remote_field is None or field in own or self._side.alias != LOCAL or not rows:
+            if field.remote_field is None or field in own or self._database.alias != LOCAL or not rows:
                 continue
             target, column = field.related_model._meta.concrete_model, field.target_field
             if column.remote_field is None:
                 values = {row[place] for row in rows} - {None}
-                if pairs := real_spellings(self._side, target, column, values):
+                if pairs := real_spellings(self._database, target, column, values):
                     rows = [
                         [*row[:place], pairs.get(row[place], row[place]), *row[place + 1 :]] for row in rows
                     ]
@@ -228,12 +230,12 @@ class Rows:
 
 def spellings(values: Collection[Any], stored: Callable[[Collection[Any]], set[str]]) -> dict[Any, str]:
     """How a column spells these texts, where it does so otherwise; `stored` asks it for those that equal some texts."""
-    there = stored(values)
-    missing = [value for value in values if value not in there]
-    if not there or not missing:
+    equal = stored(values)
+    missing = [value for value in values if value not in equal]
+    if not equal or not missing:
         return {}
-    strays = there.difference(values)
-    folded = {fold(text) for text in there}
+    strays = equal.difference(values)
+    folded = {fold(text) for text in equal}
     found: dict[Any, str] = {}
     # Only the server knows which texts it takes for equal; first those that most collations do.
     for value in sorted(missing, key=lambda value: fold(value) not in folded):
@@ -289,9 +291,9 @@ def generic_places(model: type[Model], generic: GenericForeignKey) -> tuple[int,
     return fields.index(type_field), fields.index(key_field)
 
 
-def generic_value(field: AnyField, target: type[Model], key: Key, here: Any, session: Session) -> Any:
-    """REMOTE's `key` as the column of a generic foreign key holds it, spelt as LOCAL spells its own (`here`)."""
-    return spelt_alike(field, target, key, here, session.remote.connection)
+def generic_value(field: AnyField, target: type[Model], key: Key, local_value: Any, session: Session) -> Any:
+    """REMOTE's `key` as the column of a generic foreign key holds it, spelt as LOCAL spells its own (`local_value`)."""
+    return spelt_alike(field, target, key, local_value, session.remote.connection)
 
 
 __all__ = [

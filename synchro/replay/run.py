@@ -170,6 +170,7 @@ def _run(
             quarantine = Quarantine(session)
             try:
                 for outcome in replay(session, quarantine):
+                    record.arrived(outcome.batch)
                     _confirm(session, quarantine, outcome, totals)
                     record.progress()
                     events_of_run.arrived(session.peer.pk, outcome)
@@ -334,8 +335,8 @@ def _errors_in_words(alias: str) -> Iterator[None]:
         raise NotReady(
             _(
                 "An error of LOCAL, or of the database “%(alias)s”, stopped the run (%(cause)s). What has arrived "
-                "stays, and nothing is lost. The cause of this error has the words of the database; mend what they are "
-                "about, and synchronize again."
+                "stays, and nothing is lost. The cause of this error holds the answer of the database. Correct what "
+                "that names, and synchronize again."
             )
             % {"alias": alias, "cause": type(error).__name__}
         ) from error

@@ -15,11 +15,15 @@ from django.utils import timezone
 
 from synchro import stopping
 from synchro.account import account
+from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import Busy, SynchroError
-from synchro.models import Run
+from synchro.models import Batch, ChangeLog, Checkpoint, Node, Run
 from synchro.replay.apply.receivers import in_run
+from synchro.replay.log.pending import pending_batches
+from synchro.replay.log.ranges import from_text
 from synchro.replay.report import Totals
+from synchro.replay.session import Database
 
 logger = logging.getLogger("synchro.run")
 
@@ -72,6 +76,11 @@ class RunRecord:
         if time.monotonic() - self._written >= EVERY:
             self._write(Run.RUNNING)
 
+    def arrived(self, batch: Batch) -> None:
+        """Take note of a batch that has arrived: the age of its first entry is how far REMOTE was behind."""
+        if self._run.lag is None and (first := next(from_text(batch.ranges), None)) is not None:
+            self._note_lag(first.first)
+
     def end(self) -> None:
         if self._totals.batches:
             self._write(Run.STOPPED if stopping.is_asked() else Run.DONE)
@@ -79,7 +88,22 @@ class RunRecord:
     def fail(self, error: SynchroError) -> None:
         """Write down why it failed. That another run was at work is no failure."""
         if not isinstance(error, Busy):
+            if self._run.lag is None:
+                self._note_lag(None)
             self._write(Run.FAILED, str(error))
+
+    def _note_lag(self, entry: int | None) -> None:
+        """Note how old this entry of the log is, or the oldest one that REMOTE lacks."""
+        try:
+            entry = _first_pending(self._run.alias) if entry is None else entry
+            if entry is None:
+                return
+            written = ChangeLog.objects.using(LOCAL).filter(id=entry).values_list("date", flat=True).first()
+            if written is not None:
+                age = Database(LOCAL).backend.now() - aware(written)
+                self._run.lag = max(0.0, age.total_seconds())
+        except DatabaseError:
+            logger.debug("How far %s is behind is not known.", self._run.alias, exc_info=True)
 
     def _write(self, outcome: str, message: str = "") -> None:
         run, totals = self._run, self._totals
@@ -101,7 +125,18 @@ class RunRecord:
         self._written = time.monotonic()
 
 
-_FIELDS = ("ended", "outcome", "batches", "entries", "conflicts", "quarantined", "rows", "message")
+def _first_pending(alias: str) -> int | None:
+    """Return the id of the first entry of the first batch that REMOTE lacks, or of the first one in no batch."""
+    checkpoint = Checkpoint.objects.using(LOCAL).filter(peer__alias=alias).order_by("date").last()
+    node = Node.objects.using(LOCAL).filter(pk=1).first() or Node()
+    batch = pending_batches(LOCAL, node, checkpoint.batch if checkpoint else 0).order_by("number").first()
+    if batch is not None and (first := next(from_text(batch.ranges), None)) is not None:
+        return first.first
+    log = ChangeLog.objects.using(LOCAL).filter(id__gt=node.highest)
+    return log.order_by("id").values_list("id", flat=True).first()
+
+
+_FIELDS = ("ended", "outcome", "batches", "entries", "conflicts", "quarantined", "rows", "lag", "message")
 
 
 def _now() -> datetime:

@@ -89,7 +89,7 @@ def refuse_unreadable(model: type[Model], faults: Mapping[Key, Faults], keys: It
         )
 
 
-def refuse_unreadable_there(model: type[Model], alias: str, faults: Mapping[Key, Faults]) -> None:
+def refuse_unreadable_on_remote(model: type[Model], alias: str, faults: Mapping[Key, Faults]) -> None:
     """Raise `Refused` for a row of REMOTE, by its own key, that has columns which cannot be read."""
     for key, several in faults.items():
         raise Refused(
@@ -126,6 +126,6 @@ __all__ = [
     "Faults",
     "is_about_the_server",
     "refuse_unreadable",
-    "refuse_unreadable_there",
+    "refuse_unreadable_on_remote",
     "unreadable_columns",
 ]

@@ -171,6 +171,11 @@ class Triggers(ABC):
         """What keeps changes of these tables out of the log although all triggers are there, each as a sentence."""
         return ()
 
+    def blind_spots(self) -> Iterator[str]:
+        """Yield what writes to tables of this database without their triggers, each as a sentence."""
+        if self.blind_spot:
+            yield self.blind_spot
+
     def is_switched_off(self) -> bool:
         """Whether a switch that a program has left on keeps everybody's changes out of the log."""
         return False

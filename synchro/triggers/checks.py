@@ -69,9 +69,9 @@ def _messages() -> Iterator[checks.CheckMessage]:
         yield checks.Warning(sentence, id="synchro.W108")
     if backend.has_cascades():
         yield from _by_hand(connection)
-    if backend.blind_spot:
+    for sentence in backend.blind_spots():
         yield checks.Warning(
-            backend.blind_spot, hint="See docs/triggers.md; silence it once you know.", id="synchro.W105"
+            sentence, hint="See docs/triggers.md; silence it once you know.", id="synchro.W105"
         )
 
 

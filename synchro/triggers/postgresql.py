@@ -74,7 +74,10 @@ REVOKE ALL ON FUNCTION {execute} FROM PUBLIC"""
 
 
 class AlwaysSql(CaptureSql):
-    """Of a trigger that also fires where a subscription applies what another server sends."""
+    """
+    Of a trigger that also fires where a subscription applies what another server sends, and in all other sessions with
+    session_replication_role = replica. Only the owner of a table may say so.
+    """
 
     DECLARATION = CaptureSql.DECLARATION + ';\nALTER TABLE {table} ENABLE ALWAYS TRIGGER "{pgid}"'
 
@@ -86,9 +89,9 @@ class CaptureTrigger(pgtrigger.Trigger):
     level = pgtrigger.Statement
     condition = ON
 
-    def __init__(self, function: Function, *, is_always: bool = False, **declared: Any) -> None:
+    def __init__(self, function: Function, shape: Shape, **declared: Any) -> None:
         self.function = function
-        self.sql = AlwaysSql if is_always else CaptureSql
+        self.sql = AlwaysSql if shape.is_owned or shape.is_subscribed else CaptureSql
         super().__init__(func=function.source, **declared)
 
     def get_pgid(self, model: Any) -> str:
@@ -157,10 +160,7 @@ def capture_triggers(connection: BaseDatabaseWrapper, target: Target) -> tuple[C
         source=_quoted_source("\n".join(["", *(f"-- {line}" for line in header(target, version)), body])),
         version=version,
     )
-    return tuple(
-        CaptureTrigger(function, is_always=shape.is_subscribed, **arguments)
-        for arguments in _declarations(shape, names)
-    )
+    return tuple(CaptureTrigger(function, shape, **arguments) for arguments in _declarations(shape, names))
 
 
 def _names(shape: Shape) -> str:

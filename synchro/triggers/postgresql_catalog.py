@@ -40,13 +40,14 @@ SHAPES = f"""
         c.relispartition,
         EXISTS (SELECT 1 FROM pg_inherits WHERE inhrelid = c.oid),
         {IS_SUBSCRIBED},
+        pg_has_role(c.relowner, 'USAGE'),
         c.oid, array_agg(a.attname::text),
         array_agg(CASE WHEN a.attgenerated = 'v' THEN pg_get_expr(d.adbin, d.adrelid) END)
     FROM unnest(%(names)s::text[], %(quoted)s::text[]) AS t (name, quoted)
     JOIN pg_class c ON c.oid = to_regclass(t.quoted)
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-    GROUP BY t.name, c.oid, c.relkind, c.relispartition
+    GROUP BY t.name, c.oid, c.relkind, c.relispartition, c.relowner
 """
 
 #: Functions of ours, which say themselves that they are: somebody else's may have such a name.
@@ -135,6 +136,16 @@ HEIRS = """
 """
 
 
+#: Tables with triggers of ours that do not fire in every session, and what has them do so.
+NOT_ALWAYS = f"""
+    SELECT c.oid::regclass::text, format('ALTER TABLE %%s %%s', c.oid::regclass,
+        string_agg(format('ENABLE ALWAYS TRIGGER %%I', t.tgname), ', ' ORDER BY t.tgname))
+    {FUNCTIONS.replace("WHERE", "JOIN pg_trigger t ON t.tgfoid = p.oid JOIN pg_class c ON c.oid = t.tgrelid WHERE", 1)}
+        AND t.tgparentid = 0 AND t.tgenabled = 'O'
+    GROUP BY c.oid ORDER BY 1
+"""
+
+
 def declared_as(words: str) -> str:
     """What `Installed.version` is of a trigger that is declared so and asks our switch."""
     return " ".join([*words.split(), _TOLD])
@@ -157,6 +168,7 @@ def _shape(
     is_part: bool,
     inherits: bool,
     is_subscribed: bool,
+    is_owned: bool,
     number: int,
     names: list[str],
     expressions: list[str | None],
@@ -170,6 +182,7 @@ def _shape(
         is_part=is_part,
         by_row=by_row,
         is_subscribed=is_subscribed,
+        is_owned=is_owned,
         schema=schema,
         numbers=frozenset(zip(columns, numbers, strict=True)),
         number=number if by_row else 0,
@@ -247,6 +260,13 @@ def unseen(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterator[s
     with connection.cursor() as cursor:
         yield from _switched_off(cursor, connection.alias)
         yield from _heirs(cursor, [connection.ops.quote_name(table) for table in tables])
+
+
+def not_always(connection: BaseDatabaseWrapper) -> list[tuple[str, str]]:
+    """Tables with triggers of ours that do not fire in every session; each with the statement that mends it."""
+    with connection.cursor() as cursor:
+        cursor.execute(*by_place(NOT_ALWAYS, log=connection.ops.quote_name(LOG)))
+        return [(table, sql) for table, sql in cursor.fetchall()]
 
 
 def _switched_off(cursor: Any, alias: str) -> Iterator[str]:

@@ -21,8 +21,8 @@ LOCK = 0x73796E6368726F
 class PostgreSQL(Triggers):
     replaces = True
     blind_spot = (
-        "PostgreSQL fires no triggers in sessions with session_replication_role = replica, and none where one "
-        "partition alone is truncated, attached, detached or dropped: that is not captured."
+        "PostgreSQL fires no triggers where one partition alone is truncated, attached, detached or dropped: that is "
+        "not captured."
     )
 
     # -- looking ---------------------------------------------------------------------------------------------
@@ -38,6 +38,16 @@ class PostgreSQL(Triggers):
 
     def unseen(self, tables: Iterable[str]) -> Iterable[str]:
         return catalog.unseen(self.connection, tables)
+
+    def blind_spots(self) -> Iterator[str]:
+        yield from super().blind_spots()
+        found = catalog.not_always(self.connection)
+        if found:
+            yield (
+                f"Triggers of {', '.join(table for table, _ in found)} do not fire in sessions with "
+                "session_replication_role = replica: what these write there is not captured. Let the owner of the "
+                f"tables run: {'; '.join(sql for _, sql in found)}"
+            )
 
     def shown(self, table: str) -> str:
         with self.connection.cursor() as cursor:

@@ -50,6 +50,8 @@ class Shape:
     by_row: bool = False
     #: PostgreSQL: a subscription writes to it, in a session that fires only triggers that always fire.
     is_subscribed: bool = False
+    #: PostgreSQL: this role may do what the owner of the table may, such as have a trigger always fire.
+    is_owned: bool = False
     #: PostgreSQL: where the log is.
     schema: str = ""
     #: MariaDB: those that can be compared by a collation that takes every byte for what it is.

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from django.db.models import Model
 
 from synchro.keys import Key
 from synchro.replay.session import Session
+from synchro.verify.both import of_both
 from synchro.verify.sides import Side, Sides, sides_of
 
 #: Into how many parts a range of keys is divided, and up to how many rows are compared one by one.
 PARTS, FEW = 1_024, 4_000
+#: How many ranges one statement names.
+RANGES = 100
 #: How many numbers the range has that one statement asks about, and into how many of them all keys are divided at most.
 SLICE, SLICES = 2**20, 256
 #: Into how many parts all rows are divided where no index finds ranges of keys.
@@ -94,17 +98,32 @@ def _narrowed(sides: Sides, first: int, last: int) -> Iterator[Found]:
     """Divide the range, and yield what is found of its parts."""
     equal, runs = _divided(sides, first, last)
     yield Found(equal=equal)
+    few = [(start, end, count) for start, end, count in runs if count <= FEW or end == start]
+    for ranges in _together(few):
+        yield _compared(*of_both(sides, partial(_rows_of_ranges, ranges=ranges)))
     for start, end, count in runs:
         if count > FEW and end > start:
             yield from _narrowed(sides, start, end)
-        else:
-            yield _compared(*(_rows_of_range(side, start, end) for side in sides.both()))
+
+
+def _together(runs: Sequence[tuple[int, int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Yield ranges that one statement may ask about: they have few rows together."""
+    ranges: list[tuple[int, int]] = []
+    rows = 0
+    for start, end, count in runs:
+        if ranges and (rows + count > FEW or len(ranges) == RANGES):
+            yield ranges
+            ranges, rows = [], 0
+        ranges.append((start, end))
+        rows += count
+    if ranges:
+        yield ranges
 
 
 def _divided(sides: Sides, first: int, last: int) -> tuple[int, list[tuple[int, int, int]]]:
     """Return how many rows are in parts of the range that are equal, and the other parts with their numbers of rows."""
     step = -(-(last - first + 1) // PARTS)
-    local, remote = (_sums_of_range(side, first, step, last) for side in sides.both())
+    local, remote = of_both(sides, lambda side: _sums_of_range(side, first, step, last))
     different = {part for part in local.keys() | remote.keys() if _differs(part, local, remote)}
     equal = sum(rows for part, (rows, _total) in local.items() if part not in different)
     runs = [
@@ -135,15 +154,15 @@ def _sums_of_range(side: Side, first: int, step: int, last: int) -> _Sums:
     return _sums(side, part, f" WHERE {side.number} BETWEEN {first} AND {last}")
 
 
-def _rows_of_range(side: Side, first: int, last: int) -> _Rows:
-    return _rows(side, f"{side.number} BETWEEN {first} AND {last}")
+def _rows_of_ranges(side: Side, ranges: Sequence[tuple[int, int]]) -> _Rows:
+    return _rows(side, " OR ".join(f"{side.number} BETWEEN {first} AND {last}" for first, last in ranges))
 
 
 # -- by spreading rows over parts ----------------------------------------------------------------------------
 
 
 def _by_spreading(sides: Sides) -> Iterator[Found] | None:
-    local, remote = (_sums(side, _part(side)) for side in sides.both())
+    local, remote = of_both(sides, lambda side: _sums(side, _part(side)))
     different = [part for part in local.keys() | remote.keys() if _differs(part, local, remote)]
     counts = {part: max(local.get(part, (0,))[0], remote.get(part, (0,))[0]) for part in different}
     groups = _groups(counts)
@@ -156,7 +175,7 @@ def _by_spreading(sides: Sides) -> Iterator[Found] | None:
 def _of_groups(sides: Sides, equal: int, groups: Sequence[Sequence[int | None]]) -> Iterator[Found]:
     yield Found(equal=equal)
     for parts in groups:
-        yield _compared(*(_rows_of_parts(side, parts) for side in sides.both()))
+        yield _compared(*of_both(sides, partial(_rows_of_parts, parts=parts)))
 
 
 def _groups(counts: dict[int | None, int]) -> list[list[int | None]]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import IO
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError
@@ -11,7 +15,7 @@ from django.db.models import Model
 
 from synchro import stopping
 from synchro.backends.base import quoted
-from synchro.keys import AnyField, Key, key_fields
+from synchro.keys import AnyField, Key, from_text, key_fields, to_text
 from synchro.relations import parents_first
 from synchro.replay.handshake import look_at
 from synchro.replay.identity.identities import existing_keys
@@ -19,7 +23,44 @@ from synchro.replay.rows import as_key, as_values, encode_keys, key_columns, sel
 from synchro.replay.session import Database, Databases, Session, own_settings, reachable
 from synchro.verify.explained import in_quarantine, pending_on_local, unsent_on_remote
 from synchro.verify.extra import extra_rows
-from synchro.verify.repair import Collected
+from synchro.verify.results import EXTRA, Difference
+
+#: How many rows are deleted by one transaction.
+PART = 1_000
+
+
+class Collected:
+    """REMOTE's keys of rows that it alone has, in temporary files, so that memory does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._files: dict[type[Model], IO[str]] = {}
+
+    def __call__(self, model: type[Model], differences: Sequence[Difference]) -> None:
+        """Take the rows that REMOTE alone has out of those that differ."""
+        for difference in differences:
+            if difference.kind == EXTRA and difference.remote_key is not None:
+                if model not in self._files:
+                    self._files[model] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+                self._files[model].write(json.dumps(to_text(model, difference.remote_key)) + "\n")
+
+    def __enter__(self) -> Collected:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Remove the files."""
+        for file in self._files.values():
+            file.close()
+
+    def models(self) -> list[type[Model]]:
+        """Return the models of which REMOTE alone has rows."""
+        return list(self._files)
+
+    def parts(self, model: type[Model]) -> Iterator[list[Key]]:
+        """Yield the keys of a model's rows, some at a time."""
+        file = self._files[model]
+        file.seek(0)
+        while lines := list(islice(file, PART)):
+            yield [from_text(model, json.loads(line)) for line in lines]
 
 
 @dataclass
@@ -32,6 +73,10 @@ class Deleted:
     left: int = 0
     #: The first of these.
     keys: list[Key] = field(default_factory=list)
+
+    def followed_by(self, other: Deleted) -> Deleted:
+        """Return what was done in both goes."""
+        return Deleted(self.model, self.deleted + other.deleted, other.left, other.keys)
 
     def leave(self, keys: Sequence[Key], named: int) -> None:
         """Count rows that were left."""
@@ -49,11 +94,11 @@ def delete_extra(alias: str, found: Collected, *, named: int = 10) -> list[Delet
     databases, done = Databases(Database(alias)), []
     ContentType.objects.clear_cache()
     with reachable(databases), own_settings(databases):
-        for model in reversed(parents_first(found.models(is_extra=True))):
+        for model in reversed(parents_first(found.models())):
             result = Deleted(model)
             while _deleted(databases, model, found, result):
                 pass  # what pointed at others of these rows has gone
-            for keys in found.parts(model, is_extra=True):
+            for keys in found.parts(model):
                 result.leave(sorted(existing_keys(databases.remote, model, keys), key=str), named)
             done.append(result)
     return done
@@ -62,7 +107,7 @@ def delete_extra(alias: str, found: Collected, *, named: int = 10) -> list[Delet
 def _deleted(databases: Databases, model: type[Model], found: Collected, result: Deleted) -> bool:
     """Delete the rows that nothing points at, and return whether there were any."""
     before = result.deleted
-    for keys in found.parts(model, is_extra=True):
+    for keys in found.parts(model):
         if stopping.is_asked():
             return False
         result.deleted += _delete(databases, model, keys)
@@ -141,4 +186,4 @@ def _by_the_server(remote: Database, model: type[Model], keys: Collection[Key]) 
                     yield key if len(own) > 1 else as_values(key)[0]
 
 
-__all__ = ["Deleted", "delete_extra"]
+__all__ = ["Collected", "Deleted", "delete_extra"]

@@ -42,8 +42,8 @@ def _keys(database: Database, model: type[Model], count: int) -> list[Key]:
         size = min(-(-count // places), count - len(found))
         found.update(dict.fromkeys(next(parts_of_keys(database, model, size, (start, last)), ())))
         if len(found) >= count:
-            break
-    return list(found)
+            return list(found)
+    return _of_all(database, model, count)
 
 
 def _bounds(database: Database, model: type[Model]) -> tuple[int, int] | None:

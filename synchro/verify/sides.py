@@ -113,8 +113,11 @@ class _Maker:
                 # A row whose key on REMOTE is not known has no text.
                 known = " AND ".join(f"{column.sql} IS NOT NULL" for column in keys)
                 remote_key = f"CASE WHEN {known} THEN {remote_key} END"
-            there = other.digests.connection
-            digest = digests.own_row(self.columns, other.columns, number, remote_key, there)
+            # A number is the seed of the server's own digest, which needs no key beside it.
+            first = len(keys) if is_number else 0
+            digest = digests.own_row(
+                self.columns[first:], other.columns[first:], number, remote_key, other.digests.connection
+            )
         codec = Codec(own, database.connection)
         return Side(
             database,

@@ -12,15 +12,25 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import escape
 
 from synchro.admin import CappedPaginator, ReadOnlyAdmin
-from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Conflict, Peer, Reference, Run, SetAside
+from synchro.models import (
+    ADDITION,
+    CHANGE,
+    DELETION,
+    ChangeLog,
+    Conflict,
+    Job,
+    Peer,
+    Reference,
+    Run,
+    SetAside,
+)
 from tests.people.models import ByText, City, Club
 
 pytestmark = pytest.mark.django_db
 
-LISTS = ["changelog", "reference", "conflict", "setaside", "run"]
+LISTS = ["changelog", "reference", "conflict", "setaside", "run", "job"]
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +69,7 @@ def fill(count: int, start: int = 0) -> None:
             batch=1, changed=now, natural_key='["Ankh-Morpork"]',
         )  # fmt: skip
         Run.objects.create(alias="remote", by=f"{n}", begun=now, ended=now, outcome=Run.DONE)
+        Job.objects.create(kind=Job.VERIFY, alias="remote", by=f"{n}", state=Job.DONE)
 
 
 def url(name: str, rest: str = "") -> str:
@@ -79,7 +90,7 @@ def test_hundred_rows_take_no_more_queries_than_ten(name: str, client: Client) -
     with CaptureQueriesContext(connection) as hundred:
         assert len(shown(client.get(url(name)))) == 100
     assert len(hundred) == len(ten)
-    assert len(hundred) <= 6
+    assert len(hundred) <= (9 if name == "changelog" else 6)  # what is pending for each REMOTE
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -116,7 +127,8 @@ def test_nothing_can_be_added_changed_or_deleted(name: str, client: Client) -> N
     fill(1)
     row = shown(client.get(url(name)))[0]
     assert client.get(url(name, "add/")).status_code == 403
-    assert client.get(url(name, f"{row.pk}/change/")).status_code == 200
+    page = client.get(url(name, f"{row.pk}/change/"))
+    assert page.status_code == (302 if name == "job" else 200)  # a job has its page on the dashboard
     assert client.post(url(name, f"{row.pk}/change/"), {"object_id": "9"}).status_code == 403
     assert client.post(url(name, f"{row.pk}/delete/"), {"post": "yes"}).status_code == 403
     data = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
@@ -202,7 +214,8 @@ def test_conflict_about_a_member_of_a_set_is_shown_with_both_sides(client: Clien
     Conflict.objects.update(fields=("members",), **values)
     assert '<td class="field-field_names">members</td>' in client.get(url("conflict")).content.decode()
     page = client.get(url("conflict", f"{Conflict.objects.get().pk}/change/")).content.decode()
-    assert all(escape(value) in page for value in values.values())
+    assert "in the set: 7" in page
+    assert "not in the set: 4" in page
 
 
 def test_what_is_set_aside_is_shown_with_its_cause_and_without_values(client: Client) -> None:

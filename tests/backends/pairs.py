@@ -63,6 +63,7 @@ _BY_SIGNALS = (
     Pair("mariadb", "mariadb"),
     Pair("postgresql_old", "postgresql_old"),
     Pair("mysql", "postgresql"),
+    Pair(SQLITE, "postgresql"),
 )
 # Of older servers, what is about triggers alone is tested with the rest.
 _BY_TRIGGERS = (
@@ -72,7 +73,7 @@ _BY_TRIGGERS = (
     Pair("mariadb", SQLITE, capture="triggers"),
 )
 #: The slowest ones first: then none of them is what everyone waits for in the end.
-PAIRS = (*_BY_SIGNALS[:4], _BY_TRIGGERS[0], *_BY_SIGNALS[4:8], *_BY_TRIGGERS[1:], _BY_SIGNALS[8])
+PAIRS = (*_BY_SIGNALS[:4], _BY_TRIGGERS[0], *_BY_SIGNALS[4:8], *_BY_TRIGGERS[1:], *_BY_SIGNALS[8:])
 
 
 def find(label: str) -> Pair:

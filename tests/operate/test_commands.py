@@ -108,7 +108,16 @@ def test_exit_code_tells_that_another_process_is_at_it() -> None:
 
 @pytest.mark.once
 @pytest.mark.parametrize(
-    "command", ["synchronize", "synchro_load", "synchro_status", "synchro_verify", "synchro_reset"]
+    "command",
+    [
+        "synchronize",
+        "synchro_load",
+        "synchro_status",
+        "synchro_verify",
+        "synchro_move",
+        "synchro_prune",
+        "synchro_reset",
+    ],
 )
 def test_help_has_examples_and_exit_codes(command: str) -> None:
     done = manage(command, "--help")

@@ -62,6 +62,7 @@ def test_changes_arrive_until_it_is_told_to_stop() -> None:
         _output, errors = process.communicate(timeout=60)
 
     assert (process.returncode, "Traceback" in errors) == (0, False), errors
+    assert "Stopped." in errors
 
 
 @pytest.mark.skipif(not ARE_SERVERS, reason="SQLite has one writer at a time")

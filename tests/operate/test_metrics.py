@@ -100,7 +100,7 @@ def test_following_process_serves_them() -> None:
         except OSError:
             return {}
 
-    with following("--metrics-port", str(port)) as process:
+    with following("-v", "0", "--metrics-port", str(port)) as process:
         assert eventually(lambda: "synchro_local_up" in answer()), process.poll()
         Seat.objects.create(number=1)
         assert eventually(lambda: remote_count(Seat) == 1)

@@ -30,6 +30,8 @@ EVERY_KIND = (
     "tests/replay/schema",
     "tests/replay/two_ways",
 )
+#: How a database is moved: to another kind, and to one of its own.
+MOVES = ("tests/move",)
 #: Of these, what MariaDB does otherwise than MySQL, which looks at foreign keys at once, too.
 ON_MARIADB = ("tests/replay/relations/test_circular_references.py",)
 #: What knows nothing of how changes were captured: by signals on the newest of each kind.
@@ -50,29 +52,40 @@ ONE_DATABASE = (
 )
 #: What has nothing to do with a database: once.
 ONCE = ("tests/project",)
+#: The dashboard in a real browser: on SQLite, since the pages know nothing of engines.
+IN_A_BROWSER = ("tests/browser",)
 #: What restarts servers, which other pairs use at the same time: when nothing else runs any more.
 RESTARTS = ("tests/restarts",)
 
-SYNCHRONIZING = ("tests/protocol", "tests/replay", "tests/verify")
+#: Between which databases, by signals: a move says itself how changes are captured.
+MOVED = (Pair(SQLITE, SQLITE), Pair("postgresql", "postgresql"), Pair("mysql", "postgresql"))
+#: A pair on which nothing else runs.
+ONLY_MOVED = Pair(SQLITE, "postgresql")
+
+SYNCHRONIZING = ("tests/protocol", "tests/move", "tests/replay", "tests/verify")
 
 
 def paths(pair: Pair) -> tuple[str, ...]:
     """The folders and files of tests that the suite runs on a pair, for pytest."""
+    everything = os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1"
+    if pair == ONLY_MOVED and not everything:
+        return MOVES
     by_signals = pair.capture == "signals"
     is_of_one_kind = pair.local == pair.remote
     is_newest_of_its_kind = (
         is_of_one_kind and not pair.local.endswith("_old") and not pair.django and pair.local != "mariadb"
     )
-    everything = os.environ.get("SYNCHRO_TEST_EVERYTHING") == "1"
     runs_every_kind = everything or (is_newest_of_its_kind and (by_signals or pair.local == "postgresql"))
     lists = [
         (EVERY_PAIR, True),
         (EVERY_KIND, runs_every_kind),
+        (MOVES, everything or (by_signals and pair in MOVED)),
         (ON_MARIADB, not runs_every_kind and by_signals and pair.local == pair.remote == "mariadb"),
         (EVERY_KIND_BY_SIGNALS, everything or (is_newest_of_its_kind and by_signals)),
         (ON_SQLITE, everything or (is_newest_of_its_kind and by_signals and pair.local == SQLITE)),
         (ONE_DATABASE, is_of_one_kind and by_signals),
         (ONCE, pair == Pair(SQLITE, SQLITE)),
+        (IN_A_BROWSER, pair == Pair(SQLITE, SQLITE)),
     ]
     return tuple(path for folders, runs in lists if runs for path in folders)
 

@@ -338,15 +338,18 @@ def _() -> Entries:
     ]
 
 
-@operation("anything, with `session_replication_role = replica`", ("postgresql",), missed=("postgresql",))
+@operation("anything, with `session_replication_role = replica`", ("postgresql",))
 def _() -> Entries:
     unique(1, "a")
     sql(
         "SET session_replication_role = replica",
-        "DELETE FROM capture_unique",
+        "INSERT INTO capture_unique (id, code, name) VALUES (2, 'b', '')",
+        "UPDATE capture_unique SET code = 'c' WHERE id = 2",
+        "DELETE FROM capture_unique WHERE id = 2",
+        "TRUNCATE capture_unique",
         "RESET session_replication_role",
     )
-    return []
+    return [("2", ADDITION, ""), ("2", CHANGE, "code"), ("2", DELETION, ""), ("1", DELETION, "")]
 
 
 @operation("`MERGE`", ("postgresql",))

@@ -413,3 +413,25 @@ def test_models_as_arguments_are_installed_whatever_is_wrong_with_others() -> No
         with pytest.raises(CommandError, match="hertz"):
             install("unwatched.Frequency")
     assert Place._meta.db_table == "capture_place"
+
+
+def test_triggers_that_do_not_fire_in_replica_sessions_are_told_with_what_mends_them() -> None:
+    def blind() -> list[str]:
+        found = run_checks(tags=["database"], databases=["default"])
+        return [one.msg for one in found if one.id == "synchro.W105" and "replica" in one.msg]
+
+    assert blind() == []
+    sql(
+        "ALTER TABLE capture_unique ENABLE TRIGGER synchro_capture_update"
+    )  # as pg_restore --disable-triggers does
+    (told_so,) = blind()
+    assert install("--check") == RIGHT
+    sql(told_so.partition(" run: ")[2])
+    assert blind() == []
+    sql(
+        "INSERT INTO capture_unique VALUES (1, 'a', '')",
+        "SET session_replication_role = replica",
+        "UPDATE capture_unique SET name = 'x'",
+        "RESET session_replication_role",
+    )
+    assert brief() == [("1", ADDITION, ""), ("1", CHANGE, "name")]

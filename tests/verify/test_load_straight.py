@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime, time, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as day_time
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import pytest
 from django.db import connections
-from django.db.models import Max
 
+from synchro.exceptions import Busy
 from synchro.load import Loaded, load
-from synchro.models import Batch, ChangeLog, Conflict, Reference
+from synchro.models import Batch, ChangeLog, Conflict
 from synchro.replay.signals import step as step_signal
 from synchro.verify import verify
 from tests.replay import processes
 from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, remote_count, unlogged
+from tests.replay.faults.test_killed import when_free
+from tests.replay.writers import in_thread, write_a_lot
 from tests.shop.models import Category, Customer, Measurement, Order, Parcel, Warehouse
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=True)
 
 NASTY = "tab\tline\nback\\slash \\N \\t\r end 'quote' \"double\" %s %(a)s žluť 🐎 "
+
+
+#: For whoever looks for more: SYNCHRO_TEST_ROUNDS=50.
+ROUNDS = int(os.environ.get("SYNCHRO_TEST_ROUNDS", "3"))
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +102,7 @@ def test_every_value_arrives_as_it_is(identity: str, settings: Any) -> None:
             Measurement.objects.create(
                 moment=datetime(2020, 2, 29, 23, 59, 59, 999999, UTC),
                 day=date(1582, 10, 5),
-                hour=time(23, 59, 59, 999999),
+                hour=day_time(23, 59, 59, 999999),
                 lasted=sign * timedelta(days=3, hours=23, microseconds=1),
                 amount=sign * Decimal("12345.67890"),
                 huge_amount=sign * Decimal("1234567.5"),
@@ -244,6 +255,37 @@ def test_killed_at_any_step_nothing_is_lost_or_doubled(step: str) -> None:
 
     assert differences() == {}
     assert (remote_count(Warehouse), remote_count(Order)) == (10, 5)
-    assert Reference.objects.filter(content_type__model="order").count() in (0, 5)
-    highest = Warehouse.objects.aggregate(highest=Max("pk"))["highest"]
-    assert highest == 10
+
+
+def _load_again_and_again() -> NoReturn:
+    """Wait for a line, write one, then load again and again until it is killed."""
+    sys.stdin.readline()
+    print("here", flush=True)
+    while True:
+        with suppress(Busy):  # a server may not have noticed yet that the one before was killed
+            load("remote")
+
+
+def test_killed_again_and_again_while_people_write_nothing_is_lost_or_doubled() -> None:
+    chance = random.Random(1)
+    with uncaptured():
+        Warehouse.objects.bulk_create([Warehouse(name=f"house {number}") for number in range(200)])
+        for number in range(40):
+            customer = Customer.objects.create(name=f"customer {number}")
+            Order.objects.create(customer=customer, note="old")
+    with ExitStack() as runs, ThreadPoolExecutor(4) as pool:
+        # They begin before there is another thread, and wait.
+        loads = [runs.enter_context(processes.Fork(_load_again_and_again)) for _ in range(ROUNDS)]
+        writers = [in_thread(pool, write_a_lot, seed, 8 * ROUNDS) for seed in range(4)]
+        for each in loads:
+            each.go_on()
+            assert each.line() == "here"
+            time.sleep(chance.random())
+            each.kill()
+            assert each.end() == -signal.SIGKILL
+        for writer in writers:
+            writer.result()
+
+    when_free(lambda: load("remote"))
+
+    assert differences() == {}

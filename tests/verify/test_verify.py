@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.core.management import call_command
 from django.db import connections
 from django.db.models import Model
 
@@ -21,12 +20,9 @@ from synchro.core import call_synchronize
 from synchro.exceptions import SynchroError
 from synchro.models import ChangeLog, Checkpoint, Node
 from synchro.replay import run
-from synchro.replay.handshake import look_at
-from synchro.replay.session import Database, Databases, own_settings
-from synchro.verify import ModelResult, checksums, compare, verify
+from synchro.verify import compare
 from synchro.verify.expected import _is_equal
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
-from synchro.verify.sides import sides_of
 from tests.replay import driver, processes
 from tests.replay.deployments import BY_TRIGGERS, REMOTE, create_on_remote, other_side, remote_count, unlogged
 from tests.shop.models import (
@@ -46,50 +42,9 @@ from tests.shop.models import (
     Shelf,
     Warehouse,
 )
+from tests.verify.planting import change, delete, differences, found, populate, suspects
 
 pytestmark = pytest.mark.django_db(databases=["default", "remote"], transaction=True)
-
-
-def found(*models: type[Model]) -> dict[type[Model], ModelResult]:
-    results = verify("remote", models)
-    return {
-        result.model: result for result in results if result.rows or result.differences or result.on_the_way
-    }
-
-
-def differences(*models: type[Model]) -> list[tuple[str, str, tuple[str, ...]]]:
-    return [
-        (result.model.__name__, difference.kind, difference.fields)
-        for result in found(*models).values()
-        for difference in result.differences
-    ]
-
-
-def populate() -> None:
-    """Rows of every kind of key, of references and sets, with other keys on REMOTE."""
-    create_on_remote(Customer, name="REMOTE's own")
-    create_on_remote(Artist, name="REMOTE's own")
-    call_command("synchronize", verbosity=0)
-    customer = Customer.objects.create(name="Vimes", cash=3)
-    Order.objects.create(customer=customer, note="boots")
-    Parcel.objects.create(weight=3, receiver=customer)
-    Shelf.objects.create(aisle=1, letter="a", width=5)
-    Warehouse.objects.create(name="Docks")
-    Country.objects.create(code="xx", name="Überwald")
-    parent = Category.objects.create(name="books")
-    Category.objects.create(name="maps", parent=parent)
-    Comment.objects.create(target=customer, text="careful")
-    Pizzeria.objects.create(name="Ron's", seats=3, ovens=2, owner=customer)
-    one, other = Artist.objects.create(name="Buddy"), Artist.objects.create(name="Lias")
-    one.friends.add(other)
-    one.follows.add(other)
-    album = Album.objects.create(name="Rocks")
-    album.artists.set([one, other])
-    Measurement.objects.create(moment=datetime(2020, 2, 29, 12, 0, 0, 5, UTC), amount=Decimal("1.5"))
-    call_synchronize()
-    with unlogged(REMOTE):
-        Customer.objects.using(REMOTE).filter(name="REMOTE's own").delete()
-        Artist.objects.using(REMOTE).filter(name="REMOTE's own").delete()
 
 
 def test_databases_that_are_equal_are_said_to_be() -> None:
@@ -101,25 +56,6 @@ def test_databases_that_are_equal_are_said_to_be() -> None:
     assert all(result.equal == result.rows and not result.on_the_way for result in results.values())
     assert {Customer, Order, Shelf, Pizzeria, Album.artists.through}.issubset(results)
     assert results[Category].rows == 2
-
-
-def change(model: type[Model], alias: str = REMOTE, **values: Any) -> Callable[[], None]:
-    def plant() -> None:
-        row = model._base_manager.using(alias).order_by("-pk").first()
-        assert row is not None
-        model._base_manager.using(alias).filter(pk=row.pk).update(**values)
-
-    return plant
-
-
-def delete(model: type[Model], alias: str) -> Callable[[], None]:
-    def plant() -> None:
-        row = model._base_manager.using(alias).order_by("-pk").first()
-        assert row is not None
-        with connections[alias].constraint_checks_disabled():
-            model._base_manager.using(alias).filter(pk=row.pk)._raw_delete(alias)  # type: ignore[attr-defined]
-
-    return plant
 
 
 PLANTED: list[tuple[str, str, Callable[[], None], tuple[str, str, tuple[str, ...]]]] = [
@@ -153,18 +89,6 @@ def test_each_planted_difference_is_found(
         plant()
 
     assert differences() == [expected]
-
-
-def suspects(model: type[Model]) -> tuple[int, int] | None:
-    """Return how many rows the servers call equal, and how many keys they leave to be compared."""
-    session = look_at(Databases(Database(REMOTE)))
-    with own_settings(session):
-        sides = sides_of(session, model)
-        found = None if sides is None else checksums.suspects(sides)
-        parts = None if found is None else list(found)
-    if parts is None:
-        return None
-    return sum(p.equal for p in parts), sum(len(p.local_keys) + len(p.remote_keys) for p in parts)
 
 
 def test_servers_tell_themselves_which_rows_are_equal() -> None:
@@ -509,4 +433,4 @@ def test_command_names_rows_and_hides_values() -> None:
     assert done.returncode == 3
     assert "different: xx, in name" in done.stdout
     assert "secret" not in done.stdout
-    assert "'Überwald', there 'a secret'" in shown.stdout
+    assert "'Überwald', on REMOTE 'a secret'" in shown.stdout

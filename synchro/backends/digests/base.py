@@ -186,7 +186,7 @@ class Digests(ABC):
 
         None where it is not the same in the database `other`, in which the columns are as they are in `there`.
 
-        `number` and `text` are SQL of the row's key.
+        `number` and `text` are SQL of the row's key; the number need not be among the columns.
         """
         return None
 

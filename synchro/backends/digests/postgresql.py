@@ -134,6 +134,8 @@ class PostgreSQLDigests(Digests):
             return None
         if [_type(column) for column in columns] != [_type(column) for column in there]:
             return None
+        if not columns:
+            return None
         values = ", ".join(_bytes(column) for column in columns)
         seed = number or f"hashtextextended({text}, 0)"
         # With the seed, each value's hash depends on the row. Otherwise two rows that exchange values would not show.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
+from django.utils.translation import gettext as _
+
+from synchro import activity
 from synchro.conf import conf
 from synchro.exceptions import NotConfigured
 from synchro.load import Loaded, load
@@ -42,17 +44,18 @@ class Command(SynchroCommand):
     def work(self, options: Mapping[str, Any]) -> int:
         aliases = (options["remote"],) if options["remote"] else conf.remotes
         if not aliases or not set(aliases) <= set(conf.remotes):
-            raise NotConfigured(f"SYNCHRO_REMOTE names: {', '.join(conf.remotes) or '-'}.")
+            raise NotConfigured(_("SYNCHRO_REMOTE names: %s.") % (", ".join(conf.remotes) or "-"))
         models = [each for label in options["models"] for each in models_of(label)]
         found: dict[str, list[Loaded]] = {}
         for alias in aliases:
-            found[alias] = load(
-                alias,
-                models,
-                dry_run=options["dry_run"],
-                restart=options["restart"],
-                progress=self._show_progress,
-            )
+            with activity.at("load", alias):
+                found[alias] = load(
+                    alias,
+                    models,
+                    dry_run=options["dry_run"],
+                    restart=options["restart"],
+                    progress=self._show_progress,
+                )
         self.progress.clear()
         if options["json"]:
             self.write_json({alias: [_as_json(each) for each in several] for alias, several in found.items()})
@@ -62,22 +65,23 @@ class Command(SynchroCommand):
         return NEEDS_A_PERSON if any(each.left for several in found.values() for each in several) else DONE
 
     def _show_progress(self, done: Loaded) -> None:
-        left = "" if done.time_left is None else f", {timedelta(seconds=round(done.time_left))} left"
-        more = f"{done.sent} sent, {done.rate:.0f} rows a second{left}"
-        self.progress.show(done.model._meta.label, done.rows, done.total, more)
+        self.progress.show(done.model._meta.label, done.rows, done.total, _("rows"), _("%d sent") % done.sent)
 
     def _show(self, alias: str, several: list[Loaded], dry_run: bool) -> None:
-        verb = "to send" if dry_run else "sent"
         self.stdout.write(self.style.MIGRATE_HEADING(alias))
+        line = _("%(model)s: %(rows)d rows, %(equal)d equal already, %(sent)d sent")
+        if dry_run:
+            line = _("%(model)s: %(rows)d rows, %(equal)d equal already, %(sent)d to send")
         for done in several:
             if done.rows:
-                left = f", {done.kept} kept as REMOTE changed them" if done.kept else ""
-                left += f", {done.left} in quarantine" if done.left else ""
-                equal = f"{done.equal} equal already"
-                self.stdout.write(
-                    f"  {done.model._meta.label}: {done.rows} rows, {equal}, {done.sent} {verb}{left}"
-                )
-        self.stdout.write(f"  {sum(done.sent for done in several)} rows {verb}.")
+                parts = [line % {**vars(done), "model": done.model._meta.label}]
+                if done.kept:
+                    parts.append(_("%d kept as REMOTE changed them") % done.kept)
+                if done.left:
+                    parts.append(_("%d in quarantine") % done.left)
+                self.stdout.write(f"  {', '.join(parts)}")
+        sent = sum(done.sent for done in several)
+        self.stdout.write("  " + (_("%d rows to send.") if dry_run else _("%d rows sent.")) % sent)
 
 
 def _as_json(done: Loaded) -> dict[str, Any]:

@@ -58,10 +58,15 @@ class Command(SynchroCommand):
         return DONE
 
     def _is_meant(self, name: str) -> bool:
+        # Not by `input`, which may write the question among the result.
+        self.stderr.write(
+            _("Type the name of the database (%(name)s) to reset its synchronization: ") % {"name": name},
+            ending="",
+            style_func=str,
+        )
+        self.stderr.flush()
         try:
-            answer = input(
-                _("Type the name of the database (%(name)s) to reset its synchronization: ") % {"name": name}
-            )
+            answer = input()
         except EOFError:
             raise CommandError(_("Nothing was reset: nobody answered. A script says --no-input.")) from None
         return answer.strip() == name

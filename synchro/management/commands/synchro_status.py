@@ -119,6 +119,15 @@ def _lines(health: Health) -> list[tuple[str, str]]:
         (_("quarantine"), _("%(count)d changes") % {"count": health.quarantined}),
         (_("conflicts"), _("%(count)d in the last day") % {"count": health.conflicts}),
     ]
+    if health.load is not None:
+        text = _("%(done)d of %(total)d rows") % {"done": health.load[0], "total": health.load[1]}
+        lines.append(
+            (_("load"), text if "load" in health.tasks else _("%(text)s, interrupted") % {"text": text})
+        )
+    if "verify" in health.tasks:
+        lines.append((_("verify"), _("goes on")))
+    if health.move:
+        lines.append((_("move"), _("at the step %(step)s") % {"step": health.move}))
     if health.arrived is not None:
         lines.append((_("last batch"), _ago(health.arrived)))
     if (run := health.last_run) is not None:

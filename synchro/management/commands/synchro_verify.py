@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db.models import Model
+from django.utils.translation import gettext as _
 
-from synchro import stopping
+from synchro import activity, stopping
 from synchro.conf import conf
 from synchro.exceptions import NotConfigured
 from synchro.keys import to_text
+from synchro.load import load
 from synchro.management.base import DONE, NEEDS_A_PERSON, SynchroCommand
 from synchro.management.models import models_of
 from synchro.verify import Difference, ModelResult, verify
-from synchro.verify.deletion import Deleted, delete_extra
-from synchro.verify.repair import Collected, repair
+from synchro.verify.deletion import Collected, Deleted, delete_extra
 from synchro.verify.results import DIFFERENT, EXTRA, MISSING
 
 #: How many rows are named of each model, unless more are asked for.
@@ -57,7 +58,7 @@ class Command(SynchroCommand):
         parser.add_argument(
             "--repair",
             action="store_true",
-            help="send the rows that REMOTE lacks or has otherwise once more, as changes of LOCAL",
+            help="bring the rows that REMOTE lacks or has otherwise to it once more, as synchro_load does",
         )
 
         parser.add_argument(
@@ -75,16 +76,17 @@ class Command(SynchroCommand):
     def work(self, options: Mapping[str, Any]) -> int:
         aliases = (options["remote"],) if options["remote"] else conf.remotes
         if not aliases or not set(aliases) <= set(conf.remotes):
-            raise NotConfigured(f"SYNCHRO_REMOTE names: {', '.join(conf.remotes) or '-'}.")
+            raise NotConfigured(_("SYNCHRO_REMOTE names: %s.") % (", ".join(conf.remotes) or "-"))
         models = [each for label in options["models"] for each in models_of(label)]
         needs_a_person = False
         shown: dict[str, Any] = {}
         for alias in aliases:
-            code, shown[alias] = self._verify(alias, models, options)
+            with activity.at("verify", alias):
+                code, shown[alias] = self._verify(alias, models, options)
             needs_a_person = needs_a_person or code
             if stopping.is_asked():
                 # What was not compared must not look as if it were equal.
-                self.stderr.write("Stopped: not all rows were compared, and nothing was repaired.")
+                self.stderr.write(_("Stopped: not all rows were compared, and nothing was repaired."))
                 return DONE  # in place of which comes the exit code of the signal
         if options["json"]:
             self.write_json(shown)
@@ -95,27 +97,23 @@ class Command(SynchroCommand):
 
     def _show_progress(self, result: ModelResult) -> None:
         differing = result.unequal
-        self.progress.show(
-            result.model._meta.label, result.rows, more=f"{differing} differ" if differing else ""
-        )
+        self.progress.show_rows(result.model, result.rows, _("%d differ") % differing if differing else "")
 
     def _verify(
         self, alias: str, models: Sequence[type[Model]], options: Mapping[str, Any]
     ) -> tuple[bool, list[dict[str, Any]]]:
         """Compare with one REMOTE, show what was found, repair it; return whether anything was found."""
         is_listing = options["all"] and not options["json"] and options["verbosity"] > 0
-        collected = Collected()
+        with Collected() as collected:
 
-        def each(model: type[Model], differences: Sequence[Difference]) -> None:
-            collected(model, differences)
-            if is_listing:
-                self.progress.clear()
-            for difference in differences if is_listing else ():
-                self.stdout.write(
-                    f"    {model._meta.label} {_in_words(model, difference, options['values'])}"
-                )
+            def each(model: type[Model], differences: Sequence[Difference]) -> None:
+                collected(model, differences)
+                if is_listing:
+                    self.progress.clear()
+                for difference in differences if is_listing else ():
+                    words = _in_words(model, difference, options["values"])
+                    self.stdout.write(f"    {model._meta.label} {words}")
 
-        try:
             if not options["json"] and options["verbosity"]:
                 self.stdout.write(self.style.MIGRATE_HEADING(alias))
             results = verify(
@@ -132,53 +130,74 @@ class Command(SynchroCommand):
                 return False, []
             if not options["json"] and options["verbosity"]:
                 self._show(results, options)
-            if options["repair"]:
-                repair(alias, collected)
-            deleted = delete_extra(alias, collected, named=NAMED) if options["delete_extra"] else []
-        finally:
-            collected.close()
+            deleted = self._repair(alias, results, collected, options)
         if not options["json"]:
             self._show_deleted(deleted, options)
         needs_a_person = any(result.unequal or result.quarantined for result in results)
         by_model = {each.model: each for each in deleted}
         return needs_a_person, [self._as_json(r, by_model.get(r.model), options) for r in results]
 
+    def _repair(
+        self,
+        alias: str,
+        results: Sequence[ModelResult],
+        collected: Collected,
+        options: Mapping[str, Any],
+    ) -> list[Deleted]:
+        """Do what was asked for with the rows that differ; return what became of those that REMOTE alone had."""
+        # First, since what REMOTE lacks may need their unique values.
+        deleted = delete_extra(alias, collected, named=NAMED) if options["delete_extra"] else []
+        if options["repair"]:
+            load(alias, [r.model for r in results if r.counts[MISSING] or r.counts[DIFFERENT]], restart=True)
+            if any(each.left for each in deleted):  # what was repaired may have pointed at them
+                again = {each.model: each for each in delete_extra(alias, collected, named=NAMED)}
+                deleted = [each.followed_by(again[each.model]) for each in deleted]
+        return deleted
+
     def _show_deleted(self, deleted: Sequence[Deleted], options: Mapping[str, Any]) -> None:
         for done in deleted:
             label = done.model._meta.label
             if options["verbosity"]:
-                self.stdout.write(f"  {label}: {done.deleted} rows of REMOTE deleted")
+                text = _("%(model)s: %(count)d rows of REMOTE deleted")
+                self.stdout.write("  " + text % {"model": label, "count": done.deleted})
             if done.left:
                 keys = ", ".join(to_text(done.model, key) for key in done.keys)
-                self.stderr.write(
-                    f"  {label}: {done.left} rows of REMOTE left, since other rows point at them, or since they "
-                    f"changed meanwhile ({keys}{', ...' if done.left > len(done.keys) else ''}). Delete or change "
-                    "what points at them, and verify again."
+                text = _(
+                    "%(model)s: %(count)d rows of REMOTE left, since other rows point at them, or since they changed "
+                    "meanwhile (%(keys)s). Delete or change what points at them, and verify again."
                 )
+                more = ", ..." if done.left > len(done.keys) else ""
+                self.stderr.write("  " + text % {"model": label, "count": done.left, "keys": keys + more})
 
     def _show(self, results: Sequence[ModelResult], options: Mapping[str, Any]) -> None:
         for result in results:
-            rows = "rows of a sample" if result.is_sample else "rows"
-            parts = [f"{result.equal} of {result.rows} {rows} are equal"]
+            text = (
+                _("%(equal)d of %(rows)d rows of a sample are equal")
+                if result.is_sample
+                else _("%(equal)d of %(rows)d rows are equal")
+            )
+            parts = [text % {"equal": result.equal, "rows": result.rows}]
             parts += [
-                f"{result.counts[kind]} {kind}" for kind in (MISSING, EXTRA, DIFFERENT) if result.counts[kind]
+                f"{result.counts[kind]} {words}" for kind, words in _kinds().items() if result.counts[kind]
             ]
             if result.on_the_way:
-                parts.append(f"{result.on_the_way} on their way")
+                parts.append(_("%d on their way") % result.on_the_way)
             if result.quarantined:
-                parts.append(f"{result.quarantined} in quarantine")
+                parts.append(_("%d in quarantine") % result.quarantined)
             if options["verbosity"] > 1 or len(parts) > 1:
                 self.stdout.write(f"  {result.model._meta.label}: {', '.join(parts)}")
             for difference in result.differences:
                 self.stdout.write(f"    {_in_words(result.model, difference, options['values'])}")
             if not options["all"] and len(result.differences) < result.unequal:
-                self.stdout.write(
-                    f"    and {result.unequal - len(result.differences)} more (--all names them)"
-                )
+                more = result.unequal - len(result.differences)
+                self.stdout.write("    " + _("and %d more (--all names them)") % more)
         if not any(result.unequal for result in results):
             waiting = sum(result.on_the_way + result.quarantined for result in results)
-            rest = f"; {waiting} are on their way or in quarantine" if waiting else ""
-            self.stdout.write(f"  No row differs, of {sum(result.rows for result in results)}{rest}.")
+            rows = sum(result.rows for result in results)
+            text = _("No row differs, of %(rows)d.")
+            if waiting:
+                text = _("No row differs, of %(rows)d; %(waiting)d are on their way or in quarantine.")
+            self.stdout.write("  " + text % {"rows": rows, "waiting": waiting})
 
     def _as_json(
         self, result: ModelResult, deleted: Deleted | None, options: Mapping[str, Any]
@@ -207,22 +226,28 @@ class Command(SynchroCommand):
         }
 
 
+def _kinds() -> dict[str, str]:
+    """Return the kinds of differences, in words."""
+    return {MISSING: _("missing on REMOTE"), EXTRA: _("only on REMOTE"), DIFFERENT: _("different")}
+
+
 def _text(model: type[Model], key: Any) -> str | None:
     return None if key is None else to_text(model, key)
 
 
 def _in_words(model: type[Model], difference: Difference, with_values: bool) -> str:
     key, remote = _text(model, difference.key), _text(model, difference.remote_key)
-    words = f"{difference.kind}: {key if key is not None else '-'}"
+    words = f"{_kinds()[difference.kind]}: {key if key is not None else '-'}"
     if remote is not None and remote != key:
-        words += f" (REMOTE's {remote})"
+        words += " " + _("(REMOTE's %s)") % remote
     if not difference.fields:
         return words
     if not with_values:
-        return f"{words}, in {', '.join(difference.fields)}"
+        return _("%(row)s, in %(fields)s") % {"row": words, "fields": ", ".join(difference.fields)}
     pairs = zip(difference.fields, difference.values, strict=True)
+    text = _("%(field)s is %(local)r, on REMOTE %(remote)r")
     return f"{words}: " + ", ".join(
-        f"{name} is {local!r}, there {remote!r}" for name, (local, remote) in pairs
+        text % {"field": name, "local": local, "remote": remote} for name, (local, remote) in pairs
     )
 
 

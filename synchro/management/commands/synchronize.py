@@ -118,8 +118,14 @@ class Command(SynchroCommand):
         return code
 
     def stopped(self, code: int) -> int:
-        # Whoever follows ends by a signal only, so that is no failure. Otherwise the report says that it was stopped.
-        return DONE if self._options["follow"] else code
+        if not self._options["follow"]:
+            return code  # the report says that it was stopped
+        # Whoever follows ends by a signal only, so that is no failure.
+        if self._options["verbosity"] > 0:
+            self.stderr.write(
+                _("Stopped. The batch at hand has arrived; what is left waits for the next run.")
+            )
+        return DONE
 
     def _once(self) -> int:
         options = self._options
@@ -180,14 +186,13 @@ class Command(SynchroCommand):
         for warning in report.warnings:
             self.stderr.write(self.style.WARNING(warning))
         if self._options["json"]:
-            self.write_json(asdict(report))
+            self.write_json(asdict(report), is_one_of_many=self._options["follow"])
             return
         verbosity = self._options["verbosity"]
-        if verbosity > 0:
-            self.stdout.write(str(report))
-        if verbosity < 2:
+        if verbosity == 0:
             return
-        for model in report.models:
+        self.stdout.write(str(report))
+        for model in report.models if verbosity > 1 else ():
             self.stdout.write(
                 _(
                     "%(model)s: %(added)d added, %(changed)d changed, %(deleted)d deleted, %(kept)d kept as REMOTE has "
@@ -195,10 +200,11 @@ class Command(SynchroCommand):
                 )
                 % asdict(model)
             )
-        self.stdout.write(
-            _(
-                "%(entries)d entries in %(batches)d batches, %(conflicts)d conflicts, %(aside)d in quarantine, "
-                "%(seconds)s s"
+        if verbosity > 1 or report.entries or report.models:
+            self.stdout.write(
+                _(
+                    "%(entries)d entries in %(batches)d batches, %(conflicts)d conflicts, %(aside)d in quarantine, "
+                    "%(seconds)s s"
+                )
+                % {**asdict(report), "seconds": f"{report.seconds:.1f}"}
             )
-            % {**asdict(report), "seconds": f"{report.seconds:.1f}"}
-        )

@@ -55,16 +55,16 @@ def _altered(
     if not fields:
         return
     remote = {key: identities.of(model, key).remote for key in plan.writes[model]}
-    here = _texts(session.local, model, fields, list(remote), spelled)
-    there = _texts(session.remote, model, fields, list(remote.values()), spelled)
+    local_texts = _texts(session.local, model, fields, list(remote), spelled)
+    remote_texts = _texts(session.remote, model, fields, list(remote.values()), spelled)
     present = Rows(session.local)
     for key, names in plan.writes[model].items():
-        if key not in here or remote[key] not in there:
+        if key not in local_texts or remote[key] not in remote_texts:
             continue
         for place, field in enumerate(fields):
             if names is not None and field.name not in names:
                 continue
-            is_same = here[key][place] == there[remote[key]][place]
+            is_same = local_texts[key][place] == remote_texts[remote[key]][place]
             # Unless LOCAL's row has changed since it was read: then there is an entry more.
             if not is_same and present.load(model, [key]).get(key) == rows.load(model, [key]).get(key):
                 cause = _("REMOTE would not hold the value as LOCAL does")
@@ -72,17 +72,17 @@ def _altered(
 
 
 def _texts(
-    side: Database, model: type[Model], fields: Sequence[AnyField], keys: Collection[Key], spelled: str
+    database: Database, model: type[Model], fields: Sequence[AnyField], keys: Collection[Key], spelled: str
 ) -> Mapping[Key, Sequence[str | None]]:
     """What these columns hold, as the server spells it."""
     own = key_fields(model)
     columns, names = [field.column for field in own], [field.column for field in fields]
-    found = side.backend.select(
+    found = database.backend.select(
         model._meta.db_table,
         [*columns, *names],
         columns,
-        encode_keys(model, keys, side),
+        encode_keys(model, keys, database),
         spelled=dict.fromkeys(names, spelled),
     )
-    codec = Codec(own, side.connection)
+    codec = Codec(own, database.connection)
     return {as_key(codec.decode(row[: len(own)])): row[len(own) :] for row in found}

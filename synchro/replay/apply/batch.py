@@ -367,17 +367,17 @@ def _natural_keys(changes: Changes) -> dict[tuple[type[Model], object], str]:
 @contextmanager
 def writing(session: Session) -> Iterator[None]:
     """A transaction on REMOTE whose writes are not captured there."""
-    side = session.remote
+    remote = session.remote
     try:
-        with side.backend.strictly():
-            side.backend.before_read_committed()
-            with transaction.atomic(using=side.alias):
-                side.backend.begin_writing()
-                with side.backend.capture_off():
+        with remote.backend.strictly():
+            remote.backend.before_read_committed()
+            with transaction.atomic(using=remote.alias):
+                remote.backend.begin_writing()
+                with remote.backend.capture_off():
                     yield
     except OperationalError as error:
-        if side.backend.is_full(error):
-            raise _no_room(side) from error
+        if remote.backend.is_full(error):
+            raise _no_room(remote) from error
         raise
     except IntegrityError as error:
         # What a server checks only at the commit; its own words may hold values.
@@ -391,11 +391,11 @@ def writing(session: Session) -> Iterator[None]:
         ) from error
 
 
-def _no_room(side: Database) -> NotReady:
+def _no_room(remote: Database) -> NotReady:
     return NotReady(
         _(
             "The disk of the database “%(alias)s” is full. The batch was rolled back, and what came before it stays; "
             "make room there and run synchronize again."
         )
-        % {"alias": side.alias}
+        % {"alias": remote.alias}
     )

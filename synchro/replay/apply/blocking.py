@@ -71,13 +71,13 @@ class Blocking:
             return set() if blocks else keys
         known = known_owners(self._session, self._identities, model, keys)
         asked = self._plan.objects(model)
-        known = {there: here for there, here in known.items() if here not in asked}
+        known = {remote_key: local_key for remote_key, local_key in known.items() if local_key not in asked}
         own = key_fields(model)
-        values = [as_values(here) for here in known.values()]
+        values = [as_values(local_key) for local_key in known.values()]
         present = {as_key(row) for row in select(self._session.local, model, own, own, values)}
         wanted = known.items() if blocks else self._undecided(model, known, present)
-        found |= {(model, here) for _there, here in wanted}
-        return {there for there, key in known.items() if key not in present}
+        found |= {(model, local_key) for _remote_key, local_key in wanted}
+        return {remote_key for remote_key, key in known.items() if key not in present}
 
     def _complete(self, parent: type[Model], model: type[Model], column: AnyField, keys: set[Key]) -> None:
         """
@@ -90,14 +90,14 @@ class Blocking:
         keys -= self._plan.decided_dependents.get(model, set())
         writes, own = self._plan.writes.get(model, {}), key_fields(model)
         partly = [
-            here
-            for here in known_owners(self._session, self._identities, model, keys).values()
-            if (names := writes.get(here, frozenset())) is not None
+            local_key
+            for local_key in known_owners(self._session, self._identities, model, keys).values()
+            if (names := writes.get(local_key, frozenset())) is not None
             and column.name not in names
-            and self._plan.is_written(model, here)
+            and self._plan.is_written(model, local_key)
         ]
         local = self._session.local
-        rows = select(local, model, [*own, column], own, [as_values(here) for here in partly])
+        rows = select(local, model, [*own, column], own, [as_values(local_key) for local_key in partly])
         present = existing_keys(local, parent, {value for *_pk, value in rows if value is not None})
         row_ids = [(model, as_key(pk)) for *pk, value in rows if value is None or value in present]
         if row_ids:
@@ -108,7 +108,11 @@ class Blocking:
     ) -> list[tuple[Key, Key]]:
         """Those of these rows that LOCAL has, and that are below the object without REMOTE's own log saying so."""
         decided = self._plan.decided_dependents.get(model, ())
-        return [(there, here) for there, here in known.items() if here in present and there not in decided]
+        return [
+            (remote_key, local_key)
+            for remote_key, local_key in known.items()
+            if local_key in present and remote_key not in decided
+        ]
 
     def _rows_below(
         self, parent: type[Model], keys: Collection[Key]

@@ -25,9 +25,9 @@ Look: TypeAlias = Callable[[type[Model], Collection[Key]], None]
 
 def delete_rows(session: Session, model: type[Model], keys: Collection[Key]) -> int:
     """Delete these rows and nothing else, and return how many there were."""
-    side = session.remote
-    encoded = encode_keys(model, keys, side)
-    return side.backend.delete(model._meta.db_table, key_columns(model), encoded)
+    remote = session.remote
+    encoded = encode_keys(model, keys, remote)
+    return remote.backend.delete(model._meta.db_table, key_columns(model), encoded)
 
 
 def park(session: Session, model: type[Model], keys: Sequence[Key]) -> dict[Key, Model]:
@@ -61,8 +61,8 @@ def delete_objects(
     parked = {key: parked[key] for key in keys if key in parked and not _has_successor(session, parked[key])}
     if any(column_field(field).get_internal_type() in TEXTS for field in key_fields(model)):
         # What REMOTE's collation takes for the same key may be another row, which was written a moment ago.
-        there = existing_keys(session.remote, model, keys)
-        keys = [key for key in keys if key in there or key in parked]
+        present = existing_keys(session.remote, model, keys)
+        keys = [key for key in keys if key in present or key in parked]
     if has_receivers_of_deletes(model):
         look(model, keys)
         for several in _leaves_first(session, model, keys):
@@ -175,9 +175,9 @@ def _split_by_dependents(
             return [], list(keys)
         values = [(key,) for key in keys]
         if child._meta.auto_created:
-            side = session.remote
-            encoded = encode_keys(model, keys, side)
-            side.backend.delete(child._meta.db_table, [column.column], encoded)
+            remote = session.remote
+            encoded = encode_keys(model, keys, remote)
+            remote.backend.delete(child._meta.db_table, [column.column], encoded)
         else:
             depended |= {row[0] for row in select(session.remote, child, [column], [column], values)}
     return [key for key in keys if key not in depended], [key for key in keys if key in depended]
@@ -203,7 +203,7 @@ def refuse_dangling(
     model: type[Model],
     values: Mapping[AnyField, Mapping[Any, Key | None]],
     look: Look,
-    still_there: bool = False,
+    still_exists: bool = False,
 ) -> None:
     """
     Raise `Refused` where a row of REMOTE points at one of `model` that is gone, or cannot go for that. Before, `look`
@@ -216,18 +216,18 @@ def refuse_dangling(
         target = column.target_field
         owners = values.get(target, {})
         asked = [(value,) for value in owners]
-        if still_there:
+        if still_exists:
             lost = asked if rule is DO_NOTHING else []
         else:
-            there = {row[0] for row in select(session.remote, model, [target], [target], asked)}
-            lost = [value for value in asked if value[0] not in there]
+            present = {row[0] for row in select(session.remote, model, [target], [target], asked)}
+            lost = [value for value in asked if value[0] not in present]
         found = [
             (as_key(pk), value)
             for *pk, value in select(
                 session.remote, column.model, [*key_fields(column.model), column], [column], lost
             )
             # By REMOTE's own comparison there may be one that is spelt otherwise.
-            if still_there or not select(session.remote, model, [target], [target], [(value,)])
+            if still_exists or not select(session.remote, model, [target], [target], [(value,)])
         ]
         if found:
             look(column.model, [key for key, _value in found])

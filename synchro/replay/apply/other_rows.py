@@ -53,7 +53,7 @@ class OtherRows:
     ) -> None:
         self._session, self._log, self._plan, self._rows = session, log, plan, rows
         self._identities, self._statements, self._swaps = identities, statements, swaps
-        self._side = session.remote
+        self._remote = session.remote
 
     def settle(self, recorder: Recorder) -> None:
         """Have the rows that were recorded end as they should, or say what is not known of them."""
@@ -63,10 +63,10 @@ class OtherRows:
         now = {model: recorder.read(model, recorder.touched[model]) for model in models}
         deleted: dict[type[Model], Several] = {}
         for model in models:
-            ours = self._keys_of_the_batch(model)
+            batch_keys = self._keys_of_the_batch(model)
             touched = recorder.touched[model].items()
-            deleted[model] = {k: each for k, each in touched if k not in ours and k not in now[model]}
-        owners = {model: self._here(model, several) for model, several in deleted.items()}
+            deleted[model] = {k: each for k, each in touched if k not in batch_keys and k not in now[model]}
+        owners = {model: self._local_keys(model, several) for model, several in deleted.items()}
         for model, rows in RestoredRows(self._session, deleted, owners).insert().items():
             self._write(model, rows, recorder.read(model, rows))
         for model in models:  # what they point at is there again by now
@@ -75,12 +75,12 @@ class OtherRows:
         self._tell_of_unknown(recorder)
 
     def _settle_changed(self, recorder: Recorder, model: type[Model], now: Mapping[Key, list[Any]]) -> None:
-        ours, touched = self._keys_of_the_batch(model), recorder.touched[model].items()
+        batch_keys, touched = self._keys_of_the_batch(model), recorder.touched[model].items()
         changed = {key: each for key, each in touched if key in now and each.before != now[key]}
         captured = {
             key for key in changed if conf.capture == "triggers" or (model, key) in recorder.signalled
         }
-        others = captured - ours
+        others = captured - batch_keys
         self._put_back(model, {k: each for k, each in changed.items() if k in others}, now)
         akin = {k: each for k, each in changed.items() if each.is_akin and k not in captured}
         if akin:
@@ -96,10 +96,10 @@ class OtherRows:
 
     def _put_back(self, model: type[Model], changed: Several, now: Mapping[Key, list[Any]]) -> None:
         """But for rows that REMOTE alone has: of these nothing travels, so they are left to whoever runs there."""
-        ours: Collection[Key] = self._here(model, changed)
+        local_keys: Collection[Key] = self._local_keys(model, changed)
         if keeps_references(model) and finder(model) is not None:
-            ours = changed  # nobody but the model's own manager could say which of them LOCAL has
-        wanted = {key: list(changed[key].before) for key in ours}
+            local_keys = changed  # nobody but the model's own manager could say which of them LOCAL has
+        wanted = {key: list(changed[key].before) for key in local_keys}
         self._leave_dangling(model, wanted, now)
         self._write(model, wanted, now)
 
@@ -111,12 +111,12 @@ class OtherRows:
             values = {row[place] for key, row in wanted.items() if row[place] != now[key][place]} - {None}
             if not values or column.remote_field is None or not column.db_constraint:
                 continue
-            lost = lacking_values(self._side, column.target_field, values)
+            lost = lacking_values(self._remote, column.target_field, values)
             for key, row in wanted.items():
                 if row[place] in lost:
                     row[place] = now[key][place]
 
-    def _here(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
+    def _local_keys(self, model: type[Model], keys: Collection[Key]) -> dict[Key, Key]:
         """LOCAL's keys of those of these rows of REMOTE that it has, or has had."""
         found = known_owners(self._session, self._identities, model, keys)
         rest = [key for key in keys if key not in found]
@@ -142,19 +142,21 @@ class OtherRows:
         rows = {key: list(wanted[key]) for key in names}
         group = Group(model, fields, rows, [], names, set())
         try:
-            with transaction.atomic(using=self._side.alias):
+            with transaction.atomic(using=self._remote.alias):
                 self._statements.update(group, names)
         except IntegrityError as error:  # code of others may have handed a unique value from one to another
             self._make_way(group, error)
 
     def _make_way(self, group: Group, error: IntegrityError) -> None:
         """Write rows of REMOTE that stand in each other's way, `group` has them by REMOTE's keys."""
-        here = self._here(group.model, group.old.keys())
-        found = self._identities.find(group.model, list(here.values()))
-        if len(here) < len(group.old) or any(found[key].remote != there for there, key in here.items()):
+        local_keys = self._local_keys(group.model, group.old.keys())
+        found = self._identities.find(group.model, list(local_keys.values()))
+        if len(local_keys) < len(group.old) or any(
+            found[key].remote != remote_key for remote_key, key in local_keys.items()
+        ):
             raise error
-        rows = {here[there]: row for there, row in group.rows.items()}
-        names = {here[there]: several for there, several in group.old.items()}
+        rows = {local_keys[remote_key]: row for remote_key, row in group.rows.items()}
+        names = {local_keys[remote_key]: several for remote_key, several in group.old.items()}
         by_locals = Group(group.model, group.fields, rows, [], names, set())
         self._swaps.write(by_locals, error, partial(self._statements.update, by_locals))
 
@@ -162,14 +164,14 @@ class OtherRows:
 
     def _bring_locals(self, model: type[Model], akin: Several, now: Mapping[Key, list[Any]]) -> None:
         """The columns that were changed; what REMOTE changed itself, and LOCAL has not heard of, is put back."""
-        theirs = self._changed_there(model, akin)
-        self._write(model, {key: akin[key].before for key in theirs}, now)
-        here = self._here(model, akin.keys() - theirs)
-        found = self._identities.find(model, list(here.values()))
+        remote_keys = self._changed_on_remote(model, akin)
+        self._write(model, {key: akin[key].before for key in remote_keys}, now)
+        local_keys = self._local_keys(model, akin.keys() - remote_keys)
+        found = self._identities.find(model, list(local_keys.values()))
         puts = {
-            key: self._names(model, key, akin[there], now[there])
-            for there, key in here.items()
-            if found[key].exists and found[key].remote == there and self._rows.present(model, [key])
+            key: self._names(model, key, akin[remote_key], now[remote_key])
+            for remote_key, key in local_keys.items()
+            if found[key].exists and found[key].remote == remote_key and self._rows.present(model, [key])
         }
         plan = Plan(writes={model: {key: names for key, names in puts.items() if names}})
         if not plan.writes[model]:
@@ -192,7 +194,7 @@ class OtherRows:
             if before != after and f in synchronized and f not in own and f.name not in written
         )
 
-    def _changed_there(self, model: type[Model], keys: Collection[Key]) -> set[Key]:
+    def _changed_on_remote(self, model: type[Model], keys: Collection[Key]) -> set[Key]:
         if self._session.peer_on_remote is None:
             return set()
         changes = self._log.unsent_changes({model: list(keys)})
@@ -202,12 +204,14 @@ class OtherRows:
 
     def _tell_of_added(self, recorder: Recorder) -> None:
         for model, added in recorder.added.items():
-            ours = self._keys_of_the_batch(model)
-            keys = [key for key in added if key is not None and key not in ours]
-            there = recorder.read(model, keys)
-            here = self._here(model, there)
-            present = existing_keys(self._session.local, model, list(here.values())) if here else set()
-            left = [key for key in there if here.get(key) not in present]
+            batch_keys = self._keys_of_the_batch(model)
+            keys = [key for key in added if key is not None and key not in batch_keys]
+            remote_rows = recorder.read(model, keys)
+            local_keys = self._local_keys(model, remote_rows)
+            present = (
+                existing_keys(self._session.local, model, list(local_keys.values())) if local_keys else set()
+            )
+            left = [key for key in remote_rows if local_keys.get(key) not in present]
             for guest in {
                 added[key].code: added[key] for key in (*left, *(k for k in added if k is None))
             }.values():
@@ -218,7 +222,7 @@ class OtherRows:
                         "well, and there are two of each: leave it out (%(setting)s). Where each side is to have its "
                         "own, have it add them within DisableSynchroLog."
                     )
-                    % {**guest.names(), "rows": model._meta.label, "alias": self._side.alias}
+                    % {**guest.names(), "rows": model._meta.label, "alias": self._remote.alias}
                 )
 
     def _tell_of_unknown(self, recorder: Recorder) -> None:
@@ -229,7 +233,7 @@ class OtherRows:
                     "objects. Which rows it wrote is not known, so they may differ from LOCAL's now. Compare that "
                     "table on both sides, and leave it out: %(setting)s."
                 )
-                % {**guest.names(), "table": table, "alias": self._side.alias}
+                % {**guest.names(), "table": table, "alias": self._remote.alias}
             )
         for (table, _code), guest in recorder.too_many.items():
             self._session.warn(
@@ -239,7 +243,7 @@ class OtherRows:
                     "from LOCAL's now. Compare that table on both sides, and leave it out (%(setting)s), or lower "
                     "SYNCHRO_BATCH_SIZE."
                 )
-                % {**guest.names(), "table": table, "alias": self._side.alias}
+                % {**guest.names(), "table": table, "alias": self._remote.alias}
             )
 
 
@@ -251,24 +255,24 @@ def find_doubles(
     if not added:
         return
     known = identities.known(model)
-    there = recorder.read(model, added)
+    remote_rows = recorder.read(model, added)
     group = translator.group(model)
-    for local, remote in _same(group, there).items():
+    for local, remote in _same(group, remote_rows).items():
         known[local].remote, known[local].exists = remote, True
     if keeps_references(model):
         for local in group.new:
-            if known[local].remote in there and not known[local].exists:
+            if known[local].remote in remote_rows and not known[local].exists:
                 known[local].remote = None  # REMOTE has handed this key out once more
 
 
-def _same(group: Group, there: dict[Key, list[object]]) -> dict[Key, Key]:
+def _same(group: Group, remote_rows: dict[Key, list[object]]) -> dict[Key, Key]:
     """LOCAL's keys of the new rows of the group to REMOTE's of those that are there, where both are the same."""
     found: dict[Key, Key] = {}
     taken: set[Key] = set()
     fields = columns(group.model)
     for several in _unique_sets(group.model):
         places = [fields.index(field) for field in several]
-        others = {tuple(row[place] for place in places): key for key, row in there.items()}
+        others = {tuple(row[place] for place in places): key for key, row in remote_rows.items()}
         places = [group.fields.index(field) for field in several]
         for local in group.new:
             values = tuple(group.rows[local][place] for place in places)

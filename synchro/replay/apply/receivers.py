@@ -105,12 +105,12 @@ def _live_receivers(signal: ModelSignal, sender: Any) -> tuple[list[Receiver], l
             return [], []
         if _choosing.get():
             plain, asynchronous = receivers(signal, sender)
-            ours: list[Receiver] = []
+            own: list[Receiver] = []
             if signal is pre_save:
-                ours = [refuse_stranger]
+                own = [refuse_stranger]
             elif signal is post_save:
-                ours = [notice_save]
-            return [*ours, *map(_named, plain)], list(map(_named_async, asynchronous))
+                own = [notice_save]
+            return [*own, *map(_named, plain)], list(map(_named_async, asynchronous))
     found: tuple[list[Receiver], list[Receiver]] = type(signal)._live_receivers(signal, sender)
     return found
 

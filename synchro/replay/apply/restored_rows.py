@@ -60,14 +60,18 @@ class RestoredRows:
         """Those that LOCAL has."""
         present = existing_keys(self._session.local, model, list(owners.values())) if owners else set()
         before = self._deleted[model]
-        return {there: (key, list(before[there].before)) for there, key in owners.items() if key in present}
+        return {
+            remote_key: (key, list(before[remote_key].before))
+            for remote_key, key in owners.items()
+            if key in present
+        }
 
     def _later(self, model: type[Model], lost: Lost) -> set[Key]:
         entries = (
             pending_entries(self._session, [(model, key) for key, _row in lost.values()]) if lost else []
         )
         keys = {entry.key for entry in entries}
-        return {there for there, (key, _row) in lost.items() if key in keys}
+        return {remote_key for remote_key, (key, _row) in lost.items() if key in keys}
 
     def insert(self) -> dict[type[Model], dict[Key, list[Any]]]:
         """
@@ -94,9 +98,9 @@ class RestoredRows:
                 free = {key: [None if place in missing[key] else value for place, value in enumerate(row)]}
             error = self._insert(model, free)
             if error is not None:
-                there = next(iter(free))
-                lost = f"{model._meta.label} {to_text(model, self._rows[model][there][0])}"
-                raise refused_deletion(self._deleted[model][there].guest, lost) from error
+                remote_key = next(iter(free))
+                lost = f"{model._meta.label} {to_text(model, self._rows[model][remote_key][0])}"
+                raise refused_deletion(self._deleted[model][remote_key].guest, lost) from error
             rows = {key: row for key, row in rows.items() if key not in free}
         return incomplete
 
@@ -126,11 +130,11 @@ class RestoredRows:
         return None
 
 
-def lacking_values(side: Database, target: AnyField, values: Collection[Any]) -> set[Any]:
+def lacking_values(database: Database, target: AnyField, values: Collection[Any]) -> set[Any]:
     """Those of these values of a column that no row has."""
 
     def found(some: Collection[Any]) -> list[Sequence[Any]]:
-        return select(side, target.model, [target], [target], [(value,) for value in some])
+        return select(database, target.model, [target], [target], [(value,) for value in some])
 
     missing = set(values) - {value for (value,) in found(values)}
     return {value for value in missing if not found([value])}  # the database may find it spelled otherwise

@@ -40,12 +40,14 @@ def refuse_server_cascades(
         own = key_fields(model)
         values = [as_values(key) for key in going]
         rows = select(session.remote, model, [*own, *one.targets], own, values)
-        there = {tuple(row[len(own) :]): as_key(row[: len(own)]) for row in rows}
+        remote_keys = {tuple(row[len(own) :]): as_key(row[: len(own)]) for row in rows}
         keys = key_fields(one.child)
         touched = {
-            as_key(row[: len(keys)]): there[tuple(row[len(keys) :])]
-            for row in select(session.remote, one.child, [*keys, *one.columns], one.columns, list(there))
-            if tuple(row[len(keys) :]) in there
+            as_key(row[: len(keys)]): remote_keys[tuple(row[len(keys) :])]
+            for row in select(
+                session.remote, one.child, [*keys, *one.columns], one.columns, list(remote_keys)
+            )
+            if tuple(row[len(keys) :]) in remote_keys
         }
         lost = _lost(
             session, plan, identities, one.child, touched.keys() - plan.deletions.get(one.child, {}).keys()
@@ -60,7 +62,7 @@ def _lost(
     """Those of these rows of REMOTE that LOCAL has, or has never seen."""
     known = known_owners(session, identities, child, keys)
     present = existing_keys(session.local, child, known.values()) if known else set()
-    later = {(child, here) for here in known.values() if here in present} - {
+    later = {(child, local_key) for local_key in known.values() if local_key in present} - {
         (child, key) for key in plan.objects(child)
     }
     if later:

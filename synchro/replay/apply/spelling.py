@@ -42,33 +42,33 @@ def follow_respelled(session: Session, changes: Changes, rows: Rows) -> None:
         if pairs:
             renamed = _rename(session, model, pairs)
             for old, new in pairs.items():
-                _take_over(changes, model, old, new, is_there=old in renamed)
+                _take_over(changes, model, old, new, exists=old in renamed)
             rows.load(model, list(pairs.values()))
 
 
-def _take_over(changes: Changes, model: type[Model], old: Key, new: Key, is_there: bool) -> None:
+def _take_over(changes: Changes, model: type[Model], old: Key, new: Key, exists: bool) -> None:
     earlier = changes.rows.pop((model, old))
     change = changes.rows.get((model, new))
     if change is None:
         changes.rows[model, new] = Change(model, new, earlier.date, whole=earlier.date, entry=earlier.entry)
-    elif is_there:
+    elif exists:
         changes.rows[model, new] = replace(change, is_born=False, deleted=None)
 
 
 def _rename(session: Session, model: type[Model], pairs: Mapping[Key, Key]) -> set[Key]:
     """Return the keys that REMOTE had; its rows have the new ones now, and so has what points at them."""
-    there = existing_keys(session.remote, model, [*pairs, *pairs.values()], lock=True)
+    present = existing_keys(session.remote, model, [*pairs, *pairs.values()], lock=True)
     backend = session.remote.backend
-    found = {old: new for old, new in pairs.items() if old in there}
+    found = {old: new for old, new in pairs.items() if old in present}
     if not found:
         return set()
     (own,) = key_fields(model)
     with backend.without_foreign_key_checks():
         for old, new in found.items():
-            if new not in there:
+            if new not in present:
                 _set(session, model, own, old, new)
             _repoint(session, model, old, new)
-    delete_rows(session, model, [old for old, new in found.items() if new in there])
+    delete_rows(session, model, [old for old, new in found.items() if new in present])
     return set(found)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db.models import Model
 
+from synchro.backends.abilities import reserved_keys
 from synchro.keys import AnyField, Key, is_automatic, key_fields
 from synchro.registry import Table
 from synchro.replay.columns import Codec, default_of, narrow_columns
@@ -79,9 +80,9 @@ class Group:
 
 
 class Statements:
-    def __init__(self, side: Database, identities: Identities) -> None:
+    def __init__(self, remote: Database, identities: Identities) -> None:
         self._identities = identities
-        self._side, self._connection, self._backend = side, side.connection, side.backend
+        self._remote, self._connection, self._backend = remote, remote.connection, remote.backend
         #: Highest explicit key written, by model: the database must not hand it out again.
         self._highest: dict[type[Model], int] = {}
 
@@ -89,7 +90,8 @@ class Statements:
 
     def reserve_keys(self, puts: Mapping[type[Model], Iterable[Key]]) -> None:
         """Where REMOTE can hand out keys beforehand, every foreign key is known before the first row is written."""
-        if not self._backend.reserves_keys:
+        reserving = reserved_keys(self._backend)
+        if reserving is None:
             return
         for model, planned in puts.items():
             if not is_automatic(key_fields(model)[0]):
@@ -101,7 +103,7 @@ class Statements:
             if new:
                 table, column = model._meta.db_table, key_fields(model)[0].column
                 above = max(explicit, default=0)
-                keys = self._backend.reserve_keys(table, column, len(new), above)
+                keys = reserving.reserve_keys(table, column, len(new), above)
                 for identity, key in zip(new, keys, strict=True):
                     identity.remote = key
 
@@ -163,7 +165,7 @@ class Statements:
             places = [group.fields.index(f) for f in fields]
             pick = itemgetter(*places) if len(places) > 1 else lambda row: (row[places[0]],)
             rows = list(map(pick, rows))
-        return Codec(fields, self._connection, narrow_columns(self._side, group.model)).encode_all(rows)
+        return Codec(fields, self._connection, narrow_columns(self._remote, group.model)).encode_all(rows)
 
     def update(self, group: Group, keys: Iterable[Key]) -> None:
         """Write these rows, which REMOTE has: the columns that are to be written in each."""
@@ -189,9 +191,11 @@ class Statements:
         """
         own, known = key_fields(group.model), self._identities.known(group.model)
         remote = {key: known[key].remote for key in keys}
-        values = [as_values(there) for there in dict.fromkeys(remote.values())]
-        present = {as_key(row) for row in select(self._side, group.model, own, own, values)}
-        raise row_is_missing(group.model, [key for key, there in remote.items() if there not in present])
+        values = [as_values(remote_key) for remote_key in dict.fromkeys(remote.values())]
+        present = {as_key(row) for row in select(self._remote, group.model, own, own, values)}
+        raise row_is_missing(
+            group.model, [key for key, remote_key in remote.items() if remote_key not in present]
+        )
 
     @contextmanager
     def unchecked(self, group: Group) -> Iterator[None]:

@@ -67,8 +67,8 @@ class Translator:
         )
 
     def _early(self, model: type[Model]) -> Early:
-        here = self._rows.load(model, list(self._plan.writes[model]))
-        return Early(self._session, self._plan, self._identities, model, here)
+        local_rows = self._rows.load(model, list(self._plan.writes[model]))
+        return Early(self._session, self._plan, self._identities, model, local_rows)
 
     def again(self, group: Group) -> Group:
         """The same rows once more, now that every key is known."""
@@ -81,19 +81,19 @@ class Translator:
     ) -> tuple[dict[Key, list[Any]], _Waiting]:
         """The rows, and those of them where a key is not known yet, or is not there yet."""
         fields = Table(model).fields
-        here = self._rows.load(model, keys)
+        local_rows = self._rows.load(model, keys)
         refuse_unreadable(model, self._rows.unreadable.get(model, {}), keys)
-        rows = {key: list(row) for key, row in here.items()}
+        rows = {key: list(row) for key, row in local_rows.items()}
         waiting = _Waiting()
         for place, column in enumerate(fields):
             if points_at_rows(column):
                 self._translate(model, column, place, rows, waiting)
             if column.remote_field is not None and early is not None:
-                values = {key: row[place] for key, row in here.items() if row[place] is not None}
+                values = {key: row[place] for key, row in local_rows.items() if row[place] is not None}
                 for key in early.keys(column, values):
                     waiting.wait(key, rows[key], place, column)
         for generic in generic_keys(model):
-            self._translate_generic(model, generic, here, rows, waiting.unsettled)
+            self._translate_generic(model, generic, local_rows, rows, waiting.unsettled)
         self._set_own_keys(model, fields, rows)
         return rows, waiting
 
@@ -105,11 +105,11 @@ class Translator:
         rows: Mapping[Key, list[Any]],
         waiting: _Waiting,
     ) -> None:
-        there = self._identities.translate(column, {row[place] for row in rows.values()})
+        remote_keys = self._identities.translate(column, {row[place] for row in rows.values()})
         target = target_of(column)
         for key, row in rows.items():
             value = row[place]
-            row[place] = there[value]
+            row[place] = remote_keys[value]
             if value is None or row[place] is not None:
                 continue
             if target is not None and self._points_nowhere(target, value):
@@ -124,7 +124,7 @@ class Translator:
         self,
         model: type[Model],
         generic: Any,
-        here: Mapping[Key, Sequence[Any]],
+        local_rows: Mapping[Key, Sequence[Any]],
         rows: Mapping[Key, list[Any]],
         unsettled: set[Key],
     ) -> None:
@@ -132,8 +132,8 @@ class Translator:
         if places is None:
             return
         column = Table(model).fields[places[1]]
-        targets = generic_targets(self._session, model, generic, here.values())
-        for key, row in here.items():
+        targets = generic_targets(self._session, model, generic, local_rows.values())
+        for key, row in local_rows.items():
             target = self._session.local.model_of(row[places[0]]) if row[places[0]] is not None else None
             wanted = targets.get(target, {}).get(row[places[1]]) if target is not None else None
             if target is None or wanted is None:
@@ -260,8 +260,8 @@ class Early:
             return set()
         by = [column.target_field]
         wanted = [(value,) for value in set(values.values())]
-        there = {value for (value,) in select(self._session.remote, target, by, by, wanted)}
-        return {key for key, value in values.items() if value not in there}
+        present = {value for (value,) in select(self._session.remote, target, by, by, wanted)}
+        return {key for key, value in values.items() if value not in present}
 
 
 def _targets_first(pointing: Mapping[Key, Iterable[Key]]) -> list[Key]:

@@ -112,7 +112,7 @@ class UniqueValues:
     def refuse_dangling_to(self, model: type[Model]) -> None:
         """The same before the rows of `model` are gone."""
         values = self._uprooted.get(model, {})
-        refuse_dangling(self._session, model, values, self._blocking.take_along, still_there=True)
+        refuse_dangling(self._session, model, values, self._blocking.take_along, still_exists=True)
 
     def _take_along(self, group: Group, going: Iterable[Key]) -> None:
         """Have the batch begin again with the objects that hold the values these rows are to get."""
@@ -144,10 +144,12 @@ class UniqueValues:
         asked = [values.encode(as_values(k)) for k in by_key]
         table = group.model._meta.db_table
         codec = Codec(columns, self._connection)
-        there = self._backend.select(table, names, [f.column for f in own], asked, spelled=codec.spelled)
+        remote_rows = self._backend.select(
+            table, names, [f.column for f in own], asked, spelled=codec.spelled
+        )
         places = [columns.index(f) for f in own]
         rows: dict[Key, Sequence[Any]] = {}
-        for stored in there:
+        for stored in remote_rows:
             row = codec.decode(stored)
             key = by_key[as_key([row[place] for place in places])]
             for f, value in zip(group.fields, group.rows[key], strict=True):

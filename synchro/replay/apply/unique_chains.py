@@ -36,16 +36,17 @@ def holders(
     identities: Identities,
     model: type[Model],
     rows: Mapping[Key, Sequence[Any]],
-    ours: Collection[Key],
+    local_keys: Collection[Key],
     asked: Collection[Key],
 ) -> set[Key]:
     """
     LOCAL's keys of the objects whose REMOTE rows hold unique values of `rows` (as they are to be written), of those
-    that hold what these are to get, and so on; without `ours`, by REMOTE's keys, and those that are `asked` about.
+    that hold what these are to get, and so on; without `local_keys`, by REMOTE's keys, and those that are `asked`
+    about.
     """
     if not is_watched(model):
         return set()
-    chain = _Chain(session, identities, model, ours, asked)
+    chain = _Chain(session, identities, model, local_keys, asked)
     chain.follow(chain.wanted_by(Table(model).fields, rows.values()))
     return chain.found
 
@@ -56,14 +57,14 @@ class _Chain:
         session: Session,
         identities: Identities,
         model: type[Model],
-        ours: Collection[Key],
+        local_keys: Collection[Key],
         asked: Collection[Key],
     ) -> None:
         self._session, self._identities, self._model = session, identities, model
         self._own = key_fields(model)
         self._sets = list(_unique_sets(model))
         self._columns = list(dict.fromkeys(field for fields in self._sets for field in fields))
-        self._seen, self._asked = set(ours), asked
+        self._seen, self._asked = set(local_keys), asked
         #: LOCAL's keys.
         self.found: set[Key] = set()
         #: What is known beforehand: who holds a value on REMOTE, LOCAL's key of it, and what that is to get.
@@ -84,13 +85,15 @@ class _Chain:
     def follow(self, wanted: Collection[Wanted]) -> None:
         asked = 0
         while wanted:
-            there = self._held(wanted)
+            remote_keys = self._held(wanted)
             asked += 1
-            here = known_owners(self._session, self._identities, self._model, there - self._owners.keys())
-            here |= {key: self._owners[key] for key in there & self._owners.keys()}
+            owners = known_owners(
+                self._session, self._identities, self._model, remote_keys - self._owners.keys()
+            )
+            owners |= {key: self._owners[key] for key in remote_keys & self._owners.keys()}
             if asked > PATIENCE:
                 self._look_ahead(self._ahead.next())
-            wanted = self._go_on(self._take(here))
+            wanted = self._go_on(self._take(owners))
 
     def _held(self, wanted: Collection[Wanted]) -> set[Key]:
         """REMOTE's keys of rows that hold these values, and have not been looked at."""
@@ -104,9 +107,9 @@ class _Chain:
         self._seen |= found
         return found
 
-    def _take(self, here: Mapping[Key, Key]) -> list[Wanted]:
+    def _take(self, owners: Mapping[Key, Key]) -> list[Wanted]:
         """Note these objects; return what they are to get."""
-        new = {key for key in here.values() if key not in self._asked and key not in self.found}
+        new = {key for key in owners.values() if key not in self._asked and key not in self.found}
         self.found |= new
         known = {key: self._wanted[key] for key in new if key in self._wanted}
         known |= self._read_wanted([key for key in new if key not in known])
@@ -117,12 +120,12 @@ class _Chain:
         unknown: list[Wanted] = []
         while wanted:
             each = wanted.pop()
-            there = self._holders.get(each)
-            if there is None:
+            remote_key = self._holders.get(each)
+            if remote_key is None:
                 unknown.append(each)
-            elif there not in self._seen:
-                self._seen.add(there)
-                key = self._owners[there]
+            elif remote_key not in self._seen:
+                self._seen.add(remote_key)
+                key = self._owners[remote_key]
                 if key not in self._asked and key not in self.found:
                     self.found.add(key)
                     wanted += self._wanted.get(key, ())
@@ -130,10 +133,10 @@ class _Chain:
 
     def _look_ahead(self, keys: Sequence[Key]) -> None:
         """Get to know these objects: what they have on REMOTE, and what they are to get."""
-        there = _remote_keys(self._session, self._model, keys)
-        self._wanted |= self._read_wanted(list(there))
-        self._owners |= {other: key for key, other in there.items()}
-        values = [as_values(key) for key in there.values()]
+        remote_keys = _remote_keys(self._session, self._model, keys)
+        self._wanted |= self._read_wanted(list(remote_keys))
+        self._owners |= {other: key for key, other in remote_keys.items()}
+        values = [as_values(key) for key in remote_keys.values()]
         fields = [*self._own, *self._columns]
         for row in select(self._session.remote, self._model, fields, self._own, values):
             key = as_key(row[: len(self._own)])
@@ -146,9 +149,9 @@ class _Chain:
         found = [list(row) for row in rows]
         for place, field in enumerate(fields):
             if place >= len(self._own) and field.remote_field is not None:
-                there = self._identities.translate(field, {row[place] for row in found})
+                translated = self._identities.translate(field, {row[place] for row in found})
                 for row in found:
-                    row[place] = there[row[place]]
+                    row[place] = translated[row[place]]
         return {as_key(row[: len(self._own)]): self.wanted_by(fields, [row]) for row in found}
 
 
@@ -165,9 +168,9 @@ class _Ahead:
             return []
         if self._at is None:
             self._at = ids_pending_for(self._session).first - 1
-        side = self._session.local
-        types = [side.content_type_id(model) for model in (self._model, *same_key_children(self._model))]
-        entries = ChangeLog.objects.using(side.alias).filter(id__gt=self._at, content_type_id__in=types)
+        local = self._session.local
+        types = [local.content_type_id(model) for model in (self._model, *same_key_children(self._model))]
+        entries = ChangeLog.objects.using(local.alias).filter(id__gt=self._at, content_type_id__in=types)
         found = list(entries.order_by("id").values_list("id", "object_id")[: self._size])
         if found:
             self._at = found[-1][0]

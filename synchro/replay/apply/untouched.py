@@ -38,10 +38,10 @@ class Untouched:
     def _read(self, model: type[Model], keys: Iterable[Key]) -> dict[Key, Sequence[Any]]:
         """REMOTE's rows as they are now, by LOCAL's keys."""
         fields, own = Table(model).fields, key_fields(model)
-        ours = {self._identities.of(model, key).remote: key for key in keys}
-        values = [as_values(remote) for remote in ours]
+        local_keys = {self._identities.of(model, key).remote: key for key in keys}
+        values = [as_values(remote) for remote in local_keys]
         rows = select(self._session.remote, model, [*own, *fields], own, values)
-        return {ours[as_key(row[: len(own)])]: row[len(own) :] for row in rows}
+        return {local_keys[as_key(row[: len(own)])]: row[len(own) :] for row in rows}
 
     def changed(self, group: Group, translator: Translator) -> Group | None:
         """The rows of the group whose other columns were changed meanwhile, as they were; None where there are none."""

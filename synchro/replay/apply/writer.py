@@ -232,15 +232,15 @@ class Writer:
         """Those that receivers have not added by now."""
         own = key_fields(group.model)
         pairs = {key: as_key(group.rows[key]) for key in keys}
-        there = {
+        present = {
             as_key(row) for row in select(self._session.remote, group.model, own, own, list(pairs.values()))
         }
-        missing = {key: pair for key, pair in pairs.items() if pair not in there}
+        missing = {key: pair for key, pair in pairs.items() if pair not in present}
         with announced(self._session, group.model, list(missing.values()), "add"):
             self._write_part(group, list(missing))
 
     def _settle(self, groups: Iterable[Group]) -> None:
-        """Write the rows once more, now that every key is known and every listener has had its turn."""
+        """Write the rows once more, now that every key is known and every receiver has run."""
         for group in groups:
             again = self._translator.again(group)
             self._try(again, list(again.rows), partial(self._statements.update, again))

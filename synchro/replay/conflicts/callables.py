@@ -143,7 +143,7 @@ def _undecided(decider: Decider, question: Question, cause: str) -> Undecided:
     return Undecided(
         _(
             "%(model)s %(key)s: both sides changed it, and %(callable)s does not decide: %(cause)s. The batch was not "
-            "written; mend the callable, or set SYNCHRO_CONFLICT to something else, and synchronize again."
+            "written; correct the callable, or set SYNCHRO_CONFLICT to something else, and synchronize again."
         )
         % {
             "model": question.model._meta.label,

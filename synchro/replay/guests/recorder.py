@@ -173,10 +173,10 @@ class Recorder:
         """Inside, Django inserts; what it returns is to be put into the list, by the model's key."""
         explicit = [key_or_none(each, model) for each in objects]
         known = {key for key in explicit if key is not None}
-        there = self.read(model, known)
+        present = self.read(model, known)
         if query.on_conflict == OnConflict.UPDATE:
-            self._note(model, list(there))
-            if len(there) < len(objects) and may_meet_by_value(query, model):
+            self._note(model, list(present))
+            if len(present) < len(objects) and may_meet_by_value(query, model):
                 self._note_unknown(model._meta.db_table)
         returned: list[Any] = []
         yield returned
@@ -184,7 +184,7 @@ class Recorder:
         keys = [key for key in explicit if key is not None] if known else returned
         added = self.added.setdefault(model, {})
         for key in keys:
-            if key not in there and key not in self.touched.get(model, {}):
+            if key not in present and key not in self.touched.get(model, {}):
                 added[key] = guest
         if not keys and query.on_conflict is None:
             added[None] = guest

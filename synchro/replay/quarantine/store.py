@@ -9,7 +9,10 @@ written in the same way.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from copy import copy
+from typing import TypeAlias
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -23,6 +26,21 @@ from synchro.replay.log.changes import Change, Changes, RowId, by_model
 from synchro.replay.log.quarantined import change_of, times_of
 from synchro.replay.plan import QuarantineUpdate, Reason
 from synchro.replay.session import Session
+
+#: The content type and the key, as text, of an object.
+ObjectName: TypeAlias = tuple[int, str]
+
+_chosen: ContextVar[frozenset[ObjectName] | None] = ContextVar("synchro_taken_up", default=None)
+
+
+@contextmanager
+def taking_up(chosen: Collection[ObjectName]) -> Iterator[None]:
+    """Inside, a run that is to take up again what is in quarantine takes up these objects alone."""
+    token = _chosen.set(frozenset(chosen))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 class Quarantine:
@@ -77,11 +95,16 @@ class Quarantine:
         return frozenset(self._changes)
 
     def parts(self) -> Iterator[frozenset[RowId]]:
-        """Yield all objects in parts of the size of a batch, those first that others need."""
-        keys = by_model(self._changes)
+        """Yield the objects to take up again, in parts of the size of a batch, those first that others need."""
+        chosen = _chosen.get()
+        keys = by_model(row_id for row_id in self._changes if chosen is None or self._named(row_id) in chosen)
         ordered = [(model, key) for model in parents_first(keys) for key in keys[model]]
         for start in range(0, len(ordered), conf.batch_size):
             yield frozenset(ordered[start : start + conf.batch_size])
+
+    def _named(self, row_id: RowId) -> ObjectName:
+        model, key = row_id
+        return self._session.local.content_type_id(model), to_text(model, key)
 
     def natural_keys(self) -> dict[RowId, str]:
         """Return the natural keys of those that LOCAL deleted, as their entries hold them."""

@@ -108,11 +108,11 @@ class _Joined(Aggregate):
         return self.as_sql(compiler, connection, template="STRING_AGG(%(expressions)s, ',')", **context)
 
 
-def grouped(side: Database, ranges: Sequence[Range]) -> list[EntryGroup]:
+def grouped(database: Database, ranges: Sequence[Range]) -> list[EntryGroup]:
     """Return the entries with these ids in groups; none where they lie in too many ranges."""
     if len(ranges) > MOST_RANGES:
         return []
-    entries = log_of(side, ranges).order_by().values_list("content_type_id", "action", "fields")
+    entries = log_of(database, ranges).order_by().values_list("content_type_id", "action", "fields")
     found = entries.annotate(
         entries=Count("id"),
         first=Min("date"),
@@ -120,7 +120,7 @@ def grouped(side: Database, ranges: Sequence[Range]) -> list[EntryGroup]:
         texts=_Joined("object_id"),
         letters=Sum(Length("object_id")),
     )
-    with side.backend.long_texts():
+    with database.backend.long_texts():
         return [EntryGroup(*group) for group in found]
 
 

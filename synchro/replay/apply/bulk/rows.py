@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Model
 
+from synchro.backends.abilities import RawRows, raw_rows, reserved_keys
 from synchro.keys import AnyField, Key, is_automatic, is_integer, key_fields
 from synchro.registry import Table
 from synchro.relations import points_at_rows, target_of
@@ -18,6 +19,13 @@ from synchro.replay.session import Session
 
 #: Rows are read and written in parts of about so many bytes, of which the first has so many rows.
 PART_BYTES, FIRST_PART = 16 * 2**20, 5_000
+
+
+class _RawRows(NamedTuple):
+    """Both databases, as such that read and write raw rows of each other."""
+
+    local: RawRows
+    remote: RawRows
 
 
 class BulkRows:
@@ -34,12 +42,20 @@ class BulkRows:
         self._own: str = self.fields[0].column
         self._session, self._local, self._remote = session, session.local.backend, session.remote.backend
         self._narrow = narrow_columns(session.remote, model)
-        #: Whether rows are not made values.
-        self.is_dumped = (
-            self._local.passes_rows(session.remote.connection)
-            and all(map(_can_be_dumped, self.fields))
-            and spells_all(session.local, session.remote, model)
-        )
+        self._raw = self._raw_rows()
+
+    def _raw_rows(self) -> _RawRows | None:
+        """Return what reads and writes raw rows, where both databases can, and the columns go as they are."""
+        session, local, remote = self._session, raw_rows(self._local), raw_rows(self._remote)
+        if (
+            local is not None
+            and remote is not None
+            and local.reads_raw_for(session.remote.connection)
+            and all(map(_can_be_raw, self.fields))
+            and spells_all(session.local, session.remote, self._model)
+        ):
+            return _RawRows(local, remote)
+        return None
 
     def fields_named(self, names: Names) -> list[AnyField]:
         """The key's, and those with these names; all for None."""
@@ -63,9 +79,9 @@ class BulkRows:
     def rows(self, keys: Sequence[Key], fields: Sequence[AnyField]) -> Sequence[Any]:
         """The rows with these keys, in any order."""
         columns, values = [f.column for f in fields], [(key,) for key in keys]
-        if self.is_dumped:
-            lines = self._local.dump(self._table, columns, values)
-            return self._translated_lines([f for f in fields if points_at_rows(f)], lines)
+        if self._raw is not None:
+            raw = self._raw.local.read_raw(self._table, columns, values)
+            return self._translated_raw(self._raw.local, [f for f in fields if points_at_rows(f)], raw)
         codec = Codec(fields, self._session.local.connection)
         stored = self._local.select(self._table, columns, columns[:1], values, spelled=codec.spelled)
         rows = self._translated(fields, codec.decode_all(stored))
@@ -94,40 +110,45 @@ class BulkRows:
             return rows
         found = [list(row) for row in rows]
         for place, field in columns:
-            there = self._translate(field, {row[place] for row in found})
+            remote_keys = self._translate(field, {row[place] for row in found})
             for row in found:
-                row[place] = there[row[place]]
+                row[place] = remote_keys[row[place]]
         return found
 
-    def _translated_lines(self, foreign: Sequence[AnyField], lines: Sequence[Any]) -> Sequence[Any]:
-        """The same for rows of `dump`, in which these foreign keys follow the key."""
-        if not foreign or not lines:
-            return lines
-        own, *columns = self._local.dumped_numbers(lines, 1 + len(foreign))
-        there = []
+    def _translated_raw(
+        self, raw: RawRows, foreign: Sequence[AnyField], rows: Sequence[Any]
+    ) -> Sequence[Any]:
+        """The same for raw rows, in which these foreign keys follow the key."""
+        if not foreign or not rows:
+            return rows
+        own, *columns = raw.raw_numbers(rows, 1 + len(foreign))
+        translated = []
         for field, numbers in zip(foreign, columns, strict=True):
             found = self._translate(field, set(numbers))
-            there.append([found[number] for number in numbers])
-        return lines if there == columns else self._local.with_numbers(lines, [own, *there])
+            translated.append([found[number] for number in numbers])
+        return rows if translated == columns else raw.with_raw_numbers(rows, [own, *translated])
 
     def keys_of(self, rows: Sequence[Any]) -> list[Key]:
-        return list(map(int, self._remote.dumped_keys(rows))) if self.is_dumped else [row[0] for row in rows]
+        if self._raw is not None:
+            return list(map(int, self._raw.remote.raw_keys(rows)))
+        return [row[0] for row in rows]
 
     def with_keys(self, rows: Sequence[Any], keys: Sequence[Key]) -> Sequence[Any]:
-        if self.is_dumped:
-            return self._remote.with_keys(rows, keys)
+        if self._raw is not None:
+            return self._raw.remote.with_raw_keys(rows, keys)
         return [(key, *row[1:]) for key, row in zip(keys, rows, strict=True)]
 
     # -- REMOTE -------------------------------------------------------------------------------------------------
 
     def insert(self, rows: Sequence[Any]) -> None:
-        insert = self._remote.insert_dumped if self.is_dumped else self._remote.insert
+        insert = self._raw.remote.insert_raw if self._raw is not None else self._remote.insert
         insert(self._table, [f.column for f in self.fields], rows)
 
     def insert_with_new_keys(self, rows: Sequence[Any]) -> Sequence[Key]:
         """Insert the rows under keys that REMOTE hands out, and return these."""
-        if self._remote.reserves_keys:
-            keys = self._remote.reserve_keys(self._table, self._own, len(rows), above=0)
+        reserving = reserved_keys(self._remote)
+        if reserving is not None:
+            keys = reserving.reserve_keys(self._table, self._own, len(rows), above=0)
             self.insert(self.with_keys(rows, keys))
             return keys
         columns, values = [f.column for f in self.fields[1:]], [row[1:] for row in rows]
@@ -135,7 +156,7 @@ class BulkRows:
 
     def change(self, fields: Sequence[AnyField], rows: Sequence[Any]) -> list[Key]:
         """Write these fields in the rows that REMOTE has, and return the keys of those that it lacks."""
-        change = self._remote.change_dumped if self.is_dumped else self._remote.change
+        change = self._raw.remote.change_raw if self._raw is not None else self._remote.change
         return change(self._table, [f.column for f in fields], rows)
 
     def pass_sequence(self, highest: Key) -> None:
@@ -153,7 +174,7 @@ def _rank(field: AnyField) -> int:
     return 0 if field.primary_key else 1 if points_at_rows(field) else 2
 
 
-def _can_be_dumped(field: AnyField) -> bool:
+def _can_be_raw(field: AnyField) -> bool:
     """Whether the column can go as it is, or with a number in the place of another."""
     return is_plain(field) and (not points_at_rows(field) or is_integer(field))
 

@@ -146,19 +146,19 @@ class _References(_Rows):
             raise NotBulk(
                 self._model
             )  # what was born and is gone was never on REMOTE, whatever has its key there
-        there = remembered | copied
+        remote_keys = remembered | copied
         if self._is_natural and (
-            len(there) < len(gone)  # REMOTE may have it all the same
+            len(remote_keys) < len(gone)  # REMOTE may have it all the same
             or successors_of(
-                self._session, self._model, there
+                self._session, self._model, remote_keys
             )  # made again: the row on REMOTE is another's by now
-            or self._identities.matched(self._model, there.values())
-            or self._is_made_again(there.values())
+            or self._identities.matched(self._model, remote_keys.values())
+            or self._is_made_again(remote_keys.values())
         ):
             raise NotBulk(self._model)
-        if there:
-            self._plan.obsolete_references[self._model] = list(there)
-            self._plan.deletions[self._model] = {remote: key for key, remote in there.items()}
+        if remote_keys:
+            self._plan.obsolete_references[self._model] = list(remote_keys)
+            self._plan.deletions[self._model] = {remote: key for key, remote in remote_keys.items()}
 
     def _is_made_again(self, remote: Collection[Key]) -> bool:
         """Return whether LOCAL has a row, of a later batch perhaps, with the natural key of one of these of REMOTE."""
@@ -169,14 +169,16 @@ class _References(_Rows):
         keys = self._rows.keys_of(rows)
         self.written.update(keys)
         remembered, copied = self._identities.candidates(self._model, keys)
-        there = remembered | copied
-        if self._is_natural and len(there) < len(keys):
-            there |= self._by_natural_key([key for key in keys if key not in there])
-        if len(there) < len(keys):
-            self._add({key: row for key, row in zip(keys, rows, strict=True) if key not in there}, fields)
-            old = [(key, row) for key, row in zip(keys, rows, strict=True) if key in there]
+        remote_keys = remembered | copied
+        if self._is_natural and len(remote_keys) < len(keys):
+            remote_keys |= self._by_natural_key([key for key in keys if key not in remote_keys])
+        if len(remote_keys) < len(keys):
+            self._add(
+                {key: row for key, row in zip(keys, rows, strict=True) if key not in remote_keys}, fields
+            )
+            old = [(key, row) for key, row in zip(keys, rows, strict=True) if key in remote_keys]
             keys, rows = [key for key, _row in old], [row for _key, row in old]
-        if rows and self._rows.change(fields, self._rows.with_keys(rows, [there[key] for key in keys])):
+        if rows and self._rows.change(fields, self._rows.with_keys(rows, [remote_keys[key] for key in keys])):
             raise NotBulk(self._model)  # a row that REMOTE has lost comes back under the key that it had
         self._identities.note_written(self._model, keys, copied)
 
@@ -195,8 +197,8 @@ class _References(_Rows):
             rows = self._rows.rows(list(new), self._rows.fields)
             new = dict(zip(self._rows.keys_of(rows), rows, strict=True))
         keys = sorted(new)  # so that REMOTE's keys are in the order of LOCAL's
-        there = self._rows.insert_with_new_keys([new[key] for key in keys])
-        self._identities.note_written(self._model, keys, dict(zip(keys, there, strict=True)))
+        remote_keys = self._rows.insert_with_new_keys([new[key] for key in keys])
+        self._identities.note_written(self._model, keys, dict(zip(keys, remote_keys, strict=True)))
         self.added += len(keys)
 
 
@@ -211,23 +213,23 @@ class _Members(BulkWriter):
         return len(self.written & self._named.keys.get(None, {}).keys() - set(self._new))
 
     def _put(self) -> None:
-        ends, side = key_fields(self._model), self._session.remote
+        ends, remote = key_fields(self._model), self._session.remote
         named = list(self._named.all_keys())
         self.written = {as_key(row) for row in select(self._session.local, self._model, ends, ends, named)}
-        there = self._translated(self.written)
-        if len(there) < len(self.written):
+        remote_keys = self._translated(self.written)
+        if len(remote_keys) < len(self.written):
             raise NotBulk(self._model)  # what REMOTE lacks of an end comes along
-        present = existing_keys(self._session.remote, self._model, list(there.values()), lock=True)
-        self._new = {pair for pair, remote in there.items() if remote not in present}
-        rows = [there[pair] for pair in self._new]
-        side.backend.insert(self._model._meta.db_table, [field.column for field in ends], rows)
+        present = existing_keys(remote, self._model, list(remote_keys.values()), lock=True)
+        self._new = {pair for pair, key in remote_keys.items() if key not in present}
+        rows = [remote_keys[pair] for pair in self._new]
+        remote.backend.insert(self._model._meta.db_table, [field.column for field in ends], rows)
         self.added = len(rows)
 
     def _plan_deletions(self, gone: Sequence[Key]) -> None:
-        there = {remote: pair for pair, remote in self._translated(gone).items()}
-        present = existing_keys(self._session.remote, self._model, list(there), lock=True)
+        remote_keys = {remote: pair for pair, remote in self._translated(gone).items()}
+        present = existing_keys(self._session.remote, self._model, list(remote_keys), lock=True)
         if present:
-            self._plan.deletions[self._model] = {remote: there[remote] for remote in present}
+            self._plan.deletions[self._model] = {remote: remote_keys[remote] for remote in present}
 
     def _translated(self, pairs: Collection[Key]) -> dict[Key, Key]:
         """Return these pairs in REMOTE's keys, but for those of which it lacks an end."""

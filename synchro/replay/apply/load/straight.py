@@ -25,6 +25,7 @@ from typing import Any
 
 from django.db.models import Model
 
+from synchro.backends.abilities import reserved_keys
 from synchro.backends.base import quoted
 from synchro.backends.copying import (
     LineReader,
@@ -208,7 +209,7 @@ class _Straight:
         new: Sequence[Key] = keys
         if not self._keeps:
             backend.insert(self._table, columns, reader.encoded(rows))
-        elif backend.reserves_keys:
+        elif backend.supports_reserved_keys:
             new = self._new_keys(keys)
             rows = [(key, *row[1:]) for key, row in zip(new, rows, strict=True)]
             backend.insert(self._table, columns, reader.encoded(rows))
@@ -237,8 +238,9 @@ class _Straight:
 
     def _new_keys(self, keys: Sequence[Key]) -> list[Key]:
         self._refuse_known(keys)
-        backend = self._session.remote.backend
-        return list(backend.reserve_keys(self._table, self._own.column, len(keys), above=0))
+        reserving = reserved_keys(self._session.remote.backend)
+        assert reserving is not None, "REMOTE hands out no keys beforehand"
+        return list(reserving.reserve_keys(self._table, self._own.column, len(keys), above=0))
 
     def _refuse_known(self, keys: Sequence[Key]) -> None:
         remembered, copied = self._identities.candidates(self._model, keys)

@@ -1,4 +1,4 @@
-"""Lists of the log, the references and the conflicts, to be read only, however long they are."""
+"""Lists that are to be read only, however long they are."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from synchro.conf import LOCAL
-from synchro.models import ChangeLog, Conflict, Reference, Reset, Run, SetAside, content_type_name
-from synchro.references import containing
+from synchro.models import content_type_name
 from synchro.registry import watched_models
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class ReadOnlyAdmin(AnyModelAdmin):
     #: What is looked for, as it is: there are no indexes for anything but equality, and not for that either.
     searched: ClassVar[tuple[str, ...]] = ("object_id",)
 
-    actions = None
+    actions: Any = None
     list_filter: ClassVar[tuple[Any, ...]] = (ModelFilter,)
     ordering = ("-id",)
     paginator = CappedPaginator
@@ -103,72 +102,3 @@ class ReadOnlyAdmin(AnyModelAdmin):
     @admin.display(description=_("fields"), empty_value="")
     def field_names(self, obj: Any) -> str | None:
         return None if obj.fields is None else ", ".join(obj.fields)
-
-
-@admin.register(ChangeLog)
-class ChangeLogAdmin(ReadOnlyAdmin):
-    list_display = ("id", "date", "action", "model_name", "object_id", "field_names")
-    list_filter = ("action", ModelFilter)
-    fields = ("id", "date", "action", "model_name", "object_id", "field_names", "natural_key")
-
-
-@admin.register(Reference)
-class ReferenceAdmin(ReadOnlyAdmin):
-    list_display = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "length", "batch")
-    list_select_related = ("peer",)
-    fields = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "length", "batch")
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find the ranges that have the key, too."""
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        is_key = term.removeprefix("-").isdecimal() and len(term) < 19
-        return (queryset.filter(containing(int(term))) if is_key else queryset.none()), False
-
-
-@admin.register(Conflict)
-class ConflictAdmin(ReadOnlyAdmin):
-    list_display = ("id", "date", "decision", "model_name", "object_id", "field_names", "peer")
-    list_filter = ("decision", ModelFilter)
-    list_select_related = ("peer",)
-    fields = (
-        "id", "date", "decision", "model_name", "object_id", "field_names", "peer", "batch",
-        "local_date", "local_values", "remote_date", "remote_values",
-    )  # fmt: skip
-
-
-@admin.register(SetAside)
-class SetAsideAdmin(ReadOnlyAdmin):
-    """Which objects and why, but none of their values."""
-
-    list_display = ("id", "date", "model_name", "object_id", "cause", "peer")
-    list_filter = ("waits", ModelFilter)
-    list_select_related = ("peer",)
-    fields = ("id", "date", "model_name", "object_id", "cause", "waits", "changed", "peer", "batch")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).filter(is_over=False)
-
-
-@admin.register(Reset)
-class ResetAdmin(ReadOnlyAdmin):
-    searched = ("by",)
-    search_help_text = _("The name of a person")
-    list_display = ("id", "date", "by", "forgotten")
-    list_filter = ()
-    fields = ("id", "date", "by", "forgotten", "former", "current")
-
-
-@admin.register(Run)
-class RunAdmin(ReadOnlyAdmin):
-    searched = ("by",)
-    search_help_text = _("The name of a person")
-    list_display = ("id", "begun", "alias", "outcome", "entries", "batches", "conflicts", "quarantined", "by")
-    list_filter = ("outcome",)
-    fields = (
-        "id", "alias", "by", "begun", "ended", "outcome", "entries", "batches", "conflicts", "quarantined", "rows",
-        "message",
-    )  # fmt: skip

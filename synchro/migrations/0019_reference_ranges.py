@@ -160,7 +160,7 @@ def _copy_one_by_one(schema_editor, former, model):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("synchro", "0017_loads"),
+        ("synchro", "0018_jobs"),
     ]
 
     operations = [
