@@ -181,7 +181,7 @@ class _Maker:
             cases = "".join(f" WHEN {key:d} THEN {other:d}" for key, other in way.named.items())
             return f"CASE {sql}{cases} END" if cases else "NULL"
         name = f"synchro_{len(self._joins)}"
-        join, other = joined(self._database, self._session.peer.pk, way.model, sql, name, self.digests)
+        join, other = joined(self._database, self._session.peer.pk, way.model, sql, name)
         self._joins.append(join)
         baseline = self._session.baselines.get(way.model, 0)
         return f"COALESCE({other}, CASE WHEN {sql} <= {baseline:d} THEN {sql} END)" if baseline else other
