@@ -10,8 +10,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from synchro.checkpoint import Options
 from synchro.fields import DatabaseNow, NamesField, UTCDateTimeField
+from synchro.last_check import Options
 
 __all__ = [
     "ADDITION",

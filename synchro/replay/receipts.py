@@ -18,9 +18,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady, UnknownState
+from synchro.last_check import aware
 from synchro.models import Batch, Checkpoint, Node, Receipt, Reference
 from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.originals import note_originals

@@ -1,4 +1,4 @@
-"""One batch, from LOCAL's rows to REMOTE's, and what is done where something comes in between."""
+"""Apply one batch: from LOCAL's rows to REMOTE's, and what is done when an error stops it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.exceptions import NotReady, Refused, Undecided
 from synchro.keys import Key, to_text
+from synchro.last_check import aware
 from synchro.models import Batch
 from synchro.relations import parents_first
 from synchro.replay.apply.altered import refuse_altered
@@ -190,7 +190,9 @@ def _write(work: BatchWork, material: Material, strategy: Strategy, new: Sequenc
     forward = None
     if session.forwards:
         forward = Forward(work, new, strategy.quarantine.all(), material.resting)
-    writer = Writer(session, work.log, plan, work.local_rows, identities, strategy.judge, material.bulk.named)
+    writer = Writer(
+        session, work.log, plan, work.local_rows, identities, strategy.diagnosis, material.bulk.named
+    )
     writer.write()
     if changed := material.bulk.with_news(work.log):
         raise NotBulk(*changed)  # before they were locked, which is done by writing them
