@@ -12,7 +12,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connections, transaction
 from django.db.models import F, Model
 
-from benchmarks.stock.models import Crate, Label, Maker, Piece, Shelf
+from benchmarks.stock.models import Block, Crate, Label, Maker, Piece, Shelf
 from synchro.backends import backend_for
 from synchro.models import ADDITION, CHANGE, DELETION, M2M_CHANGE, ChangeLog
 
@@ -45,7 +45,7 @@ def insert_parents() -> None:
 
 def foreign_keys(model: type[Model], number: int) -> tuple[int, ...]:
     """Which rows the row with this number points at."""
-    return (number % PARENTS + 1, number * 7 % PARENTS + 1) if model is Piece else ()
+    return (number % PARENTS + 1, number * 7 % PARENTS + 1) if model in (Block, Piece) else ()
 
 
 def further(model: type[Model], number: int) -> tuple[Any, ...]:

@@ -34,10 +34,17 @@ KINDS = ("insert", "update", "delete")
 #: To reach, as ratios to each peer.
 GOALS = {"Bucardo": 3.0, "Slony-I": 1.0}
 
+RIVALS: dict[str, type[Rival]] = {"bucardo": Bucardo, "slony": Slony}
+
 Times = dict[str, dict[str, float]]
 
 #: What a table of ours stands for.
-NAMES = {"item": "same keys", "part": "references kept", "piece": "foreign keys"}
+NAMES = {
+    "item": "same keys",
+    "part": "references kept",
+    "piece": "foreign keys",
+    "block": "same, foreign keys",
+}
 
 
 def main() -> None:
@@ -46,11 +53,14 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rivals", nargs="+", choices=RIVALS, default=[*RIVALS])
     options = parser.parse_args()
     best: Times = {}
     with Server.of_environment() as server, ExitStack() as stack:
         rivals = [
-            stack.enter_context(_set_up(rival, server)) for rival in (Bucardo, Slony) if _is_there(rival)
+            stack.enter_context(_set_up(RIVALS[name], server))
+            for name in options.rivals
+            if _is_there(RIVALS[name])
         ]
         for _ in range(options.rounds):
             for rival in rivals:

@@ -49,7 +49,7 @@ def main() -> None:
     print(f"{options.rows:,} rows, best of {options.rounds} rounds; rows per second")
     print(
         f"{'pair':24}{'change':22}{'floor':>10}{'same keys':>12}{'ratio':>8}{'references':>12}"
-        f"{'foreign keys':>14}{'Bucardo':>9}"
+        f"{'foreign keys':>14}{'both, same keys':>17}{'Bucardo':>9}"
     )
     for pair in options.pairs:
         if all(is_available(side) for side in pair.split("-")):
@@ -69,12 +69,12 @@ def in_a_process(pair: str, arguments: list[str]) -> Times:
 
 def show(pair: str, rows: int, times: Times) -> None:
     for kind in BUCARDO:
-        floor, same, kept, pointing = (
-            rows / times[f"{what} {kind}"] for what in ("floor", "item", "part", "piece")
+        floor, same, kept, pointing, both = (
+            rows / times[f"{what} {kind}"] for what in ("floor", "item", "part", "piece", "block")
         )
         print(
             f"{pair:24}{kind:22}{floor:>10,.0f}{same:>12,.0f}{same / floor:>8.0%}{kept:>12,.0f}"
-            f"{pointing:>14,.0f}{BUCARDO[kind]:>9,}",
+            f"{pointing:>14,.0f}{both:>17,.0f}{BUCARDO[kind]:>9,}",
             flush=True,
         )
 
@@ -83,7 +83,7 @@ def measure(rows: int, rounds: int, profile: bool) -> Times:
     from django.db import connections
 
     from benchmarks import changes, floor
-    from benchmarks.stock.models import Item, Part, Piece
+    from benchmarks.stock.models import Block, Item, Part, Piece
     from synchro.core import call_synchronize
 
     source = Item._meta.db_table
@@ -94,7 +94,7 @@ def measure(rows: int, rounds: int, profile: bool) -> Times:
     changes.insert_parents()
     call_synchronize()
     for _ in range(rounds):
-        for model in (Item, Part, Piece):
+        for model in (Item, Part, Piece, Block):
             for kind, seconds in changes_of(model, rows, profile):
                 keep(best, f"{model._meta.model_name} {kind}", seconds)
                 if model is Item:

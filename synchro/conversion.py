@@ -8,15 +8,16 @@ from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
-from django.db.models import CharField, Exists, F, Max, Model, OuterRef
-from django.db.models.functions import Cast
+from django.db.models import F, Max, Model, Sum
 from django.utils.translation import gettext as _
 
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady
+from synchro.keys import key_fields, normalize
 from synchro.models import Baseline, ModelIdentity, Reference
 from synchro.pending import all_pending
 from synchro.replay.handshake import handshake
+from synchro.replay.identity.references import references
 from synchro.replay.identity.setting import Difference, differences
 from synchro.replay.session import Database, Databases, Session, reachable, run_lock
 
@@ -81,13 +82,14 @@ def _highest(database: Database, model: type[Model]) -> int:
 
 def _to_same_keys(session: Session, model: type[Model]) -> None:
     """Refuse where a row has another key on REMOTE, or where REMOTE has another row under a key of LOCAL."""
-    references = Reference.objects.using(LOCAL).filter(
+    rows = Reference.objects.using(LOCAL).filter(
         peer_id=session.peer.pk, content_type_id=session.local.content_type_id(model)
     )
-    moved = references.exclude(local_object_id=F("remote_object_id")).count()
+    differ = rows.exclude(local_object_id=F("remote_object_id"))
+    moved = differ.aggregate(moved=Sum("length"))["moved"] or 0
     others = sum(
         model._base_manager.using(session.remote.alias).filter(pk__in=part).count()
-        for part in _parts(_unknown_keys(session, model, references))
+        for part in _unknown_keys(session, model)
     )
     if moved or others:
         raise NotReady(
@@ -105,14 +107,14 @@ def _to_same_keys(session: Session, model: type[Model]) -> None:
         )
 
 
-def _unknown_keys(session: Session, model: type[Model], references: Any) -> Iterator[Any]:
-    """Return LOCAL's keys of rows that neither a reference nor the baseline knows on REMOTE."""
-    rows = model._base_manager.using(LOCAL).annotate(
-        synchro_text=Cast("pk", CharField(max_length=255)),
-    )
-    known = references.filter(local_object_id=OuterRef("synchro_text"))
-    unknown = rows.filter(~Exists(known), pk__gt=session.baselines.get(model, 0))
-    yield from unknown.order_by("pk").values_list("pk", flat=True).iterator(chunk_size=AT_ONCE)
+def _unknown_keys(session: Session, model: type[Model]) -> Iterator[list[Any]]:
+    """Yield, some at a time, LOCAL's keys of rows that neither a reference nor the baseline knows on REMOTE."""
+    known = references(session.local, session.peer.pk, model)
+    rows = model._base_manager.using(LOCAL).filter(pk__gt=session.baselines.get(model, 0)).order_by("pk")
+    for part in _parts(rows.values_list("pk", flat=True).iterator(chunk_size=AT_ONCE)):
+        keys = [normalize(key_fields(model)[0], key) for key in part]
+        found = known.find(keys)
+        yield [key for key in keys if key not in found]
 
 
 def _parts(keys: Iterator[Any]) -> Iterator[list[Any]]:

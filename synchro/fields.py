@@ -16,8 +16,9 @@ from django.utils import timezone
 if TYPE_CHECKING:
     DateTimeBase = models.DateTimeField[Any, Any]
     TextBase = models.TextField[Any, Any]
+    WholeBase = models.BigIntegerField[Any, Any]
 else:
-    DateTimeBase, TextBase = models.DateTimeField, models.TextField
+    DateTimeBase, TextBase, WholeBase = models.DateTimeField, models.TextField, models.BigIntegerField
 
 
 class DatabaseNow(Func):
@@ -39,6 +40,17 @@ class DatabaseNow(Func):
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return "%s", [str(datetime.now(UTC).replace(tzinfo=None))]
+
+
+class WholeKeyField(WholeBase):
+    """A key that is a whole number, in a column of whole numbers. Its value is the text that entries spell it by."""
+
+    def from_db_value(self, value: int | None, expression: Any, connection: Any) -> str | None:
+        return None if value is None else str(value)
+
+    def to_python(self, value: Any) -> str | None:
+        number = super().to_python(value)
+        return None if number is None else str(number)
 
 
 class UTCDateTimeField(DateTimeBase):

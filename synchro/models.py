@@ -10,8 +10,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from synchro.checkpoint import Options
-from synchro.fields import DatabaseNow, NamesField, UTCDateTimeField
+from synchro.fields import DatabaseNow, NamesField, UTCDateTimeField, WholeKeyField
+from synchro.key_ranges import SINGLE
+from synchro.last_check import Options
 
 __all__ = [
     "ADDITION",
@@ -277,7 +278,12 @@ class Receipt(models.Model):
 
 
 class Reference(models.Model):
-    """A remembered identity: this database's row and the peer's. Each side keeps its own view of the pair."""
+    """
+    Remembered identities: rows of this database and of the peer. Each side keeps its own view of the pairs.
+
+    A row stands for one pair of keys, or for a range: keys that follow each other on both sides. `synchro.references`
+    reads and writes them.
+    """
 
     id = models.BigAutoField(primary_key=True)
     #: None only for references of django-synchro 0.7, until the first run meets the REMOTE that they are about.
@@ -291,9 +297,14 @@ class Reference(models.Model):
         verbose_name=_("peer"),
     )
     content_type = content_type_key()
-    local_object_id = models.CharField(_("local object id"), max_length=255)
-    remote_object_id = models.CharField(_("remote object id"), max_length=255)
-    #: The batch, of the node that replayed, with which the pair came to be.
+    #: Of a range, the first key of the block that it lies in (see `synchro.key_ranges`).
+    block = models.BigIntegerField(default=SINGLE, db_default=SINGLE)
+    #: Of a range, the first keys.
+    local_object_id = WholeKeyField(_("local object id"))
+    remote_object_id = WholeKeyField(_("remote object id"))
+    #: How many pairs it stands for.
+    length = models.IntegerField(_("number of objects"), default=1, db_default=1)
+    #: The batch, of the node that replayed, with which the pairs came to be.
     batch = models.BigIntegerField(_("batch"), default=0)
 
     class Meta:
@@ -302,12 +313,16 @@ class Reference(models.Model):
         default_permissions = ("view",)
         constraints = (
             models.UniqueConstraint(
-                fields=("peer", "content_type", "local_object_id"), name="synchro_reference_unique"
+                fields=("peer", "content_type", "block", "local_object_id"), name="synchro_reference_unique"
             ),
         )
 
     def __str__(self) -> str:
-        return f"{content_type_name(self.content_type_id)} {self.local_object_id} = {self.peer} {self.remote_object_id}"
+        more = f" (+{self.length - 1})" if self.length > 1 else ""
+        return (
+            f"{content_type_name(self.content_type_id)} {self.local_object_id} = {self.peer} "
+            f"{self.remote_object_id}{more}"
+        )
 
 
 class Original(models.Model):

@@ -25,6 +25,7 @@ from synchro.backends import backend_for
 from synchro.conf import conf
 from synchro.exceptions import WrongSetting
 from synchro.models import Baseline, ChangeLog, Conflict, ModelIdentity, NamedTable, Node, Reference, SetAside
+from synchro.references import move
 from synchro.registry import watched_models
 
 #: An app and a model, as content types have them.
@@ -212,7 +213,7 @@ def carry_over(alias: str, old: int, new: int) -> None:
         backend_for(connections[alias]).begin_writing()
         # A run that forms a batch waits, and so sees the log and what the node knows of it change together.
         node = Node.objects.using(alias).select_for_update().filter(pk=1).first()
-        _drop_known(Reference, alias, old, new, ("peer_id", "local_object_id"))
+        move(alias, old, new)
         _drop_known(Baseline, alias, old, new, ("node",))
         _drop_known(ModelIdentity, alias, old, new, ("peer_id",))
         for model in KEPT:
@@ -277,9 +278,8 @@ def _type_ids(alias: str) -> dict[Name, int]:
 
 
 def _is_ready(alias: str) -> bool:
-    """Return whether the database has the table for this, and those that things are carried over in."""
-    return _has_tables(
-        alias,
+    """Return whether the database has the tables for this, as they are in this release."""
+    tables = (
         NamedTable,
         ModelIdentity,
         ChangeLog,
@@ -290,6 +290,12 @@ def _is_ready(alias: str) -> bool:
         SetAside,
         ContentType,
     )
+    if not _has_tables(alias, *tables):
+        return False
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        columns = connection.introspection.get_table_description(cursor, Reference._meta.db_table)
+    return "block" in {column.name for column in columns}
 
 
 def _has_tables(alias: str, *models: type[Model]) -> bool:

@@ -25,12 +25,13 @@ from synchro.conf import LOCAL
 from synchro.describe import label_of
 from synchro.entries import NewEntry, write_entries
 from synchro.exceptions import SynchroError
-from synchro.keys import Key, from_text, key_fields, to_text
-from synchro.models import CHANGE, DELETION, M2M_CHANGE, Conflict, Reference
+from synchro.keys import Key, from_text, key_fields, normalize
+from synchro.models import CHANGE, DELETION, M2M_CHANGE, Conflict
 from synchro.registry import Table, is_watched
 from synchro.relations import target_of
 from synchro.replay.columns import json_value
 from synchro.replay.identity.models import keeps_references
+from synchro.replay.identity.references import references
 from synchro.replay.session import Database
 
 #: Fields whose values on record say all that the column holds.
@@ -223,18 +224,14 @@ class Resolution:
         """Return LOCAL's key of the row that a foreign key of that side points at."""
         value = key_fields(target)[0].to_python(value)
         if side == Conflict.REMOTE and keeps_references(target):
-            known = Reference.objects.using(LOCAL).filter(
-                peer_id=self.conflict.peer_id,
-                content_type_id=Database(LOCAL).content_type_id(target),
-                remote_object_id=to_text(target, value),
-            )
-            text = known.values_list("local_object_id", flat=True).first()
-            if text is None:
+            key = normalize(key_fields(target)[0], value)
+            known = references(Database(LOCAL), self.conflict.peer_id, target).find_by_other([key])
+            if key not in known:
                 raise NotTaken(
                     _("LOCAL does not know the object that %(name)s points at on the other side.")
                     % {"name": field.name}
                 )
-            value = from_text(target, text)
+            value = known[key]
         if not target._base_manager.using(LOCAL).filter(pk=value).exists():
             raise NotTaken(
                 _("LOCAL does not have the object that %(name)s points at.") % {"name": field.name}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +13,11 @@ from typing import Any
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.test import override_settings
 
-from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Reference, options
+from synchro.models import ADDITION, CHANGE, DELETION, ChangeLog, Peer, Reference, options
 from tests.fewer_apps import only
 from tests.people.models import City, Club
 
@@ -256,6 +257,95 @@ def test_tables_that_07_made_are_taken_over_by_fake_initial(old: Any, unique: st
         assert "synchro_deletekey" not in connection.introspection.table_names(cursor)
 
 
+def test_references_become_ranges_and_ranges_become_references_again(old: Any) -> None:
+    club, city = (ContentType.objects.get_for_model(model).pk for model in (Club, City))
+    former = migrate(("synchro", "0018_jobs")).get_model("synchro", "Reference")
+    peers = [Peer(alias=f"x{number}") for number in range(2)]
+    Peer.objects.bulk_create(peers)
+    first, second = Peer.objects.order_by("pk").values_list("pk", flat=True)
+    chance = random.Random(1)
+    kept = {
+        (peer, kind, own): (own + offset, batch)
+        for peer, kind, offset, batch in (
+            (first, club, 7, 1),
+            (first, city, 0, 2),
+            (second, club, -3, 1),
+            (None, club, 1, 0),
+        )
+        for own in range(-3, 1200)
+        if chance.random() < 0.98
+    }
+    kept |= {(first, club, own): (9000 - own, 3) for own in range(2000, 2020)}
+    kept |= {(first, club, 2**63 - 1): (2**63 - 2, 4), (second, city, -(2**63)): (1805322158920433665, 4)}
+    several = [
+        former(
+            peer_id=peer,
+            content_type_id=kind,
+            local_object_id=str(own),
+            remote_object_id=str(other),
+            batch=batch,
+        )
+        for (peer, kind, own), (other, batch) in kept.items()
+    ]
+    others = [("ab-1", "1"), ("7000", "x"), ("", ""), ("07001", "5"), ("9" * 19, "1"), ("7003", "9" * 30)]
+    several += [
+        former(peer_id=first, content_type_id=city, local_object_id=own, remote_object_id=other)
+        for own, other in others
+    ]
+    former.objects.bulk_create(chance.sample(several, len(several)), batch_size=500)
+
+    upgrade()
+
+    rows = list(Reference.objects.order_by("id"))
+    assert len(rows) < len(kept) / 6
+    found = [
+        (
+            (row.peer_id, row.content_type_id, int(row.local_object_id) + n),
+            (int(row.remote_object_id) + n, row.batch),
+        )
+        for row in rows
+        for n in range(row.length)
+    ]
+    assert dict(found) == kept
+    assert len(found) == len(kept)
+    assert all(row.length == 1 or row.block == int(row.local_object_id) // 512 * 512 for row in rows)
+    Reference.objects.create(
+        peer_id=first, content_type_id=club, local_object_id="9999", remote_object_id="1"
+    )
+
+    former = migrate(("synchro", "0018_jobs")).get_model("synchro", "Reference")
+
+    names = ("peer_id", "content_type_id", "local_object_id", "remote_object_id", "batch")
+    assert {
+        (peer, kind, int(own)): (int(other), batch)
+        for peer, kind, own, other, batch in former.objects.values_list(*names)
+    } == {**kept, (first, club, 9999): (1, 0)}
+
+
+@pytest.mark.skipif(
+    connection.features.can_rollback_ddl, reason="there nothing is left of a migration that fails"
+)
+@pytest.mark.parametrize("statement", ["ALTER TABLE", "CREATE TABLE", "INSERT INTO", "DROP TABLE"])
+def test_interrupted_move_to_ranges_is_done_again(old: Any, statement: str) -> None:
+    former = migrate(("synchro", "0018_jobs")).get_model("synchro", "Reference")
+    for number in range(20):
+        former.objects.create(
+            content_type_id=1, local_object_id=str(number), remote_object_id=str(number + 5)
+        )
+
+    def fail(execute: Any, sql: str, *more: Any) -> Any:
+        if str(sql).strip().startswith(statement) and "synchro_reference" in str(sql):
+            raise OperationalError("the server is gone")
+        return execute(sql, *more)
+
+    with pytest.raises(OperationalError, match="is gone"), connection.execute_wrapper(fail):
+        upgrade()
+    upgrade()
+
+    (row,) = Reference.objects.all()
+    assert (row.local_object_id, row.remote_object_id, row.length) == ("0", "5", 20)
+
+
 def indexes(table: str) -> list[list[str]]:
     """The columns of each index and constraint, which every writer pays for."""
     with connection.cursor() as cursor:
@@ -266,4 +356,5 @@ def indexes(table: str) -> list[list[str]]:
 @pytest.mark.django_db
 def test_log_has_no_index_and_no_constraint_but_its_key() -> None:
     assert indexes("synchro_changelog") == [["id"]]
-    assert indexes("synchro_reference") == [["id"], ["peer_id", "content_type_id", "local_object_id"]]
+    unique = ["peer_id", "content_type_id", "block", "local_object_id"]
+    assert indexes("synchro_reference") == [["id"], unique]

@@ -52,6 +52,15 @@ class Piece(Row):
     maker = models.ForeignKey(Maker, models.CASCADE)
 
 
+class Block(Row):
+    """As `Item`, with the foreign keys of `Piece`: what these cost the servers without references."""
+
+    SYNCHRO_IDENTITY = "pk"
+
+    shelf = models.ForeignKey(Shelf, models.CASCADE)
+    maker = models.ForeignKey(Maker, models.CASCADE)
+
+
 class Label(Row):
     """Its key is remembered, and a new one may be a row that REMOTE has by this natural key."""
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import NoReverseMatch, reverse
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from synchro.admin.base import AnyModelAdmin, ReadOnlyAdmin
 from synchro.models import Dashboard, Job, Reference, Reset, Run
+from synchro.references import containing
 from synchro.views.access import may_see
 
 
@@ -56,10 +57,19 @@ def _has_page() -> bool:
 
 @admin.register(Reference)
 class ReferenceAdmin(ReadOnlyAdmin):
-    searched = ("local_object_id", "remote_object_id")
-    list_display = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "batch")
+    list_display = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "length", "batch")
     list_select_related = ("peer",)
-    fields = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "batch")
+    fields = ("id", "model_name", "local_object_id", "peer", "remote_object_id", "length", "batch")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find the ranges that have the key, too."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        is_key = term.removeprefix("-").isdecimal() and len(term) < 19
+        return (queryset.filter(containing(int(term))) if is_key else queryset.none()), False
 
 
 @admin.register(Reset)

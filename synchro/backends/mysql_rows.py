@@ -79,7 +79,7 @@ class MySQLRows(Rows):
         names = ", ".join(quoted(self.connection, column) for column in (*place.columns, *place.fixed))
         start = f"REPLACE INTO {quoted(self.connection, place.name)} ({names}) VALUES "
         end = "".join(f", {value:d}" for value in place.fixed.values())
-        rows = [f"('{one:d}', '{other:d}'{end})" for one, other in pairs.items()]
+        rows = [f"({one:d}, {other:d}{end})" for one, other in pairs.items()]
         with self.connection.cursor() as cursor:
             for part in range(0, len(rows), PAIRS):
                 cursor.execute(start + ", ".join(rows[part : part + PAIRS]), [])

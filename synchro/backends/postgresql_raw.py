@@ -21,7 +21,7 @@ class PostgreSQLRawRows(PostgreSQLRows, RawRows):
     def put_pairs(self, place: PairsTable, pairs: Mapping[int, int]) -> None:
         # An upsert from arrays takes longer than both of these.
         first, more = place.columns[:1], place.fixed
-        self.delete(place.name, first, [(str(number),) for number in pairs], place.where)
+        self.delete(place.name, first, [(number,) for number in pairs], place.where)
         end = b"".join(b"\t%d" % value for value in more.values()) + b"\n"
         lines = [b"%d\t%d%b" % (one, other, end) for one, other in pairs.items()]
         self.insert_raw(place.name, (*place.columns, *more), lines)

@@ -55,7 +55,7 @@ def quoted(connection: BaseDatabaseWrapper, name: str) -> str:
 
 @dataclass(frozen=True)
 class PairsTable:
-    """A table that holds pairs of numbers in two columns of texts."""
+    """A table that holds pairs of numbers in two columns."""
 
     name: str
     columns: tuple[str, str]
@@ -202,8 +202,8 @@ class Rows(ABC):
         It takes the place of one with the same first number and the same values of `place.where`.
         """
         first, more = place.columns[:1], place.fixed
-        self.delete(place.name, first, [(str(number),) for number in pairs], place.where)
-        rows = [(str(one), str(other), *more.values()) for one, other in pairs.items()]
+        self.delete(place.name, first, [(number,) for number in pairs], place.where)
+        rows = [(one, other, *more.values()) for one, other in pairs.items()]
         self.insert(place.name, (*place.columns, *more), rows)
 
     def insert_sql(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> tuple[str, list[Any]]:

@@ -12,7 +12,8 @@ from django.db.models import Model, Q
 
 from synchro.conf import LOCAL
 from synchro.keys import Key, key_fields
-from synchro.models import DELETION, Batch, Checkpoint, Conflict, Reference
+from synchro.models import DELETION, Batch, Checkpoint, Conflict
+from synchro.references import store
 from synchro.replay.identity.identities import Identities, existing_keys
 from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.references import forget, local_keys_by_remote, remember, remote_keys
@@ -96,21 +97,10 @@ def recover(session: Session, checkpoint: Checkpoint, arrived: int) -> None:
     with transaction.atomic(using=LOCAL):
         for model, keys in _gone(session, checkpoint.batch, arrived).items():
             forget(session.local, session.peer.pk, model, keys)
-        _take_over(session, checkpoint.batch, arrived)
+        taken = remote_references(session, Q(batch__gt=checkpoint.batch, batch__lte=arrived))
+        store(LOCAL, session.peer.pk, taken)
         checkpoint.batch = arrived
         checkpoint.save(using=LOCAL, update_fields=["batch"])
-
-
-def _take_over(session: Session, known: int, arrived: int) -> None:
-    """Take over the references of the batches after `known` up to `arrived`."""
-    newest_first = list(remote_references(session, Q(batch__gt=known, batch__lte=arrived)))
-    for reference in reversed(newest_first):
-        Reference.objects.using(LOCAL).update_or_create(
-            peer_id=session.peer.pk,
-            content_type_id=reference.content_type_id,
-            local_object_id=reference.local_object_id,
-            defaults={"remote_object_id": reference.remote_object_id, "batch": reference.batch},
-        )
 
 
 def _gone(session: Session, known: int, arrived: int) -> dict[type[Model], list[Key]]:

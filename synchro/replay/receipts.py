@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
-from itertools import islice
 
 from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady, UnknownState
+from synchro.key_ranges import KeyRange
+from synchro.last_check import aware
 from synchro.models import Batch, Checkpoint, Node, Receipt, Reference
+from synchro.references import store, stored
 from synchro.replay.identity.models import keeps_references
 from synchro.replay.identity.originals import note_originals
 from synchro.replay.identity.references import forget, remember
@@ -163,31 +164,23 @@ def _cannot_send_again(names: dict[str, object], took_up: bool) -> UnknownState:
 
 def _take_remote_references(session: Session) -> None:
     """Take REMOTE's references in place of LOCAL's: since its copy was made, its keys may mean other rows."""
-    Reference.objects.using(LOCAL).filter(peer_id=session.peer.pk)._raw_delete(LOCAL)
-    rows = remote_references(session)
-    while part := list(islice(rows, AT_ONCE)):
-        Reference.objects.using(LOCAL).bulk_create(part, ignore_conflicts=True)  # the newest counts
+    with transaction.atomic(using=LOCAL):
+        Reference.objects.using(LOCAL).filter(peer_id=session.peer.pk)._raw_delete(LOCAL)
+        store(LOCAL, session.peer.pk, remote_references(session))
 
 
-def remote_references(session: Session, batches: Q = Q()) -> Iterator[Reference]:  # noqa: B008  no list
-    """Yield REMOTE's references to rows of LOCAL as LOCAL sees them, the newest first; all, or those of `batches`."""
+def remote_references(session: Session, batches: Q = Q()) -> Iterator[tuple[int, KeyRange]]:  # noqa: B008  no list
+    """Yield REMOTE's references as LOCAL sees them, the oldest first, with LOCAL's content types; or of `batches`."""
     assert session.peer_on_remote is not None
-    found = Reference.objects.using(session.remote.alias).filter(batches, peer_id=session.peer_on_remote.pk)
     types: dict[int, int | None] = {}
-    for reference in found.order_by("-batch", "-id").iterator(chunk_size=AT_ONCE):
-        remote_type = reference.content_type_id
+    for row, each in stored(session.remote.alias, [session.peer_on_remote.pk], batches):
+        remote_type = row.content_type_id
         if remote_type not in types:
             model = session.remote.model_of(remote_type)
             types[remote_type] = None if model is None else session.local.content_type_id(model)
         local_type = types[remote_type]
         if local_type is not None:
-            yield Reference(
-                peer_id=session.peer.pk,
-                content_type_id=local_type,
-                local_object_id=reference.remote_object_id,
-                remote_object_id=reference.local_object_id,
-                batch=reference.batch,
-            )
+            yield local_type, each.turned()
 
 
 def lock_receipt(session: Session) -> None:

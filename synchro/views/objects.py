@@ -18,11 +18,12 @@ from synchro.conf import LOCAL, conf
 from synchro.describe import text_of
 from synchro.exceptions import SynchroError
 from synchro.keys import Key, from_text
-from synchro.models import ChangeLog, Checkpoint, Conflict, Reference, SetAside
+from synchro.models import ChangeLog, Checkpoint, Conflict, SetAside
 from synchro.pending import checkpoints_by_alias
 from synchro.registry import same_key_children
 from synchro.replay.handshake import look_at
 from synchro.replay.identity.models import keeps_references
+from synchro.replay.identity.references import references
 from synchro.replay.log.quarantined import quarantined_for
 from synchro.replay.rows import Rows
 from synchro.replay.session import Database, Databases, own_settings, reachable
@@ -123,11 +124,10 @@ def _key_there(checkpoint: Checkpoint | None, model: type[Model], text: str) -> 
         return text
     if checkpoint is None:
         return None
-    kind = Database(LOCAL).content_type_id(model)
-    known = Reference.objects.using(LOCAL).filter(
-        peer_id=checkpoint.peer_id, content_type_id=kind, local_object_id=text
-    )
-    return known.values_list("remote_object_id", flat=True).first()
+    if not text.removeprefix("-").isdecimal():
+        return None  # no key of this model
+    known = references(Database(LOCAL), checkpoint.peer_id, model).find([int(text)])
+    return next(map(str, known.values()), None)
 
 
 def _conflicts(model: type[Model], text: str) -> list[Conflict]:

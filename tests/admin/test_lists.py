@@ -10,6 +10,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from synchro.admin import CappedPaginator, ReadOnlyAdmin
@@ -143,6 +144,26 @@ def test_one_needs_the_permission_to_view(name: str) -> None:
     assert client.get(url(name)).status_code == 403
     user.user_permissions.add(Permission.objects.get(codename=f"view_{name}"))
     assert client.get(url(name)).status_code == 200
+
+
+def test_search_finds_the_range_that_has_a_key(client: Client) -> None:
+    rows = Reference.objects
+    kind, peer = ContentType.objects.get_for_model(Club), Peer.objects.create(alias="x")
+    whole = rows.create(
+        content_type=kind, peer=peer, block=512, local_object_id=600, remote_object_id=5000, length=40
+    )
+    for term, found in (
+        ("600", 1),
+        ("639", 1),
+        ("5039", 1),
+        ("640", 0),
+        ("5040", 0),
+        ("x", 0),
+        ("9" * 30, 0),
+    ):
+        page = client.get(reverse("admin:synchro_reference_changelist"), {"q": term})
+        assert len(page.context["cl"].result_list) == found, term
+    assert "600" in str(whole)
 
 
 @pytest.mark.parametrize(

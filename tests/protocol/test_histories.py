@@ -239,7 +239,7 @@ def refused(world: World) -> None:
 
 
 def no_references(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(checkpoint, "_take_over", lambda *arguments: None)
+    patch.setattr(checkpoint, "store", lambda *arguments: None)
 
 
 def receipt_afterwards(patch: pytest.MonkeyPatch) -> None:

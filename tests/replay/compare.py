@@ -25,6 +25,7 @@ from synchro.keys import from_text
 from synchro.models import Baseline, Node, Reference
 from synchro.registry import watched_models
 from tests.flush import filled_tables
+from tests.replay.pairs import pairs_of
 
 LOCAL, REMOTE = "default", "remote"
 JSON_NULL = "JSON null"
@@ -162,8 +163,8 @@ class Comparison:
             found = found.filter(Q(peer__uuid=self.peer) | Q(peer=None))
         shown: Any = model._meta.pk.to_python  # type: ignore[union-attr]  # a spicy key is read as its id
         return {
-            shown(from_text(model, own)): shown(from_text(model, other))
-            for own, other in found.values_list("local_object_id", "remote_object_id")
+            shown(from_text(model, str(own))): shown(from_text(model, str(other)))
+            for own, other in pairs_of(found)
         }
 
     def _natural_keys(self, model: type[Model], alias: str) -> dict[Any, Any]:

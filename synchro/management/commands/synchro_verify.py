@@ -237,8 +237,8 @@ def _text(model: type[Model], key: Any) -> str | None:
 
 def _in_words(model: type[Model], difference: Difference, with_values: bool) -> str:
     key, remote = _text(model, difference.key), _text(model, difference.remote_key)
-    words = f"{_kinds()[difference.kind]}: {key if key is not None else '-'}"
-    if remote is not None and remote != key:
+    words = f"{_kinds()[difference.kind]}: {key if key is not None else remote}"
+    if key is not None and remote is not None and remote != key:
         words += " " + _("(REMOTE's %s)") % remote
     if not difference.fields:
         return words

@@ -16,7 +16,8 @@ from uuid import UUID
 from django.db.models import Model
 
 from synchro.keys import Key, from_text, is_integer, key_fields, to_text
-from synchro.models import DELETION, Baseline, ChangeLog, Original, Peer, Reference
+from synchro.models import DELETION, Baseline, ChangeLog, Original, Peer
+from synchro.replay.identity.references import references
 from synchro.replay.log.ranges import Range
 from synchro.replay.rows import select
 from synchro.replay.session import Database, Pairs, Session
@@ -53,14 +54,8 @@ def _names(session: Session, model: type[Model], keys: Collection[Key]) -> dict[
     peers = Peer.objects.using(local.alias).exclude(uuid=None).exclude(pk=session.peer.pk)
     for pk, uuid in peers.values_list("pk", "uuid"):
         assert uuid is not None
-        references = Reference.objects.using(local.alias).filter(
-            peer_id=pk, content_type_id=local.content_type_id(model)
-        )
-        for part in _parts(texts):
-            for own, other in references.filter(local_object_id__in=part).values_list(
-                "local_object_id", "remote_object_id"
-            ):
-                found[texts[own]].append((uuid, other))
+        for own, other in references(local, pk, model).find(keys).items():
+            found[own].append((uuid, str(other)))
     for node, highest in _baselines(local, model).items():
         for text, key in texts.items():
             if key <= highest:

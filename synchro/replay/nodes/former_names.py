@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from django.db.models import Model
+from django.db.models import Model, Q
 
-from synchro.models import Baseline, Batch, Checkpoint, ModelIdentity, Peer, Reference, SetAside
+from synchro.models import Baseline, Batch, Checkpoint, ModelIdentity, Peer, SetAside
+from synchro.references import store, stored
 from synchro.replay.session import Database
 
 #: How many rows are written at once.
@@ -44,21 +45,13 @@ def _former_peers(database: Database, other: Database) -> Iterator[Peer]:
 def _pass_on_references(
     database: Database, model: type[Model], former: Peer, peer: Peer, highest: int
 ) -> None:
-    references = Reference.objects.using(database.alias)
-    old = references.filter(peer_id=former.pk, content_type_id=database.content_type_id(model))
-    pairs = old.values_list("local_object_id", "remote_object_id").iterator(chunk_size=AT_ONCE)
-    new = (
-        Reference(
-            peer_id=peer.pk,
-            content_type_id=database.content_type_id(model),
-            local_object_id=own_key,
-            remote_object_id=other_key,
-        )
-        for own_key, other_key in pairs
-        if int(other_key) <= highest
+    kind = database.content_type_id(model)
+    kept = (
+        (kind, each.part(each.first, each.first + min(each.length, highest - each.other + 1) - 1))
+        for _row, each in stored(database.alias, [former.pk], Q(content_type_id=kind))
+        if each.other <= highest
     )
-    while part := list(islice(new, AT_ONCE)):
-        references.bulk_create(part, ignore_conflicts=True)  # a later reset may have passed it on already
+    store(database.alias, peer.pk, kept, is_older=True)  # a later reset may have passed it on already
 
 
 def _pass_on_baseline(database: Database, model: type[Model], note: Baseline, peer: Peer) -> None:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from synchro.conf import LOCAL, conf
 from synchro.exceptions import UnknownState
 from synchro.models import Baseline, Checkpoint, Node, Peer, Receipt, Reference
+from synchro.references import store, stored
 from synchro.replay.nodes.former_names import drop_pending, pass_on
 from synchro.replay.session import Database, Databases, RunState
 
@@ -118,15 +119,12 @@ def _seed_remote(databases: Databases, peer: Peer, peer_on_remote: Peer) -> None
         Receipt.objects.using(alias).get_or_create(
             peer_id=peer_on_remote.pk, defaults={"batch": checkpoint_of(peer).batch}
         )
-        for own in Reference.objects.using(LOCAL).filter(peer_id=peer.pk).iterator():
-            model = databases.local.model_of(own.content_type_id)
-            if model is not None:
-                Reference.objects.using(alias).update_or_create(
-                    peer_id=peer_on_remote.pk,
-                    content_type_id=databases.remote.content_type_id(model),
-                    local_object_id=own.remote_object_id,
-                    defaults={"remote_object_id": own.local_object_id, "batch": own.batch},
-                )
+        ranges = (
+            (databases.remote.content_type_id(model), each.turned())
+            for row, each in stored(LOCAL, [peer.pk])
+            if (model := databases.local.model_of(row.content_type_id)) is not None
+        )
+        store(alias, peer_on_remote.pk, ranges)
 
 
 # -- REMOTEs without synchro's tables ------------------------------------------------------------------------------

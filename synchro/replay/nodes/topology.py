@@ -23,7 +23,8 @@ from django.utils.translation import gettext as _
 
 from synchro.conf import LOCAL
 from synchro.exceptions import NotConfigured, NotReady
-from synchro.models import Baseline, Checkpoint, Node, Original, Peer, Receipt, Reference, Reset
+from synchro.models import Baseline, Checkpoint, Node, Original, Peer, Receipt, Reset
+from synchro.references import stored
 from synchro.registry import watched_models
 from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.position import own_node
@@ -191,16 +192,16 @@ def _begin_forwarding(database: Database, node: Node) -> None:
 def _originals(alias: str) -> Iterator[Original]:
     """Yield what the rows of a database are on other nodes, by its references."""
     names = dict(Peer.objects.using(alias).exclude(uuid=None).values_list("pk", "uuid"))
-    references = Reference.objects.using(alias).filter(peer_id__in=names).order_by("id")
-    for each in references.iterator(chunk_size=AT_ONCE):
-        node = names[each.peer_id or 0]
+    for row, each in stored(alias, names, order=["id"]):
+        node = names[row.peer_id or 0]
         assert node is not None
-        yield Original(
-            content_type_id=each.content_type_id,
-            local_object_id=each.local_object_id,
-            node=node,
-            object_id=each.remote_object_id,
-        )
+        for own, other in each.pairs():
+            yield Original(
+                content_type_id=row.content_type_id,
+                local_object_id=str(own),
+                node=node,
+                object_id=str(other),
+            )
 
 
 def _refuse_missing_changes(session: Session, local: Node, remote: Node, receipts: list[Receipt]) -> None:

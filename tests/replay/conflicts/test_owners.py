@@ -476,5 +476,5 @@ def test_batches_with_such_objects_take_as_many_statements_for_many_as_for_few(v
         return synchronized
 
     for later in (True, False):
-        few, many = statements(4, later), statements(12, later)
+        few, many = statements(10, later), statements(20, later)  # enough for ranges of references
         assert many <= few + 4, f"{few} statements for few, {many} for many"

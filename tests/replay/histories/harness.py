@@ -23,6 +23,7 @@ from synchro.replay.apply.bulk.entries import BulkPart
 from tests.replay.bulk_parts import noted_parts
 from tests.replay.compare import differences
 from tests.replay.deployments import LOCAL, REMOTE, let_time_pass, other_side, unlogged
+from tests.replay.pairs import pairs_of
 from tests.shop.models import Customer, Membership
 
 #: What came of each run, and what there was after it.
@@ -197,4 +198,4 @@ def pairs(model: Any, alias: str) -> set[tuple[int, int]]:
     """The references of this database, as pairs of keys."""
     kind = ContentType.objects.db_manager(alias).get_for_model(model)
     found = Reference.objects.using(alias).filter(content_type_id=kind.pk)
-    return {(int(one), int(other)) for one, other in found.values_list("local_object_id", "remote_object_id")}
+    return set(pairs_of(found))

@@ -27,6 +27,7 @@ from tests.replay.deployments import (
     unlogged,
     use_up_key_on_remote,
 )
+from tests.replay.pairs import pairs_of
 from tests.shop.models import (
     Book,
     Category,
@@ -57,7 +58,7 @@ def other_keys_on_remote(db: None) -> None:
 def references(model: type[Model], alias: str) -> dict[str, str]:
     kind = ContentType.objects.db_manager(alias).get_for_model(model)
     found = Reference.objects.using(alias).filter(content_type_id=kind.pk)
-    return dict(found.values_list("local_object_id", "remote_object_id"))
+    return {str(own): str(other) for own, other in pairs_of(found)}
 
 
 def mirrored(pairs: dict[str, str]) -> dict[str, str]:
