@@ -92,6 +92,8 @@ class PostgreSQLDigests(Digests):
             case Kind.DURATION:
                 reading = self._duration.format(sql)
                 return (f"CASE WHEN {sql} IS NOT NULL THEN ({reading}) END",)
+            case Kind.FLOAT:
+                return (f"replace({sql}::text, 'e+', 'e')",)
             case Kind.BINARY:
                 return (f"encode({sql}, 'hex')",)
             case Kind.ADDRESS:

@@ -143,4 +143,4 @@ def _shortest(number: float | None) -> str | None:
     """Return the fewest digits that stand for a number, as servers write them; None for one that is not finite."""
     if number is None or not isfinite(number):
         return None
-    return repr(float(number)).removesuffix(".0")
+    return repr(float(number)).removesuffix(".0").replace("e+", "e")
