@@ -23,17 +23,35 @@ class Engine:
     backend: str
     #: A `synchro.triggers.base.Triggers`; empty where there is capture by signals only.
     triggers: str = ""
+    #: A `synchro.backends.inspection.base.Inspection`; empty where no database of it can be moved by `synchro_move`.
+    inspection: str = ""
 
 
 ENGINES: Mapping[str, Engine] = {
-    "sqlite": Engine("sqlite", "synchro.backends.sqlite.SQLite", "synchro.triggers.sqlite.SQLite"),
+    "sqlite": Engine(
+        "sqlite",
+        "synchro.backends.sqlite.SQLite",
+        "synchro.triggers.sqlite.SQLite",
+        "synchro.backends.inspection.sqlite.SQLiteInspection",
+    ),
     "postgresql": Engine(
         "postgresql",
         "synchro.backends.postgresql.PostgreSQL",
         "synchro.triggers.postgresql_triggers.PostgreSQL",
+        "synchro.backends.inspection.postgresql.PostgreSQLInspection",
     ),
-    "mysql": Engine("mysql", "synchro.backends.mysql.MySQL", "synchro.triggers.mysql.MySQL"),
-    "mariadb": Engine("mysql", "synchro.backends.mariadb.MariaDB", "synchro.triggers.mysql.MariaDB"),
+    "mysql": Engine(
+        "mysql",
+        "synchro.backends.mysql.MySQL",
+        "synchro.triggers.mysql.MySQL",
+        "synchro.backends.inspection.mysql.MySQLInspection",
+    ),
+    "mariadb": Engine(
+        "mysql",
+        "synchro.backends.mariadb.MariaDB",
+        "synchro.triggers.mysql.MariaDB",
+        "synchro.backends.inspection.mysql.MySQLInspection",
+    ),
 }
 _VENDORS = frozenset(engine.vendor for engine in ENGINES.values())
 
