@@ -171,14 +171,21 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 def processor_clock() -> Callable[[], float]:
-    """The processor's time of the server's thread that serves this connection, which other work does not lengthen."""
+    """
+    The processor's time of the server's thread that serves this connection, which other work does not lengthen.
+
+    On SQLite, that of this process.
+    """
     from django.db import connection
 
-    tell = (
-        "SELECT tid FROM information_schema.processlist WHERE id = CONNECTION_ID()"
-        if connection.mysql_is_mariadb  # type: ignore[attr-defined]
-        else "SELECT thread_os_id FROM performance_schema.threads WHERE processlist_id = CONNECTION_ID()"
-    )
+    if connection.vendor == "sqlite":
+        return time.process_time
+    if connection.vendor == "postgresql":
+        tell = "SELECT pg_backend_pid()"
+    elif connection.mysql_is_mariadb:  # type: ignore[attr-defined]
+        tell = "SELECT tid FROM information_schema.processlist WHERE id = CONNECTION_ID()"
+    else:
+        tell = "SELECT thread_os_id FROM performance_schema.threads WHERE processlist_id = CONNECTION_ID()"
     with connection.cursor() as cursor:
         cursor.execute(tell)
         file = Path(f"/proc/{cursor.fetchone()[0]}/schedstat")
@@ -304,7 +311,7 @@ def main() -> None:
     parser.add_argument(
         "--processor",
         action="store_true",
-        help="Measure the processor's time of the server's thread (MySQL, MariaDB; the server runs here).",
+        help="Measure the processor's time of the server's thread; the server runs here.",
     )
     parser.add_argument("--engine", choices=[*URLS, "SQLite"], help="Only this one.")
     options = parser.parse_args()

@@ -43,6 +43,13 @@ def walk() -> None:
     on_the_main_server("synchronize")
     prove()
 
+    say("Follow: what the office writes now arrives by itself")
+    follow()
+    say(
+        "Rows of the main server are lost, as after a wrong restore: verify names them, load brings them back"
+    )
+    lose_and_load()
+
     say("Now look at it")
     print(f"  {sys.executable} {HERE / 'manage.py'} runserver")
     print("  http://127.0.0.1:8000/            orders, with ids such as ord_8M0kX in their addresses")
@@ -124,6 +131,41 @@ def synchronize() -> None:
         print(f"  {report.conflicts} that both sides had changed: the newer change was kept")
     for warning in report.warnings:
         print(f"  {warning}")
+
+
+def follow() -> None:
+    from world.models import Currency
+
+    command = [sys.executable, HERE / "manage.py", "synchronize", "--follow", "-v", "0"]
+    with subprocess.Popen(command) as follower:
+        began = time.perf_counter()
+        currency = Currency.objects.first()
+        currency.name = f"{currency.name} (followed)"
+        currency.save()
+        same = Currency.objects.using("remote").filter(name=currency.name)
+        while not same.exists() and follower.poll() is None:
+            time.sleep(0.01)
+        print(
+            f"  “{currency.name}” is there {time.perf_counter() - began:.1f} s later, "
+            "the start of the process included."
+        )
+        follower.terminate()
+
+
+def lose_and_load() -> None:
+    from django.core.management import call_command
+    from django.db import connections
+
+    from synchro.backends import backend_for
+    from world.models import Language
+
+    remote = Language.objects.using("remote")
+    lost = list(remote.values_list("pk", flat=True)[:100])
+    with backend_for(connections["remote"]).capture_off():
+        remote.filter(pk__in=lost)._raw_delete("remote")
+    for command in ("synchro_verify", "synchro_load", "synchro_verify"):
+        print(f"  manage.py {command} world.Language")
+        call_command(command, "world.Language")
 
 
 def prove() -> None:

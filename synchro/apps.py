@@ -31,7 +31,7 @@ class SynchroConfig(AppConfig):
 
     def ready(self) -> None:
         from synchro import checks, conf, historical, registry, saving, signals, switch, unsignalled
-        from synchro.checkpoint import checkpoint_set
+        from synchro.last_check import checkpoint_set
         from synchro.rewind import on_checkpoint_set
 
         conf.warn_without_remote()

@@ -49,8 +49,9 @@ def follow(remote: str | None, interval: float, *, atomic: bool, reported: Repor
         # The same words as for a single run.
         call_synchronize(remote=remote)
         raise NotConfigured("No REMOTE database specified in settings: name one in SYNCHRO_REMOTE.")
+    log = _Log()
     followers = [
-        _Follower(alias, interval, atomic=atomic, reported=reported, failed=failed) for alias in aliases
+        _Follower(alias, interval, log, atomic=atomic, reported=reported, failed=failed) for alias in aliases
     ]
     try:
         for follower in followers:
@@ -73,7 +74,7 @@ def follow(remote: str | None, interval: float, *, atomic: bool, reported: Repor
 @contextmanager
 def following(alias: str, failed: Failed) -> Iterator[None]:
     """Inside, a thread replays into this REMOTE, as `follow` does; at the end it finishes the batch at hand."""
-    follower = _Follower(alias, INTERVAL, atomic=False, reported=_say_nothing, failed=failed)
+    follower = _Follower(alias, INTERVAL, _Log(), atomic=False, reported=_say_nothing, failed=failed)
     follower.start()
     try:
         yield
@@ -93,15 +94,31 @@ class _Seen:
     quarantined: int = 0
 
 
+class _Log:
+    """LOCAL's log, at which all followers of a process look: several REMOTEs ask no more often than one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: float | None = None
+        self._newest: int | None = None
+
+    def newest(self, wait: float) -> int | None:
+        """Return the highest id, for a follower that asks again after `wait` seconds: an answer as old will do."""
+        with self._lock:
+            if self._asked is None or time.monotonic() - self._asked > wait * 0.9:
+                self._newest, self._asked = newest_entry(), time.monotonic()
+            return self._newest
+
+
 class _Follower(threading.Thread):
     """Follows for one REMOTE."""
 
     def __init__(
-        self, alias: str, interval: float, *, atomic: bool, reported: Reported, failed: Failed
+        self, alias: str, interval: float, log: _Log, *, atomic: bool, reported: Reported, failed: Failed
     ) -> None:
         # The process does not wait for it: after a second signal, its end rolls the batch at hand back.
         super().__init__(name=f"synchro to {alias}", daemon=True)
-        self.alias, self.interval, self.atomic = alias, interval, atomic
+        self.alias, self.interval, self.log, self.atomic = alias, interval, log, atomic
         self.reported, self.failed = reported, failed
         #: Whether it is to begin no other run, whatever `synchro.stopping` says.
         self.is_over = False
@@ -130,7 +147,7 @@ class _Follower(threading.Thread):
 
     def _step(self) -> None:
         try:
-            newest = newest_entry()
+            newest = self.log.newest(self._wait())
             if self._is_due(newest):
                 self._synchronize(newest)
             self._pause = 0.0

@@ -11,8 +11,8 @@ from django.db import Error, connections
 from django.db.models import Count, Min, Sum
 
 from synchro.activity import tasks_of
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
+from synchro.last_check import aware
 from synchro.models import Batch, ChangeLog, Checkpoint, Conflict, Load, Node, Run
 from synchro.move_progress import progress_of
 from synchro.pending import Pending, all_pending, checkpoints_by_alias

@@ -10,9 +10,9 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from synchro.checkpoint import Options
 from synchro.fields import DatabaseNow, NamesField, UTCDateTimeField, WholeKeyField
 from synchro.key_ranges import SINGLE
+from synchro.last_check import Options
 
 __all__ = [
     "ADDITION",

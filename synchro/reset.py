@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from synchro.account import account
 from synchro.backends import backend_for
-from synchro.checkpoint import moved_by_a_run
 from synchro.conf import LOCAL, conf
 from synchro.keys import is_automatic, key_fields
+from synchro.last_check import moved_by_a_run
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Reset, SetAside, options
 from synchro.origin import refuse_origin
 from synchro.pending import all_pending

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def on_checkpoint_set(moment: datetime, **_kwargs: Any) -> None:
-    """Receive `synchro.checkpoint.checkpoint_set`; `moment` is aware. Log what is forgotten, with numbers."""
+    """Receive `synchro.last_check.checkpoint_set`; `moment` is aware. Log what is forgotten, with numbers."""
     with transaction.atomic(using=LOCAL):
         forgotten = [pending for pending in all_pending(until=moment) if pending]
         rewind(moment)

@@ -24,6 +24,8 @@ from synchro.views.access import may_discard, may_synchronize
 
 #: How many changes are named on the page that asks.
 NAMED = 50
+#: How many are sent back from there one by one.
+MOST_SENT = 500
 
 
 @admin.register(SetAside)
@@ -65,6 +67,11 @@ class SetAsideAdmin(ReadOnlyAdmin):
 
     @admin.action(description=gettext_lazy("Discard the selected changes"), permissions=["discard"])
     def discard_changes(self, request: HttpRequest, queryset: QuerySet[SetAside]) -> HttpResponse | None:
+        upto = request.POST.get("upto", "")
+        if (
+            upto.isdecimal()
+        ):  # what has come to quarantine since the question was asked, nobody has decided about
+            queryset = queryset.filter(pk__lte=int(upto))
         rows = list(queryset.select_related("peer").order_by("id"))
         if request.POST.get("confirmed") != "yes":
             return self._ask(request, rows)
@@ -92,6 +99,10 @@ class SetAsideAdmin(ReadOnlyAdmin):
             % {"count": len(rows), "remotes": ", ".join(sorted({row.peer.alias for row in rows}))},
             "named": rows[:NAMED],
             "more": max(0, len(rows) - NAMED),
+            "upto": rows[-1].pk if rows else 0,
+            # A form may have no more fields than so many; of more rows, the list finds them again.
+            "sent": rows if len(rows) <= MOST_SENT else rows[:1],
+            "is_across": len(rows) > MOST_SENT,
             "checkbox": helpers.ACTION_CHECKBOX_NAME,
         }
         return TemplateResponse(request, "admin/synchro/setaside/discard.html", context)

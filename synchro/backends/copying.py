@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -19,8 +18,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from synchro.backends.base import quoted
 from synchro.keys import INTEGERS, TEXTS, AnyField, column_field
 
-#: How many rows are read before they are written.
-PART = 1_000
+#: How many rows are read before they are written, or how many bytes.
+PART, PART_BYTES = 200, 2**17
 #: Settings of a transaction in which rows are spelled so that every other server of the kind understands them.
 SPELLING = {
     "DateStyle": "ISO, YMD",
@@ -69,9 +68,7 @@ class PostgreSQLLines(LineReader):
             driver: Any = self.connection
             whole = driver.Database.ClientCursor(driver.connection).mogrify(sql, values)
             with self.connection.wrap_database_errors, cursor.copy(f"COPY ({whole}) TO STDOUT") as copy:
-                lines = map(bytes, copy)
-                while part := list(islice(lines, PART)):
-                    yield part
+                yield from _parts(map(bytes, copy))
 
 
 #: How MySQL spells what PostgreSQL reads. All other types are left to what makes values of them: of some, PostgreSQL
@@ -139,6 +136,20 @@ class MySQLLines(LineReader):
                 yield cursor
             finally:
                 cursor.close()  # which takes what is left of the rows
+
+
+def _parts(lines: Iterator[bytes]) -> Iterator[list[bytes]]:
+    """Yield lines a few at a time: not too many, and not too many bytes."""
+    part: list[bytes] = []
+    size = 0
+    for line in lines:
+        part.append(line)
+        size += len(line)
+        if size > PART_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _is_text(field: AnyField) -> bool:

@@ -58,7 +58,7 @@ class MariaDB(MySQL):
         The open transactions but our own; None where this account may not look.
 
         The server answers from a copy, which it renews only when nobody has asked for a tenth of a second. It is new
-        when our own transaction is in it with this very statement. Nobody waits for that: a hole can stay until the
+        when our own transaction is in it with this very statement. Nobody waits for that: a gap can stay until the
         next question.
         """
         found = self._ask(

@@ -11,7 +11,7 @@ from synchro import stopping
 from synchro.conf import conf
 from synchro.load.progress import Loaded, Progress
 from synchro.load.ranges import Ranges
-from synchro.replay.apply.load.keys import count_rows, end_of_rows, has_rows, keys_of_part
+from synchro.replay.apply.load.keys import count_rows, end_of_fitting_rows, has_rows, keys_of_part
 from synchro.replay.handshake import look_at
 from synchro.replay.log.loads import part_between
 from synchro.replay.rows import Rows
@@ -40,7 +40,7 @@ def _dry_load(session: Session, model: type[Model], progress: Progress | None) -
     done.equal += ranges.equal
     done.rows += ranges.equal
     after = ranges.start(None)
-    while (end := end_of_rows(session.local, model, after, conf.batch_size)) is not None:
+    while (end := end_of_fitting_rows(session.local, model, after, conf.batch_size)) is not None:
         if ranges.is_done(end, after) or stopping.is_asked():
             break
         part = part_between(session.local, model, after, ranges.end(after, end))

@@ -16,7 +16,13 @@ from synchro.load.progress import Loaded, Progress
 from synchro.load.ranges import Ranges
 from synchro.models import Batch, Conflict, Load
 from synchro.replay.apply.load.additions import added_later
-from synchro.replay.apply.load.keys import count_rows, end_of_rows, has_rows, keys_of_part
+from synchro.replay.apply.load.keys import (
+    count_rows,
+    end_of_fitting_rows,
+    end_of_rows,
+    has_rows,
+    keys_of_part,
+)
 from synchro.replay.apply.load.straight import goes_straight
 from synchro.replay.checkpoint import Outcome
 from synchro.replay.identity.models import keeps_references
@@ -30,6 +36,8 @@ from synchro.verify.repair import log_rows
 
 #: How many rows go straight into an empty table in one batch. They pass by; memory does not hold them.
 STRAIGHT = 100_000
+#: The same where references are kept, which memory does hold.
+STRAIGHT_REFERENCES = 40_000
 
 
 @dataclass
@@ -109,7 +117,7 @@ class RangeLoader:
         if at.last is None or (ranges is not None and ranges.is_done(at.last, at.after)):
             self._end()
             return None
-        upto = end_of_rows(session.local, model, start, conf.batch_size, at.last)
+        upto = end_of_fitting_rows(session.local, model, start, conf.batch_size, at.last)
         if upto is None:
             self._end()
             return None
@@ -135,7 +143,8 @@ class RangeLoader:
         at = self._at
         assert at is not None
         model = at.done.model
-        far = end_of_rows(session.local, model, start, max(STRAIGHT, conf.batch_size), at.last)
+        size = STRAIGHT_REFERENCES if keeps_references(model) else STRAIGHT
+        far = end_of_rows(session.local, model, start, max(size, conf.batch_size), at.last)
         return far if far is not None and self._is_clear(session, model, start, far) else upto
 
     def _is_clear(self, session: Session, model: type[Model], start: Place | None, upto: Place) -> bool:

@@ -1,5 +1,5 @@
 """
-Handshake: before anything is written, find out who the other node is and what has arrived there.
+Find out, before anything is written, who the other node is and what has arrived there.
 
 There is no commit across two databases. So REMOTE keeps a receipt, written in the transaction of the batch itself.
 LOCAL's checkpoint is written afterwards, so it may lag behind the receipt by one batch; then LOCAL takes over the
@@ -194,7 +194,7 @@ def _has_tables(database: Database, are_expected: bool = False) -> bool:
     own = {model._meta.db_table for model in TABLES}
     with database.connection.cursor() as cursor:
         present = own & set(database.connection.introspection.table_names(cursor))
-    # Only columns count: what else is wrong with a table, whoever uses it will hear.
+    # Only columns count: any other fault of a table is an error where the table is used.
     if present and (present != own or lacks_columns(database, TABLES)):
         raise NotReady(
             _(

@@ -1,4 +1,4 @@
-"""Preflight: what can be known before writing is said before anything is written."""
+"""Find, before anything is written, what would stop the run later."""
 
 from __future__ import annotations
 

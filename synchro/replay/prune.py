@@ -14,8 +14,8 @@ from django.db import transaction
 from django.db.models import Min, QuerySet
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
+from synchro.last_check import aware
 from synchro.models import Batch, ChangeLog, Checkpoint, Node
 from synchro.replay.identity.originals import forget_originals
 from synchro.replay.log.ranges import Range, from_text

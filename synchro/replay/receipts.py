@@ -17,10 +17,10 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady, UnknownState
 from synchro.key_ranges import KeyRange
+from synchro.last_check import aware
 from synchro.models import Batch, Checkpoint, Node, Receipt, Reference
 from synchro.references import store, stored
 from synchro.replay.identity.models import keeps_references

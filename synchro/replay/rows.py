@@ -1,4 +1,4 @@
-"""Read: LOCAL's rows as they are now, in bulk."""
+"""Read rows as they are now, in bulk."""
 
 from __future__ import annotations
 

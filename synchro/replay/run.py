@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 
 from synchro import stopping
 from synchro.backends import check_vendor
-from synchro.checkpoint import aware, moved_by_a_run
 from synchro.conf import LOCAL
 from synchro.exceptions import Incomplete, NotConfigured, NotReady, SynchroError
 from synchro.keys import Key
+from synchro.last_check import aware, moved_by_a_run
 from synchro.models import Batch, options
 from synchro.replay.apply.atomic import replay_as_one
 from synchro.replay.apply.attempts import strategy_of

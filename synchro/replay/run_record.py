@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from synchro import stopping
 from synchro.account import account
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import Busy, SynchroError
+from synchro.last_check import aware
 from synchro.models import Batch, ChangeLog, Checkpoint, Node, Run
 from synchro.replay.apply.receivers import in_run
 from synchro.replay.log.pending import pending_batches
@@ -115,7 +115,7 @@ class RunRecord:
         )
         is_new = run.pk is None
         try:
-            with in_run():  # nobody who listens to all models hears of it
+            with in_run():  # receivers of all models are not called for it
                 run.save(using=LOCAL, update_fields=None if is_new else _FIELDS)
                 if is_new and run.pk % LOOK_EVERY == 0:
                     Run.objects.using(LOCAL).filter(begun__lt=run.begun - KEPT)._raw_delete(LOCAL)

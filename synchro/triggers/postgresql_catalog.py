@@ -34,13 +34,19 @@ IS_SUBSCRIBED = """EXISTS (
     OR srrelid IN (SELECT relid FROM pg_partition_ancestors(c.oid) AS up (relid))
 )"""
 
+#: Whether this role may do what the owner of the table `c`, and of all its partitions, may.
+IS_OWNED = """(pg_has_role(c.relowner, 'USAGE') AND NOT EXISTS (
+    SELECT 1 FROM pg_partition_tree(c.oid) JOIN pg_class part ON part.oid = relid
+    WHERE NOT pg_has_role(part.relowner, 'USAGE')
+))"""
+
 SHAPES = f"""
     SELECT t.name, array_agg(lower(a.attname)), array_agg(a.attnum), c.oid::regclass::text, c.relkind::text,
         COALESCE((SELECT relnamespace::regnamespace::name FROM pg_class WHERE oid = to_regclass(%(log)s)), ''),
         c.relispartition,
         EXISTS (SELECT 1 FROM pg_inherits WHERE inhrelid = c.oid),
         {IS_SUBSCRIBED},
-        pg_has_role(c.relowner, 'USAGE'),
+        {IS_OWNED},
         c.oid, array_agg(a.attname::text),
         array_agg(CASE WHEN a.attgenerated = 'v' THEN pg_get_expr(d.adbin, d.adrelid) END)
     FROM unnest(%(names)s::text[], %(quoted)s::text[]) AS t (name, quoted)

@@ -16,14 +16,14 @@ from django.db.models import Model
 from synchro.keys import Key
 from synchro.replay.session import Session
 from synchro.verify.both import of_both
-from synchro.verify.sides import Side, Sides, sides_of
+from synchro.verify.sides import Side, Sides, T, sides_of
 
 #: Into how many parts a range of keys is divided, and up to how many rows are compared one by one.
 PARTS, FEW = 1_024, 4_000
 #: How many ranges one statement names.
 RANGES = 100
-#: How many numbers the range has that one statement asks about, and into how many of them all keys are divided at most.
-SLICE, SLICES = 2**20, 256
+#: By how many statements a table is asked about at most, unless its rows differ.
+SLICES = 1_024
 #: Into how many parts all rows are divided where no index finds ranges of keys.
 SPREAD = 4_096
 #: Where no index finds them: how many rows one statement gives at most, and how many such statements are worth it.
@@ -81,16 +81,25 @@ def _by_ranges(sides: Sides) -> Iterator[Found]:
 
 def _slices(sides: Sides) -> Iterator[tuple[int, int]]:
     """Yield ranges of keys that one statement asks about."""
-    bounds = [bound for side in sides.both() if (bound := _bounds(side)) is not None]
+    bounds = [
+        bound
+        for side in sides.both()
+        if side.number is not None and (bound := _bounds(side, side.number)) is not None
+    ]
     if bounds:
         first, last = min(low for low, _high in bounds), max(high for _low, high in bounds)
-        step = max(SLICE, -(-(last - first + 1) // SLICES))
-        for start in range(first, last + 1, step):
-            yield start, min(start + step - 1, last)
+        yield from _cut(first, last, min(side.digests.rows_at_once for side in sides.both()))
 
 
-def _bounds(side: Side) -> tuple[int, int] | None:
-    ((low, high),) = side.rows(f"SELECT MIN({side.number}), MAX({side.number}) FROM {side.source}")
+def _cut(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of so many numbers, or of more where these would be too many."""
+    step = max(size, -(-(last - first + 1) // SLICES))
+    for start in range(first, last + 1, step):
+        yield start, min(start + step - 1, last)
+
+
+def _bounds(side: Side, number: str) -> tuple[int, int] | None:
+    ((low, high),) = side.rows(f"SELECT MIN({number}), MAX({number}) FROM {side.table}")
     return None if low is None else (int(low), int(high))
 
 
@@ -162,7 +171,7 @@ def _rows_of_ranges(side: Side, ranges: Sequence[tuple[int, int]]) -> _Rows:
 
 
 def _by_spreading(sides: Sides) -> Iterator[Found] | None:
-    local, remote = of_both(sides, lambda side: _sums(side, _part(side)))
+    local, remote = of_both(sides, _all_sums)
     different = [part for part in local.keys() | remote.keys() if _differs(part, local, remote)]
     counts = {part: max(local.get(part, (0,))[0], remote.get(part, (0,))[0]) for part in different}
     groups = _groups(counts)
@@ -199,13 +208,38 @@ def _rows_of_parts(side: Side, parts: Sequence[int | None]) -> _Rows:
     part, numbers = _part(side), ", ".join(str(number) for number in parts if number is not None)
     conditions = [f"{part} IN ({numbers})"] if numbers else []
     conditions += [f"{part} IS NULL"] if None in parts else []
-    return _rows(side, " OR ".join(conditions))
+    wanted, known, apart = " OR ".join(conditions), dict[str, tuple[Key, int]](), list[Key]()
+    for condition in _short(side):
+        more, more_apart = _rows(side, f"({wanted}) AND {condition}")
+        apart += more_apart + [key for text, (key, _digest) in more.items() if text in known]
+        known = more | known
+    return known, apart
+
+
+def _all_sums(side: Side) -> _Sums:
+    part, sums = _part(side), _Sums()
+    for condition in _short(side):
+        for number, (rows, total) in _sums(side, part, f" WHERE {condition}").items():
+            others = sums.get(number, (0, 0))
+            sums[number] = (others[0] + rows, others[1] ^ total)
+    return sums
+
+
+def _short(side: Side) -> Iterator[str]:
+    """Yield conditions that together pick all rows, each by a statement that ends soon where writers wait for it."""
+    number = f"{T}.{side.digests.row_number}"
+    bounds = _bounds(side, number) if side.digests.row_number is not None else None
+    if bounds is None:  # the rows of a view have no number
+        yield "1 = 1"
+        return
+    for first, last in _cut(*bounds, side.digests.rows_at_once):
+        yield f"{number} BETWEEN {first} AND {last}"
 
 
 # -- both ----------------------------------------------------------------------------------------------------
 
 
-def _sums(side: Side, part: str, condition: str = "") -> _Sums:
+def _sums(side: Side, part: str, condition: str) -> _Sums:
     found = side.rows(
         f"SELECT {part} AS synchro_part, COUNT(*), {side.digests.combined(side.digest)} "
         f"FROM {side.source}{condition} GROUP BY synchro_part"

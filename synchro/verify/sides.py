@@ -32,7 +32,8 @@ class Side:
 
     database: Database
     digests: Digests
-    #: The table, and what is joined with it.
+    #: The table alone, and with what is joined with it.
+    table: str
     source: str
     #: SQL of the row's own key, as the codec reads it, and of the column, where it is one whole number.
     own_key: str
@@ -119,10 +120,12 @@ class _Maker:
                 self.columns[first:], other.columns[first:], number, remote_key, other.digests.connection
             )
         codec = Codec(own, database.connection)
+        table = f"{quoted(database.connection, Table(self._model).name)} AS {T}"
         return Side(
             database,
             digests,
-            f"{quoted(database.connection, Table(self._model).name)} AS {T}{''.join(self._joins)}",
+            table,
+            table + "".join(self._joins),
             ", ".join(codec.spelled.get(f.column, "{}").format(self._sql(f)) for f in own),
             codec,
             self._sql(own[0]) if is_number and not keys[0].is_spelled else None,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
+from synchro.last_check import aware
 from synchro.models import Run
 from synchro.replay.session import Database
 

@@ -16,9 +16,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from synchro import jobs
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL, conf
 from synchro.health import Health, health_of_local, health_of_remotes
+from synchro.last_check import aware
 from synchro.models import Job, Run
 from synchro.registry import watched_models
 from synchro.views.access import may_reset, may_see, may_synchronize, page, render
@@ -121,11 +121,7 @@ def _span(hours: int) -> str:
 
 
 def _gaps(count: int) -> str:
-    words = ngettext(
-        "%(count)d id is missing in the log: a transaction that is open may bring it.",
-        "%(count)d ids are missing in the log: transactions that are open may bring them.",
-        count,
-    )
+    words = _("%(count)d ids are missing in the log: transactions that are open may bring them.")
     return words % {"count": count}
 
 

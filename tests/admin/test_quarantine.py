@@ -90,6 +90,30 @@ def test_discarded_changes_are_gone_and_a_comparison_names_them(refused: list[Cu
     assert_same_rows(Customer)
 
 
+def test_more_than_a_form_may_hold_are_discarded_but_not_what_came_since(
+    refused: list[Customer], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("synchro.admin.quarantine.MOST_SENT", 1)
+    client = staff("discard")
+    data = {"action": "discard_changes", "_selected_action": rows_of(*refused), "select_across": "1"}
+    page = client.post(LIST, data).content.decode()
+    assert page.count('name="_selected_action"') == 1
+    row = SetAside.objects.latest("id")
+    late = Customer.objects.create(name="late")
+    SetAside.objects.create(
+        peer=row.peer,
+        batch=row.batch,
+        content_type=row.content_type,
+        object_id=f"{late.pk}",
+        changed=row.changed,
+    )
+
+    first = {"_selected_action": rows_of(refused[0]), "confirmed": "yes", "upto": f"{row.pk}"}
+    client.post(LIST, {**data, **first})
+
+    assert aside() == place(late)
+
+
 def test_each_action_needs_its_permission(refused: list[Customer]) -> None:
     client = staff()
     for action in ("retry", "discard_changes"):

@@ -17,8 +17,8 @@ from django.db import connections, transaction
 from django.db.models import Model
 from django.db.models.signals import pre_save
 
-from synchro.checkpoint import aware
 from synchro.core import call_synchronize
+from synchro.last_check import aware
 from synchro.models import ChangeLog, Conflict
 from synchro.replay.signals import step as step_signal
 from tests.protocol.invariants import check_changes, check_sides

@@ -435,3 +435,28 @@ def test_triggers_that_do_not_fire_in_replica_sessions_are_told_with_what_mends_
         "RESET session_replication_role",
     )
     assert brief() == [("1", ADDITION, ""), ("1", CHANGE, "name")]
+
+
+def test_who_does_not_own_a_table_makes_triggers_that_fire_in_ordinary_sessions() -> None:
+    role = "synchro_no_owner"
+    install("--uninstall", "capture.Unique")
+    sql(
+        f"CREATE ROLE {role}",
+        f"GRANT USAGE, CREATE ON SCHEMA public TO {role}",
+        f"GRANT SELECT, INSERT, TRIGGER ON ALL TABLES IN SCHEMA public TO {role}",
+        f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+    )
+    try:
+        sql(f"SET ROLE {role}")
+        install("capture.Unique")
+        sql("RESET ROLE")
+        sql("INSERT INTO capture_unique VALUES (1, 'a', '')")
+        assert brief() == [("1", ADDITION, "")]
+        found = run_checks(tags=["database"], databases=["default"])
+        (told_so,) = [one.msg for one in found if one.id == "synchro.W105" and "replica" in one.msg]
+        assert "Triggers of capture_unique do not fire" in told_so
+    finally:
+        sql("RESET ROLE")
+        install("--uninstall", "capture.Unique")
+        sql(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+        install("capture.Unique")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db.models import Model
 
+from synchro.backends.digests.sqlite import SQLiteDigests
 from synchro.core import DisableSynchroLog, call_synchronize
 from synchro.keys import to_text
 from synchro.verify import checksums, compare, verify
@@ -70,6 +71,7 @@ def plant(model: type[Model], column: str) -> list[tuple[str, str]]:
 def test_each_of_a_hundred_differences_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     for column in ("PARTS", "SPREAD"):
         monkeypatch.setattr(checksums, column, 16)
+    monkeypatch.setattr(SQLiteDigests, "rows_at_once", 16)
     monkeypatch.setattr(checksums, "FEW", 10)  # so that ranges are divided further
     create_on_remote(Customer, name="REMOTE's own")  # keys are not the same then
     for model, column in MODELS:

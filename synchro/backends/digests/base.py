@@ -99,6 +99,10 @@ class Column:
 class Digests(ABC):
     """SQL of digests, for one connection."""
 
+    #: About how many rows one statement is to read, so that it ends within seconds.
+    rows_at_once = 2**20
+    #: A column of numbers by which statements are divided where writers wait for each one; None where nobody waits.
+    row_number: str | None = None
     #: SQL that makes text of a whole number, and a number of its text.
     as_text: str
     as_number: str

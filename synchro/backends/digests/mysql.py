@@ -43,13 +43,13 @@ class MySQLDigests(Digests):
 
     def spelled(self, column: Column) -> Sequence[str] | None:
         sql, kind, type_ = column.sql, column.kind, column.type
-        if kind is None or (type_ is not None and type_.name not in TYPES[kind]):
+        if kind is None or type_ is None or type_.name not in TYPES[kind]:
             return None
         match kind:
             case Kind.TEXT | Kind.ADDRESS:
                 text = self._in_utf8(sql, type_)
                 return f"LENGTH({text})", text
-            case Kind.UUID if type_ is not None and type_.name == "uuid":
+            case Kind.UUID if type_.name == "uuid":
                 return (f"REPLACE({sql}, '-', '')",)
             case Kind.UUID:
                 return (f"IF({sql} IS NULL OR CHAR_LENGTH({sql}) = 32, {sql}, {self.stranger})",)
@@ -57,18 +57,18 @@ class MySQLDigests(Digests):
                 return (f"{sql} * 1e0",)  # a column alone is cut to 22 characters
             case Kind.DATETIME if zone_of(self.connection) is None:
                 return None
-            case Kind.DATETIME | Kind.TIME if type_ is None or type_.precision != 0:
+            case Kind.DATETIME | Kind.TIME if type_.precision != 0:
                 return (f"TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM {sql}))",)
             case Kind.BINARY:
                 return (f"LOWER(HEX({sql}))",)
-            case Kind.JSON if type_ is not None and type_.name == "json":
+            case Kind.JSON if type_.name == "json":
                 return (f"CAST({sql} AS CHAR CHARACTER SET utf8mb4)",)
             case Kind.JSON:
                 return (f"IF({sql} IS NULL OR JSON_VALID({sql}), {sql}, {self.stranger})",)
         return (sql,)
 
-    def _in_utf8(self, sql: str, type_: ColumnType | None) -> str:
-        return sql if type_ is not None and type_.charset in UTF8 else f"CONVERT({sql} USING utf8mb4)"
+    def _in_utf8(self, sql: str, type_: ColumnType) -> str:
+        return sql if type_.charset in UTF8 else f"CONVERT({sql} USING utf8mb4)"
 
     def joined(self, parts: Sequence[str]) -> str:
         return f"CONCAT_WS(',', {', '.join(parts)})"

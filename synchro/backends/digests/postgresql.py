@@ -77,7 +77,7 @@ class PostgreSQLDigests(Digests):
 
     def spelled(self, column: Column) -> Sequence[str] | None:
         sql, kind = column.sql, column.kind
-        if kind is None or (column.type is not None and column.type.name not in TYPES[kind]):
+        if kind is None or column.type is None or column.type.name not in TYPES[kind]:
             return None
         match kind:
             case Kind.TEXT:

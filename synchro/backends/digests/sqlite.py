@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Context, Decimal
 from hashlib import sha256
 from math import isfinite
+
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from synchro.backends.digests.base import DIGITS, Column, ColumnType, Digests, Kind, zone_of
 
@@ -18,8 +21,14 @@ FIFTEEN_DIGITS, WIDE = Context(prec=EXACT_DIGITS), Context(prec=400)
 
 
 class SQLiteDigests(Digests):
+    # Without a write-ahead log, a writer waits until a statement that reads has ended.
+    rows_at_once = 2**16
     as_text = "CAST({} AS TEXT)"
     as_number = "CAST({} AS INTEGER)"
+
+    def __init__(self, connection: BaseDatabaseWrapper, stranger: str) -> None:
+        super().__init__(connection, stranger)
+        self.row_number: str | None = None
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -37,7 +46,11 @@ class SQLiteDigests(Digests):
                 "SELECT lower(name), lower(type) FROM pragma_table_info(%s)",
                 [table],
             )
-            return {name: ColumnType(kind) for name, kind in cursor.fetchall()}
+            found = {name: ColumnType(kind) for name, kind in cursor.fetchall()}
+            with suppress(DatabaseError):  # a view, or a table WITHOUT ROWID
+                cursor.execute(f"SELECT rowid FROM {self.connection.ops.quote_name(table)} LIMIT 0")
+                self.row_number = "rowid"
+        return found
 
     def spelled(self, column: Column) -> Sequence[str] | None:
         sql = column.sql

@@ -16,9 +16,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from synchro import events
-from synchro.checkpoint import aware
 from synchro.exceptions import Busy, SynchroError
 from synchro.health import Health, health_of_local, health_of_remotes
+from synchro.last_check import aware
 from synchro.report import ModelReport, Report
 
 RUNS: Final = Counter(

@@ -13,9 +13,9 @@ from django.utils import timezone
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.conf import conf
 from synchro.health import Health, LocalHealth, health_of_local, health_of_remotes
+from synchro.last_check import aware
 from synchro.management.base import DONE, NEEDS_A_PERSON, SynchroCommand
 from synchro.models import Run
 

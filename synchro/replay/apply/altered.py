@@ -1,5 +1,5 @@
 """
-Altered: values of types that a driver makes objects of which do not tell all.
+Find values that a driver changed on their way, because its objects do not hold all that the database holds.
 
 An array of PostgreSQL may begin at another index than 1 and may hold JSON null beside NULL, and its elements have all
 that makes values of other columns hard to read. So what REMOTE holds afterwards is compared with what LOCAL holds, as

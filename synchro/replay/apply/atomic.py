@@ -1,5 +1,5 @@
 """
-Whole: all batches of a run in one transaction of REMOTE, where nobody may see half of one of LOCAL's.
+Apply all batches of a run in one transaction of REMOTE, so that nobody sees half of a transaction of LOCAL.
 
 LOCAL is read as it was at one moment. What was logged until then goes along with the last batch, also where it is in
 no batch yet: else of a transaction that committed after the batches were formed only those rows would arrive that an

@@ -1,5 +1,5 @@
 """
-Trial: how a batch is tried again when REMOTE refuses something in it.
+Try a batch again when REMOTE refuses something in it.
 
 With `SYNCHRO_ON_ERROR = 'stop'` the run stops there. With 'quarantine' the batch begins anew without the rows that
 are refused, and without what depends on them.
@@ -35,7 +35,7 @@ class Strategy(Protocol):
     #: Columns that are to be written of some rows besides those that entries name.
     columns: set[tuple[RowId, str]]
     #: Who is asked which rows are refused.
-    judge: Diagnosis
+    diagnosis: Diagnosis
 
     @property
     def is_free(self) -> bool:
@@ -71,7 +71,7 @@ class StopOnError:
         self.also: set[RowId] = set()
         self.columns: set[tuple[RowId, str]] = set()
         self._refusals = 0
-        self.judge: Diagnosis = FirstFault()
+        self.diagnosis: Diagnosis = FirstFault()
 
     @property
     def is_free(self) -> bool:
@@ -86,7 +86,7 @@ class StopOnError:
         return ()
 
     def join(self, changes: Changes) -> Collection[RowId]:
-        """All of it: here nothing is left aside while other changes go on."""
+        """Apply all of the batch: nothing is put into quarantine while other changes go on."""
         return self.quarantine.join(changes, self.quarantine.all())
 
     def refused(self, plan: Plan) -> Mapping[RowId, Reason]:
@@ -110,12 +110,12 @@ class QuarantineOnError:
         self._rounds = 0
         #: Models of which all is left out.
         self._given_up: dict[type[Model], Reason] = {}
-        self.judge: Diagnosis = NoLook()
+        self.diagnosis: Diagnosis = NoLook()
         self._is_thorough = False
 
     @property
     def is_free(self) -> bool:
-        return not self.quarantine and not self.also and isinstance(self.judge, NoLook)
+        return not self.quarantine and not self.also and isinstance(self.diagnosis, NoLook)
 
     @property
     def is_thorough(self) -> bool:
@@ -136,9 +136,9 @@ class QuarantineOnError:
         return found | self._reasons
 
     def learn(self, error: Refused | IntegrityError) -> None:
-        if isinstance(self.judge, NoLook):
+        if isinstance(self.diagnosis, NoLook):
             # Perhaps only since somebody there added or deleted a row after it had been looked for.
-            self.judge = EveryFault()
+            self.diagnosis = EveryFault()
             return
         culprits = error.culprits if isinstance(error, Refused) else ()
         found = {(each.model, each.key): Reason(each.cause) for each in culprits}

@@ -1,32 +1,31 @@
-"""One batch, from LOCAL's rows to REMOTE's, and what is done where something comes in between."""
+"""Apply one batch: from LOCAL's rows to REMOTE's, and what is done when an error stops it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.exceptions import NotReady, Refused, Undecided
 from synchro.keys import Key, to_text
+from synchro.last_check import aware
 from synchro.models import Batch
 from synchro.relations import parents_first
 from synchro.replay.apply.altered import refuse_altered
 from synchro.replay.apply.attempts import Strategy
 from synchro.replay.apply.bulk.eligible import NotBulk
-from synchro.replay.apply.bulk.entries import NOTHING, BulkPart, bulk_part, grouped
+from synchro.replay.apply.bulk.entries import NOTHING, bulk_part, grouped
 from synchro.replay.apply.load.source import LoadSource
 from synchro.replay.apply.load.straight import load_straight
+from synchro.replay.apply.material import Material, gather
 from synchro.replay.apply.spelling import follow_respelled
 from synchro.replay.apply.writer import Writer
-from synchro.replay.checkpoint import LoadedPart, Outcome, new_pairs
-from synchro.replay.columns import look_at_columns
+from synchro.replay.checkpoint import Outcome, new_pairs
 from synchro.replay.conflicts.cascades import resolve_cascades
 from synchro.replay.conflicts.former_pairs import resolve_former_pairs
 from synchro.replay.conflicts.members import resolve_members
@@ -35,18 +34,13 @@ from synchro.replay.conflicts.orphans import resolve_orphans
 from synchro.replay.conflicts.record import conflicts_of, put_on_record
 from synchro.replay.conflicts.resolve import resolve
 from synchro.replay.identity.deleted import forget_lost, note_births, refuse_unnamed
-from synchro.replay.identity.former_sets import name_rows
 from synchro.replay.identity.identities import Identities
 from synchro.replay.identity.successors import keep_taken_over, replace_deleted
-from synchro.replay.log.batches import check_entries
-from synchro.replay.log.changes import Changes, Entry, RowId, coalesce
-from synchro.replay.log.entries import entries_of
+from synchro.replay.log.changes import Changes, Entry
 from synchro.replay.log.loads import load_part_of
-from synchro.replay.log.pending import pending_entries
 from synchro.replay.log.ranges import Range
-from synchro.replay.log.received import Received, read_received
 from synchro.replay.log.remote_log import Overtaken, RemoteLog
-from synchro.replay.log.unread import Unread, postpone
+from synchro.replay.log.unread import postpone
 from synchro.replay.nodes.forward import Forward, drop_known
 from synchro.replay.parents import Vanished
 from synchro.replay.plan import Plan, Prerequisites, Tally
@@ -70,24 +64,6 @@ T = TypeVar("T")
 Finish: TypeAlias = Callable[[Outcome], None]
 #: The transaction of REMOTE, or the part of it, that a batch is written in.
 Within: TypeAlias = Callable[[], AbstractContextManager[Finish]]
-
-
-@dataclass(frozen=True)
-class Material:
-    """What LOCAL has to say about a batch."""
-
-    #: What the entries say, but for those of the rows that go in bulk; and the rows of LOCAL.
-    changes: Changes
-    bulk: BulkPart
-    rows: Rows
-    #: What is set aside and is not to be tried with this batch.
-    resting: Collection[RowId]
-    #: Entries of models that this process does not watch.
-    unread: Unread
-    #: What is to be passed on by REMOTE; None where REMOTE passes nothing on.
-    received: Received | None
-    #: How many rows of a load there are, and up to which place; None of other batches.
-    loaded: LoadedPart | None = None
 
 
 def attempt(
@@ -133,44 +109,6 @@ def attempt(
             rounds += 1
         else:
             return outcome
-
-
-def gather(
-    session: Session,
-    log: RemoteLog,
-    batch: Batch,
-    ids: Sequence[Range],
-    bulk: BulkPart,
-    strategy: Strategy,
-    loaded: LoadSource | None = None,
-) -> Material:
-    """Return what LOCAL has to say: the entries with these ids, or what is loaded, and the rows that they name."""
-    unread = Unread()
-    received = read_received(session, ids, unread) if session.forwards else None
-    if received is not None:
-        changes = coalesce(received.entries)
-    else:
-        changes = coalesce(() if bulk.is_all else entries_of(session.local, ids, unread, bulk.taken))
-    if loaded is not None and not bulk.is_all:
-        changes.take_in(loaded.entries())
-    name_rows(session, changes)
-    for place in [place for place in changes.rows if place[0] in session.left_out]:
-        del changes.rows[place]
-    check_entries(batch)
-    resting = strategy.join(changes)
-    if strategy.also:
-        changes.take_along(strategy.also, coalesce(pending_entries(session, strategy.also)), session.begun)
-    for row_id, name in strategy.columns:
-        changes.rows[row_id].name_field(name)
-    log.note_signs(frozenset() if received is None else received.signs)
-    rows = Rows(session.local, bulk.named.keys())
-    by_model = changes.by_model()
-    look_at_columns(session.remote, {**by_model, **bulk.named})
-    for model, keys in by_model.items():
-        rows.load(model, keys)
-    announce("read", batch)
-    done = None if loaded is None else LoadedPart(len(loaded.keys), loaded.part.upto)
-    return Material(changes, bulk, rows, resting, unread, received, done)
 
 
 def apply_batch(
@@ -252,7 +190,9 @@ def _write(work: BatchWork, material: Material, strategy: Strategy, new: Sequenc
     forward = None
     if session.forwards:
         forward = Forward(work, new, strategy.quarantine.all(), material.resting)
-    writer = Writer(session, work.log, plan, work.local_rows, identities, strategy.judge, material.bulk.named)
+    writer = Writer(
+        session, work.log, plan, work.local_rows, identities, strategy.diagnosis, material.bulk.named
+    )
     writer.write()
     if changed := material.bulk.with_news(work.log):
         raise NotBulk(*changed)  # before they were locked, which is done by writing them

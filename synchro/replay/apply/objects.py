@@ -1,4 +1,4 @@
-"""Objects: one save() for each, where somebody listens."""
+"""Write object by object, each by its save(), where a receiver or an overridden method is to run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Objects:
         identities: Identities,
         statements: Statements,
         swaps: UniqueValues,
-        judge: Diagnosis,
+        diagnosis: Diagnosis,
     ) -> None:
         self._session, self._identities, self._statements, self._swaps = (
             session,
@@ -37,7 +37,7 @@ class Objects:
             statements,
             swaps,
         )
-        self._judge = judge
+        self._diagnosis = diagnosis
         self._connection, self._alias = session.remote.connection, session.remote.alias
 
     def save(self, group: Group) -> None:
@@ -48,7 +48,7 @@ class Objects:
         except Refused as error:
             if not isinstance(error.__cause__, IntegrityError) or not self._swaps.can_make_way(group):
                 raise
-            # Perhaps they only stand in each other's way: put what is there in order first, then tell the listeners.
+            # Perhaps they only stand in each other's way: put what is there in order first, then call the receivers.
             changed = group.only(group.old)
             self._swaps.write(changed, error.__cause__, partial(self._statements.update, changed))
             self._save_each(group)
@@ -60,10 +60,10 @@ class Objects:
                     self._save(group, key)
             except Exception as error:  # noqa: BLE001  it is raised again
                 failed = FailedRow(self._session, group.model, key, group.rows[key], error)
-                refusal = self._judge.of_row(failed)
+                refusal = self._diagnosis.of_row(failed)
                 if refusal is not None:
                     raise refusal from caused_by(refusal, error)
-        self._judge.close()
+        self._diagnosis.close()
 
     def _save(self, group: Group, key: Key) -> None:
         identity = self._identities.of(group.model, key)

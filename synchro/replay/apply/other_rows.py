@@ -1,5 +1,5 @@
 """
-Other rows: what code of others did to rows of REMOTE that the batch is not about.
+Undo what code of others did to rows of REMOTE that the batch is not about.
 
 What capture sees of such code on LOCAL travels by entries of its own. So REMOTE's rows are put back as they were: made
 again on REMOTE, the same change would be there twice, or differ from LOCAL's for good. What signals do not see of a

@@ -1,4 +1,4 @@
-"""Who listens: the receivers and overridden methods that are chosen run for REMOTE's objects, and no other."""
+"""Let the receivers and overridden methods that are chosen run for REMOTE's objects, and no others."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _has_receivers(signal: ModelSignal, model: type[Model]) -> bool:
 
 @contextmanager
 def in_run() -> Iterator[None]:
-    """Inside, nobody hears of what a run writes into synchro's own tables, on either side."""
+    """Inside, no receiver is called for what a run writes into synchro's own tables, in either database."""
     _install()
     token = _in_run.set(True)
     try:
@@ -138,11 +138,11 @@ Verb = Literal["add", "remove"]
 
 @contextmanager
 def announced(session: Session, through: type[Model], pairs: Collection[Pair], verb: Verb) -> Iterator[None]:
-    """Inside, these pairs (of REMOTE's keys) are added or removed; who listens hears of it before and after."""
+    """Inside, these pairs (of REMOTE's keys) are added or removed; receivers are called before and after."""
     source, target = key_fields(through)
     connection = session.remote.connection
     sets: dict[Any, set[Any]] = {}
-    for first, second in _heard(through, pairs):
+    for first, second in _announced_pairs(through, pairs):
         owner = to_attribute(source, first, connection)
         sets.setdefault(owner, set()).add(to_attribute(target, second, connection))
     owners = _owners(session, through, sets)
@@ -151,13 +151,13 @@ def announced(session: Session, through: type[Model], pairs: Collection[Pair], v
     _send(session, through, owners, sets, f"post_{verb}")
 
 
-def _heard(through: type[Model], pairs: Collection[Pair]) -> Iterator[Pair]:
+def _announced_pairs(through: type[Model], pairs: Collection[Pair]) -> Iterator[Pair]:
     """Of the two rows of a symmetrical pair Django announces the first."""
     is_symmetrical = set_field(through).remote_field.symmetrical
-    heard: set[Pair] = set()
+    found: set[Pair] = set()
     for first, second in pairs:
-        if not (is_symmetrical and (second, first) in heard):
-            heard.add((first, second))
+        if not (is_symmetrical and (second, first) in found):
+            found.add((first, second))
             yield first, second
 
 

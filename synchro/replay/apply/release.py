@@ -1,4 +1,4 @@
-"""Release: rows that are to go and that hold on to each other, so that none of them can be the first."""
+"""Delete rows that point at each other in a circle, so that none of them can be the first to go."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Release:
         return protecting
 
     def _delete_alone(self, model: type[Model], keys: Sequence[Key]) -> None:
-        """Delete these objects and nothing else; who listens hears of it."""
+        """Delete these objects and nothing else; receivers are called."""
         alias = self._session.remote.alias
         collector = Collector(using=alias)
         rows: QuerySet[Model] = QuerySet(model, using=alias)

@@ -1,5 +1,5 @@
 """
-Restored rows: what code of others deleted on REMOTE, and LOCAL has, is inserted again as it was.
+Insert again, as they were, rows that code of others deleted on REMOTE and that LOCAL has.
 
 A server may look at each row by itself, whether what it points at is there already. So what others point at comes
 first; where rows point at each other in a circle, they do so once all are there.

@@ -1,5 +1,5 @@
 """
-Server cascades: what REMOTE's server would delete or empty along with a row, by a foreign key made by hand.
+Find what REMOTE's server would delete or empty along with a row, by a foreign key that was made by hand.
 
 Django knows nothing of it, so nothing has decided about those rows. What LOCAL has lost too may go along. What LOCAL
 still has, or has never seen, would be gone without a word: then the deletion is refused by name.

@@ -1,5 +1,5 @@
 """
-Spelling: texts that LOCAL's collation takes for equal, and another engine does not.
+Rename rows whose key got another spelling, where LOCAL's collation takes both spellings for equal.
 
 On MySQL and MariaDB the case of a key can be corrected while what points at it keeps the old spelling. Such a row is
 not deleted: it has another name. So REMOTE's row, and what points at it there, get the new spelling; and a foreign key

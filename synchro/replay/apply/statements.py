@@ -1,4 +1,4 @@
-"""Statements: groups of rows are inserted and updated as they are, and the keys of new ones are kept track of."""
+"""Insert and update groups of rows, and keep track of the keys of new ones."""
 
 from __future__ import annotations
 

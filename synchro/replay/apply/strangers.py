@@ -1,5 +1,5 @@
 """
-Strangers: objects of another database that code of others would write to REMOTE, or delete there.
+Refuse objects of another database that code of others would write to REMOTE, or delete there.
 
 A receiver may keep an object of LOCAL's from an earlier call. Under its key REMOTE may have another row.
 """

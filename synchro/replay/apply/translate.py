@@ -1,4 +1,4 @@
-"""Translate: LOCAL's rows with REMOTE's keys in them."""
+"""Put REMOTE's keys into LOCAL's rows."""
 
 from __future__ import annotations
 

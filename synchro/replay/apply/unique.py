@@ -1,5 +1,5 @@
 """
-Swaps: rows that hand unique values to each other cannot be written one after the other.
+Write rows that hand unique values to each other: they cannot be written one after the other.
 
 So all of them go, and those that are to be deleted anyway, before all of them come.
 """
@@ -29,10 +29,15 @@ from synchro.replay.session import Session
 
 class UniqueValues:
     def __init__(
-        self, session: Session, plan: Plan, identities: Identities, statements: Statements, judge: Diagnosis
+        self,
+        session: Session,
+        plan: Plan,
+        identities: Identities,
+        statements: Statements,
+        diagnosis: Diagnosis,
     ) -> None:
         self._session, self._plan, self._identities, self._statements = session, plan, identities, statements
-        self._judge = judge
+        self._diagnosis = diagnosis
         self._blocking = Blocking(session, plan, identities)
         self._connection, self._backend = session.remote.connection, session.remote.backend
         #: Models whose rows were written while foreign keys were not checked, and are not checked later.
@@ -51,7 +56,9 @@ class UniqueValues:
         early = self._plan.deletions.get(group.model, {})
         going = {self._identities.of(group.model, key).remote: key for key in group.old} | early
         if not self.can_make_way(group):
-            found = self._judge.of_group(FailedRows(self._session, group.model, group.rows, error, plainly))
+            found = self._diagnosis.of_group(
+                FailedRows(self._session, group.model, group.rows, error, plainly)
+            )
             raise found from caused_by(found, error)
         self.uproot(group.model, going)
         self._parked[group.model] = park(self._session, group.model, list(early))
@@ -79,7 +86,7 @@ class UniqueValues:
                     come(list(group.rows))
             except Exception as second:  # noqa: BLE001  it is raised again
                 failed = FailedRows(self._session, group.model, group.rows, second, come, go)
-                refusal = self._judge.of_group(failed)
+                refusal = self._diagnosis.of_group(failed)
                 raise refusal from caused_by(refusal, second)
 
     def can_make_way(self, group: Group) -> bool:

@@ -1,5 +1,5 @@
 """
-Chains: whose unique values the rows of a batch are to get, and whose those are to get, until it ends.
+Follow chains of rows in which each takes over a unique value of the next.
 
 Where each row of a long chain takes over the value of the next, one question for each would take for ever. So what the
 log says of the model next is looked at as well, ever more of it: the chain is mostly about those rows.

@@ -1,5 +1,5 @@
 """
-Untouched: columns that no entry of the batch names, and that code of others changed all the same.
+Put back columns that no entry of the batch names, and that code of others changed.
 
 A model's `save()` writes all columns, shifts those of other rows, or fills some in. What is on REMOTE then would differ
 from LOCAL for good, since no entry is about it.

@@ -1,5 +1,5 @@
 """
-Writing: REMOTE's rows become what the plan says.
+Write to REMOTE what the plan says.
 
 Plain models go in bulk, others in groups of rows, and object by object only where there are receivers; then the same
 statements run once more, so that the columns hold LOCAL's values whatever the receivers did to them.
@@ -61,19 +61,19 @@ class Writer:
         plan: Plan,
         rows: Rows,
         identities: Identities,
-        judge: Diagnosis,
+        diagnosis: Diagnosis,
         in_bulk: Mapping[type[Model], Named],
     ) -> None:
         self._session, self._plan, self._rows, self._identities = session, plan, rows, identities
-        self._judge = judge
+        self._diagnosis = diagnosis
         self._alias = session.remote.alias
         self.tally = Tally()
         self._translator = Translator(session, plan, rows, identities)
         self._statements = Statements(session.remote, identities)
-        self._swaps = UniqueValues(session, plan, identities, self._statements, judge)
+        self._swaps = UniqueValues(session, plan, identities, self._statements, diagnosis)
         self._blocking = Blocking(session, plan, identities)
         self._release = Release(session, plan, self._blocking, self._swaps)
-        self._objects = Objects(session, identities, self._statements, self._swaps, judge)
+        self._objects = Objects(session, identities, self._statements, self._swaps, diagnosis)
         self._recorder = Recorder(session)
         self._others = OtherRows(session, log, plan, rows, identities, self._statements, self._swaps)
         self._bulk = bulk_writers(session, in_bulk, plan, identities)
@@ -96,7 +96,7 @@ class Writer:
         self._remove()
         self._refuse_touched()
         if untouched is not None:
-            self._settle(groups)  # listeners may have touched rows of any group
+            self._settle(groups)  # receivers may have touched rows of any group
             self._put_back(groups, untouched)
         self._others.settle(self._recorder)  # code of others may also run for what goes along with a removal
         self._swaps.refuse_dangling()
@@ -218,7 +218,7 @@ class Writer:
             self._swaps.write(group, error, partial(self._write_part, group))
         except Exception as error:  # noqa: BLE001  it is raised again
             write = partial(self._write_part, group)
-            found = self._judge.of_group(FailedRows(self._session, group.model, group.rows, error, write))
+            found = self._diagnosis.of_group(FailedRows(self._session, group.model, group.rows, error, write))
             raise found from caused_by(found, error)
         return group
 
@@ -246,7 +246,7 @@ class Writer:
             self._try(again, list(again.rows), partial(self._statements.update, again))
 
     def _put_back(self, groups: Iterable[Group], untouched: Untouched) -> None:
-        """Undo what listeners did to other columns of the rows."""
+        """Undo what receivers did to other columns of the rows."""
         for group in groups:
             changed = untouched.changed(group, self._translator)
             if changed is not None:
@@ -259,7 +259,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001  it is raised again
             rows = {key: group.rows[key] for key in keys}
             failed = FailedRows(self._session, group.model, rows, error, write)
-            found = self._judge.of_group(failed)
+            found = self._diagnosis.of_group(failed)
             raise found from caused_by(found, error)
 
     def _remove(self) -> None:
@@ -281,7 +281,7 @@ class Writer:
                     self._swaps.refuse_dangling_to(model)
                 if model._meta.auto_created:
                     name_deleted_pairs(self._plan, self._identities, model)
-                found = self._judge.of_deletions(
+                found = self._diagnosis.of_deletions(
                     FailedDeletions(self._session, model, deletions, error, delete)
                 )
                 raise found from caused_by(found, error)

@@ -1,5 +1,5 @@
 """
-Callables: a function of the project's own decides about a conflict.
+Ask a function of the project to decide about a conflict.
 
 It is given both objects, and answers who wins or with merged values.
 """
@@ -16,9 +16,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils.translation import gettext as _
 
-from synchro.checkpoint import aware
 from synchro.exceptions import Undecided
 from synchro.keys import AnyField, Key, column_field, key_fields, to_text
+from synchro.last_check import aware
 from synchro.models import Conflict
 from synchro.registry import Table
 from synchro.relations import generic_keys, named_model

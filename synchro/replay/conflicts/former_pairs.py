@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from django.db.models import Model
 
-from synchro.checkpoint import aware
 from synchro.keys import Key, key_fields
+from synchro.last_check import aware
 from synchro.registry import Table
 from synchro.relations import ends_of_set, target_of
 from synchro.replay.conflicts.policy import policy_for, winner_of

@@ -1,4 +1,4 @@
-"""History: what was decided about conflicts before, by what LOCAL has on record."""
+"""Read what was decided about conflicts before."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import cached_property
 
 from django.db.models import Model
 
-from synchro.checkpoint import aware
 from synchro.keys import Key, from_text, to_text
+from synchro.last_check import aware
 from synchro.models import Batch, Conflict
 from synchro.registry import Table
 from synchro.replay.plan import Decision, MemberConflict

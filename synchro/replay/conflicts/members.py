@@ -12,8 +12,8 @@ from datetime import datetime
 
 from django.db.models import Model
 
-from synchro.checkpoint import aware
 from synchro.keys import AnyField, Key, key_fields
+from synchro.last_check import aware
 from synchro.relations import is_symmetrical, target_of
 from synchro.replay.conflicts.policy import policy_for, winner_of
 from synchro.replay.conflicts.remote_changes import changes_of_members, ends_of

@@ -1,5 +1,5 @@
 """
-Merge: the values that a callable gives for a row become a change of LOCAL's own, before REMOTE is written.
+Write the values that a callable merged to LOCAL, as a change of LOCAL's own, before REMOTE is written.
 
 It is captured like any other, so it also reaches other REMOTEs. Then the batch begins again, and LOCAL's row, with the
 merged values, is written to REMOTE. The conflict is put on record in the same transaction, so that the callable is not

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 from django.db.models import Model
 from django.utils.module_loading import import_string
 
-from synchro.checkpoint import aware
 from synchro.conf import conf
 from synchro.exceptions import WrongSetting
+from synchro.last_check import aware
 from synchro.model_options import model_option
 from synchro.models import Conflict
 from synchro.replay.conflicts.callables import Answer, Decider, Question, ask, mergeable_fields

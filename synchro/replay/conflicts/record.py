@@ -1,5 +1,5 @@
 """
-Record: the conflicts of a batch, and what was decided about them, as LOCAL keeps them.
+Keep on LOCAL the conflicts of a batch and what was decided about them.
 
 They are written before REMOTE's transaction commits, so that none is lost with a process that dies right afterwards.
 Decisions about a batch that REMOTE did not take are replaced when the batch is applied again.

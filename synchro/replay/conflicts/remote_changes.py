@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import Model
 
-from synchro.checkpoint import aware
 from synchro.keys import Key, key_fields
+from synchro.last_check import aware
 from synchro.relations import ends_of_set, same_key_parents, target_of
 from synchro.replay.conflicts.policy import policy_for
 from synchro.replay.log.changes import Change, Changes, RowId

@@ -1,5 +1,5 @@
 """
-Resolve: what becomes of each row of a batch.
+Decide what becomes of each row of a batch.
 
 Only what REMOTE changed itself and LOCAL has not received yet is in conflict with LOCAL's change. REMOTE's log is asked
 once per model, over the range of ids that can be newer than the oldest change of the batch.

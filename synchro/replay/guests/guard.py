@@ -1,5 +1,5 @@
 """
-Guard: while code of others works on REMOTE's objects, no other database is written.
+Let no other database be written while code of others works on REMOTE's objects.
 
 Receivers, overridden methods and natural keys that others wrote know of one database. What they send to another one is
 refused before that database sees it, and what they caught is raised again when they are done. The guard stands in

@@ -1,5 +1,5 @@
 """
-Recorder: which watched rows of REMOTE code of others writes while it works on an object there.
+Record which watched rows of REMOTE code of others writes while it works on an object.
 
 Each UPDATE and DELETE is asked beforehand which rows it is about, by a SELECT with its own WHERE, so that these are
 known as they were. What is inserted is learnt from Django. What neither tells is noted by its table.

@@ -1,5 +1,5 @@
 """
-Successors: a row that LOCAL deleted and made again is one object to REMOTE, by its natural key.
+Find rows that LOCAL deleted and made again: by its natural key, such a row is one object to REMOTE.
 
 REMOTE's row then belongs to the new row. The deletion of the old row is no deletion of it, but of what belonged to the
 old row and not to the new one.

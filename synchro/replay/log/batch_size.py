@@ -48,6 +48,18 @@ def fitting(ranges: Sequence[Range]) -> int:
     return max(1, min(count, MOST_BYTES * len(ids) // max(1, total)))
 
 
+def has_wide_columns(model: type[Model]) -> bool:
+    """Return whether rows of `model` may be so wide that their number alone does not bound what they take."""
+    return bool(_wide_columns(model))
+
+
+def rows_that_fit(database: Database, model: type[Model], sample: list[Key], most: int) -> int:
+    """Return how many rows, `most` at the most, are not too many at once if they are as wide as those of the sample."""
+    if not sample or not has_wide_columns(model):
+        return most
+    return max(1, min(most, MOST_BYTES * len(sample) // max(1, _width(database, model, sample))))
+
+
 def _spread(ranges: Sequence[Range], count: int) -> list[int]:
     ids = [number for each in ranges for number in range(each.first, each.last + 1)]
     return ids[:: count // SAMPLE + 1]

@@ -1,5 +1,5 @@
 """
-Pending: the ids of entries that the other node does not have.
+Find the ids of entries that the other node does not have.
 
 They are those of batches that have not arrived, those that are in no batch yet, and those that may still appear below
 them. Ids between the first and the last of these may have arrived long ago: an entry that committed late has a low id.

@@ -18,9 +18,9 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from synchro.backends import backend_for
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.exceptions import NotReady
+from synchro.last_check import aware
 from synchro.models import ChangeLog, Node
 
 TABLE = ChangeLog._meta.db_table

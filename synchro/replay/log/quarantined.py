@@ -10,9 +10,9 @@ from django.conf import settings
 from django.db.models import Model, QuerySet
 from django.utils import timezone
 
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.keys import Key, from_text
+from synchro.last_check import aware
 from synchro.models import Checkpoint, SetAside
 from synchro.replay.log.changes import Change
 from synchro.replay.log.names import has_fields

@@ -1,5 +1,5 @@
 """
-Received: what the log of a node that passes on what it receives says of the objects of a batch.
+Read what the log of a node that passes on what it receives says of the objects of a batch.
 
 An entry of what was received keeps the node that made the change, the id of its entry there, and the time; the three
 together are its sign.
@@ -18,9 +18,9 @@ from uuid import UUID
 
 from django.db.models import Max, Model, QuerySet
 
-from synchro.checkpoint import aware
 from synchro.conf import LOCAL
 from synchro.keys import Key, to_text
+from synchro.last_check import aware
 from synchro.models import Batch, ChangeLog, Node, Receipt
 from synchro.replay.log.changes import ByModel, Entry, by_model
 from synchro.replay.log.entries import parts_of_log, read_entries

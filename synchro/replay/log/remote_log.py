@@ -12,8 +12,8 @@ from functools import cached_property
 
 from django.db.models import Max, Model, QuerySet
 
-from synchro.checkpoint import aware
 from synchro.keys import Key
+from synchro.last_check import aware
 from synchro.models import M2M_CHANGE, Batch, ChangeLog, Node, Receipt, SetAside
 from synchro.registry import same_key_children
 from synchro.relations import same_key_parents

@@ -1,1 +1,1 @@
-"""Models whose rows are plain in a batch: they go to REMOTE whole parts at a time, with nothing decided for one row."""
+"""Apply models in bulk: thousands of rows by one statement, where nothing has to be decided for a single row."""

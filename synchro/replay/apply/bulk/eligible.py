@@ -1,4 +1,4 @@
-"""Which models and sets may go in bulk, as far as the models tell."""
+"""Tell from the models which of them, and which many-to-many sets, may be applied in bulk."""
 
 from __future__ import annotations
 

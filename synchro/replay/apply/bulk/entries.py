@@ -1,4 +1,4 @@
-"""What the entries of a batch name of the models that go in bulk, read as keys instead of one by one."""
+"""Read the entries of models that go in bulk: as lists of keys, not one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows of one plain model, from LOCAL to REMOTE, whole parts at a time."""
+"""Read the rows of one model from LOCAL, and write them to REMOTE, thousands at a time."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """
-How the rows of one model that go in bulk get to REMOTE.
+Write the rows of one model to REMOTE in bulk.
 
 REMOTE's rows are locked by being written. So whether REMOTE has changes of its own is asked once more after that.
 """

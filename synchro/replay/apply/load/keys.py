@@ -10,6 +10,7 @@ from django.db.models import Model
 from synchro.backends.base import quoted
 from synchro.keys import AnyField, Key, key_fields
 from synchro.replay.columns import Codec
+from synchro.replay.log.batch_size import SAMPLE, has_wide_columns, rows_that_fit
 from synchro.replay.log.loads import LoadPart, Place, order_of
 from synchro.replay.rows import as_key
 from synchro.replay.session import Database
@@ -71,12 +72,25 @@ def _places(
 
 def keys_of_part(database: Database, part: LoadPart) -> list[Key]:
     """Return the keys of the rows of a part, in the order of its primary key."""
-    own, order = key_fields(part.model), order_of(part.model)
+    return _keys(database, part.model, condition_of(database, part.model, part.after, part.upto))
+
+
+def _keys(database: Database, model: type[Model], condition: Condition, limit: str = "") -> list[Key]:
+    own, order = key_fields(model), order_of(model)
     codec = Codec(own, database.connection)
     by = ", ".join(quoted(database.connection, field.column) for field in order)
-    condition = condition_of(database, part.model, part.after, part.upto)
-    rows = _fetch(database, part.model, _names(database, own, codec), condition, f"ORDER BY {by}")
+    rows = _fetch(database, model, _names(database, own, codec), condition, f"ORDER BY {by} {limit}")
     return [as_key(row) for row in codec.decode_all(rows)]
+
+
+def end_of_fitting_rows(
+    database: Database, model: type[Model], after: Place | None, most: int, upto: Place | None = None
+) -> Place | None:
+    """Return the same for as many rows, `most` at the most, as memory is to hold at once."""
+    if has_wide_columns(model):
+        sample = _keys(database, model, condition_of(database, model, after, upto), f"LIMIT {SAMPLE:d}")
+        most = rows_that_fit(database, model, sample, most)
+    return end_of_rows(database, model, after, most, upto)
 
 
 def has_rows(database: Database, model: type[Model], after: Place | None, upto: Place | None) -> bool:

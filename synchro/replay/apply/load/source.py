@@ -14,7 +14,7 @@ from synchro.models import CHANGE, Batch
 from synchro.replay.apply.bulk.eligible import ends_of, is_plain, is_plain_set
 from synchro.replay.apply.bulk.entries import NOTHING, BulkPart, Named
 from synchro.replay.apply.load.additions import added_later
-from synchro.replay.apply.load.keys import end_of_rows, keys_of_part
+from synchro.replay.apply.load.keys import end_of_fitting_rows, keys_of_part
 from synchro.replay.conflicts.remote_changes import has_unsent_changes
 from synchro.replay.log.batches import shorten_load
 from synchro.replay.log.changes import Entry
@@ -32,9 +32,11 @@ class LoadSource:
         self._session, self.part = session, part
         if chosen is None:
             self.part = part = _short_enough(session, batch, part)
-            chosen = keys_of_part(session.local, part)
+        # Also where rows were chosen: they were before the batch was formed, and one may have been deleted since.
+        keys = keys_of_part(session.local, part)
         later = added_later(session, batch, part.model)
-        self.keys = [key for key in chosen if key not in later]
+        wanted = None if chosen is None else set(chosen)
+        self.keys = [key for key in keys if key not in later and (wanted is None or key in wanted)]
 
     def bulk(self, log: RemoteLog, excluded: Collection[type[Model]]) -> BulkPart:
         """Return what goes in bulk: all of it, or nothing."""
@@ -63,7 +65,7 @@ def _short_enough(session: Session, batch: Batch, part: LoadPart) -> LoadPart:
     """
     if connections[LOCAL].in_atomic_block:
         return part  # all batches go as one, and LOCAL cannot be written to
-    upto = end_of_rows(session.local, part.model, part.after, conf.batch_size, part.upto)
+    upto = end_of_fitting_rows(session.local, part.model, part.after, conf.batch_size, part.upto)
     if upto is None or upto == part.upto:
         return part
     shorter = replace(part, upto=upto)

@@ -42,7 +42,7 @@ from synchro.relations import points_at_rows, target_of
 from synchro.replay.apply.attempts import Strategy
 from synchro.replay.apply.bulk.eligible import NotBulk, has_nothing_to_ask
 from synchro.replay.apply.load.additions import added_later
-from synchro.replay.apply.load.keys import Condition, condition_of, end_of_rows
+from synchro.replay.apply.load.keys import Condition, condition_of, end_of_fitting_rows
 from synchro.replay.apply.load.values import ValueReader
 from synchro.replay.checkpoint import LoadedPart, Outcome, new_pairs
 from synchro.replay.columns import is_plain, spells_all
@@ -174,7 +174,7 @@ class _Straight:
         While rows are being read, their connection can answer nothing else; and what they point at is to be asked.
         """
         local, after = self._session.local, self._part.after
-        while (end := end_of_rows(local, self._model, after, PAGE, self._part.upto)) is not None:
+        while (end := end_of_fitting_rows(local, self._model, after, PAGE, self._part.upto)) is not None:
             yield condition_of(local, self._model, after, end)
             after = end
 

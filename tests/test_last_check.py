@@ -11,8 +11,8 @@ import pytest
 from django.test import override_settings
 from django.utils.timezone import is_naive, override
 
-from synchro.checkpoint import checkpoint_set, moved_by_a_run
 from synchro.core import reset_synchro
+from synchro.last_check import checkpoint_set, moved_by_a_run
 from synchro.models import Baseline, Batch, ChangeLog, Checkpoint, Node, Option, Peer, Reference, options
 from tests.people.models import ByUuid, City, Club, Person
 
