@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -9,7 +10,7 @@ from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import path, reverse
+from django.urls import NoReverseMatch, path, reverse
 
 from synchro.registry import is_watched
 from synchro.views.access import may_look
@@ -54,7 +55,9 @@ class SynchronizationMixin(Base):
         if obj is not None and is_watched(type(obj)) and may_look(request):
             opts = self.opts
             name = f"{self.admin_site.name}:{opts.app_label}_{opts.model_name}_synchronization"
-            context["synchronization_url"] = reverse(name, args=(quote(obj.pk),))
+            # Where the site's urls were made before it had the page, there is no link.
+            with suppress(NoReverseMatch):
+                context["synchronization_url"] = reverse(name, args=(quote(obj.pk),))
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def synchronization_view(self, request: HttpRequest, object_id: str) -> HttpResponse:

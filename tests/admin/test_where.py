@@ -95,6 +95,8 @@ def test_an_entry_leads_to_its_object_and_names_members(client: Client, shop_adm
 
 class Urls:
     urlpatterns: list[Any] = []
+    #: The admin's, before its objects have the page.
+    without_page: list[Any] = []
 
 
 @pytest.fixture
@@ -106,6 +108,8 @@ def shop_admin(settings: Any) -> Iterator[None]:
 
     admin.site.register(Customer)
     admin.site.register(Album, Own)
+    before = {model_admin: type(model_admin) for model_admin in admin.site._registry.values()}
+    Urls.without_page = admin.site.get_urls()
     add_synchronization(admin.site)
     Urls.urlpatterns = [path("admin/", admin.site.urls), path("synchro/", include("synchro.urls"))]
     settings.ROOT_URLCONF = Urls
@@ -113,8 +117,19 @@ def shop_admin(settings: Any) -> Iterator[None]:
     try:
         yield
     finally:
+        for model_admin, kind in before.items():
+            model_admin.__class__ = kind
         admin.site.unregister([Customer, Album])
         clear_url_caches()
+
+
+def test_where_the_urls_were_made_before_there_is_no_link(client: Client, shop_admin: None) -> None:
+    customer = Customer.objects.create(name="Vimes")
+    Urls.urlpatterns[0] = path("admin/", (Urls.without_page, "admin", "admin"))
+    clear_url_caches()
+    page = client.get(f"/admin/shop/customer/{customer.pk}/change/")
+    assert page.status_code == 200
+    assert "/synchronization/" not in page.content.decode()
 
 
 def test_each_object_says_whether_remote_has_it_and_under_which_key(client: Client, shop_admin: None) -> None:
