@@ -91,11 +91,11 @@ class Move:
         if self.alias not in conf.remotes:
             raise NotConfigured(f"SYNCHRO_REMOTE names: {', '.join(conf.remotes) or '-'}.")
         with reachable(Databases(Database(self.alias))):
-            self._mark = mark_of(self.alias)
+            mark = mark_of(self.alias)
         if self.only_looks:
             return self._look()
         with activity.alone_at("move", self.alias):
-            self._progress = Progress() if self.starts_again else progress_of(self.alias, self._mark)
+            self._progress = Progress() if self.starts_again else progress_of(self.alias, mark)
             try:
                 self._take_steps()
             except Unfinished:
@@ -264,7 +264,8 @@ class Move:
 
     def _note(self, progress: Progress) -> None:
         self._progress = progress
-        note_progress(self.alias, self._mark, progress)
+        # Marked as the databases are now: LOCAL gets its name with the first run, which is that of the load.
+        note_progress(self.alias, mark_of(self.alias), progress)
 
 
 def _in_words(results: Sequence[ModelResult]) -> str:
