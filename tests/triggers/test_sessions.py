@@ -72,18 +72,30 @@ def test_sessions_that_come_after_one_that_was_switched_off_are_captured() -> No
     assert brief() == [(str(row.pk), 2, "name")] * 48
 
 
+def test_a_key_that_changes_is_captured_in_sessions_that_come_after_one_that_was_switched_off() -> None:
+    row = Unique.objects.create(code="a")
+    brief()
+    forget_opened_tables()
+    with DisableSynchroLog():
+        Unique.objects.update(id=row.pk + 1000)
+    for n in range(3 * 16):
+        connection.close()
+        Unique.objects.update(id=row.pk + 1001 + n)
+    assert len(brief()) == 2 * 48  # a deletion and an addition
+
+
 @pytest.fixture
 def old_triggers() -> None:
     """The table's triggers as versions before 1.0 made them on MySQL and MariaDB."""
     if connection.vendor != "mysql":
         pytest.skip("only triggers of MySQL and MariaDB asked for the switch in this way")
     with connection.cursor() as cursor:
-        cursor.execute("SHOW CREATE TRIGGER " + trigger_name("update"))
+        cursor.execute("SHOW CREATE TRIGGER " + trigger_name("insert"))
         sql = cursor.fetchone()[2]
         old = re.sub(r"NOT \(@synchro_capture_off <=> 1\)", "@synchro_capture_off IS NULL", sql)
         assert old != sql
         # The name of a trigger holds its version, so that of an old one is another.
-        name = trigger_name("update")
+        name = trigger_name("insert")
         cursor.execute(f"DROP TRIGGER {name}")
         cursor.execute(old.replace(name, f"{name[:-10]}0123456789"))
 
@@ -144,7 +156,6 @@ def test_no_trigger_asks_whether_the_switch_is_null() -> None:
             "AND LOCATE('synchro_', trigger_name) = 1"
         )
         bodies = [body for (body,) in cursor.fetchall()]
-    assert bodies
-    assert all(
-        set(re.findall(r"\S*\s*@\w+[^\n]*", body)) == {"(@synchro_capture_off <=> 1) THEN"} for body in bodies
-    )
+    asked = [rest for body in bodies for rest in re.findall(r"@\w+([^\n]{0,6})", body)]
+    assert len(asked) >= len(bodies)
+    assert {*asked} == {" <=> 1"}
