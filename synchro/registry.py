@@ -17,7 +17,7 @@ from synchro.model_options import forget_options, model_option, wrong_options
 from synchro.natural import forget_natural_keys
 from synchro.natural_parts import forget_natural_parts
 from synchro.relations import forget_named_models, m2m_fields, same_key_parents
-from synchro.shared_tables import forget_shared_tables, let_say, stands_for
+from synchro.shared_tables import forget_shared_tables, set_watched_of, stands_for
 
 #: What an entry of ``SYNCHRO_MODELS`` begins with that leaves a model out.
 LEFT_OUT: Final = "-"
@@ -114,7 +114,7 @@ def knowledge(model: type[Model]) -> tuple[bool, int, bool]:
     return bool(meta.auto_created), -len(Table(model).fields), not meta.managed
 
 
-let_say(watched_of)
+set_watched_of(watched_of)
 
 
 def is_watched(model: type[Model]) -> bool:

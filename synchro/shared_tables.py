@@ -29,7 +29,7 @@ def _unsorted(models: Sequence[type[Model]]) -> Sequence[type[Model]]:
 _watched_of: Chosen = _unsorted
 
 
-def let_say(watched_of: Chosen) -> None:
+def set_watched_of(watched_of: Chosen) -> None:
     global _watched_of
     _watched_of = watched_of
 

@@ -60,14 +60,14 @@ class Move:
     """
     The move of LOCAL to the REMOTE `alias`.
 
-    `told` is called with each step that has ended, `progress` with a line about what goes on, which the next one
+    `step_ended` is called with each step that has ended, `progress` with a line about what goes on, which the next one
     replaces. With `only_looks` nothing but the preflight is done. With `goes_on`, what the preflight finds does not
     stop it. With `cuts_over` it waits until the log has been quiet for `quiet` seconds, and ends with REMOTE equal to
     LOCAL and the settings to change. With `starts_again` nothing counts as done before.
     """
 
     alias: str
-    told: Callable[[Step], None]
+    step_ended: Callable[[Step], None]
     progress: Callable[[str], None] = lambda _line: None
     goes_on: bool = False
     cuts_over: bool = False
@@ -116,7 +116,7 @@ class Move:
             self._preflight()
         self._capture()
         if self._progress.is_loaded:
-            self.told(Step("load", "was done before"))
+            self.step_ended(Step("load", "was done before"))
         else:
             self._load()
         with following(self.alias, self._failed):
@@ -136,7 +136,7 @@ class Move:
         begun = time.monotonic()
 
         def end(words: str, needs_a_person: bool = False) -> None:
-            self.told(Step(name, words, time.monotonic() - begun, needs_a_person))
+            self.step_ended(Step(name, words, time.monotonic() - begun, needs_a_person))
             if needs_a_person:
                 raise Unfinished
 
@@ -151,7 +151,7 @@ class Move:
         is_in_the_way = bool(serious) and not self.goes_on
         words = f"{serious} things are in the way" if serious else "nothing is in the way"
         # Not by `_step`, which writes: before this nothing is written at all.
-        self.told(Step("preflight", words, time.monotonic() - begun, is_in_the_way))
+        self.step_ended(Step("preflight", words, time.monotonic() - begun, is_in_the_way))
         if is_in_the_way:
             raise Unfinished
 
@@ -252,7 +252,7 @@ class Move:
     # -- what goes on meanwhile --------------------------------------------------------------------------------
 
     def _failed(self, _alias: str, error: Exception) -> None:
-        """Keep what REMOTE refuses, which no waiting mends; say of all else that it is tried again."""
+        """Keep what REMOTE refuses, which waiting does not change; say of all other errors that it is tried again."""
         if isinstance(error, Refused):
             self._error = error
         else:

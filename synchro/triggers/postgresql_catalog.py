@@ -269,7 +269,7 @@ def unseen(connection: BaseDatabaseWrapper, tables: Iterable[str]) -> Iterator[s
 
 
 def not_always(connection: BaseDatabaseWrapper) -> list[tuple[str, str]]:
-    """Tables with triggers of ours that do not fire in every session; each with the statement that mends it."""
+    """Tables with triggers of ours that do not fire in every session; each with the statement that makes them fire."""
     with connection.cursor() as cursor:
         cursor.execute(*by_place(NOT_ALWAYS, log=connection.ops.quote_name(LOG)))
         return [(table, sql) for table, sql in cursor.fetchall()]

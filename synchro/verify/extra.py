@@ -46,7 +46,7 @@ def _owners(
         return owners_by_parts(session, identities, key_fields(model), remote_keys, {})
     found = identities.owners(model, remote_keys)
     if keeps_references(model):
-        # Where a batch has arrived and LOCAL was not told of it yet, REMOTE alone has the references.
+        # Where a batch has arrived and LOCAL does not know it yet, REMOTE alone has the references.
         found = local_keys_by_remote(session, model, remote_keys) | found
     unknown = [key for key in remote_keys if key not in found]
     if unknown and has_natural_key(model):

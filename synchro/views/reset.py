@@ -41,7 +41,7 @@ def reset(request: HttpRequest) -> HttpResponse:
             database=name,
         )
     try:
-        # Whoever has typed the name was told for whom this is meant.
+        # Whoever has typed the name has read for whom this is meant.
         core.reset_synchro(by=request.user.get_username(), is_copy=is_confirmed)
     except (Busy, NotReady, KnownAsOrigin) as error:
         messages.error(request, str(error))

@@ -61,7 +61,7 @@ class Command(SynchroCommand):
             alike = did_you_mean(options["database"], connections)
             raise CommandError(f"There is no database {options['database']!r} in DATABASES.{alike}")
         connection = connections[options["database"]]
-        watched_models()  # a wrong setting is told before anything about the database
+        watched_models()  # report a wrong setting before anything about the database
         found = self.survey(
             connection, create=not (options["check"] or options["sql"] or options["uninstall"])
         )

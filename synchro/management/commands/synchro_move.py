@@ -57,7 +57,7 @@ class Command(SynchroCommand):
         self._options, self._steps = options, list[Step]()
         move = Move(
             alias=options["remote"],
-            told=self._show_step,
+            step_ended=self._show_step,
             progress=self._show_progress,
             goes_on=options["go_on"],
             cuts_over=options["cutover"],
