@@ -54,7 +54,7 @@ def walk() -> None:
     print(f"  {sys.executable} {HERE / 'manage.py'} runserver")
     print("  http://127.0.0.1:8000/            orders, with ids such as ord_8M0kX in their addresses")
     print("  http://127.0.0.1:8000/admin/      the data, user demo, password demo")
-    print("  http://127.0.0.1:8000/synchro/    the page with the button")
+    print("  http://127.0.0.1:8000/synchro/    the dashboard")
     print("  With EXAMPLE_SIDE=main before the command it is the main server.")
 
 
