@@ -245,7 +245,7 @@ def storm(rounds: int) -> None:
             try:
                 while not over.is_set():
                     do()
-            except BaseException as error:  # noqa: BLE001 - told below
+            except BaseException as error:  # noqa: BLE001 - raised below
                 errors.append(error)
                 over.set()
             finally:

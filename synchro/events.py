@@ -17,14 +17,14 @@ run_started: Final = Signal()
 
 #: REMOTE has a batch, and LOCAL knows it. ``remote``; ``batch``: its number; ``entries``: how many it had; ``models``:
 #: what was written, a `synchro.report.ModelReport` for each model; ``conflicts`` and ``quarantined``: how many were
-#: decided and set aside; ``seconds``: how long it took.
+#: decided and put into quarantine; ``seconds``: how long it took.
 batch_applied: Final = Signal()
 
 #: Both sides had changed an object, and it was decided who wins. ``remote``; ``conflict``: the
 #: `synchro.models.Conflict` as it is on record. Sent after the batch has arrived.
 conflict_decided: Final = Signal()
 
-#: REMOTE refuses a change, which was set aside. ``remote``; ``model``; ``key``: the object's key on LOCAL, as text;
+#: A refused change is in quarantine. ``remote``; ``model``; ``key``: the object's key on LOCAL, as text;
 #: ``cause``: in words; ``waits``: whether it only waits for another one. Sent after the batch has arrived, also where
 #: the change was in quarantine before and is still refused.
 change_quarantined: Final = Signal()

@@ -16,7 +16,7 @@ from synchro.backends.mysql import MySQL
 #: step would keep each other from ever having a new answer.
 RENEWED_AFTER, OUT_OF_STEP = 0.11, 0.15
 
-#: In place of writers' names: they can be told, but not at this moment.
+#: In place of the names of writers: they can be known, but not at this moment.
 LATER = "later"
 
 

@@ -36,7 +36,7 @@ class RunEvents:
         try:
             yield
         except BaseException as error:
-            # Whoever called is told by the error itself, and says it to people.
+            # The caller gets the error itself, and shows it.
             run_log.info("The run to %r failed: %s", self._alias, type(error).__name__)
             self._end(None, error)
             raise

@@ -47,7 +47,7 @@ class Command(SynchroCommand):
         parser.add_argument(
             "--go-on",
             action="store_true",
-            help="although the preflight finds something: what REMOTE refuses stops the load, or is set aside",
+            help="although the preflight finds something: what REMOTE refuses stops the load, or goes into quarantine",
         )
         parser.add_argument(
             "--again", action="store_true", help="begin at the first step, whatever has been done before"

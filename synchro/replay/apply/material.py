@@ -33,7 +33,7 @@ class Material:
     changes: Changes
     bulk: BulkPart
     rows: Rows
-    #: What is set aside and is not to be tried with this batch.
+    #: What is in quarantine and is not to be tried with this batch.
     resting: Collection[RowId]
     #: Entries of models that this process does not watch.
     unread: Unread
